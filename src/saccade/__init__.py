@@ -1,0 +1,1 @@
+"""Saccade: vision-language agents that look, zoom in, and look again."""

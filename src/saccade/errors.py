@@ -1,0 +1,81 @@
+"""Everything that Saccade raises, in one tree.
+
+    SaccadeError
+    ├── ConfigError (ValueError)          a run file, an option or a command line that cannot work
+    │   └── MissingExtra (ImportError)    an optional dependency; the message holds the pip line
+    ├── ImageError (ValueError)           bytes that are no usable image, or too large a one
+    │   └── BoxError                      a box that selects nothing on an image
+    ├── FormatError (ValueError)          a data file: which file, which row, what was expected
+    ├── RenderError (ValueError)          tokens, images and features that do not fit together
+    ├── StoreError (OSError)              a run folder that cannot be read or written
+    │   └── StoreLocked                   another process writes to this run folder
+    ├── ToolError (ValueError)            what the *model* did wrong: becomes an observation
+    ├── ContextOverflow (ValueError)      the next turn does not fit into the model's context
+    └── ServiceError (ConnectionError)    what *we* did wrong: a server, judge or sandbox failed
+        ├── ServiceTimeout (TimeoutError)
+        └── BudgetExceeded                the next request would cost more than was allowed
+
+A message reads *where: what was expected, what came; how to fix it*.
+"""
+
+
+class SaccadeError(Exception):
+    """The root: `except SaccadeError` catches whatever Saccade raises on purpose."""
+
+
+class ConfigError(SaccadeError, ValueError):
+    """A run file, an option or a command line that cannot work."""
+
+
+class MissingExtra(ConfigError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; this needs the extra '{extra}': "
+            f"pip install 'saccade[{extra}]'"
+        )
+
+
+class ImageError(SaccadeError, ValueError):
+    """Bytes that are no usable image, or an image over the pixel limit."""
+
+
+class BoxError(ImageError):
+    """A box that selects nothing on the image that it is meant for."""
+
+
+class FormatError(SaccadeError, ValueError):
+    """A data file that does not hold what its format says."""
+
+
+class RenderError(SaccadeError, ValueError):
+    """Tokens, images and features that do not fit together."""
+
+
+class StoreError(SaccadeError, OSError):
+    """A run folder that cannot be read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process has this run folder open for writing."""
+
+
+class ToolError(SaccadeError, ValueError):
+    """What the model did wrong; its text is shown to the model as the observation."""
+
+
+class ContextOverflow(SaccadeError, ValueError):
+    """The prompt of the next turn leaves no room in the model's context."""
+
+
+class ServiceError(SaccadeError, ConnectionError):
+    """A policy server, judge, search provider or sandbox failed: the episode is aborted."""
+
+
+class ServiceTimeout(ServiceError, TimeoutError):
+    """A service did not answer within its limit."""
+
+
+class BudgetExceeded(ServiceError):
+    """The next request would cost more than the configured budget."""

@@ -1,0 +1,582 @@
+"""Every pixel decision: what an image is, how large it is shown, and where a box on it points.
+
+An `Image` is a *view*: a region of a source, shown at a size. Fitting an image into a budget
+changes only the size; cropping selects a smaller region of the same source. So a crop of a crop
+of a shrunken photograph is still cut from the photograph's own pixels, and no pixel is resampled
+twice.
+
+    photo = Image.open("street.jpg")            # region = all of it, size = 5616x3744
+    shown = photo.fit(PixelBudget())            # the same region at 4144x2772
+    crop = shown.crop(Box(100, 80, 180, 140))   # a box on what is shown -> native pixels
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from math import isqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+from PIL import Image as PILImage
+from PIL import ImageOps
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import core_schema
+
+from saccade.errors import BoxError, ImageError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidationInfo
+
+MAX_SOURCE_PIXELS = 180_000_000
+"""Larger files are refused before a pixel of them is decoded (180 megapixels)."""
+
+MAX_RATIO = 200
+"""Longest side over shortest of what is shown; the limit of the Qwen-VL processors."""
+
+CACHE_BYTES = 512 * 2**20
+"""Decoded sources are kept for reuse up to this many bytes in the whole process."""
+
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
+_EXTENSIONS |= {"TIFF": "tif", "PPM": "ppm", "MPO": "jpg"}
+
+
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+class Box(NamedTuple):
+    """A rectangle `x1, y1, x2, y2` in pixels, right and bottom edge excluded."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def width(self) -> float:
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        return self.y2 - self.y1
+
+    @property
+    def area(self) -> float:
+        """Zero for a box whose corners are out of order."""
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    def scale(self, x: float, y: float) -> Box:
+        """Every x coordinate times `x`, every y coordinate times `y`."""
+        return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
+
+    def shift(self, dx: float, dy: float) -> Box:
+        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
+
+    def clamp(self, size: Size) -> Box:
+        """The part inside an image of this size; may be empty."""
+        return self.intersect(Box(0, 0, *size))
+
+    def intersect(self, other: Box) -> Box:
+        return Box(
+            max(self.x1, other.x1),
+            max(self.y1, other.y1),
+            min(self.x2, other.x2),
+            min(self.y2, other.y2),
+        )
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union, in [0, 1]; 0 when both are empty."""
+        shared = self.intersect(other).area
+        union = self.area + other.area - shared
+        return shared / union if union > 0 else 0.0
+
+    def coverage(self, target: Box) -> float:
+        """The share of `target` that lies inside this box, in [0, 1]."""
+        return self.intersect(target).area / target.area if target.area > 0 else 0.0
+
+    def resize_about_centre(self, width: float, height: float, within: Size) -> Box:
+        """A box of the given size with the same centre, moved (then cut) to lie in the image."""
+        width, height = min(width, within.width), min(height, within.height)
+        x = (self.x1 + self.x2 - width) / 2
+        y = (self.y1 + self.y2 - height) / 2
+        x = min(max(x, 0.0), within.width - width)
+        y = min(max(y, 0.0), within.height - height)
+        return Box(x, y, x + width, y + height)
+
+
+class CoordSpace(StrEnum):
+    """The frame in which a model writes boxes; explicit and recorded, never guessed."""
+
+    ABSOLUTE = "absolute"
+    """Pixels of the image as it was shown to the model (Qwen2.5-VL)."""
+    RELATIVE_1000 = "relative_1000"
+    """0 to 1000 on both axes (Qwen2-VL, Qwen3-VL)."""
+    RELATIVE_1 = "relative_1"
+    """0 to 1 on both axes."""
+
+    def _unit(self, shown: Size) -> tuple[float, float]:
+        if self is CoordSpace.ABSOLUTE:
+            return 1.0, 1.0
+        span = 1000.0 if self is CoordSpace.RELATIVE_1000 else 1.0
+        return shown.width / span, shown.height / span
+
+    def to_pixels(self, box: Box, shown: Size) -> Box:
+        """From this frame to pixels of an image shown at size `shown`."""
+        return box.scale(*self._unit(shown))
+
+    def from_pixels(self, box: Box, shown: Size) -> Box:
+        """The inverse of `to_pixels`."""
+        x, y = self._unit(shown)
+        return box.scale(1 / x, 1 / y)
+
+
+class PixelBudget(BaseModel):
+    """How many pixels of an image a model may see.
+
+    Source: the `smart_resize` rule of the Qwen-VL processors. Where we deviate: the arithmetic
+    is exact (their floating point sends a 48x48 cut at 784 pixels to 14x14, ours to 28x28), a
+    shape that their rule would leave over the budget is brought under it, and a ratio over 200
+    is squeezed to 200 rather than refused. On what `fit` returns, their rule changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    factor: int = 28
+    """Both sides are multiples of this: patch size times merge size."""
+    min_pixels: int = 4 * 28 * 28
+    """Smaller images are enlarged to at least this many pixels."""
+    max_pixels: int = 16384 * 28 * 28
+    """Larger images are shrunk to at most this many pixels."""
+
+    @model_validator(mode="after")
+    def _holds_a_square(self) -> Self:
+        if self.factor < 1 or self.min_pixels < 1:
+            raise ValueError("factor and min_pixels must be at least 1")
+        if self._largest_square().area < self.min_pixels:
+            raise ValueError(
+                f"no square of a multiple of {self.factor} px has between min_pixels="
+                f"{self.min_pixels} and max_pixels={self.max_pixels} pixels; widen the budget"
+            )
+        return self
+
+    def fit(self, size: Size) -> Size:
+        """The size at which an image of this size is shown. Idempotent.
+
+        Raises:
+            ImageError: a side is not positive.
+        """
+        if min(size) < 1:
+            raise ImageError(f"fit: both sides must be at least 1 pixel, got {size}")
+        for _ in range(8):
+            fitted = self._step(size)
+            if fitted == size:
+                return fitted
+            size = fitted
+        return self._largest_square()
+
+    def _largest_square(self) -> Size:
+        side = isqrt(max(self.max_pixels, 0)) // self.factor * self.factor
+        return Size(side, side)
+
+    def _step(self, size: Size) -> Size:
+        """One application of the rule; what it leaves alone is a legal size."""
+        f, landscape = self.factor, size.width >= size.height
+        long, short = max(size), min(size)
+        long = min(long, MAX_RATIO * short)
+        b = max(f, _round_to(short, f))
+        a = min(max(f, _round_to(long, f)), MAX_RATIO * b)
+        if a * b > self.max_pixels:
+            b = max(f, isqrt(self.max_pixels * short // long) // f * f)
+            a = max(f, isqrt(self.max_pixels * long // short) // f * f)
+        elif a * b < self.min_pixels:
+            b = -(-_ceil_sqrt(self.min_pixels * short, long) // f) * f
+            a = -(-_ceil_sqrt(self.min_pixels * long, short) // f) * f
+        a = min(a, MAX_RATIO * b, self.max_pixels // b // f * f)
+        return Size(a, b) if landscape else Size(b, a)
+
+
+def _round_to(value: int, factor: int) -> int:
+    """The nearest multiple; half goes to the even one, as Python's `round` does it."""
+    return round(value / factor) * factor
+
+
+def _ceil_sqrt(numerator: int, denominator: int) -> int:
+    """The smallest integer whose square is at least the quotient."""
+    quotient = -(-numerator // denominator)
+    root = isqrt(quotient)
+    return root if root * root == quotient else root + 1
+
+
+class Source:
+    """The pixels that views are cut from: an encoded file, decoded when first needed.
+
+    Not created directly: `Image.open`, `Image.from_bytes` and `Image.from_pixels` do it.
+    """
+
+    def __init__(
+        self, digest: str, extension: str, size: Size, load: Callable[[], bytes], *, verbatim: bool
+    ) -> None:
+        self.digest = digest
+        """SHA-256 of the encoded bytes, in hex."""
+        self.extension = extension
+        self.size = size
+        """Native size, after the EXIF orientation was applied."""
+        self.verbatim = verbatim
+        """Whether a plain decoder sees the same pixels (RGB or grey, no EXIF rotation)."""
+        self._load = load
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The file name that the image has in a run folder."""
+        return f"{self.digest}.{self.extension}"
+
+    @property
+    def media_type(self) -> str:
+        subtype = {"jpg": "jpeg", "tif": "tiff"}.get(self.extension, self.extension)
+        return f"image/{subtype}"
+
+    def encoded(self) -> bytes:
+        """The original bytes of a file, or the PNG of pixels that we made."""
+        return self._load()
+
+    def pixels(self) -> PILImage.Image:
+        """RGB at native size. Do not write to it: it is shared.
+
+        Raises:
+            ImageError: the file is truncated or broken.
+        """
+        with self._lock:
+            cached = _CACHE.get(self.digest)
+            if cached is None:
+                cached = _decode(self._load(), self.name)
+                _CACHE.put(self.digest, cached)
+            return cached
+
+
+class _PixelCache:
+    """The most recently used decoded sources, up to `CACHE_BYTES`."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, PILImage.Image] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, digest: str) -> PILImage.Image | None:
+        with self._lock:
+            if digest in self._entries:
+                self._entries.move_to_end(digest)
+            return self._entries.get(digest)
+
+    def put(self, digest: str, pixels: PILImage.Image) -> None:
+        with self._lock:
+            if digest in self._entries:
+                return
+            self._entries[digest] = pixels
+            self._bytes += 3 * pixels.width * pixels.height
+            while self._bytes > CACHE_BYTES and len(self._entries) > 1:
+                _, old = self._entries.popitem(last=False)
+                self._bytes -= 3 * old.width * old.height
+
+
+_CACHE = _PixelCache()
+
+
+class Image:
+    """A region of a source, shown at a size. Immutable, hashable, cheap to copy.
+
+    In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true,
+    "region": [x1, y1, x2, y2],
+    "size": [w, h]}`; pixels travel apart (see docs/file_formats.md), and are found again through
+    the validation context `{"images": source name -> bytes}`.
+    """
+
+    __slots__ = ("region", "size", "source")
+
+    def __init__(self, source: Source, region: Box, size: Size) -> None:
+        self.source = source
+        self.region = region
+        """In pixels of the source; whole numbers."""
+        self.size = size
+        """As shown: boxes on this image are pixels of this size."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Image:
+        """Read a file; its bytes are kept as they are.
+
+        Raises:
+            ImageError: not a readable image, zero-sized, or over `max_pixels`.
+        """
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+        return cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, *, name: str = "image", max_pixels: int = MAX_SOURCE_PIXELS
+    ) -> Image:
+        """An encoded image in memory; `name` is used in error messages only.
+
+        Raises:
+            ImageError: not a readable image, zero-sized, or over `max_pixels`.
+        """
+        header = _read_header(data, name, max_pixels)
+        digest = hashlib.sha256(data).hexdigest()
+        source = Source(
+            digest, header.extension, header.size, lambda: data, verbatim=header.verbatim
+        )
+        return cls(source, Box(0, 0, *header.size), header.size)
+
+    @classmethod
+    def from_pixels(cls, pixels: PILImage.Image) -> Image:
+        """Pixels that we made (a scene, a figure, a rotated view); stored as PNG."""
+        if pixels.width < 1 or pixels.height < 1:
+            raise ImageError(f"an image needs at least one pixel, got {pixels.size}")
+        rgb = _to_rgb(pixels)
+        buffer = io.BytesIO()
+        rgb.save(buffer, "PNG", compress_level=1)
+        image = cls.from_bytes(buffer.getvalue(), max_pixels=rgb.width * rgb.height)
+        _CACHE.put(image.source.digest, rgb)
+        return image
+
+    def fit(self, budget: PixelBudget) -> Image:
+        """The same region at the size that the budget allows."""
+        return Image(self.source, self.region, budget.fit(self.size))
+
+    def native(self) -> Image:
+        """The same region at the resolution of its source."""
+        width, height = int(self.region.width), int(self.region.height)
+        return Image(self.source, self.region, Size(width, height))
+
+    def crop(self, box: Box) -> Image:
+        """Cut a box (pixels of this image as shown) out of the source, at native resolution.
+
+        Raises:
+            BoxError: the box is not finite or selects no pixel.
+        """
+        if not all(map(math.isfinite, box)):
+            raise BoxError(f"crop: four finite numbers expected, got {list(box)}")
+        wanted = self.to_source(box).intersect(self.region)
+        x1, y1 = math.floor(wanted.x1 + 0.5), math.floor(wanted.y1 + 0.5)
+        x2, y2 = math.floor(wanted.x2 + 0.5), math.floor(wanted.y2 + 0.5)
+        if wanted.area <= 0:
+            raise BoxError(f"crop: {list(box)} selects nothing of an image shown at {self.size}")
+        x1, y1 = min(x1, int(self.region.x2) - 1), min(y1, int(self.region.y2) - 1)
+        region = Box(x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
+        return Image(self.source, region, Size(int(region.width), int(region.height)))
+
+    def rotate(self, angle: int) -> Image:
+        """Turned clockwise by `angle` degrees at native resolution; corners are filled grey.
+
+        The result is a source of its own: boxes on it no longer map to the photograph.
+        """
+        turned = self.native().pixels().rotate(
+            -angle, resample=PILImage.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+        )
+        return Image.from_pixels(turned)
+
+    def to_source(self, box: Box) -> Box:
+        """From pixels of this image as shown to pixels of its source."""
+        x, y = self.region.width / self.size.width, self.region.height / self.size.height
+        return box.scale(x, y).shift(self.region.x1, self.region.y1)
+
+    def from_source(self, box: Box) -> Box:
+        """From pixels of the source to pixels of this image as shown (may lie outside it)."""
+        x, y = self.size.width / self.region.width, self.size.height / self.region.height
+        return box.shift(-self.region.x1, -self.region.y1).scale(x, y)
+
+    def pixels(self) -> PILImage.Image:
+        """What is shown: RGB, `size`, resampled once (bicubic, antialiased). Do not write to it.
+
+        Raises:
+            ImageError: the source is truncated or its bytes are not at hand.
+        """
+        region = self.source.pixels()
+        if self.region != Box(0, 0, *self.source.size):
+            region = region.crop(tuple(map(int, self.region)))  # type: ignore[arg-type]
+        if region.size == self.size:
+            return region
+        return region.resize(self.size, PILImage.Resampling.BICUBIC)
+
+    def encoded(self) -> EncodedImage:
+        """Bytes that decode to exactly what is shown: the original file where it will do."""
+        source = self.source
+        whole = self.region == Box(0, 0, *source.size) and self.size == source.size
+        if whole and source.verbatim and source.extension in ("jpg", "png", "webp"):
+            return EncodedImage(source.encoded(), source.media_type)
+        buffer = io.BytesIO()
+        self.pixels().save(buffer, "PNG", compress_level=1)
+        return EncodedImage(buffer.getvalue(), "image/png")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, Box, Size]:
+        return self.source.digest, self.region, self.size
+
+    def __repr__(self) -> str:
+        region = [int(v) for v in self.region]
+        return f"Image({self.source.digest[:8]}, region={region}, size={self.size})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            _validate_image,
+            serialization=core_schema.plain_serializer_function_ser_schema(_image_record),
+        )
+
+
+class EncodedImage(NamedTuple):
+    """An image as a wire or a file carries it."""
+
+    data: bytes
+    media_type: str
+
+
+class _Header(NamedTuple):
+    extension: str
+    size: Size
+    verbatim: bool
+
+
+_ORIENTATION_TAG = 0x0112
+
+
+def _read_header(data: bytes, name: str, max_pixels: int) -> _Header:
+    """Format, size and orientation, without decoding a pixel."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
+            with PILImage.open(io.BytesIO(data), formats=list(_EXTENSIONS)) as opened:
+                orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
+                width, height = opened.size
+                kind, mode = opened.format or "", opened.mode
+    except PILImage.DecompressionBombError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
+        known = ", ".join(sorted({ext for ext in _EXTENSIONS.values()}))
+        raise ImageError(f"{name}: not an image that can be read (one of {known})") from error
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: an image needs at least one pixel, got {width}x{height}")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is "
+            f"{max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
+        )
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    plain = orientation in (0, 1) and mode in ("RGB", "L") and kind != "MPO"
+    return _Header(_EXTENSIONS[kind], Size(width, height), plain)
+
+
+def _decode(data: bytes, name: str) -> PILImage.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
+            with PILImage.open(io.BytesIO(data), formats=list(_EXTENSIONS)) as opened:
+                opened.load()
+                return _to_rgb(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError, struct.error, zlib.error) as error:
+        raise ImageError(f"{name}: the image is truncated or broken ({error})") from error
+
+
+def _to_rgb(pixels: PILImage.Image) -> PILImage.Image:
+    """RGB, whatever came: transparency on white, 16 bits scaled to 8, CMYK converted."""
+    if pixels.mode == "RGB":
+        return pixels
+    if pixels.mode.startswith("I") or pixels.mode == "F":
+        levels = np.asarray(pixels, dtype=np.float64)
+        top = 65535.0 if levels.max(initial=0) > 255 else 255.0
+        levels = np.clip(levels / top * 255.0 + 0.5, 0, 255)
+        return PILImage.fromarray(levels.astype(np.uint8)).convert("RGB")
+    if pixels.has_transparency_data:
+        rgba = pixels.convert("RGBA")
+        ground = PILImage.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return PILImage.alpha_composite(ground, rgba).convert("RGB")
+    return pixels.convert("RGB")
+
+
+class _ImageRecord(BaseModel):
+    """The JSON form of an `Image`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    native: Size
+    region: Box
+    size: Size
+    verbatim: bool = False
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if not _SOURCE_NAME.fullmatch(self.source):
+            raise ValueError(f"source must be '<sha256>.<extension>', got {self.source[:80]!r}")
+        if self.region.intersect(Box(0, 0, *self.native)) != self.region or self.region.area <= 0:
+            raise ValueError(f"region {list(self.region)} is not inside {self.native}")
+        if min(self.size) < 1:
+            raise ValueError(f"size must be positive, got {self.size}")
+        return self
+
+
+_SOURCE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
+
+
+def _image_record(image: Image) -> dict[str, object]:
+    record = _ImageRecord(
+        source=image.source.name,
+        native=image.source.size,
+        region=image.region,
+        size=image.size,
+        verbatim=image.source.verbatim,
+    )
+    return record.model_dump(mode="json")
+
+
+def _validate_image(value: object, info: ValidationInfo) -> Image:
+    if isinstance(value, Image):
+        return value
+    record = _ImageRecord.model_validate(value)
+    find: Callable[[str], bytes] = (info.context or {}).get("images", _pixels_are_elsewhere)
+    digest, extension = record.source.split(".")
+    source = Source(
+        digest, extension, record.native, partial(find, record.source), verbatim=record.verbatim
+    )
+    return Image(source, record.region, record.size)
+
+
+def _pixels_are_elsewhere(name: str) -> bytes:
+    raise ImageError(
+        f"{name}: the pixels of this image are not at hand; read trajectories through the "
+        "run folder that holds them (saccade.store.RunFolder)"
+    )
