@@ -395,8 +395,12 @@ class Image:
 
         The result is a source of its own: boxes on it no longer map to the photograph.
         """
-        turned = self.native().pixels().rotate(
-            -angle, resample=PILImage.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+        turned = (
+            self.native()
+            .pixels()
+            .rotate(
+                -angle, resample=PILImage.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+            )
         )
         return Image.from_pixels(turned)
 
