@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from saccade.image import Box, CoordSpace, Image, PixelBudget
+from saccade.geometry import Box, CoordSpace, PixelBudget
+from saccade.image import Image
 
 Part = str | Image
 """A piece of a message: text, or an image."""

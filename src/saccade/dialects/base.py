@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from saccade.image import CoordSpace
+from saccade.geometry import CoordSpace
 from saccade.types import Action, Completion, Message, Record, Task, ToolResult, ToolSpec
 
 
