@@ -16,36 +16,26 @@ import hashlib
 import io
 import math
 import re
-import struct
 import threading
-import warnings
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import numpy as np
 from PIL import Image as PILImage
-from PIL import ImageOps
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import core_schema
 
+from saccade.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
 from saccade.errors import BoxError, ImageError
 from saccade.geometry import Box, PixelBudget, Size
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
 
-MAX_SOURCE_PIXELS = 180_000_000
-"""Larger files are refused before a pixel of them is decoded (180 megapixels)."""
-
 CACHE_BYTES = 512 * 2**20
 """Decoded sources are kept for reuse up to this many bytes in the whole process."""
-
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
-_EXTENSIONS |= {"TIFF": "tif", "PPM": "ppm", "MPO": "jpg"}
 
 
 class Source:
@@ -90,7 +80,7 @@ class Source:
         with self._lock:
             cached = _CACHE.get(self.digest)
             if cached is None:
-                cached = _decode(self._load(), self.name)
+                cached = decode(self._load(), self.name)
                 _CACHE.put(self.digest, cached)
             return cached
 
@@ -164,7 +154,7 @@ class Image:
         Raises:
             ImageError: not a readable image, zero-sized, or over `max_pixels`.
         """
-        header = _read_header(data, name, max_pixels)
+        header = read_header(data, name, max_pixels)
         digest = hashlib.sha256(data).hexdigest()
         source = Source(
             digest, header.extension, header.size, lambda: data, verbatim=header.verbatim
@@ -176,7 +166,7 @@ class Image:
         """Pixels that we made (a scene, a figure, a rotated view); stored as PNG."""
         if pixels.width < 1 or pixels.height < 1:
             raise ImageError(f"an image needs at least one pixel, got {pixels.size}")
-        rgb = _to_rgb(pixels)
+        rgb = to_rgb(pixels)
         buffer = io.BytesIO()
         rgb.save(buffer, "PNG", compress_level=1)
         image = cls.from_bytes(buffer.getvalue(), max_pixels=rgb.width * rgb.height)
@@ -193,21 +183,29 @@ class Image:
         return Image(self.source, self.region, Size(width, height))
 
     def crop(self, box: Box) -> Image:
-        """Cut a box (pixels of this image as shown) out of the source, at native resolution.
+        """The part in a box (pixels of this image as shown), at the resolution of the source.
 
         Raises:
             BoxError: the box is not finite or selects no pixel.
         """
         if not all(map(math.isfinite, box)):
             raise BoxError(f"crop: four finite numbers expected, got {list(box)}")
-        wanted = self.to_source(box).intersect(self.region)
-        x1, y1 = math.floor(wanted.x1 + 0.5), math.floor(wanted.y1 + 0.5)
-        x2, y2 = math.floor(wanted.x2 + 0.5), math.floor(wanted.y2 + 0.5)
-        if wanted.area <= 0:
-            raise BoxError(f"crop: {list(box)} selects nothing of an image shown at {self.size}")
-        x1, y1 = min(x1, int(self.region.x2) - 1), min(y1, int(self.region.y2) - 1)
-        region = Box(x1, y1, max(x2, x1 + 1), max(y2, y1 + 1))
-        return Image(self.source, region, Size(int(region.width), int(region.height)))
+        return self.cut(self.to_source(box))
+
+    def cut(self, box: Box) -> Image:
+        """Like `crop`, for a box in pixels of the source; what lies outside is left out.
+
+        Raises:
+            BoxError: the box selects no pixel of this image.
+        """
+        wanted = box.intersect(self.region)
+        if not wanted.area > 0:
+            raise BoxError(f"cut: {list(box)} selects nothing of {list(self.region)}")
+        x1 = min(math.floor(wanted.x1 + 0.5), int(self.region.x2) - 1)
+        y1 = min(math.floor(wanted.y1 + 0.5), int(self.region.y2) - 1)
+        x2 = max(math.floor(wanted.x2 + 0.5), x1 + 1)
+        y2 = max(math.floor(wanted.y2 + 0.5), y1 + 1)
+        return Image(self.source, Box(x1, y1, x2, y2), Size(x2 - x1, y2 - y1))
 
     def rotate(self, angle: int) -> Image:
         """Turned clockwise by `angle` degrees at native resolution; corners are filled grey.
@@ -241,7 +239,8 @@ class Image:
         """
         region = self.source.pixels()
         if self.region != Box(0, 0, *self.source.size):
-            region = region.crop(tuple(map(int, self.region)))  # type: ignore[arg-type]
+            x1, y1, x2, y2 = map(int, self.region)
+            region = region.crop((x1, y1, x2, y2))
         if region.size == self.size:
             return region
         return region.resize(self.size, PILImage.Resampling.BICUBIC)
@@ -285,69 +284,6 @@ class EncodedImage(NamedTuple):
 
     data: bytes
     media_type: str
-
-
-class _Header(NamedTuple):
-    extension: str
-    size: Size
-    verbatim: bool
-
-
-_ORIENTATION_TAG = 0x0112
-
-
-def _read_header(data: bytes, name: str, max_pixels: int) -> _Header:
-    """Format, size and orientation, without decoding a pixel."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            with PILImage.open(io.BytesIO(data), formats=list(_EXTENSIONS)) as opened:
-                orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-                width, height = opened.size
-                kind, mode = opened.format or "", opened.mode
-    except PILImage.DecompressionBombError as error:
-        raise ImageError(f"{name}: {error}") from error
-    except (OSError, ValueError, SyntaxError, struct.error) as error:
-        known = ", ".join(sorted(set(_EXTENSIONS.values())))
-        raise ImageError(f"{name}: not an image that can be read (one of {known})") from error
-    if width < 1 or height < 1:
-        raise ImageError(f"{name}: an image needs at least one pixel, got {width}x{height}")
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit is "
-            f"{max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
-        )
-    if orientation in (5, 6, 7, 8):
-        width, height = height, width
-    plain = orientation in (0, 1) and mode in ("RGB", "L") and kind != "MPO"
-    return _Header(_EXTENSIONS[kind], Size(width, height), plain)
-
-
-def _decode(data: bytes, name: str) -> PILImage.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            with PILImage.open(io.BytesIO(data), formats=list(_EXTENSIONS)) as opened:
-                opened.load()
-                return _to_rgb(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error) as error:
-        raise ImageError(f"{name}: the image is truncated or broken ({error})") from error
-
-
-def _to_rgb(pixels: PILImage.Image) -> PILImage.Image:
-    """RGB, whatever came: transparency on white, 16 bits scaled to 8, CMYK converted."""
-    if pixels.mode == "RGB":
-        return pixels
-    if pixels.mode.startswith("I") or pixels.mode == "F":
-        levels = np.asarray(pixels, dtype=np.float64)
-        top = 65535.0 if levels.max(initial=0) > 255 else 255.0
-        levels = np.clip(levels / top * 255.0 + 0.5, 0, 255)
-        return PILImage.fromarray(levels.astype(np.uint8)).convert("RGB")
-    if pixels.has_transparency_data:
-        rgba = pixels.convert("RGBA")
-        ground = PILImage.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return PILImage.alpha_composite(ground, rgba).convert("RGB")
-    return pixels.convert("RGB")
 
 
 class _ImageRecord(BaseModel):

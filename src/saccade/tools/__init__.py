@@ -1,1 +1,7 @@
+"""What a model can call: looking closer, turning an image; later Python and search."""
 
+BUILT_IN = {
+    "zoom_in": "saccade.tools.zoom:ZoomIn",
+    "rotate": "saccade.tools.zoom:Rotate",
+}
+"""Names for run files; your own tool goes there as "package.module:Class"."""
