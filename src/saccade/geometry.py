@@ -10,7 +10,7 @@ from enum import StrEnum
 from math import isqrt
 from typing import NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from saccade.errors import ImageError
 
@@ -129,17 +129,22 @@ class PixelBudget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    factor: int = 28
+    factor: int = Field(default=28, ge=1)
     """Both sides are multiples of this: patch size times merge size."""
-    min_pixels: int = 4 * 28 * 28
-    """Smaller images are enlarged to at least this many pixels."""
-    max_pixels: int = 16384 * 28 * 28
-    """Larger images are shrunk to at most this many pixels."""
+    min_pixels: int = Field(default=4 * 28**2, ge=1)
+    """Smaller images are enlarged to at least this many pixels; default 4 cells of `factor`."""
+    max_pixels: int = Field(default=16384 * 28**2, ge=1)
+    """Larger images are shrunk to at most this many pixels; default 16384 cells."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_follow_the_factor(cls, data: object) -> object:
+        if not isinstance(data, dict) or not isinstance(factor := data.get("factor"), int):
+            return data
+        return {"min_pixels": 4 * factor**2, "max_pixels": 16384 * factor**2} | data
 
     @model_validator(mode="after")
     def _holds_a_square(self) -> Self:
-        if self.factor < 1 or self.min_pixels < 1:
-            raise ValueError("factor and min_pixels must be at least 1")
         if self._largest_square().area < self.min_pixels:
             raise ValueError(
                 f"no square of a multiple of {self.factor} px has between min_pixels="
