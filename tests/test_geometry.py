@@ -62,8 +62,9 @@ def test_fit_is_the_qwen_rule_up_to_its_rounding_errors(height: int, width: int)
     if ratio <= 200 and 4 * 28 * 28 <= theirs[0] * theirs[1] <= budget.max_pixels:
         assert abs(ours.height - theirs[0]) <= 28
         assert abs(ours.width - theirs[1]) <= 28
-        exact = math.isqrt(height * width * budget.max_pixels)
-        if exact * exact != height * width * budget.max_pixels:
+        limits = (budget.min_pixels, budget.max_pixels)
+        exact = [math.sqrt(p * r) / 28 for p in limits for r in (height / width, width / height)]
+        if all(abs(cells - round(cells)) > 1e-9 for cells in exact):
             assert (ours.height, ours.width) == theirs
 
 
