@@ -1,0 +1,95 @@
+"""Tasks in a JSON Lines file with images beside it: the format for data of your own.
+
+One object a line; only `question` is required:
+
+    {"id": "mug", "images": ["mug.jpg"], "question": "What is printed on the mug?",
+     "choices": ["CVPR", "SIGGRAPH"], "answer": "SIGGRAPH",
+     "boxes": [{"box": [2053, 1368, 2312, 1620], "image": 1}], "meta": {"split": "test"}}
+
+Image paths are relative to the file and may not leave its folder. Boxes are xyxy pixels of the
+image file. Without `id` a row is called after its line number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, JsonValue, ValidationError
+
+from saccade.decode import MAX_SOURCE_PIXELS
+from saccade.errors import FormatError, ImageError
+from saccade.image import Image
+from saccade.types import Record, TargetBox, Task
+
+MAX_LINE_BYTES = 2**20
+
+
+class _Row(Record):
+    id: str | None = None
+    images: tuple[str, ...] = ()
+    question: str = Field(min_length=1)
+    choices: tuple[str, ...] = ()
+    answer: str | None = None
+    boxes: tuple[TargetBox, ...] = ()
+    judge: str | None = None
+    meta: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+def read_tasks(path: Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Iterator[Task]:
+    """The tasks of a JSON Lines file, one by one.
+
+    Args:
+        path: The file; image paths in it are relative to its folder.
+        max_pixels: Larger images are refused.
+
+    Raises:
+        FormatError: names file and line of the first row that cannot be used.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES:
+                raise FormatError(f"{path}:{number}: a line of more than {MAX_LINE_BYTES} bytes")
+            if line.strip():
+                yield _task(line, path, number, max_pixels)
+
+
+def _task(line: bytes, path: Path, number: int, max_pixels: int) -> Task:
+    where = f"{path}:{number}"
+    try:
+        row = _Row.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "row"
+        raise FormatError(f"{where}: {place}: {first['msg']}") from error
+    images = tuple(_image(name, path, where, max_pixels) for name in row.images)
+    for target in row.boxes:
+        if target.image > len(images):
+            raise FormatError(f"{where}: a box on image {target.image} of {len(images)}")
+    return Task(
+        id=row.id or f"{path.stem}-{number}",
+        prompt=(*images, row.question),
+        answer=row.answer,
+        choices=row.choices,
+        boxes=row.boxes,
+        judge=row.judge,
+        source=path.name,
+        meta=row.meta,
+    )
+
+
+def _image(name: str, path: Path, where: str, max_pixels: int) -> Image:
+    folder = path.parent.resolve()
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder):
+        raise FormatError(f"{where}: image {name!r} lies outside the folder of the file")
+    try:
+        return Image.open(file, max_pixels=max_pixels)
+    except ImageError as error:
+        raise FormatError(f"{where}: {error}") from error
