@@ -1,0 +1,60 @@
+# Everything a new clone needs: `make demo` and `make test` set themselves up.
+# TORCH chooses another torch build, for example
+#   make demo TORCH="torch==2.13.0 --index-url URL-OF-A-CUDA-BUILD"
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint types wheel bench lock clean setup
+
+demo: setup
+	$(BIN)/python -m saccade demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/typos
+
+types: setup
+	$(BIN)/mypy
+
+# A wheel, then its import in an empty environment without any extra.
+wheel: setup
+	rm -rf dist build/wheel-env
+	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
+	$(PYTHON) -m venv build/wheel-env
+	build/wheel-env/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt dist/*.whl
+	cd build && wheel-env/bin/python -c "import saccade, sys; assert 'torch' not in sys.modules; \
+	  print('wheel imports:', saccade.__version__)"
+	build/wheel-env/bin/saccade --help > /dev/null
+
+bench: setup
+	$(BIN)/python benchmarks/rollout_overhead.py --write docs/performance.md
+
+setup: $(VENV)/installed
+
+# torch first: a range that another package asks for would fetch a build with CUDA.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "import torch" 2> /dev/null || $(PIP) -c constraints.txt $(TORCH)
+	$(PIP) -c constraints.txt -e ".[all,dev]"
+	touch $@
+
+# Renew the frozen closure from what an environment without constraints resolves to.
+lock:
+	rm -rf build/lock-env
+	$(PYTHON) -m venv build/lock-env
+	build/lock-env/bin/python -m pip install --quiet $(TORCH)
+	build/lock-env/bin/python -m pip install --quiet ".[all,dev]" transformers==5.23.0
+	build/lock-env/bin/python -m pip freeze --exclude-editable \
+	  | grep -v '^saccade' | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,198 @@
+"""The run file: which tasks, environment, policy, reward and seed make a run.
+
+    # saccade rollout recipes/demo.toml
+    seed = 0
+    out = "runs/demo"
+    tasks = { kind = "world", family = "read", n = 100 }
+    dialect = { kind = "deepeyes" }
+    tools.zoom_in = { min_side = 30 }
+    environment.limits.max_turns = 6
+    policy = { kind = "openai", base_url = "http://127.0.0.1:8000/v1", model = "..." }
+    reward = { preset = "deepeyes" }
+
+Each part has a `kind`: a built-in name or "package.module:Class". The other keys of the part are
+the fields of that class (or of its `Options`), checked like everything else. A run file that
+names a class of yours runs its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from saccade import dialects, policies, rewards, tools
+from saccade.config import resolve, validate
+from saccade.decode import MAX_SOURCE_PIXELS
+from saccade.dialects.base import Dialect, Prompts
+from saccade.env import Environment
+from saccade.errors import ConfigError
+from saccade.formats.prompts import read_prompts
+from saccade.formats.tasks import read_tasks
+from saccade.geometry import CoordSpace, PixelBudget
+from saccade.rewards import Reward
+from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
+
+
+
+class Part(BaseModel):
+    """A choice and its options: `{ kind = "...", option = ... }`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        return dict(self.model_extra or {})
+
+
+class EnvironmentSection(Record):
+    """The rules of an episode; see `saccade.env.Environment`."""
+
+    coords: CoordSpace = CoordSpace.ABSOLUTE
+    limits: Limits = Limits()
+    view: PixelBudget = PixelBudget()
+    observation: PixelBudget | None = None
+    """None: the same as `view`."""
+
+
+class Recipe(Record):
+    """A run file."""
+
+    seed: int = 0
+    """With task, sample and turn it decides all sampling noise."""
+    samples: int = Field(default=1, ge=1)
+    """Attempts at each task."""
+    concurrency: int = Field(default=64, ge=1)
+    """Episodes under way at one time."""
+    out: str | None = None
+    """The run folder."""
+    tasks: Part | None = None
+    dialect: Part = Part(kind="deepeyes")
+    tools: dict[str, dict[str, JsonValue]] = Field(default_factory=lambda: {"zoom_in": {}})
+    environment: EnvironmentSection = EnvironmentSection()
+    policy: Part | None = None
+    sampling: Sampling = Sampling()
+    reward: dict[str, JsonValue] = Field(default_factory=lambda: {"preset": "deepeyes"})
+
+
+class TaskSource(Protocol):
+    """Where tasks come from."""
+
+    def tasks(self, seed: int) -> Iterator[Task]:
+        """The same tasks in the same order for the same seed."""
+        ...
+
+
+class WorldTasks(Record):
+    """Questions about procedural scenes."""
+
+    family: str = "read"
+    n: int = Field(default=100, ge=1)
+    split: str = "test"
+    native: int = Field(default=672, ge=1)
+    """Side of a scene in pixels."""
+
+    def tasks(self, seed: int) -> Iterator[Task]:
+        # Imported here: the digits are read when the module is loaded.
+        from saccade.world import tasks
+
+        return tasks(self.family, n=self.n, seed=seed, split=self.split, native=self.native)
+
+
+class FileTasks(Record):
+    """Questions in a JSON Lines file; see `saccade.formats.tasks`."""
+
+    path: Path
+    max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
+
+    def tasks(self, seed: int) -> Iterator[Task]:
+        return read_tasks(self.path, max_pixels=self.max_image_pixels)
+
+
+TASKS = {"world": "saccade.recipe:WorldTasks", "file": "saccade.recipe:FileTasks"}
+
+
+def make_tasks(recipe: Recipe) -> Iterator[Task]:
+    """The tasks of a recipe, lazily.
+
+    Raises:
+        ConfigError: no `tasks` section, or one that cannot be used.
+    """
+    if recipe.tasks is None:
+        raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
+    source = cast(TaskSource, _make(recipe.tasks, TASKS, "tasks"))
+    return source.tasks(recipe.seed)
+
+
+def make_environment(recipe: Recipe) -> Environment:
+    """The environment of a recipe.
+
+    Raises:
+        ConfigError: an unknown dialect, tool or option.
+        FormatError: the prompt file holds no usable row.
+    """
+    section = recipe.environment
+    return Environment(
+        _make_dialect(recipe.dialect),
+        [_make_tool(name, options) for name, options in recipe.tools.items()],
+        limits=section.limits,
+        view=section.view,
+        observation=section.observation,
+        coords=section.coords,
+    )
+
+
+def make_policy(recipe: Recipe) -> Policy:
+    """The policy of a recipe.
+
+    Raises:
+        ConfigError: no `policy` section, or one that cannot be used.
+    """
+    if recipe.policy is None:
+        raise ConfigError(
+            "policy: missing; name a server with policy.kind=openai policy.base_url=URL "
+            "policy.model=NAME, or a local model with policy.kind=hf policy.path=FOLDER"
+        )
+    return cast(Policy, _make(recipe.policy, policies.BUILT_IN, "policy"))
+
+
+def make_reward(recipe: Recipe) -> Reward:
+    """The reward of a recipe."""
+    return validate(rewards.RewardOptions, recipe.reward, "reward").make()
+
+
+def _make_dialect(part: Part) -> Dialect:
+    options = part.options
+    prompts = options.pop("prompts", None)
+    made = resolve(part.kind, dialects.BUILT_IN, "dialect")
+    if prompts is not None:
+        texts = read_prompts(str(prompts))
+        options["prompts"] = Prompts.model_validate(texts.model_dump()).model_dump()
+    return cast(Dialect, _build(made, options, "dialect"))
+
+
+def _make_tool(name: str, options: Mapping[str, JsonValue]) -> Tool:
+    made = resolve(name, tools.BUILT_IN, "tools")
+    return cast(Tool, _build(made, options, f"tools.{name}"))
+
+
+def _make(part: Part, built_in: Mapping[str, str], what: str) -> object:
+    return _build(resolve(part.kind, built_in, what), part.options, what)
+
+
+def _build(made: object, options: Mapping[str, JsonValue], where: str) -> object:
+    """A record is validated from its options; another class says what it takes in `Options`."""
+    if not isinstance(made, type):
+        raise ConfigError(f"{where}: {made!r} is no class")
+    if issubclass(made, BaseModel):
+        return validate(made, options, where)
+    wanted = getattr(made, "Options", None)
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return made(validate(wanted, options, where))
+    if options:
+        raise ConfigError(f"{where}: {made.__name__} takes no options, got {', '.join(options)}")
+    return made()

@@ -1,0 +1,142 @@
+"""The house: who imports whom, how long a file may be, what stays out of public signatures."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "src" / "saccade"
+
+# Rows from the roof to the ground. A module imports from rows below, from inside its own room,
+# or from a neighbour where the row is not marked as siblings.
+ROWS: list[tuple[str, bool]] = [
+    ("__main__", False),
+    ("cli", False),
+    ("engines serve view nano", True),
+    ("train bench data robust", True),
+    ("recipe", False),
+    ("rollout", False),
+    ("policies", False),
+    ("env models", False),
+    ("dialects tools render rewards formats world measures", True),
+    ("types config store client", False),
+    ("errors geometry decode image", False),
+]
+ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
+HEAVY = {
+    "torch": "render models policies train robust engines nano",
+    "transformers": "render models policies train robust engines nano",
+    "trl": "train",
+    "verl": "engines",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported, also inside functions, and every "saccade.x:Name" string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module, colon, name = node.value.partition(":")
+            if colon and name.isidentifier() and module.replace(".", "").isidentifier():
+                yield module
+
+
+def room_of_import(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "saccade" and len(parts) > 1 and parts[1] in ROW_OF else None
+
+
+def may_import(importer: str, imported_room: str) -> bool:
+    if importer in ("__init__", imported_room):
+        return True
+    above, below = ROW_OF[importer], ROW_OF[imported_room]
+    return below > above or (below == above and not ROWS[above][1])
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    importer = room(path)
+    assert importer == "__init__" or importer in ROW_OF, f"{importer} has no row in the plan"
+    for name in imported(ast.parse(path.read_text())):
+        target = room_of_import(name)
+        assert target is None or may_import(importer, target), f"{importer} imports {name}"
+        heavy = name.split(".")[0]
+        if heavy in HEAVY:
+            assert importer in HEAVY[heavy].split(), f"{importer} imports {heavy}"
+
+
+def test_the_rules_would_catch_a_wrong_import() -> None:
+    assert not may_import("types", "env")
+    assert not may_import("tools", "rewards")
+    assert may_import("image", "errors")
+    assert may_import("env", "tools")
+    tree = ast.parse("def f():\n    from saccade.cli import main\nX = 'saccade.env:Environment'")
+    assert {"saccade.cli", "saccade.env"} <= set(imported(tree))
+
+
+def test_there_are_no_cycles() -> None:
+    names = {path: ".".join(("saccade", *path.relative_to(PACKAGE).with_suffix("").parts))
+             for path in modules()}  # fmt: skip
+    known = {name.removesuffix(".__init__"): name for name in names.values()}
+    graph = {}
+    for path, name in names.items():
+        tree = ast.parse(path.read_text())
+        top = ast.Module([n for n in tree.body if not isinstance(n, ast.If)], [])
+        direct = {known[i] for i in imported(top) if i in known}
+        graph[name] = direct - {name} - {known["saccade"]}
+    settled: set[str] = set()
+    while ready := {name for name, needs in graph.items() if needs <= settled} - settled:
+        settled |= ready
+    assert settled == set(graph), f"in a cycle: {sorted(set(graph) - settled)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_fits_in_the_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def signature_annotations(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_":
+            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            every += [a for a in (node.args.vararg, node.args.kwarg) if a]
+            yield from ((node.name, a.annotation) for a in every if a.annotation)
+            if node.returns:
+                yield node.name, node.returns
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_public_signatures_have_no_any(path: Path) -> None:
+    for function, annotation in signature_annotations(ast.parse(path.read_text())):
+        names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
+        assert "Any" not in names, f"{function}: {ast.unparse(annotation)}"
+
+
+def test_type_ignores_are_rare_and_say_why() -> None:
+    lines = [line for path in modules() for line in path.read_text().splitlines()]
+    ignores = [line for line in lines if "type: ignore" in line]
+    assert all("type: ignore[" in line for line in ignores)
+    assert len(ignores) <= len(lines) / 500, ignores
+
+
+def test_hostile_text_is_never_executed() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "print"), f"{path}:{node.lineno}"
+        names = set(imported(ast.parse(path.read_text())))
+        assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
