@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "saccade"
 ROWS: list[tuple[str, bool]] = [
     ("__main__", False),
     ("cli", False),
+    ("agent", False),
     ("engines serve view nano", True),
     ("train bench data robust", True),
     ("recipe", False),

@@ -1,1 +1,30 @@
-"""Saccade: vision-language agents that look, zoom in, and look again."""
+"""Saccade: vision-language agents that look, zoom in, and look again.
+
+    from saccade import Agent
+
+    agent = Agent(policy={"kind": "openai", "base_url": "...", "model": "..."})
+    trajectory = agent.ask("street.jpg", "What word is on the blue flag?")
+    print(trajectory)
+
+The Python API is `Agent`; everything below it is imported from its own module, for example
+`from saccade.env import Environment`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saccade.agent import Agent
+
+__version__ = "0.1.0"
+__all__ = ["Agent", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Load the API when it is first used: `import saccade` alone stays instant."""
+    if name == "Agent":
+        from saccade.agent import Agent
+
+        return Agent
+    raise AttributeError(f"module 'saccade' has no attribute {name!r}")

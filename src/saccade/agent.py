@@ -1,0 +1,109 @@
+"""The Python API in one object: an agent that answers questions about images.
+
+    agent = Agent(policy={"kind": "openai", "base_url": "http://127.0.0.1:8000/v1", "model": "m"})
+    trajectory = agent.ask("street.jpg", "What word is on the blue flag?", choices=["A", "B"])
+    print(describe(trajectory))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from saccade.config import validate
+from saccade.image import Image
+from saccade.recipe import Recipe, make_environment, make_policy, make_reward
+from saccade.rollout import rollout
+from saccade.types import Task, Trajectory
+
+Picture = str | Path | Image
+
+
+class Agent:
+    """A policy in an environment, ready to be asked. Sections are those of a run file."""
+
+    def __init__(self, **sections: JsonValue) -> None:
+        """Put an agent together.
+
+        Args:
+            **sections: `policy`, `dialect`, `tools`, `environment`, `sampling`, `reward`, `seed`
+                as in a run file; see `saccade.recipe.Recipe`.
+
+        Raises:
+            ConfigError: a section that cannot work; the message names the key.
+        """
+        self.recipe = validate(Recipe, sections)
+        self.environment = make_environment(self.recipe)
+
+    def ask(
+        self,
+        images: Picture | Sequence[Picture],
+        question: str,
+        *,
+        choices: Sequence[str] = (),
+        answer: str | None = None,
+    ) -> Trajectory:
+        """Ask one question; scored if the right answer is given.
+
+        Args:
+            images: One or more files (or `Image`s): image_1, image_2, ...
+            question: The question as a person would ask it.
+            choices: Options, without letters.
+            answer: The right answer, for the score; never shown to the model.
+
+        Returns:
+            The finished trajectory: `.answer`, `.turns`, `.stop`, `.score`.
+
+        Raises:
+            ImageError: an image that cannot be read.
+            ConfigError: no policy, or one that cannot work.
+        """
+        return asyncio.run(self.ask_async(make_task(images, question, choices, answer)))
+
+    async def ask_async(self, task: Task) -> Trajectory:
+        """Like `ask`, inside an event loop."""
+        policy = make_policy(self.recipe)
+        reward = make_reward(self.recipe) if task.answer is not None else None
+        try:
+            return await rollout(
+                policy,
+                self.environment,
+                task,
+                seed=self.recipe.seed,
+                sampling=self.recipe.sampling,
+                reward=reward,
+            )
+        finally:
+            await policy.close()
+            if reward is not None:
+                await reward.close()
+
+
+def make_task(
+    images: Picture | Sequence[Picture],
+    question: str,
+    choices: Sequence[str] = (),
+    answer: str | None = None,
+) -> Task:
+    """A task of a user's own; its id follows from its content.
+
+    Raises:
+        ImageError: an image that cannot be read, down to its last pixel.
+    """
+    several = [images] if isinstance(images, str | Path | Image) else images
+    opened = tuple(i if isinstance(i, Image) else Image.open(i) for i in several)
+    for image in opened:
+        image.source.pixels()
+    content = repr((opened, question, tuple(choices), answer))
+    return Task(
+        id=f"ask-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
+        prompt=(*opened, question),
+        choices=tuple(choices),
+        answer=answer,
+        judge="choice" if choices else None,
+        source="ask",
+    )
