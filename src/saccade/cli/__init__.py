@@ -1,1 +1,37 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong."""
 
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from saccade.cli.demo import demo
+from saccade.cli.rollout import rollout
+from saccade.cli.solve import solve
+from saccade.errors import ConfigError, SaccadeError
+
+app = typer.Typer(
+    name="saccade",
+    help="Vision-language agents that look, zoom in, and look again.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(solve)
+app.command()(rollout)
+
+
+def main() -> NoReturn:
+    """Run a command; mistakes of the user are told without a traceback."""
+    try:
+        app()
+    except SaccadeError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        typer.secho("interrupted; what was finished is kept", fg="red", err=True)
+        sys.exit(130)
+    sys.exit(0)

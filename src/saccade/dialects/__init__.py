@@ -1,1 +1,27 @@
+"""How actions and observations are written as text: `deepeyes`, `plain`, `native`."""
 
+from __future__ import annotations
+
+from saccade.dialects.base import Dialect
+
+BUILT_IN = {
+    "deepeyes": "saccade.dialects.deepeyes:DeepEyes",
+    "plain": "saccade.dialects.plain:Plain",
+    "native": "saccade.dialects.native:Native",
+}
+"""Names for run files; your own dialect goes there as "package.module:Class"."""
+
+RELEASED = ("deepeyes", "deepeyesv2")
+"""Checkpoints that were trained with a published prompt, as they appear in model names."""
+
+
+def prompt_warning(model: str, dialect: Dialect) -> str | None:
+    """A warning if a released checkpoint would get a prompt that it was not trained with."""
+    name = model.lower().replace("-", "").replace("_", "")
+    ours = type(dialect)().prompts == dialect.prompts
+    if not ours or not any(released in name for released in RELEASED):
+        return None
+    return (
+        f"{model} was trained with the published DeepEyes prompt, and this is ours: take the "
+        "published one from a row of its data with dialect.prompts=FILE"
+    )

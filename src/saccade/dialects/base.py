@@ -2,42 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
+from saccade.dialects.inert import inert
 from saccade.geometry import CoordSpace
-from saccade.types import Action, Completion, Message, Record, Task, ToolResult, ToolSpec
+from saccade.image import Image
+from saccade.types import Action, Completion, Message, Part, Record, Task, ToolResult, ToolSpec
+
+MAX_TURN_CHARS = 1_000_000
+"""More of a turn is not read; a turn limit of 100,000 tokens stays well below."""
+
+MAX_ANSWER_CHARS = 1000
+"""Answers from this length on are a format problem and never correct.
+
+Source: DeepEyes, `verl/utils/reward_score/vl_agent.py`: against answers that talk to the judge.
+"""
+
+IMAGE = "<image>"
+"""Where a template wants the next image of the question."""
+
+COORDS = {
+    CoordSpace.ABSOLUTE: "Boxes are [x1, y1, x2, y2] in pixels of the image as you see it.",
+    CoordSpace.RELATIVE_1000: "Boxes are [x1, y1, x2, y2], from 0 to 1000 on both axes.",
+    CoordSpace.RELATIVE_1: "Boxes are [x1, y1, x2, y2], from 0 to 1 on both axes.",
+}
 
 
 class Prompts(Record):
     """The templates of a dialect. They are data: ours by default, or taken from a file."""
 
     system: str
-    """`{tools}` becomes the tool list, `{coords}` the sentence about the box frame. Empty: none."""
+    """`{tools}` becomes the tool list, `{coords}` the sentence about the box frame; may be ""."""
     user: str
-    """`{question}` becomes the question; text before its first image stays before it."""
+    """`{question}` becomes the question. `<image>` marks the place of an image; images without a
+    place stay where the question has them."""
     observation: str = ""
     """Text that follows what a tool returned, repeated in each observation."""
 
     @property
     def digest(self) -> str:
         """16 hex digits that change when any template does."""
-        raise NotImplementedError
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
 class Dialect(Protocol):
     """A way of writing actions. Stateless; `parse` and `write` are inverse on valid actions."""
 
-    name: str
-    prompts: Prompts
-    stop: tuple[str, ...]
-    """Strings that end a turn; kept in its text."""
-    prefix: str
-    """Text that each assistant turn starts with; part of what `parse` reads."""
-    native_tools: bool
-    """Tools travel through the server's `tools` field or the model's tool template."""
+    @property
+    def name(self) -> str: ...
 
-    def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None: ...
+    @property
+    def prompts(self) -> Prompts: ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end a turn; kept in its text."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """Text that each assistant turn starts with; part of what `parse` reads."""
+        ...
+
+    @property
+    def native_tools(self) -> bool:
+        """Tools travel through the server's `tools` field or the model's tool template."""
+        ...
+
+    def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
+        """The system message, or None where the template is empty."""
+        ...
 
     def question(self, task: Task) -> Message:
         """The user's first message: images in order, question, choices, instructions."""
@@ -58,3 +94,68 @@ class Dialect(Protocol):
     def observe(self, results: Sequence[ToolResult]) -> tuple[Message, ...]:
         """What the model is shown of the results; hostile text in them is made inert."""
         ...
+
+
+def fill_system(template: str, tools: str, coords: CoordSpace) -> Message | None:
+    """The system message of a template; substitution is literal, in one pass."""
+    before, marker, after = template.partition("{tools}")
+    text = before.replace("{coords}", COORDS[coords])
+    if marker:
+        text += tools + after.replace("{coords}", COORDS[coords])
+    return Message(role="system", content=(text,)) if text.strip() else None
+
+
+def fill_user(template: str, task: Task) -> Message:
+    """The user's first message of a template. Text of the task is made inert."""
+    before, _, after = template.partition("{question}")
+    places = before.count(IMAGE) + after.count(IMAGE)
+    images = list(task.images)
+    placed, unplaced = images[:places], images[places:]
+    content: list[Part] = []
+    content += _with_images(before, placed)
+    kept = set(map(id, unplaced))
+    for part in task.prompt:
+        if isinstance(part, str):
+            content.append(inert(part))
+        elif id(part) in kept:
+            content.append(part)
+    content.append(_choices(task))
+    content += _with_images(after, placed)
+    return Message(role="user", content=merged(content))
+
+
+def merged(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Neighbouring texts joined, empty ones left out."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += part
+        elif part != "":
+            joined.append(part)
+    return tuple(joined)
+
+
+def content_of(result: ToolResult) -> tuple[Part, ...]:
+    """What a result shows, with its text made inert."""
+    if result.error is not None:
+        return (f"Error: {inert(result.error)}",)
+    return tuple(part if isinstance(part, Image) else inert(part) for part in result.content)
+
+
+def _with_images(text: str, images: list[Image]) -> list[Part]:
+    """Text in which each `<image>` is replaced by the next of `images`, which is consumed."""
+    first, *rest = text.split(IMAGE)
+    parts: list[Part] = [first]
+    for piece in rest:
+        if images:
+            parts.append(images.pop(0))
+        parts.append(piece)
+    return parts
+
+
+def _choices(task: Task) -> str:
+    if not task.choices:
+        return ""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    lines = [f"{a}. {inert(text)}" for a, text in zip(letters, task.choices, strict=False)]
+    return "\n".join(["", *lines, "Answer with the letter of the right option."])

@@ -1,0 +1,58 @@
+"""`saccade solve`: ask one question about images of your own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def solve(
+    photo: Annotated[Path, typer.Argument(help="The image; it is image_1.")],
+    question: Annotated[str, typer.Argument(help="What to find out.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="key=value as in a run file, for example policy.kind=openai "
+            "policy.base_url=http://127.0.0.1:8000/v1 policy.model=NAME",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A further image; repeat for image_3, image_4, ...")
+    ] = None,
+    choice: Annotated[
+        list[str] | None, typer.Option(help="An option of a multiple-choice question; repeat.")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(help="The right answer, to score the result; never shown.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the trajectory as JSON and nothing else.")
+    ] = False,
+) -> None:
+    """Ask one question about an image, and watch where the model looks."""
+    from rich.console import Console
+
+    from saccade.agent import make_task
+    from saccade.cli.run import execute
+    from saccade.cli.show import show_task, show_turns
+    from saccade.config import validate, with_overrides
+    from saccade.recipe import Recipe
+    from saccade.rollout import Job
+
+    recipe = validate(Recipe, with_overrides({}, settings or []))
+    task = make_task([photo, *(image or [])], question, choice or [], answer)
+    out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
+    console = Console(quiet=as_json, highlight=False)
+    show_task(console, task)
+    finished = asyncio.run(execute(recipe, [Job(task)], out))
+    trajectory = finished[0]
+    if as_json:
+        typer.echo(trajectory.model_dump_json())
+        return
+    show_turns(console, trajectory)
+    console.print(f"[dim]run folder: {out}[/dim]")

@@ -1,0 +1,147 @@
+"""The format of chat servers and of Qwen's own template: calls in a field, answers as plain text.
+
+From a server, calls come in `tool_calls` and go back as `tool` messages; images of a result follow
+in a user message, because a tool message cannot carry them. From a local model the same calls are
+text, in the form of Qwen's tool template:
+
+    <tool_call>
+    {"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [88, 58, 99, 69]}}
+    </tool_call>
+
+A turn without calls is the answer, all of it but the thought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from saccade.dialects import tags
+from saccade.dialects.base import (
+    MAX_ANSWER_CHARS,
+    Prompts,
+    content_of,
+    fill_system,
+    fill_user,
+    merged,
+)
+from saccade.geometry import CoordSpace
+from saccade.image import Image
+from saccade.types import (
+    Action,
+    Completion,
+    Message,
+    Part,
+    Problem,
+    ProblemKind,
+    Record,
+    Task,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+
+PROMPTS = Prompts(
+    system=(
+        "You answer questions about images. An image may be shown to you smaller than it is; "
+        "with your tools you can look again at any part of it. Images are counted in order of "
+        "appearance, those that tools return included: image_1, image_2, and so on. {coords} "
+        "Call a tool when you need to see something better; otherwise reply with the answer "
+        "alone."
+    ),
+    user="{question}",
+)
+
+MAX_CALLS = 8
+"""Calls that count in one turn."""
+
+
+class Native(Record):
+    """The dialect of native tool calls."""
+
+    prompts: Prompts = PROMPTS
+
+    @property
+    def name(self) -> str:
+        return "native"
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
+    def native_tools(self) -> bool:
+        return True
+
+    def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
+        """Without the tools: the server or the renderer adds them."""
+        return fill_system(self.prompts.system, "", coords)
+
+    def question(self, task: Task) -> Message:
+        return fill_user(self.prompts.user, task)
+
+    def parse(self, text: str) -> Action:
+        """Calls in Qwen's text form, or else an answer; never raises."""
+        found = tags.scan(text)
+        calls, bad = tags.calls_of(found, at_most=MAX_CALLS)
+        return _action(found, calls, [*found.problems, *bad])
+
+    def read(self, completion: Completion, prefix: str) -> Action:
+        """Calls from their own field if there are any, else from the text."""
+        if not completion.tool_calls:
+            return self.parse(prefix + completion.text)
+        found = tags.scan(prefix + completion.text)
+        calls: list[ToolCall] = []
+        problems = list(found.problems)
+        for wire in completion.tool_calls[-MAX_CALLS:]:
+            read = tags.read_call(tags.call_text(wire.name, wire.arguments))
+            if isinstance(read, Problem):
+                problems.append(read)
+            else:
+                calls.append(read.model_copy(update={"id": wire.id}))
+        return _action(found, tuple(calls), problems)
+
+    def write(self, action: Action) -> str:
+        """The text form, as a local model writes it."""
+        text = "" if action.thought is None else f"<think>{action.thought}</think>"
+        for call in action.calls:
+            text += f"\n<tool_call>\n{tags.write_call(call)}\n</tool_call>"
+        return text + (action.answer or "")
+
+    def observe(self, results: Sequence[ToolResult]) -> tuple[Message, ...]:
+        """A tool message for each result, then the images in a user message."""
+        messages: list[Message] = []
+        images: list[Part] = []
+        for result in results:
+            shown = content_of(result)
+            pictures = [part for part in shown if isinstance(part, Image)]
+            texts = [part for part in shown if isinstance(part, str)]
+            if pictures:
+                texts.append(f"({len(pictures)} image(s) follow)")
+            messages.append(
+                Message(role="tool", content=("\n".join(texts),), call_id=result.call.id)
+            )
+            images += pictures
+        if images or self.prompts.observation:
+            content = merged([*images, self.prompts.observation])
+            messages.append(Message(role="user", content=content))
+        return tuple(messages)
+
+
+def _action(found: tags.Scan, calls: tuple[ToolCall, ...], problems: list[Problem]) -> Action:
+    thought = tags.thought_of(found)
+    tried = any(problem.kind is ProblemKind.BAD_CALL for problem in problems)
+    if calls or tried:
+        return Action(thought=thought, calls=calls, problems=tuple(problems))
+    # An <answer> that a model writes out of habit is an answer like any other text.
+    tagged, odd = tags.answer_of(found, ())
+    answer = tagged or found.outside.strip() or None
+    problems += odd
+    if answer is None:
+        problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
+    elif not tagged and len(answer) >= MAX_ANSWER_CHARS:
+        problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answer))))
+    return Action(thought=thought, answer=answer, problems=tuple(problems))

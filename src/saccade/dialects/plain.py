@@ -1,0 +1,177 @@
+"""A dialect that any instruction-following model can speak: three kinds of lines.
+
+    Thought: The mug is too small to read.
+    Call: image_zoom_in_tool {"bbox_2d": [88, 58, 99, 69]}
+
+    user: Result: (image)
+
+    Thought: It says SIGGRAPH.
+    Answer: A
+
+No tags and no control tokens, so that it survives servers and models that know neither. A turn
+holds one call or one answer; a thought and an answer may run over several lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from saccade.dialects import tags
+from saccade.dialects.base import (
+    MAX_ANSWER_CHARS,
+    MAX_TURN_CHARS,
+    Prompts,
+    content_of,
+    fill_system,
+    fill_user,
+    merged,
+)
+from saccade.geometry import CoordSpace
+from saccade.types import (
+    Action,
+    Completion,
+    Message,
+    Part,
+    Problem,
+    ProblemKind,
+    Record,
+    Task,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+
+PROMPTS = Prompts(
+    system=(
+        "You answer questions about images. An image may be shown to you smaller than it is; "
+        "with tools you can look again at any part of it. Images are counted in order of "
+        "appearance, those that tools return included: image_1, image_2, and so on.\n\n"
+        "The tools, with the JSON schema of their arguments:\n{tools}\n\n{coords}\n\n"
+        "Write each turn in this form and nothing else. To use a tool:\n"
+        'Thought: why you need it\nCall: TOOL {"KEY": VALUE}\n\n'
+        "You will be shown the result. Once you know the answer:\n"
+        "Thought: how you know\nAnswer: the answer"
+    ),
+    user="{question}",
+)
+
+_LINE = re.compile(r"^[ \t]*(Thought|Call|Answer):[ \t]*", re.MULTILINE)
+
+
+class _Piece(NamedTuple):
+    kind: str
+    text: str
+
+
+class Plain(Record):
+    """The dialect of three lines."""
+
+    prompts: Prompts = PROMPTS
+
+    @property
+    def name(self) -> str:
+        return "plain"
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        return ("\nResult:",)
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
+    def native_tools(self) -> bool:
+        return False
+
+    def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
+        """The template with a paragraph for each tool."""
+        told = "\n".join(f"{t.name}: {t.description} {json.dumps(t.parameters)}" for t in tools)
+        return fill_system(self.prompts.system, told, coords)
+
+    def question(self, task: Task) -> Message:
+        return fill_user(self.prompts.user, task)
+
+    def parse(self, text: str) -> Action:
+        """Lines before the first key word are a thought; never raises."""
+        problems: list[Problem] = []
+        if len(text) > MAX_TURN_CHARS:
+            detail = f"{len(text)} characters, read {MAX_TURN_CHARS}"
+            problems.append(Problem(kind=ProblemKind.TOO_LONG, detail=detail))
+        text = text[:MAX_TURN_CHARS].encode("utf-8", "replace").decode().removesuffix("\nResult:")
+        problems += tags.forged_tokens(text)
+        pieces = _pieces(text)
+        thoughts = [piece.text for piece in pieces if piece.kind == "Thought" and piece.text]
+        calls, bad = _calls(pieces)
+        answer, odd = _answer(pieces)
+        if calls and pieces[-1].kind == "Thought":
+            odd.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
+        thought = "\n".join(thoughts) if thoughts else None
+        return tags.action(thought, calls, answer, [*problems, *bad, *odd])
+
+    def read(self, completion: Completion, prefix: str) -> Action:
+        return self.parse(prefix + completion.text)
+
+    def write(self, action: Action) -> str:
+        """A turn as the model should write it."""
+        lines = [] if action.thought is None else [f"Thought: {action.thought}"]
+        lines += [f"Call: {c.name} {_json(c)}" for c in action.calls]
+        lines += [] if action.answer is None else [f"Answer: {action.answer}"]
+        return "\n".join(lines)
+
+    def observe(self, results: Sequence[ToolResult]) -> tuple[Message, ...]:
+        """A user turn that starts with `Result:`."""
+        content: list[Part] = []
+        for result in results:
+            content += ["Result: ", *content_of(result)]
+        content.append(self.prompts.observation)
+        return (Message(role="user", content=merged(content)),)
+
+
+def _pieces(text: str) -> list[_Piece]:
+    marks = list(_LINE.finditer(text))
+    first = marks[0].start() if marks else len(text)
+    pieces = [_Piece("Thought", text[:first].strip())]
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        end = following.start() if following else len(text)
+        pieces.append(_Piece(mark.group(1), text[mark.end() : end].strip()))
+    return pieces
+
+
+def _calls(pieces: Sequence[_Piece]) -> tags.Calls:
+    texts = [piece.text for piece in pieces if piece.kind == "Call"]
+    if not texts:
+        return tags.Calls((), ())
+    problems: list[Problem] = []
+    if len(texts) > 1:
+        detail = f"{len(texts)} calls, 1 counted"
+        problems.append(Problem(kind=ProblemKind.SEVERAL_CALLS, detail=detail))
+    name, _, arguments = texts[-1].partition(" ")
+    line, _, rest = arguments.strip().partition("\n")
+    whole = arguments if rest and not line.rstrip().endswith("}") else line
+    read = tags.read_call(tags.call_text(name, whole))
+    if isinstance(read, Problem):
+        return tags.Calls((), (*problems, read))
+    if rest.strip() and whole is line:
+        problems.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
+    return tags.Calls((read,), tuple(problems))
+
+
+def _answer(pieces: Sequence[_Piece]) -> tuple[str | None, list[Problem]]:
+    texts = [piece.text for piece in pieces if piece.kind == "Answer"]
+    answers = [text for text in texts if text]
+    problems: list[Problem] = []
+    if len(texts) > 1:
+        problems.append(Problem(kind=ProblemKind.SEVERAL_ANSWERS, detail=str(len(texts))))
+    if texts and not answers:
+        problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
+    if answers and len(answers[-1]) >= MAX_ANSWER_CHARS:
+        problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answers[-1]))))
+    return (answers[-1] if answers else None), problems
+
+
+def _json(call: ToolCall) -> str:
+    return json.dumps(call.arguments, ensure_ascii=False)

@@ -1,0 +1,258 @@
+"""Reading a turn that is marked up with tags: shared by `deepeyes` and `native`.
+
+Everything is linear in the length of the text, and nothing raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from pydantic import JsonValue
+
+from saccade.dialects.base import MAX_ANSWER_CHARS, MAX_TURN_CHARS
+from saccade.types import Action, Problem, ProblemKind, ToolCall
+
+_TAG = re.compile(r"<(/?)(think|tool_call|answer)>")
+_FORGED = re.compile(r"<\|\w+\|>")
+_MAX_DEPTH = 64
+
+
+class Block(NamedTuple):
+    """The inside of a pair of tags; `closed` is false if the text ended first."""
+
+    tag: str
+    text: str
+    closed: bool
+
+
+class Scan(NamedTuple):
+    """A turn taken apart."""
+
+    blocks: tuple[Block, ...]
+    outside: str
+    """What stands in no block."""
+    problems: tuple[Problem, ...]
+
+
+_UNBALANCED = {
+    "think": ProblemKind.UNBALANCED_THINK,
+    "answer": ProblemKind.UNBALANCED_ANSWER,
+    "tool_call": ProblemKind.UNBALANCED_CALL,
+}
+
+
+def scan(text: str) -> Scan:
+    """Take a turn apart into blocks.
+
+    A block ends at its own closing tag. Tags inside a closed block are its text: what a model
+    quotes while it thinks is no action. An unclosed thought ends where an answer or a call
+    begins.
+    """
+    problems: list[Problem] = []
+    if len(text) > MAX_TURN_CHARS:
+        detail = f"{len(text)} characters, read {MAX_TURN_CHARS}"
+        problems.append(Problem(kind=ProblemKind.TOO_LONG, detail=detail))
+    text = text[:MAX_TURN_CHARS].encode("utf-8", "replace").decode()
+    problems += forged_tokens(text)
+    tags = list(_TAG.finditer(text))
+    closings = {
+        name: deque(i for i, tag in enumerate(tags) if tag.groups() == ("/", name))
+        for name in _UNBALANCED
+    }
+    blocks: list[Block] = []
+    outside: list[str] = []
+    unbalanced: set[str] = set()
+    index, at = 0, 0
+    while index < len(tags):
+        opening = tags[index]
+        slash, name = opening.groups()
+        outside.append(text[at : opening.start()])
+        at = opening.end()
+        if slash:
+            unbalanced.add(name)
+            index += 1
+            continue
+        ends = closings[name]
+        while ends and ends[0] <= index:
+            ends.popleft()
+        if ends:
+            end = ends[0]
+            blocks.append(Block(name, text[at : tags[end].start()], closed=True))
+            if any(t.groups() == ("", name) for t in tags[index + 1 : end]):
+                unbalanced.add(name)
+            at, index = tags[end].end(), end + 1
+            continue
+        unbalanced.add(name)
+        index += 1
+        end_of_text = tags[index].start() if index < len(tags) else len(text)
+        blocks.append(Block(name, text[at:end_of_text], closed=False))
+        at = end_of_text
+    outside.append(text[at:])
+    problems += [Problem(kind=kind) for name, kind in _UNBALANCED.items() if name in unbalanced]
+    return Scan(tuple(blocks), "".join(outside), tuple(problems))
+
+
+def thought_of(found: Scan) -> str | None:
+    """All thoughts of a turn, in order."""
+    thoughts = [block.text for block in found.blocks if block.tag == "think"]
+    return "\n".join(thoughts) if thoughts else None
+
+
+class Calls(NamedTuple):
+    """Calls that can be read, and what is wrong with the others."""
+
+    calls: tuple[ToolCall, ...]
+    problems: tuple[Problem, ...]
+
+
+def calls_of(found: Scan, *, at_most: int) -> Calls:
+    """The calls of a turn; of more than `at_most` the last ones count.
+
+    An unclosed call is no call (it is a problem of the tags already).
+    """
+    texts = [block.text for block in found.blocks if block.tag == "tool_call" and block.closed]
+    problems: list[Problem] = []
+    if len(texts) > at_most:
+        detail = f"{len(texts)} calls, {at_most} counted"
+        problems.append(Problem(kind=ProblemKind.SEVERAL_CALLS, detail=detail))
+        texts = texts[-at_most:]
+    calls: list[ToolCall] = []
+    for text in texts:
+        read = read_call(text)
+        if isinstance(read, Problem):
+            problems.append(read)
+        else:
+            calls.append(read)
+    return Calls(tuple(calls), tuple(problems))
+
+
+def read_call(text: str) -> ToolCall | Problem:
+    """A call from its JSON: an object with `name` and `arguments`, all numbers finite."""
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        return _bad_call(f"not valid JSON ({error})")
+    if not isinstance(value, dict):
+        return _bad_call("expected a JSON object with name and arguments")
+    name, arguments = value.get("name"), value.get("arguments", {})
+    if not isinstance(name, str) or not 0 < len(name) <= 200:
+        return _bad_call("name must be a string")
+    if not isinstance(arguments, dict):
+        return _bad_call("arguments must be a JSON object")
+    if set(value) - {"name", "arguments"}:
+        return _bad_call("only name and arguments are expected")
+    if _depth(arguments) > _MAX_DEPTH:
+        return _bad_call("nested too deeply")
+    return ToolCall(name=_clean(name), arguments=_cleaned(arguments))
+
+
+def write_call(call: ToolCall) -> str:
+    """The JSON of a call, keys in the published order."""
+    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+
+
+def answer_of(found: Scan, calls: Sequence[ToolCall]) -> tuple[str | None, tuple[Problem, ...]]:
+    """The last answer that is not empty.
+
+    An answer that the text ends in counts (as in the published reward, with a format problem),
+    unless the turn also holds a call.
+    """
+    blocks = [block for block in found.blocks if block.tag == "answer"]
+    closed = [block.text.strip() for block in blocks if block.closed]
+    answers = [text for text in closed if text]
+    problems: list[Problem] = []
+    if len(closed) > 1:
+        problems.append(Problem(kind=ProblemKind.SEVERAL_ANSWERS, detail=str(len(closed))))
+    if closed and not answers:
+        problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
+    open_end = blocks[-1].text.strip() if blocks and not blocks[-1].closed else ""
+    if open_end and not answers and not calls:
+        answers = [open_end]
+    if not answers:
+        return None, tuple(problems)
+    if len(answers[-1]) >= MAX_ANSWER_CHARS:
+        problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answers[-1]))))
+    return answers[-1], tuple(problems)
+
+
+def forged_tokens(text: str) -> tuple[Problem, ...]:
+    """A problem if a turn holds the text of a control token, such as `<|image_pad|>`."""
+    return (Problem(kind=ProblemKind.FORGED_TOKENS),) if _FORGED.search(text) else ()
+
+
+def call_text(name: str, arguments: str) -> str:
+    """The JSON of a call whose arguments are JSON already, well-formed or not."""
+    return f'{{"name": {json.dumps(name)}, "arguments": {arguments.strip() or "{}"}}}'
+
+
+def text_after_call(text: str) -> tuple[Problem, ...]:
+    """A problem if anything but space follows the last call."""
+    _, closing, rest = text[:MAX_TURN_CHARS].rpartition("</tool_call>")
+    if closing and rest.strip():
+        return (Problem(kind=ProblemKind.TEXT_AFTER_CALL),)
+    return ()
+
+
+def action(
+    thought: str | None,
+    calls: tuple[ToolCall, ...],
+    answer: str | None,
+    problems: Sequence[Problem],
+) -> Action:
+    """An action in which an answer wins over calls."""
+    found = list(problems)
+    if answer is not None and calls:
+        found.append(Problem(kind=ProblemKind.ANSWER_AND_CALL))
+        calls = ()
+    return Action(thought=thought, calls=calls, answer=answer, problems=tuple(found))
+
+
+def _bad_call(detail: str) -> Problem:
+    return Problem(kind=ProblemKind.BAD_CALL, detail=_clean(detail)[:300])
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number that JSON knows")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _cleaned(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {_clean(k): _clean_value(v) for k, v in value.items()}
+
+
+def _clean_value(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list):
+        return [_clean_value(v) for v in value]
+    return _cleaned(value) if isinstance(value, dict) else value
+
+
+def _depth(value: JsonValue) -> int:
+    """Levels of nesting, found without recursion."""
+    depth, level = 0, [value]
+    while level and depth <= _MAX_DEPTH:
+        level = [
+            inner
+            for v in level
+            if isinstance(v, dict | list)
+            for inner in (v.values() if isinstance(v, dict) else v)
+        ]
+        depth += 1
+    return depth
