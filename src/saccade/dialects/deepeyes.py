@@ -8,7 +8,8 @@
     <think>It says SIGGRAPH.</think><answer>A</answer>
 
 Source: DeepEyes (arXiv 2505.14362) and its repository, `visual_toolbox_v2.py` in
-`verl/workers/agent/envs/mm_process_engine`. One call a turn, the last one counts; an answer ends the episode and wins over a
+`verl/workers/agent/envs/mm_process_engine`. One call a turn, the last one counts; an answer ends
+the episode and wins over a
 call; a call that fails is answered by a user turn that starts with `Error:`.
 
 Where we deviate: a turn stops after a call or an answer (the published default has no stop strings,

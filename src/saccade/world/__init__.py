@@ -1,1 +1,146 @@
+"""A procedural world with ground truth: scenes, questions about them, and the right answers.
 
+    for task in tasks("read", n=3, seed=0):
+        task.images[0], task.question, task.answer, task.boxes
+
+A task depends on family, split, seed, index and native size alone, never on how many are drawn.
+The same numpy and Pillow draw the same bytes; digits of the two splits are different samples.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from saccade.errors import ConfigError
+from saccade.image import Image
+from saccade.types import TargetBox, Task
+from saccade.world.digits import Split
+from saccade.world.scene import MIN_NATIVE, Scene, SceneObject, draw_scene
+
+
+class Question(NamedTuple):
+    """A question about a scene."""
+
+    text: str
+    answer: str
+    target: SceneObject
+    """The object that must be found to answer."""
+
+
+Asker = Callable[[np.random.Generator, Scene], Question | None]
+"""Picks a question that has exactly one right answer, or None if the scene allows none."""
+
+
+class Family(NamedTuple):
+    """A kind of task: which scenes it draws, and what it asks."""
+
+    ask: Asker
+    large: bool | None
+    """Whether the scene has a large object; None leaves it to chance."""
+    least: int = 2
+
+
+def _read(rng: np.random.Generator, scene: Scene) -> Question | None:
+    """The digit on a small object: not legible in the view."""
+    small = [o for o in scene.objects if not o.large]
+    target = small[int(rng.integers(len(small)))]
+    return Question(f"What digit is on the {target.colour} object?", str(target.digit), target)
+
+
+def _easy(rng: np.random.Generator, scene: Scene) -> Question | None:
+    """The digit on the large object: legible in the view. Asked in the words of `read`."""
+    target = scene.objects[0]
+    return Question(f"What digit is on the {target.colour} object?", str(target.digit), target)
+
+
+def _relation(rng: np.random.Generator, scene: Scene) -> Question | None:
+    """The digit on the nearest neighbour of a named object."""
+    anchor = scene.objects[int(rng.integers(len(scene.objects)))]
+    others = sorted((o for o in scene.objects if o is not anchor), key=lambda o: _gap(o, anchor))
+    nearest, second = others[0], others[1]
+    if nearest.large or _gap(second, anchor) < 1.25 * _gap(nearest, anchor):
+        return None
+    text = f"What digit is on the object nearest to the {anchor.colour} object?"
+    return Question(text, str(nearest.digit), nearest)
+
+
+def _colour(rng: np.random.Generator, scene: Scene) -> Question | None:
+    """The colour of the object with a given digit: several objects must be looked at."""
+    digits = [o.digit for o in scene.objects]
+    single = [o for o in scene.objects if digits.count(o.digit) == 1 and not o.large]
+    if not single:
+        return None
+    target = single[int(rng.integers(len(single)))]
+    return Question(f"What colour is the object with the digit {target.digit}?", target.colour,
+                    target)  # fmt: skip
+
+
+def _gap(a: SceneObject, b: SceneObject) -> float:
+    (ax, ay), (bx, by) = a.centre, b.centre
+    return float(np.hypot(ax - bx, ay - by))
+
+
+FAMILIES = {
+    "read": Family(_read, large=None),
+    "easy": Family(_easy, large=True),
+    "relation": Family(_relation, large=None, least=3),
+    "colour": Family(_colour, large=None, least=3),
+}
+
+
+def tasks(
+    family: str, *, n: int, seed: int = 0, split: str = "test", native: int = 672
+) -> Iterator[Task]:
+    """Tasks of a family, drawn one by one.
+
+    Args:
+        family: A key of `FAMILIES`.
+        n: How many.
+        seed: Another seed gives other scenes.
+        split: "train" or "test": which handwritten samples may appear.
+        native: Side of a scene in pixels; the difficulty does not depend on it.
+
+    Raises:
+        ConfigError: an unknown family or split, or a scene that would be too small.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(f"world: no family {family!r}; there are {', '.join(FAMILIES)}")
+    if split not in ("train", "test"):
+        raise ConfigError(f"world: split must be 'train' or 'test', got {split!r}")
+    if native < MIN_NATIVE:
+        raise ConfigError(f"world: native must be at least {MIN_NATIVE} pixels, got {native}")
+    chosen: Split = "train" if split == "train" else "test"
+    return (_task(family, index, seed, chosen, native) for index in range(n))
+
+
+def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task:
+    rules = FAMILIES[family]
+    key = [seed, index, native, zlib.crc32(f"{family}/{split}".encode())]
+    rng = np.random.default_rng(key)
+    while True:
+        large = bool(rng.random() < 0.5) if rules.large is None else rules.large
+        scene = draw_scene(rng, native=native, split=split, large=large, least=rules.least)
+        question = rules.ask(rng, scene)
+        if question is not None:
+            break
+    return Task(
+        id=f"{family}-{split}-{native}-s{seed}-{index:05d}",
+        prompt=(Image.from_pixels(scene.pixels), question.text),
+        answer=question.answer,
+        boxes=(TargetBox(box=question.target.box, label=question.target.colour),),
+        judge="exact",
+        source="world",
+        meta={
+            "family": family,
+            "subfamily": f"{family}{int(large)}" if rules.large is None else family,
+            "split": split,
+            "seed": seed,
+            "index": index,
+            "native": native,
+            "objects": len(scene.objects),
+        },
+    )

@@ -1,0 +1,63 @@
+"""Real handwriting: 1,797 digits of 8x8 pixels, split by sample, drawn with equal ink."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+Split = Literal["train", "test"]
+Alpha = NDArray[np.float32]
+
+TEST_SAMPLES = 400
+SPLIT_SEED = 0
+
+INK = (0.26, 0.34)
+"""Mean darkness of a drawn digit, the same range for every class: a blurred 1 must not be told
+from a blurred 8 by how dark it is."""
+
+TURN_DEG = 10.0
+"""Training digits are turned by up to this angle either way; test digits stay as written."""
+
+
+class Digits(NamedTuple):
+    """The samples: ink in [0, 1] as float32 (N, 8, 8), and their classes as uint8 (N,)."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+@cache
+def load() -> Digits:
+    """All samples in their published order."""
+    with files("saccade.world").joinpath("digits.npz").open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        images, labels = archive["images"], archive["labels"]
+    return Digits(images.astype(np.float32) / 16, labels)
+
+
+@cache
+def members(split: Split) -> tuple[int, ...]:
+    """Indices of the samples of a split; the two splits share none."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(load().labels)).tolist()
+    return tuple(order[:TEST_SAMPLES] if split == "test" else order[TEST_SAMPLES:])
+
+
+def glyph(rng: np.random.Generator, index: int, side: int, split: Split) -> Alpha:
+    """A sample as an alpha map of `side` x `side` pixels, its mean drawn from `INK`."""
+    margin = np.pad(load().images[index], 2)
+    drawn = PILImage.fromarray(margin).resize((48, 48), PILImage.Resampling.BICUBIC)
+    if split == "train":
+        angle = float(rng.uniform(-TURN_DEG, TURN_DEG))
+        drawn = drawn.rotate(angle, PILImage.Resampling.BILINEAR)
+    drawn = drawn.crop((8, 8, 40, 40)).resize((side, side), PILImage.Resampling.BICUBIC)
+    alpha = np.asarray(drawn, dtype=np.float32).clip(0, 1)
+    ink = rng.uniform(*INK)
+    # Clipping at 1 takes ink away again; three rounds bring the mean to its target.
+    for _ in range(3):
+        alpha = (alpha * np.float32(ink / alpha.mean())).clip(0, 1)
+    return alpha

@@ -1,0 +1,151 @@
+"""Procedural scenes: coloured objects on a gradient, on each a small handwritten digit.
+
+All lengths are fractions of the *view*, a square of 56x56 pixels in which a small model sees the
+scene. So what is legible in the view does not depend on the native size: a digit on a small object
+is 1.25 view pixels wide, too small for any reader, while a crop of the object shows it at 9 of 28.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from saccade.geometry import Box
+from saccade.world.digits import Split, glyph, load, members
+
+VIEW = 56
+"""Side of the view in view pixels, the unit of all lengths below."""
+
+CELL = 14
+"""Objects lie on a 4x4 grid of cells, one in a cell (a large one in 2x2)."""
+
+MIN_NATIVE = 672
+
+COLOURS = {
+    "red": (255, 120, 120),
+    "green": (120, 225, 130),
+    "blue": (135, 155, 255),
+    "yellow": (245, 235, 120),
+    "purple": (215, 130, 240),
+    "cyan": (125, 235, 240),
+}
+"""Pastel, every channel at least 120, so that dark ink stands out on each of them."""
+
+SHAPES = ("square", "disc")
+
+SMALL = (40 / 12, 50 / 12)
+LARGE = (16.0, 22.0)
+SMALL_DIGIT = 1.25
+LARGE_DIGIT = 0.5
+"""A digit on a large object is this part of the object; on a small one `SMALL_DIGIT` wide."""
+
+_INK = 5.0
+_GRADIENT = np.array([[-30, 0, 20], [0, 30, -20]], np.float32)
+
+
+class SceneObject(NamedTuple):
+    """What is at a place."""
+
+    colour: str
+    shape: str
+    digit: int
+    sample: int
+    """Index of the handwritten sample."""
+    large: bool
+    box: Box
+    """Native pixels, whole numbers."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.box.x1 + self.box.x2) / 2, (self.box.y1 + self.box.y2) / 2
+
+
+class Scene(NamedTuple):
+    """A drawn scene and the truth about it."""
+
+    objects: tuple[SceneObject, ...]
+    """The large object first, if there is one. Colours differ."""
+    pixels: PILImage.Image
+
+
+def draw_scene(
+    rng: np.random.Generator, *, native: int, split: Split, large: bool, least: int = 2
+) -> Scene:
+    """A random scene.
+
+    Args:
+        rng: Source of all randomness.
+        native: Side of the scene in pixels, at least 672.
+        split: Which handwritten samples may appear.
+        large: Whether one object is large enough to be read in the view.
+        least: Fewest objects, 2 to 6; six is the most.
+
+    Raises:
+        ValueError: `native` is too small for digits of any shape.
+    """
+    if native < MIN_NATIVE:
+        raise ValueError(f"native={native}: a scene needs at least {MIN_NATIVE} pixels a side")
+    scale = native / VIEW
+    canvas = _background(rng, native)
+    count = int(rng.integers(least, len(COLOURS) + 1))
+    colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]
+    objects: list[SceneObject] = []
+    for colour, (column, row, span) in zip(colours, _places(rng, count, large), strict=False):
+        side = round(rng.uniform(*(LARGE if span == 2 else SMALL)) * scale)
+        digit_side = round(side * LARGE_DIGIT if span == 2 else SMALL_DIGIT * scale)
+        # A third of a view pixel stays free on each side of a cell.
+        edge, room = round(scale / 3), round(span * CELL * scale)
+        x = round(column * CELL * scale) + int(rng.integers(edge, room - side - edge))
+        y = round(row * CELL * scale) + int(rng.integers(edge, room - side - edge))
+        sample = int(rng.choice(members(split)))
+        shape = SHAPES[int(rng.integers(len(SHAPES)))]
+        patch = canvas[y : y + side, x : x + side]
+        _paint(rng, patch, COLOURS[colour], shape)
+        inset = (side - digit_side) // 2
+        alpha = glyph(rng, sample, digit_side, split)[..., None]
+        under = patch[inset : inset + digit_side, inset : inset + digit_side]
+        under[:] = (_INK * alpha + (1 - alpha) * under).astype(np.uint8)
+        box = Box(x, y, x + side, y + side)
+        digit = int(load().labels[sample])
+        objects.append(SceneObject(colour, shape, digit, sample, span == 2, box))
+    return Scene(tuple(objects), PILImage.fromarray(canvas))
+
+
+def _places(rng: np.random.Generator, count: int, large: bool) -> list[tuple[int, int, int]]:
+    """Column, row and span of each object; no two share a cell."""
+    free = [(column, row) for column in range(4) for row in range(4)]
+    places: list[tuple[int, int, int]] = []
+    if large:
+        column, row = int(rng.integers(3)), int(rng.integers(3))
+        taken = {(column + i, row + j) for i in range(2) for j in range(2)}
+        free = [cell for cell in free if cell not in taken]
+        places.append((column, row, 2))
+    order = rng.permutation(len(free))[: count - len(places)]
+    return places + [(*free[i], 1) for i in order]
+
+
+def _background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
+    base = (rng.uniform(50, 85) + rng.uniform(-6, 6, 3)).astype(np.float32)
+    ramp = (np.arange(native, dtype=np.float32) + 0.5) / native * 2 - 1
+    across = base + ramp[:, None] * _GRADIENT[0]
+    down = ramp[:, None] * _GRADIENT[1]
+    canvas = np.empty((native, native, 3), np.uint8)
+    for start in range(0, native, 256):
+        rows = across[None] + down[start : start + 256, None]
+        canvas[start : start + 256] = rows.clip(0, 255)
+    return canvas
+
+
+def _paint(
+    rng: np.random.Generator, patch: NDArray[np.uint8], colour: tuple[int, int, int], shape: str
+) -> None:
+    shade = np.clip(np.array(colour) + rng.normal(0, 8, 3), 0, 255).astype(np.uint8)
+    if shape == "square":
+        patch[:] = shade
+        return
+    radius = patch.shape[0] / 2
+    offset = (np.arange(patch.shape[0]) + 0.5 - radius) ** 2
+    patch[offset[:, None] + offset[None] <= radius**2] = shade
