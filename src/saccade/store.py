@@ -1,0 +1,341 @@
+"""The run folder: what a run leaves on disk, whatever happens to it.
+
+    run.json               what was run: resolved configuration, fingerprint, versions, commit
+    tasks.jsonl            the tasks that were attempted, each once
+    trajectories.jsonl     a finished episode a line, in the order in which they finished
+    aborted.jsonl          episodes that failed on our side; a rerun attempts them again
+    images/<sha256>.<ext>  the sources of all images, each once: a file's own bytes, or PNG
+    torn/                  half lines that a crash left behind, kept for inspection
+    lock                   held by the process that writes
+
+Promises. An episode is finished when `append` has returned; from then on neither `kill -9` nor a
+full disk loses it, and a rerun neither repeats nor duplicates it. Lines reach the disk itself at
+the latest `SYNC_SECONDS` later (and when the folder is closed), so a power cut can cost that much.
+One process writes to a folder; a second one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
+from saccade.image import Image
+from saccade.types import StopReason, Task, Trajectory
+
+SYNC_SECONDS = 2.0
+MAX_LINE_BYTES = 256 * 2**20
+_IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
+_Line = TypeVar("_Line", bound=BaseModel)
+
+Key = tuple[str, int]
+"""Task id and sample: what makes an episode one of its run."""
+
+
+class Manifest(BaseModel):
+    """What was run; the content of `run.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    config: dict[str, JsonValue]
+    """The resolved run file; a folder resumes only with the same one."""
+    fingerprint: str
+    """Of the environment."""
+    versions: dict[str, str] = {}
+    commit: str | None = None
+    command: str = ""
+    created: str = ""
+
+
+class Entry(NamedTuple):
+    """A finished episode with its task."""
+
+    task: Task
+    trajectory: Trajectory
+
+
+class RunFolder:
+    """A run folder open for writing. Use it as a context manager."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        """Create the folder, or resume it if it holds a run with the same configuration.
+
+        Raises:
+            StoreLocked: another process writes to it.
+            ConfigError: it holds another run, or something that is no run.
+            StoreError: it cannot be created.
+        """
+        self.path = Path(path)
+        self._refuse_strangers()
+        try:
+            (self.path / "images").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot create the run folder ({error.strerror})") from error
+        self._lock = FileLock(self.path / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreLocked(
+                f"{path}: another process writes to this run folder; wait for it or choose "
+                "another out"
+            ) from None
+        try:
+            self._keep_manifest(manifest)
+            self._tasks = _Journal(self.path, "tasks.jsonl")
+            self._finished = _Journal(self.path, "trajectories.jsonl")
+            self._aborted = _Journal(self.path, "aborted.jsonl")
+            reader = RunReader(self.path)
+            self._task_ids = {task.id for task in reader.tasks()}
+            self._done = {(t.task_id, t.sample) for t in reader.trajectories()}
+        except BaseException:
+            self._lock.release()
+            raise
+        self._mutex = threading.Lock()
+
+    @property
+    def done(self) -> frozenset[Key]:
+        """Episodes that need no rerun: finished ones, time-outs included."""
+        return frozenset(self._done)
+
+    def append(self, task: Task, trajectory: Trajectory) -> None:
+        """Keep a finished episode: its images first, then its task, then its line.
+
+        Raises:
+            ValueError: the episode is not finished, or is in the folder already.
+            StoreError: the disk is full or failing; nothing that was finished is lost.
+        """
+        key = (trajectory.task_id, trajectory.sample)
+        if trajectory.stop is None:
+            raise ValueError(f"{trajectory.id}: the episode is not finished")
+        if task.id != trajectory.task_id:
+            raise ValueError(f"{trajectory.id}: not an episode of task {task.id}")
+        with self._mutex:
+            if key in self._done:
+                raise ValueError(f"{trajectory.id}: already in {self.path}")
+            for image in {*task.images, *trajectory.images}:
+                self._keep_image(image)
+            if task.id not in self._task_ids:
+                self._tasks.append(task.model_dump_json())
+                self._task_ids.add(task.id)
+            line = trajectory.model_dump_json()
+            if trajectory.stop is StopReason.ABORTED:
+                self._aborted.append(line)
+            else:
+                self._finished.append(line)
+                self._done.add(key)
+
+    def close(self) -> None:
+        """Bring everything to the disk and let others write."""
+        for journal in (self._tasks, self._finished, self._aborted):
+            journal.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refuse_strangers(self) -> None:
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"out={path}: a file is in the way")
+        strange = path.is_dir() and any(path.iterdir()) and not (path / "lock").exists()
+        if strange and not (path / "run.json").exists():
+            raise ConfigError(f"out={path}: a folder with other content; choose another out")
+
+    def _keep_manifest(self, manifest: Manifest) -> None:
+        file = self.path / "run.json"
+        if not file.exists():
+            _write_whole(file, manifest.model_dump_json(indent=2).encode())
+            return
+        held = RunReader(self.path).manifest
+        if (held.config, held.fingerprint) == (manifest.config, manifest.fingerprint):
+            return
+        changes = "\n  ".join(_differences(held.config, manifest.config)) or "the environment"
+        raise ConfigError(
+            f"out={self.path} holds a run with another configuration:\n  {changes}\n"
+            "choose another out, or the old settings to resume"
+        )
+
+    def _keep_image(self, image: Image) -> None:
+        file = self.path / "images" / image.source.name
+        if not file.exists():
+            _write_whole(file, image.source.encoded())
+
+
+class RunReader:
+    """A run folder open for reading; the run may still be in progress."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at a run folder.
+
+        Raises:
+            StoreError: there is no run in this folder.
+        """
+        self.path = Path(path)
+        try:
+            self.manifest = Manifest.model_validate_json((self.path / "run.json").read_bytes())
+        except OSError as error:
+            raise StoreError(f"{path}: no run folder (no run.json)") from error
+        except ValidationError as error:
+            raise FormatError(f"{path}/run.json: {error.errors()[0]['msg']}") from error
+
+    def tasks(self) -> Iterator[Task]:
+        """The tasks that were attempted."""
+        return self._lines("tasks.jsonl", Task)
+
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Finished episodes, in the order in which they finished."""
+        return self._lines("trajectories.jsonl", Trajectory)
+
+    def aborted(self) -> Iterator[Trajectory]:
+        """Episodes that failed on our side, all attempts."""
+        return self._lines("aborted.jsonl", Trajectory)
+
+    def entries(self) -> Iterator[Entry]:
+        """Finished episodes with their tasks."""
+        tasks = {task.id: task for task in self.tasks()}
+        for trajectory in self.trajectories():
+            yield Entry(tasks[trajectory.task_id], trajectory)
+
+    def image_bytes(self, name: str) -> bytes:
+        """The bytes of a source, by the name that an image record holds.
+
+        Raises:
+            StoreError: the folder has no such image.
+        """
+        file = self.path / "images" / name
+        if not _IMAGE_NAME.fullmatch(name) or file.is_symlink():
+            raise StoreError(f"{name[:100]!r} is no image of a run folder")
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be read ({error.strerror})") from error
+
+    def _lines(self, name: str, record: type[_Line]) -> Iterator[_Line]:
+        """The whole lines of a file; a last line without its end is still being written.
+
+        Raises:
+            FormatError: names file and line of what is damaged.
+        """
+        file = self.path / name
+        if not file.exists():
+            return
+        with file.open("rb") as lines:
+            number = 0
+            while line := lines.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) > MAX_LINE_BYTES:
+                        raise FormatError(f"{file}:{number}: longer than {MAX_LINE_BYTES} bytes")
+                    return
+                try:
+                    yield record.model_validate_json(line, context={"images": self.image_bytes})
+                except ValidationError as error:
+                    reason = error.errors()[0]["msg"]
+                    raise FormatError(f"{file}:{number}: damaged ({reason})") from error
+
+
+class _Journal:
+    """A file of lines that only grows, by whole lines."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
+        self._keep_torn_end(folder / "torn")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(self._path, flags, 0o644)
+        self._size = os.fstat(self._file).st_size
+        self._synced = time.monotonic()
+
+    def append(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        try:
+            written = os.write(self._file, data)
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            raise StoreError(
+                f"{self._path}: cannot be written ({error.strerror}); make room and run the same "
+                "command again: it resumes, and nothing that was finished is lost"
+            ) from error
+        self._size += len(data)
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self._sync()
+
+    def close(self) -> None:
+        self._sync()
+        os.close(self._file)
+
+    def _sync(self) -> None:
+        os.fsync(self._file)
+        self._synced = time.monotonic()
+
+    def _keep_torn_end(self, torn: Path) -> None:
+        """Cut what follows the last whole line, after a crash in the middle of a write."""
+        if not self._path.exists():
+            return
+        with self._path.open("r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            whole = _end_of_last_line(file.fileno(), end)
+            if whole == end:
+                return
+            torn.mkdir(exist_ok=True)
+            half = os.pread(file.fileno(), end - whole, whole)
+            _write_whole(torn / f"{self._path.name}.{whole}", half)
+            file.truncate(whole)
+
+
+def _end_of_last_line(file: int, end: int, step: int = 1 << 16) -> int:
+    """Position after the last newline, searched from the end; 0 if there is none."""
+    while end > 0:
+        start = max(0, end - step)
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(
+            f"{file}: cannot be written ({error.strerror}); make room and run the same command "
+            "again: it resumes"
+        ) from error
+
+
+def _differences(old: JsonValue, new: JsonValue, at: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [
+            line
+            for key in keys
+            for line in _differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
+        ]
+    return [] if old == new else [f"{at}: {json.dumps(old)} -> {json.dumps(new)}"]
