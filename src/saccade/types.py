@@ -209,7 +209,6 @@ class Score(Record):
     value: float
     parts: dict[str, float] = {}
     """Term name -> unweighted value."""
-    verdict: Verdict | None = None
 
 
 class ToolSpec(Record):
@@ -274,6 +273,8 @@ class Trajectory(Record):
     """None while the episode is under way."""
     error: str | None = None
     """Why it was aborted."""
+    verdict: Verdict | None = None
+    """What the judge said of the answer; undecided leaves the score at None."""
     score: Score | None = None
     seconds: float = 0.0
     """Wall time from the first request to the end."""
@@ -287,6 +288,12 @@ class Trajectory(Record):
     def results(self) -> tuple[ToolResult, ...]:
         """Every tool result in order, failed calls included."""
         return tuple(result for turn in self.turns for result in turn.results)
+
+    @property
+    def successes(self) -> tuple[ToolResult, ...]:
+        """Results of calls that succeeded and that the model was shown."""
+        shown = (turn.results for turn in self.turns if turn.dropped is None)
+        return tuple(result for results in shown for result in results if result.ok)
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -1,1 +1,159 @@
+"""The value of a trajectory: terms over its structure, and a judge's verdict on its answer.
 
+    reward = RewardOptions(preset="deepeyes").make()
+    scored = await reward.apply(task, trajectory)     # scored.score, scored.verdict
+
+ABORTED and TIMEOUT trajectories, tasks without a gold answer and undecided verdicts stay without a
+score: None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from pydantic import Field, model_validator
+
+from saccade.client import ChatClient, ClientOptions
+from saccade.config import resolve, suggestion
+from saccade.errors import ConfigError
+from saccade.rewards.judges import Choice, Exact, FirstOf, Judge
+from saccade.rewards.llm import LLM
+from saccade.rewards.math import Math
+from saccade.rewards.terms import PRESETS, TERMS, Term
+from saccade.types import ProblemKind, Record, Score, StopReason, Task, Trajectory, Verdict
+
+JUDGES = {"exact": "saccade.rewards.judges:Exact", "choice": "saccade.rewards.judges:Choice"}
+"""Judges without options; `math` and `llm` have a section of their own."""
+
+
+class Weighted(NamedTuple):
+    """A term and what it counts."""
+
+    weight: float
+    term: Term
+
+
+class Reward:
+    """Weighted terms and the judge that decides what is right. Immutable."""
+
+    def __init__(
+        self,
+        terms: Mapping[str, Weighted],
+        judge: Judge,
+        *,
+        judges: Mapping[str, Judge] | None = None,
+    ) -> None:
+        """Put a reward together.
+
+        Args:
+            terms: Name -> weight and function.
+            judge: Decides for tasks that name no judge of their own.
+            judges: For tasks that name one (`Task.judge`); `exact` and `choice` are always there.
+        """
+        self._terms = dict(terms)
+        self._judge = judge
+        self._judges: dict[str, Judge] = {"exact": Exact(), "choice": Choice(), **(judges or {})}
+
+    async def apply(self, task: Task, trajectory: Trajectory) -> Trajectory:
+        """The trajectory with its verdict and, if that is decided, its score.
+
+        Raises:
+            ConfigError: the task names a judge that this reward does not have.
+        """
+        if trajectory.stop in (None, StopReason.ABORTED, StopReason.TIMEOUT):
+            return trajectory
+        verdict = await self._verdict(task, trajectory)
+        if verdict is None or verdict.correct is None:
+            return trajectory.model_copy(update={"verdict": verdict, "score": None})
+        parts = {name: w.term(trajectory, verdict.correct) for name, w in self._terms.items()}
+        value = sum(self._terms[name].weight * part for name, part in parts.items())
+        score = Score(value=value, parts=parts)
+        return trajectory.model_copy(update={"verdict": verdict, "score": score})
+
+    async def close(self) -> None:
+        """Stop worker processes and close connections."""
+        for judge in (self._judge, *self._judges.values()):
+            await judge.close()
+
+    async def _verdict(self, task: Task, trajectory: Trajectory) -> Verdict | None:
+        if task.answer is None:
+            return None
+        if trajectory.answer is None:
+            return Verdict(correct=False, reason="no answer", judge="rule")
+        last = trajectory.turns[-1].action.problems
+        if any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
+            # Source: DeepEyes, `vl_agent.py`: against answers that talk to the judge.
+            return Verdict(correct=False, reason="the answer is too long", judge="rule")
+        return await self._judge_for(task).judge(task, trajectory.answer)
+
+    def _judge_for(self, task: Task) -> Judge:
+        if task.judge is None:
+            return self._judges["choice"] if task.choices else self._judge
+        if task.judge in self._judges:
+            return self._judges[task.judge]
+        hint = suggestion(task.judge, self._judges)
+        raise ConfigError(
+            f"task {task.id}: there is no judge {task.judge!r}{hint}; this reward has "
+            f"{', '.join(self._judges)}"
+        )
+
+
+class MathOptions(Record):
+    """Limits of the `math` judge."""
+
+    timeout_s: float = Field(default=5.0, gt=0)
+    workers: int = Field(default=2, ge=1)
+    memory_mb: int = Field(default=2048, ge=256)
+
+
+class RewardOptions(Record):
+    """The `reward` section of a run file."""
+
+    preset: str = "deepeyes"
+    """A key of `saccade.rewards.terms.PRESETS`."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Changes to the weights of the preset, and further terms of your own ("pkg.mod:name")."""
+    judge: tuple[str, ...] = ("exact",)
+    """Asked in this order until one decides: exact, choice, math, llm, or "pkg.mod:Name"."""
+    math: MathOptions = MathOptions()
+    llm: ClientOptions | None = None
+    """The server of the `llm` judge."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_judge_may_be_a_string(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("judge"), str):
+            return data | {"judge": [data["judge"]]}
+        return data
+
+    def make(self) -> Reward:
+        """The reward.
+
+        Raises:
+            ConfigError: an unknown preset, term or judge.
+            MissingExtra: the `math` judge is not installed.
+        """
+        if self.preset not in PRESETS:
+            hint = suggestion(self.preset, PRESETS)
+            raise ConfigError(f"reward.preset: there is no {self.preset!r}{hint}")
+        weights = PRESETS[self.preset] | self.weights
+        terms = {name: Weighted(weight, _term(name)) for name, weight in weights.items()}
+        judges = {name: self._make_judge(name) for name in self.judge}
+        return Reward(terms, FirstOf(list(judges.values())), judges=judges)
+
+    def _make_judge(self, name: str) -> Judge:
+        if name == "math":
+            return Math(**self.math.model_dump())
+        if name == "llm":
+            if self.llm is None:
+                raise ConfigError("reward.llm: missing; give base_url and model of the judge")
+            return LLM(ChatClient(self.llm))
+        made = cast(type[Judge], resolve(name, JUDGES, "reward.judge"))
+        return made()
+
+
+def _term(name: str) -> Term:
+    if name in TERMS:
+        return TERMS[name]
+    return cast(Term, resolve(name, {}, "reward.weights"))

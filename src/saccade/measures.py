@@ -1,0 +1,204 @@
+"""Numbers from trajectories, and how sure one can be of them. The only place that counts.
+
+A demo, a benchmark, a page and a trainer that show the accuracy of the same episodes show the same
+number, because it comes from here. Episodes that failed on our side, ran out of time or were not
+decided by a judge are never in an average: they are counted in columns of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import sqrt
+from statistics import fmean, median
+from typing import NamedTuple
+
+from saccade.geometry import Box
+from saccade.image import Image
+from saccade.types import Record, StopReason, Task, Trajectory
+
+Z_95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+Pair = tuple[Task, Trajectory]
+
+
+class Interval(NamedTuple):
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """95 % interval of a proportion; (0, 1) if nothing was counted.
+
+    Source: E. B. Wilson, JASA 22 (1927) 209-212, without continuity correction.
+    """
+    if n == 0:
+        return Interval(0.0, 1.0)
+    p, z2 = successes / n, Z_95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+class Look(NamedTuple):
+    """How well what a call showed fits the asked object."""
+
+    iou: float
+    """Of the shown region and the true box, in pixels of the photograph."""
+    coverage: float
+    """The part of the true box that was shown."""
+
+
+def looks(task: Task, trajectory: Trajectory) -> list[Look]:
+    """One for each image that a call cut out of a question's image with a true box.
+
+    Regions are compared in source pixels, so it does not matter at which size images were shown.
+    Images that have no place in the photograph (rotated, drawn by code) are left out.
+    """
+    truth: dict[str, list[Box]] = {}
+    for target in task.boxes:
+        source = task.images[target.image - 1].source.digest
+        truth.setdefault(source, []).append(target.box)
+    found = []
+    for result in trajectory.results:
+        for part in result.content:
+            if isinstance(part, Image) and part.source.digest in truth:
+                boxes = truth[part.source.digest]
+                iou = max(part.region.iou(box) for box in boxes)
+                found.append(Look(iou, max(part.region.coverage(box) for box in boxes)))
+    return found
+
+
+def response_tokens(trajectory: Trajectory) -> int | None:
+    """Tokens that the model wrote, observations left out; None if they were not counted."""
+    counts = [
+        len(turn.completion.token_ids)
+        if turn.completion.token_ids is not None
+        else turn.completion.completion_tokens
+        for turn in trajectory.turns
+    ]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
+class Summary(Record):
+    """What is reported of a set of episodes. Shares are of `scored`, means of `finished`."""
+
+    episodes: int
+    aborted: int
+    """Failed on our side."""
+    timeout: int
+    """Ran out of wall time."""
+    unscored: int
+    """Finished, but without a score: no answer known, or the judge was undecided."""
+    scored: int
+    correct: int
+    accuracy: float | None
+    low: float | None
+    """Lower end of the 95 % interval of the accuracy (Wilson)."""
+    high: float | None
+    score: float | None
+    """Mean value of the reward."""
+    turns: float | None
+    calls: float | None
+    """Attempted tool calls an episode."""
+    calls_ok: float | None
+    """Tool calls that succeeded, an episode."""
+    call_rate: float | None
+    """Share of episodes with at least one call that succeeded."""
+    response_tokens: float | None
+    iou: float | None
+    """Mean over episodes of the best box, where the true one is known and a look was taken."""
+    coverage: float | None
+    seconds: float | None
+    """Median wall time."""
+    dropped: int
+    """Observations that did not fit."""
+    stops: dict[str, int]
+    problems: dict[str, int]
+    """Format problems by kind, all turns counted."""
+
+
+def summary(pairs: Iterable[Pair]) -> Summary:
+    """The numbers of a set of episodes."""
+    pairs = list(pairs)
+    stops = Counter(t.stop.value for _, t in pairs if t.stop is not None)
+    ours = (StopReason.ABORTED, StopReason.TIMEOUT, None)
+    finished = [(task, t) for task, t in pairs if t.stop not in ours]
+    verdicts = [is_correct(t) for _, t in finished]
+    scored = [verdict for verdict in verdicts if verdict is not None]
+    interval = wilson(sum(scored), len(scored)) if scored else None
+    best = [_best(looks(task, t)) for task, t in finished]
+    seen = [look for look in best if look is not None]
+    tokens = [response_tokens(t) for _, t in finished]
+    return Summary(
+        episodes=len(pairs),
+        aborted=stops[StopReason.ABORTED.value],
+        timeout=stops[StopReason.TIMEOUT.value],
+        unscored=len(verdicts) - len(scored),
+        scored=len(scored),
+        correct=sum(scored),
+        accuracy=_mean(map(float, scored)),
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        score=_mean(t.score.value for _, t in finished if t.score is not None),
+        turns=_mean(len(t.turns) for _, t in finished),
+        calls=_mean(calls_attempted(t) for _, t in finished),
+        calls_ok=_mean(calls_succeeded(t) for _, t in finished),
+        call_rate=_mean(float(calls_succeeded(t) > 0) for _, t in finished),
+        response_tokens=_mean(count for count in tokens if count is not None),
+        iou=_mean(look.iou for look in seen),
+        coverage=_mean(look.coverage for look in seen),
+        seconds=median(t.seconds for _, t in finished) if finished else None,
+        dropped=sum(turn.dropped is not None for _, t in pairs for turn in t.turns),
+        stops=dict(sorted(stops.items())),
+        problems=dict(sorted(_problems(t for _, t in pairs).items())),
+    )
+
+
+def summary_by(key: Callable[[Task], str], pairs: Iterable[Pair]) -> dict[str, Summary]:
+    """A summary for each value of `key`, in alphabetical order."""
+    groups: dict[str, list[Pair]] = {}
+    for task, trajectory in pairs:
+        groups.setdefault(key(task), []).append((task, trajectory))
+    return {name: summary(groups[name]) for name in sorted(groups)}
+
+
+def is_correct(trajectory: Trajectory) -> bool | None:
+    """The judge's decision; None if there is none."""
+    if trajectory.score is None or trajectory.verdict is None:
+        return None
+    return trajectory.verdict.correct
+
+
+def calls_attempted(trajectory: Trajectory) -> int:
+    """Calls that were executed, malformed ones included."""
+    return len(trajectory.results)
+
+
+def calls_succeeded(trajectory: Trajectory) -> int:
+    """Calls whose result was no error and was shown to the model."""
+    return len(trajectory.successes)
+
+
+def _best(found: list[Look]) -> Look | None:
+    if not found:
+        return None
+    return Look(max(look.iou for look in found), max(look.coverage for look in found))
+
+
+def _problems(trajectories: Iterable[Trajectory]) -> Counter[str]:
+    return Counter(
+        problem.kind.value
+        for trajectory in trajectories
+        for turn in trajectory.turns
+        for problem in turn.action.problems
+    )
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = list(values)
+    return fmean(listed) if listed else None

@@ -1,0 +1,102 @@
+"""From pixels to the patches that a Qwen-VL vision tower takes, differentiably.
+
+The same function serves inference, training and attacks, so none of them can see other pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from saccade.errors import RenderError
+from saccade.image import Image
+
+
+class PatchRule(NamedTuple):
+    """How a checkpoint cuts and normalises images; read from its configuration."""
+
+    patch: int
+    """Side of a patch in pixels."""
+    merge: int
+    """merge x merge neighbouring patches become one token."""
+    temporal: int
+    """Frames a patch spans; a still image is repeated."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def factor(self) -> int:
+        """Both sides of an image are multiples of this."""
+        return self.patch * self.merge
+
+
+class Grid(NamedTuple):
+    """An image in patches; `image_grid_thw` of the Hugging Face models."""
+
+    t: int
+    h: int
+    w: int
+
+    def tokens(self, merge: int) -> int:
+        """Image tokens in the prompt, and features of the vision tower."""
+        return self.t * self.h * self.w // merge**2
+
+
+class Pixels(NamedTuple):
+    """What the vision tower takes for a sequence of images."""
+
+    pixel_values: torch.Tensor
+    """(sum of t*h*w, 3 * temporal * patch * patch) float32, normalised."""
+    image_grid_thw: torch.Tensor
+    """(N, 3) int64, in patches."""
+
+
+def grid_of(image: Image, rule: PatchRule) -> Grid:
+    """The grid of an image as it is shown.
+
+    Raises:
+        RenderError: its size is no multiple of the factor: it was not fitted for this model.
+    """
+    width, height = image.size
+    if width % rule.factor or height % rule.factor:
+        raise RenderError(
+            f"an image of {image.size} pixels for a model that takes multiples of {rule.factor}; "
+            f"set the pixel budgets of the environment to factor = {rule.factor}"
+        )
+    return Grid(1, height // rule.patch, width // rule.patch)
+
+
+def as_tensor(image: Image) -> torch.Tensor:
+    """(3, H, W) float32 in [0, 1]."""
+    pixels = np.array(image.pixels(), dtype=np.uint8)
+    return torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32) / 255
+
+
+def patchify(images: Sequence[torch.Tensor], rule: PatchRule) -> Pixels:
+    """Cut images into patches, in the order of the merged tokens.
+
+    Args:
+        images: (3, H, W) in [0, 1] each, sides multiples of `rule.factor`. Gradients flow.
+        rule: Of the checkpoint.
+
+    Source: `Qwen2VLImageProcessor` of transformers, to which it is equal up to float rounding.
+    """
+    if not images:
+        width = 3 * rule.temporal * rule.patch**2
+        return Pixels(torch.empty(0, width), torch.empty(0, 3, dtype=torch.long))
+    grids = [Grid(1, x.shape[1] // rule.patch, x.shape[2] // rule.patch) for x in images]
+    values = torch.cat([_patches(x, grid, rule) for x, grid in zip(images, grids, strict=True)])
+    return Pixels(values, torch.tensor(grids, dtype=torch.long))
+
+
+def _patches(image: torch.Tensor, grid: Grid, rule: PatchRule) -> torch.Tensor:
+    mean = image.new_tensor(rule.mean)[:, None, None]
+    std = image.new_tensor(rule.std)[:, None, None]
+    m, p = rule.merge, rule.patch
+    x = ((image - mean) / std).reshape(3, grid.h // m, m, p, grid.w // m, m, p)
+    x = x.permute(1, 4, 2, 5, 0, 3, 6)  # (h/m, w/m, m, m, 3, p, p): the patches of a token together
+    x = x.unsqueeze(5).expand(*x.shape[:5], rule.temporal, p, p)
+    return x.reshape(grid.h * grid.w, -1)

@@ -1,0 +1,129 @@
+"""The judge of mathematical answers: math-verify, in a process that can be killed.
+
+A model can write a power tower or a factorial that no computer will finish, and neither an event
+loop nor a thread can be stopped from outside. So each comparison runs in a worker process with a
+memory limit, and a worker that is late is killed. A time-out is undecided, never wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from importlib.util import find_spec
+
+from saccade.errors import MissingExtra, ServiceError
+from saccade.types import Task, Verdict
+
+MAX_CHARS = 10_000
+"""Longer answers are not looked at: undecided."""
+
+START_S = 60.0
+"""Limit for the start of a worker: it imports sympy."""
+
+
+class Math:
+    """Right if math-verify finds the answer equal to the gold one."""
+
+    name = "math"
+
+    def __init__(self, *, timeout_s: float = 5.0, workers: int = 2, memory_mb: int = 2048) -> None:
+        """Set the limits of a comparison.
+
+        Args:
+            timeout_s: Wall time of one comparison.
+            workers: Processes, started when first needed.
+            memory_mb: Address space of a worker.
+
+        Raises:
+            MissingExtra: math-verify is not installed.
+        """
+        if find_spec("math_verify") is None:
+            raise MissingExtra("math-verify", "math")
+        self._timeout_s = timeout_s
+        self._memory_mb = memory_mb
+        self._free: asyncio.Queue[asyncio.subprocess.Process | None] = asyncio.Queue()
+        for _ in range(workers):
+            self._free.put_nowait(None)
+
+    async def judge(self, task: Task, answer: str) -> Verdict:
+        """Undecided if the answer is too long, takes too long, or breaks the worker.
+
+        Raises:
+            ServiceError: no worker can be started.
+        """
+        if len(answer) > MAX_CHARS:
+            return self._undecided(f"{len(answer)} characters, {MAX_CHARS} are compared at most")
+        worker = await self._free.get()
+        healthy: asyncio.subprocess.Process | None = None
+        try:
+            if worker is None or worker.returncode is not None:
+                worker = await _start(self._memory_mb)
+            async with asyncio.timeout(self._timeout_s):
+                equal = await _ask(worker, task.answer or "", answer)
+            if equal is None:
+                return self._undecided("the comparison failed")
+            healthy = worker
+            return Verdict(correct=equal, judge=self.name)
+        except TimeoutError:
+            return self._undecided(f"not decided within {self._timeout_s:g} s")
+        finally:
+            # A worker that was interrupted may still be busy: it is not asked again.
+            if worker is not None and healthy is None:
+                await _kill(worker)
+            self._free.put_nowait(healthy)
+
+    def _undecided(self, reason: str) -> Verdict:
+        return Verdict(correct=None, reason=reason, judge=self.name)
+
+    async def close(self) -> None:
+        """Stop the workers that are idle."""
+        for _ in range(self._free.qsize()):
+            worker = self._free.get_nowait()
+            if worker is not None:
+                await _kill(worker)
+            self._free.put_nowait(None)
+
+
+async def _start(memory_mb: int) -> asyncio.subprocess.Process:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "saccade.rewards.math_worker",
+        str(memory_mb),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert worker.stdout is not None
+    try:
+        async with asyncio.timeout(START_S):
+            ready = await worker.stdout.readline()
+    except TimeoutError:
+        ready = b""
+    if ready != b"ready\n":
+        await _kill(worker)
+        raise ServiceError("math judge: the worker process did not start; is memory short?")
+    return worker
+
+
+async def _ask(worker: asyncio.subprocess.Process, gold: str, answer: str) -> bool | None:
+    """The worker's reply; None if it gave none that can be read."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+    try:
+        await worker.stdin.drain()
+        line = await worker.stdout.readline()
+    except (ConnectionError, ValueError):
+        return None
+    return {b"true\n": True, b"false\n": False}.get(line)
+
+
+async def _kill(worker: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.kill()
+    if worker.stdin is not None:
+        worker.stdin.close()
+    await worker.wait()
