@@ -15,6 +15,7 @@ ROWS: list[tuple[str, bool]] = [
     ("cli", False),
     ("agent", False),
     ("engines serve view nano", True),
+    ("run", False),
     ("train bench data robust", True),
     ("recipe", False),
     ("rollout", False),

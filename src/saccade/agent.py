@@ -1,8 +1,8 @@
 """The Python API in one object: an agent that answers questions about images.
 
-    agent = Agent(policy={"kind": "openai", "base_url": "http://127.0.0.1:8000/v1", "model": "m"})
-    trajectory = agent.ask("street.jpg", "What word is on the blue flag?", choices=["A", "B"])
-    print(describe(trajectory))
+agent = Agent(policy={"kind": "openai", "base_url": "http://127.0.0.1:8000/v1", "model": "m"})
+trajectory = agent.ask("street.jpg", "What word is on the blue flag?", choices=["A", "B"])
+print(describe(trajectory))
 """
 
 from __future__ import annotations

@@ -17,14 +17,15 @@ names a class of yours runs its code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from saccade import dialects, policies, rewards, tools
-from saccade.config import resolve, validate
+from saccade import dialects, policies, tools
+from saccade.config import Table, resolve, validate
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
@@ -32,9 +33,8 @@ from saccade.errors import ConfigError
 from saccade.formats.prompts import read_prompts
 from saccade.formats.tasks import read_tasks
 from saccade.geometry import CoordSpace, PixelBudget
-from saccade.rewards import Reward
+from saccade.rewards import Reward, RewardOptions
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
-
 
 
 class Part(BaseModel):
@@ -47,6 +47,10 @@ class Part(BaseModel):
     @property
     def options(self) -> dict[str, JsonValue]:
         return dict(self.model_extra or {})
+
+
+def _only_zoom() -> dict[str, Table]:
+    return {"zoom_in": {}}
 
 
 class EnvironmentSection(Record):
@@ -72,11 +76,11 @@ class Recipe(Record):
     """The run folder."""
     tasks: Part | None = None
     dialect: Part = Part(kind="deepeyes")
-    tools: dict[str, dict[str, JsonValue]] = Field(default_factory=lambda: {"zoom_in": {}})
+    tools: dict[str, Table] = Field(default_factory=_only_zoom)
     environment: EnvironmentSection = EnvironmentSection()
     policy: Part | None = None
     sampling: Sampling = Sampling()
-    reward: dict[str, JsonValue] = Field(default_factory=lambda: {"preset": "deepeyes"})
+    reward: RewardOptions = RewardOptions()
 
 
 class TaskSource(Protocol):
@@ -84,6 +88,10 @@ class TaskSource(Protocol):
 
     def tasks(self, seed: int) -> Iterator[Task]:
         """The same tasks in the same order for the same seed."""
+        ...
+
+    def count(self) -> int | None:
+        """How many there are, if that is known without drawing them."""
         ...
 
 
@@ -102,15 +110,23 @@ class WorldTasks(Record):
 
         return tasks(self.family, n=self.n, seed=seed, split=self.split, native=self.native)
 
+    def count(self) -> int:
+        return self.n
+
 
 class FileTasks(Record):
     """Questions in a JSON Lines file; see `saccade.formats.tasks`."""
 
     path: Path
+    n: int | None = Field(default=None, ge=1)
+    """Only the first n."""
     max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
 
     def tasks(self, seed: int) -> Iterator[Task]:
-        return read_tasks(self.path, max_pixels=self.max_image_pixels)
+        return islice(read_tasks(self.path, max_pixels=self.max_image_pixels), self.n)
+
+    def count(self) -> int | None:
+        return self.n
 
 
 TASKS = {"world": "saccade.recipe:WorldTasks", "file": "saccade.recipe:FileTasks"}
@@ -122,10 +138,12 @@ def make_tasks(recipe: Recipe) -> Iterator[Task]:
     Raises:
         ConfigError: no `tasks` section, or one that cannot be used.
     """
-    if recipe.tasks is None:
-        raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
-    source = cast(TaskSource, _make(recipe.tasks, TASKS, "tasks"))
-    return source.tasks(recipe.seed)
+    return _task_source(recipe).tasks(recipe.seed)
+
+
+def count_tasks(recipe: Recipe) -> int | None:
+    """How many tasks a recipe has, if that is known beforehand."""
+    return _task_source(recipe).count()
 
 
 def make_environment(recipe: Recipe) -> Environment:
@@ -162,7 +180,13 @@ def make_policy(recipe: Recipe) -> Policy:
 
 def make_reward(recipe: Recipe) -> Reward:
     """The reward of a recipe."""
-    return validate(rewards.RewardOptions, recipe.reward, "reward").make()
+    return recipe.reward.make()
+
+
+def _task_source(recipe: Recipe) -> TaskSource:
+    if recipe.tasks is None:
+        raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
+    return cast(TaskSource, _make(recipe.tasks, TASKS, "tasks"))
 
 
 def _make_dialect(part: Part) -> Dialect:
@@ -190,9 +214,10 @@ def _build(made: object, options: Mapping[str, JsonValue], where: str) -> object
         raise ConfigError(f"{where}: {made!r} is no class")
     if issubclass(made, BaseModel):
         return validate(made, options, where)
+    make = cast(Callable[..., object], made)
     wanted = getattr(made, "Options", None)
     if isinstance(wanted, type) and issubclass(wanted, BaseModel):
-        return made(validate(wanted, options, where))
+        return make(validate(wanted, options, where))
     if options:
         raise ConfigError(f"{where}: {made.__name__} takes no options, got {', '.join(options)}")
-    return made()
+    return make()

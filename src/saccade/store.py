@@ -209,10 +209,16 @@ class RunReader:
         return self._lines("aborted.jsonl", Trajectory)
 
     def entries(self) -> Iterator[Entry]:
-        """Finished episodes with their tasks."""
+        """Every episode with its task: finished ones, then those that were only aborted so far."""
         tasks = {task.id: task for task in self.tasks()}
+        done: set[Key] = set()
         for trajectory in self.trajectories():
+            done.add((trajectory.task_id, trajectory.sample))
             yield Entry(tasks[trajectory.task_id], trajectory)
+        attempts = {(t.task_id, t.sample): t for t in self.aborted()}
+        for key, trajectory in attempts.items():
+            if key not in done:
+                yield Entry(tasks[trajectory.task_id], trajectory)
 
     def image_bytes(self, name: str) -> bytes:
         """The bytes of a source, by the name that an image record holds.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from saccade.image import Image
+from saccade.measures import Summary
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn
 
 STOPS = {
@@ -32,11 +35,33 @@ def show_task(console: Console, task: Task) -> None:
 
 def show_turns(console: Console, trajectory: Trajectory) -> None:
     """Every turn, then how it ended and what it scored."""
-    for image in trajectory.images[: len(trajectory.prompt[-1].content)]:
-        console.print(Text(f"shown to the model at {image.size}", style="dim"))
+    for part in trajectory.prompt[-1].content:
+        if isinstance(part, Image):
+            console.print(Text(f"shown to the model at {part.size}", style="dim"))
     for number, turn in enumerate(trajectory.turns, start=1):
         _show_turn(console, number, turn)
     _show_end(console, trajectory)
+
+
+def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
+    """A row for each group and one for all; what is not scored has columns of its own."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for name in ("n", "right", "95 %", "score", "calls", "IoU", "unscored", "timeout", "aborted"):
+        table.add_column(name, justify="right")
+    rows = dict(groups) if len(groups) > 1 else {}
+    for name, s in (rows | {"all": total}).items():
+        interval = "-" if s.low is None else f"{s.low:.3f}-{s.high:.3f}"
+        numbers = [_number(v) for v in (s.accuracy, s.score, s.calls, s.iou)]
+        table.add_row(
+            name, str(s.scored), numbers[0], interval, *numbers[1:],
+            str(s.unscored), str(s.timeout), str(s.aborted),
+        )  # fmt: skip
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _show_turn(console: Console, number: int, turn: Turn) -> None:

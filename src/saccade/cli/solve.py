@@ -38,21 +38,27 @@ def solve(
     from rich.console import Console
 
     from saccade.agent import make_task
-    from saccade.cli.run import execute
     from saccade.cli.show import show_task, show_turns
     from saccade.config import validate, with_overrides
     from saccade.recipe import Recipe
     from saccade.rollout import Job
+    from saccade.run import run
+    from saccade.store import RunReader
+    from saccade.types import StopReason
 
     recipe = validate(Recipe, with_overrides({}, settings or []))
     task = make_task([photo, *(image or [])], question, choice or [], answer)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
-    finished = asyncio.run(execute(recipe, [Job(task)], out))
-    trajectory = finished[0]
+    asyncio.run(run(recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
+    reader = RunReader(out)
+    attempts = [*reader.aborted(), *reader.trajectories()]
+    trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)
     if as_json:
         typer.echo(trajectory.model_dump_json())
-        return
-    show_turns(console, trajectory)
-    console.print(f"[dim]run folder: {out}[/dim]")
+    else:
+        show_turns(console, trajectory)
+        console.print(f"run folder: {out}", style="dim")
+    if trajectory.stop is StopReason.ABORTED:
+        raise typer.Exit(1)

@@ -12,7 +12,7 @@ import hashlib
 import re
 from typing import Protocol
 
-from saccade.errors import ServiceError
+from saccade.errors import ContextOverflow, ServiceError
 from saccade.types import Task, Verdict
 
 MAX_ANSWER_CHARS = 2000
@@ -73,7 +73,7 @@ class LLM:
                 reply = await self._chat.complete(
                     SYSTEM, user, max_tokens=1024, temperature=0.0, seed=attempt
                 )
-            except ServiceError as error:
+            except (ServiceError, ContextOverflow) as error:
                 return Verdict(correct=None, reason=str(error), judge=self.name)
             word = _VERDICT.fullmatch(_THOUGHT.sub("", reply))
             if word:

@@ -33,7 +33,7 @@ def accuracy(trajectory: Trajectory, correct: bool) -> float:
 
 def format_penalty(trajectory: Trajectory, correct: bool) -> float:
     """-1 if any turn has a format error, else 0. Source: DeepEyes, equation of section 3.3."""
-    return -float(bool(_problems(trajectory) & FORMAT_ERRORS))
+    return -1.0 if _problems(trajectory) & FORMAT_ERRORS else 0.0
 
 
 def maths_format_penalty(trajectory: Trajectory, correct: bool) -> float:
@@ -42,7 +42,7 @@ def maths_format_penalty(trajectory: Trajectory, correct: bool) -> float:
     Source: DeepEyes, `vl_agent.py`, `compute_score_math` (there the answer is one `\boxed{}`).
     """
     broken = _problems(trajectory) & MATHS_FORMAT_ERRORS
-    return -float(bool(broken) or trajectory.answer is None)
+    return -1.0 if broken or trajectory.answer is None else 0.0
 
 
 def tool_bonus(trajectory: Trajectory, correct: bool) -> float:

@@ -1,0 +1,93 @@
+"""`saccade rollout`: run the tasks of a run file into a run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from saccade.recipe import Recipe
+    from saccade.store import RunReader
+
+
+def rollout(
+    recipe: Annotated[Path, typer.Argument(help="The run file (TOML).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, over what the run file says.", show_default=False),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
+    n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
+    ] = False,
+) -> None:
+    """Attempt every task of a run file; run it again to resume."""
+    from saccade.config import read_toml, validate, with_overrides
+    from saccade.errors import ConfigError
+    from saccade.recipe import Recipe
+    from saccade.store import RunReader
+
+    overrides = list(settings or [])
+    overrides += [] if seed is None else [f"seed={seed}"]
+    overrides += [] if n is None else [f"tasks.n={n}"]
+    chosen = validate(Recipe, with_overrides(read_toml(recipe), overrides))
+    if chosen.out is None:
+        raise ConfigError("out: missing; name the run folder with out=runs/NAME")
+    out = Path(chosen.out)
+    asyncio.run(_attempt_all(chosen, out, quiet=as_json))
+    _report(RunReader(out), out, as_json=as_json)
+
+
+async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from saccade.recipe import count_tasks, make_tasks
+    from saccade.run import jobs_of, run
+    from saccade.types import Task, Trajectory
+
+    columns = ("episodes", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, quiet=quiet)
+    with Progress(*columns, console=console, transient=True) as progress:
+        count = count_tasks(recipe)
+        total = None if count is None else count * recipe.samples
+        bar = progress.add_task("", total=total)
+
+        def finished(task: Task, trajectory: Trajectory) -> None:
+            progress.advance(bar)
+
+        def resumed(number: int) -> None:
+            progress.advance(bar, number)
+
+        jobs = jobs_of(recipe, make_tasks(recipe))
+        await run(recipe, jobs, out, on_finish=finished, on_resume=resumed)
+
+
+def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from saccade.cli.show import summary_table
+    from saccade.measures import summary, summary_by
+
+    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    groups = summary_by(lambda task: str(task.meta.get("family") or task.source), pairs)
+    total = summary(pairs)
+    if as_json:
+        content = {
+            "out": str(out),
+            "fingerprint": reader.manifest.fingerprint,
+            "all": total.model_dump(mode="json"),
+            "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
+        }
+        typer.echo(json.dumps(content))
+        return
+    console = Console(highlight=False)
+    console.print(summary_table(groups, total))
+    if total.aborted:
+        console.print("aborted episodes failed on our side; the same command attempts them again")
+    console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")

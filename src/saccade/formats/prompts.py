@@ -1,0 +1,142 @@
+r"""The prompts that published checkpoints were trained with, taken from a row of their data.
+
+DeepEyes and DeepEyesV2 keep their prompts in the rows of their training data. A row looks like
+
+    {"prompt": [{"role": "system", "content": "..."},
+                {"role": "user", "content": "<image>\n{question}{instructions}"}],
+     "extra_info": {"question": "What is ...?", ...}, ...}
+
+Source: `ChenShawn/DeepEyes-Datasets-47k` (parquet) and `honglyhly/DeepEyesV2_RL` on the hub; the
+columns are those that `verl/utils/dataset/rl_dataset.py` of the DeepEyes repository reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from saccade.errors import FormatError, MissingExtra
+from saccade.types import Record
+
+MAX_ROW_BYTES = 16 * 2**20
+
+
+class PromptTexts(Record):
+    """The templates that a row implies."""
+
+    system: str
+    user: str
+    """With `{question}` where the row has its question, and `<image>` where it has images."""
+    observation: str
+    """What follows the question; the published environment repeats it in every tool response."""
+
+
+class _Turn(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    role: str
+    content: str
+
+
+class _Extra(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    question: str
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    prompt: tuple[_Turn, ...]
+    extra_info: _Extra
+
+
+def read_prompts(place: str) -> PromptTexts:
+    """The templates of a row.
+
+    Args:
+        place: A .parquet, .jsonl or .json file of rows, with `#7` for another row than the first.
+
+    Raises:
+        FormatError: names file and row, and what it lacks.
+        MissingExtra: a parquet file, and pyarrow is not installed.
+    """
+    name, _, number = place.partition("#")
+    if number and not number.isdecimal():
+        raise FormatError(f"{place}: expected a row number after '#', got {number[:40]!r}")
+    path, row = Path(name), int(number or 0)
+    where = f"{path}, row {row}"
+    try:
+        record = _Row.model_validate(_read_row(path, row))
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise FormatError(f"{where}: {key}: {first['msg']}") from error
+    return _templates(record, where)
+
+
+def _templates(record: _Row, where: str) -> PromptTexts:
+    system = "".join(turn.content for turn in record.prompt if turn.role == "system")
+    users = [turn.content for turn in record.prompt if turn.role == "user"]
+    if len(users) != 1:
+        raise FormatError(f"{where}: expected one user message, got {len(users)}")
+    question = record.extra_info.question
+    before, found, after = users[0].partition(question)
+    if not question or not found:
+        raise FormatError(f"{where}: extra_info.question does not stand in the user message")
+    return PromptTexts(system=system, user=f"{before}{{question}}{after}", observation=after)
+
+
+def _read_row(path: Path, row: int) -> object:
+    if path.suffix == ".parquet":
+        return _read_parquet(path, row)
+    with path.open("rb") as file:
+        if path.suffix == ".jsonl":
+            line = next(islice(_bounded_lines(file, path), row, None), None)
+            rows = [] if line is None else [_json(line, path, row)]
+        else:
+            data = file.read(MAX_ROW_BYTES + 1)
+            if len(data) > MAX_ROW_BYTES:
+                raise FormatError(f"{path}: over {MAX_ROW_BYTES} bytes; use .jsonl or .parquet")
+            content = _json(data, path, row)
+            rows = content[row : row + 1] if isinstance(content, list) else [content][row:]
+    if not rows:
+        raise FormatError(f"{path}: there is no row {row}")
+    return rows[0]
+
+
+def _bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    while line := file.readline(MAX_ROW_BYTES + 1):
+        if len(line) > MAX_ROW_BYTES:
+            raise FormatError(f"{path}: a line of more than {MAX_ROW_BYTES} bytes")
+        yield line
+
+
+def _json(data: bytes, path: Path, row: int) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}, row {row}: not JSON ({error})") from error
+
+
+def _read_parquet(path: Path, row: int) -> object:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "data") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            at = row
+            for group in range(file.metadata.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if at < rows:
+                    table = file.read_row_group(group, columns=["prompt", "extra_info"])
+                    return table.slice(at, 1).to_pylist()[0]
+                at -= rows
+    except ArrowException as error:
+        raise FormatError(f"{path}: not a parquet file of such rows ({error})") from error
+    raise FormatError(f"{path}: there is no row {row}")

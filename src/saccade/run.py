@@ -1,0 +1,143 @@
+"""A recipe carried out: its jobs, in its run folder, resumed where they were left."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from saccade.dialects import prompt_warning
+from saccade.env import Environment
+from saccade.geometry import CoordSpace
+from saccade.recipe import Recipe, make_environment, make_policy, make_reward
+from saccade.rollout import Job, rollout_many
+from saccade.store import Key, Manifest, RunFolder
+from saccade.types import Policy, Task, Trajectory
+
+_VERSIONED = ("saccade", "numpy", "pillow", "pydantic", "torch", "transformers")
+_NOT_COMPARED = {"out", "concurrency"}
+"""Settings that change no episode: a run may resume with other ones."""
+
+
+async def run(
+    recipe: Recipe,
+    jobs: Iterable[Job],
+    out: Path,
+    *,
+    on_finish: Callable[[Task, Trajectory], None],
+    on_resume: Callable[[int], None] | None = None,
+) -> None:
+    """Attempt each job that the run folder does not hold yet.
+
+    Args:
+        recipe: What to run.
+        jobs: The attempts; drawn lazily.
+        out: The run folder.
+        on_finish: Called after an episode is safe in the folder.
+        on_resume: Told how many episodes the folder holds already.
+
+    Raises:
+        ConfigError: the recipe cannot work, or `out` holds another run.
+        StoreError: the folder cannot be written; what was finished is kept.
+    """
+    environment = make_environment(recipe)
+    policy = make_policy(recipe)
+    reward = make_reward(recipe)
+    for warning in mismatches(policy, environment):
+        warnings.warn(warning, stacklevel=2)
+    try:
+        with RunFolder(out, manifest(recipe, environment)) as folder:
+            if on_resume is not None:
+                on_resume(len(folder.done))
+
+            def keep(task: Task, trajectory: Trajectory) -> None:
+                folder.append(task, trajectory)
+                on_finish(task, trajectory)
+
+            await rollout_many(
+                policy,
+                environment,
+                _left(jobs, folder.done),
+                on_finish=keep,
+                concurrency=recipe.concurrency,
+                seed=recipe.seed,
+                sampling=recipe.sampling,
+                reward=reward,
+            )
+    finally:
+        await policy.close()
+        await reward.close()
+
+
+def jobs_of(recipe: Recipe, tasks: Iterable[Task]) -> Iterator[Job]:
+    """Every sample of every task."""
+    return (Job(task, sample) for task in tasks for sample in range(recipe.samples))
+
+
+def mismatches(policy: Policy, environment: Environment) -> list[str]:
+    """What the environment says otherwise than the model was made for.
+
+    A local model has a native box frame and a size factor (`policy.loaded.renderer`); a released
+    checkpoint has a prompt (by the name in `policy.model`).
+    """
+    found: list[str] = []
+    record = environment.record
+    renderer = getattr(getattr(policy, "loaded", None), "renderer", None)
+    frame, rule = getattr(renderer, "coords", None), getattr(renderer, "rule", None)
+    if isinstance(frame, CoordSpace) and frame is not record.coords:
+        found.append(
+            f"the model was trained to write boxes in the frame {frame.value!r}, the environment "
+            f"reads them as {record.coords.value!r}: set environment.coords={frame.value}"
+        )
+    factor = getattr(rule, "factor", record.view.factor)
+    if factor != record.view.factor or factor != record.observation.factor:
+        found.append(
+            f"the model takes image sides that are multiples of {factor}: set "
+            f"environment.view.factor={factor} (and environment.observation, if given)"
+        )
+    model = getattr(policy, "model", "")
+    warning = prompt_warning(model, environment.dialect) if isinstance(model, str) else None
+    return found + ([warning] if warning else [])
+
+
+def manifest(recipe: Recipe, environment: Environment) -> Manifest:
+    """What a later reader needs to know of a run."""
+    config = recipe.model_dump(mode="json", exclude=_NOT_COMPARED)
+    return Manifest(
+        config=config,
+        fingerprint=environment.fingerprint,
+        versions={"python": platform.python_version(), **_versions()},
+        commit=_commit(),
+        command=" ".join(sys.argv),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _left(jobs: Iterable[Job], done: frozenset[Key]) -> Iterator[Job]:
+    return (job for job in jobs if (job.task.id, job.sample) not in done)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of a checkout that Saccade runs from, marked if it has changes."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
