@@ -215,8 +215,9 @@ class Episode:
         elif last:
             self._append(turn, StopReason.MAX_TURNS)
         else:
+            # In order: a call may address an image that an earlier one of the turn returned.
             results = [await self._execute(call) for call in action.calls]
-            self._observe(turn, results or [_malformed(turn)])
+            self._observe(turn, _in_wire_order([*results, *_unread(turn)], completion))
 
     def overflow(self) -> None:
         """The policy found no room for the next turn: take the last observation back, end."""
@@ -301,10 +302,27 @@ def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:
     return record.model_copy(update={"fingerprint": digest})
 
 
-def _malformed(turn: Turn) -> ToolResult:
+def _unread(turn: Turn) -> list[ToolResult]:
+    """Errors for the calls of a turn that could not be read.
+
+    A server wants a result for each native call by its id; of calls in the text the error is one.
+    """
     details = [p.detail for p in turn.action.problems if p.kind is ProblemKind.BAD_CALL]
-    error = f"invalid tool call: {details[-1]}" if details[-1] else "invalid tool call"
-    return ToolResult(call=ToolCall(name=""), error=error)
+    error = f"invalid tool call: {details[-1]}" if details else "too many calls in one turn"
+    read = {call.id for call in turn.action.calls}
+    unread = [
+        ToolCall(name=wire.name, id=wire.id)
+        for wire in turn.completion.tool_calls
+        if wire.id not in read
+    ]
+    if not turn.completion.tool_calls and not turn.action.calls:
+        unread = [ToolCall(name="")]
+    return [ToolResult(call=call, error=error) for call in unread]
+
+
+def _in_wire_order(results: list[ToolResult], completion: Completion) -> list[ToolResult]:
+    place = {wire.id: position for position, wire in enumerate(completion.tool_calls)}
+    return sorted(results, key=lambda result: place.get(result.call.id or "", 0))
 
 
 def _unknown_length(trajectory: Trajectory) -> None:
