@@ -135,8 +135,8 @@ def _pieces(text: str) -> list[_Piece]:
     marks = list(_LINE.finditer(text))
     first = marks[0].start() if marks else len(text)
     pieces = [_Piece("Thought", text[:first].strip())]
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        end = following.start() if following else len(text)
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends, strict=False):
         pieces.append(_Piece(mark.group(1), text[mark.end() : end].strip()))
     return pieces
 

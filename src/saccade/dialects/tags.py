@@ -141,7 +141,7 @@ def read_call(text: str) -> ToolCall | Problem:
         return _bad_call("expected a JSON object with name and arguments")
     name, arguments = value.get("name"), value.get("arguments", {})
     if not isinstance(name, str) or not 0 < len(name) <= 200:
-        return _bad_call("name must be a string")
+        return _bad_call("name must be a string of 1 to 200 characters")
     if not isinstance(arguments, dict):
         return _bad_call("arguments must be a JSON object")
     if set(value) - {"name", "arguments"}:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from math import hypot
 from typing import NamedTuple
 
 import numpy as np
 
 from saccade.errors import ConfigError
+from saccade.geometry import Box
 from saccade.image import Image
 from saccade.types import TargetBox, Task
 from saccade.world.digits import Split
@@ -60,9 +62,9 @@ def _easy(rng: np.random.Generator, scene: Scene) -> Question | None:
 def _relation(rng: np.random.Generator, scene: Scene) -> Question | None:
     """The digit on the nearest neighbour of a named object."""
     anchor = scene.objects[int(rng.integers(len(scene.objects)))]
-    others = sorted((o for o in scene.objects if o is not anchor), key=lambda o: _gap(o, anchor))
-    nearest, second = others[0], others[1]
-    if nearest.large or _gap(second, anchor) < 1.25 * _gap(nearest, anchor):
+    nearest = _nearest(anchor, scene, _centre_distance)
+    # Beside a large object, centres and edges may disagree on what is nearest.
+    if nearest is None or nearest.large or nearest is not _nearest(anchor, scene, _gap):
         return None
     text = f"What digit is on the object nearest to the {anchor.colour} object?"
     return Question(text, str(nearest.digit), nearest)
@@ -79,9 +81,24 @@ def _colour(rng: np.random.Generator, scene: Scene) -> Question | None:
                     target)  # fmt: skip
 
 
-def _gap(a: SceneObject, b: SceneObject) -> float:
-    (ax, ay), (bx, by) = a.centre, b.centre
-    return float(np.hypot(ax - bx, ay - by))
+def _nearest(
+    anchor: SceneObject, scene: Scene, distance: Callable[[Box, Box], float]
+) -> SceneObject | None:
+    """The object nearest to another, or None if a second one is less than a quarter farther."""
+    others = [o for o in scene.objects if o is not anchor]
+    first, second = sorted(others, key=lambda o: distance(o.box, anchor.box))[:2]
+    clear = distance(second.box, anchor.box) >= 1.25 * distance(first.box, anchor.box)
+    return first if clear else None
+
+
+def _centre_distance(a: Box, b: Box) -> float:
+    return hypot(a.x1 + a.x2 - b.x1 - b.x2, a.y1 + a.y2 - b.y1 - b.y2) / 2
+
+
+def _gap(a: Box, b: Box) -> float:
+    """Between the edges."""
+    dx, dy = max(a.x1, b.x1) - min(a.x2, b.x2), max(a.y1, b.y1) - min(a.y2, b.y2)
+    return hypot(max(dx, 0), max(dy, 0))
 
 
 FAMILIES = {
@@ -105,7 +122,8 @@ def tasks(
         native: Side of a scene in pixels; the difficulty does not depend on it.
 
     Raises:
-        ConfigError: an unknown family or split, or a scene that would be too small.
+        ConfigError: an unknown family or split, a scene that would be too small, or a negative
+            number or seed.
     """
     if family not in FAMILIES:
         raise ConfigError(f"world: no family {family!r}; there are {', '.join(FAMILIES)}")
@@ -113,6 +131,8 @@ def tasks(
         raise ConfigError(f"world: split must be 'train' or 'test', got {split!r}")
     if native < MIN_NATIVE:
         raise ConfigError(f"world: native must be at least {MIN_NATIVE} pixels, got {native}")
+    if n < 0 or seed < 0:
+        raise ConfigError(f"world: n and seed must not be negative, got n={n}, seed={seed}")
     chosen: Split = "train" if split == "train" else "test"
     return (_task(family, index, seed, chosen, native) for index in range(n))
 

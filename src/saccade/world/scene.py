@@ -58,10 +58,6 @@ class SceneObject(NamedTuple):
     box: Box
     """Native pixels, whole numbers."""
 
-    @property
-    def centre(self) -> tuple[float, float]:
-        return (self.box.x1 + self.box.x2) / 2, (self.box.y1 + self.box.y2) / 2
-
 
 class Scene(NamedTuple):
     """A drawn scene and the truth about it."""
