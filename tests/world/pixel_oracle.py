@@ -31,9 +31,10 @@ class Seen(NamedTuple):
     colour: str
     shape: str
     digit: int
-    sample: int
     large: bool
     box: tuple[int, int, int, int]
+    sample: int
+    """The handwritten sample that it resembles most."""
 
 
 def look(picture: PILImage.Image) -> dict[str, Seen]:
@@ -67,7 +68,7 @@ def _describe(pixels: NDArray[np.float32], colour: str, box: tuple[int, int, int
     body = patch[side // 2, 1]  # left of the digit on both shapes
     ink = 1 - patch[inset : inset + width, inset : inset + width] / body
     sample = _sample(ink)
-    return Seen(colour, shape, int(_archive()[1][sample]), sample, large, box)
+    return Seen(colour, shape, int(_archive()[1][sample]), large, box, sample)
 
 
 def _sample(ink: NDArray[np.float32]) -> int:

@@ -1,8 +1,8 @@
 """The world's reason to exist: `read` needs a second look and `easy` does not.
 
-A plain reader (nearest neighbour among 500 labelled training digits, shown where the digit is)
-stands in for a model. It bounds nothing, but a world that it can read in the view, or cannot read in
-the crop, is broken.
+A plain reader (nearest neighbour among 350 labelled training digits, shown where the digit is)
+stands in for a model. It bounds nothing, but a world that it can read in the view, or cannot read
+in the crop, is broken.
 """
 
 from collections.abc import Iterator
@@ -84,19 +84,19 @@ def accuracy(
 
 @pytest.fixture(scope="module")
 def known() -> Shown:
-    return show("train", 100)
+    return show("train", 70)
 
 
 @pytest.fixture(scope="module")
 def asked() -> Shown:
-    return show("test", 50)
+    return show("test", 35)
 
 
 def test_small_digits_are_legible_in_a_crop_but_not_in_the_view(known: Shown, asked: Shown) -> None:
     labels = known.small_labels, asked.small_in_view, asked.small_labels
     in_view = accuracy(known.small_in_view, *labels)
     in_crop = accuracy(known.small_in_crop, labels[0], asked.small_in_crop, labels[2])
-    # n = 250, so a standard error of 0.02 to 0.03 about a measured 0.1 and 0.9.
+    # Measured with 2,000 known and 1,000 asked: 0.19 and 0.98. Standard error here: 0.03, 0.01.
     assert in_view < 0.25
     assert in_crop > 0.8
 

@@ -34,7 +34,7 @@ class Sampler(LogitsProcessor):
         self._heat = torch.tensor([[t or 1.0] for t in heat], device=device)
         self._top_p = torch.tensor([[s.top_p] for s in samplings], device=device)
         self._cut = any(s.top_p < 1 for s in samplings)
-        self._suppressed = torch.tensor(suppressed, device=device)
+        self._suppressed = torch.tensor(suppressed, dtype=torch.long, device=device)
         self._noise = [torch.Generator(device).manual_seed(s.seed) for s in samplings]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:

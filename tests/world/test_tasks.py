@@ -1,0 +1,147 @@
+"""Questions about scenes: the right answer, one right answer, and the same one every time."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pixel_oracle import Seen, centre_distance, edge_distance, look
+
+from saccade.errors import ConfigError
+from saccade.types import Task
+from saccade.world import FAMILIES, tasks
+
+DIGIT_ON = "What digit is on the "
+
+
+def answers(question: str, seen: dict[str, Seen]) -> dict[str, Seen]:
+    """Every defensible answer to a question, worked out from pixels."""
+    words = question.rstrip("?").split()
+    if question.startswith("What colour is the object with the digit "):
+        holders = [s for s in seen.values() if s.digit == int(words[-1])]
+        return {s.colour: s for s in holders}
+    if question.startswith(DIGIT_ON + "object nearest to the "):
+        anchor = seen[words[-2]]
+        others = [s for s in seen.values() if s is not anchor]
+        found = {}
+        for distance in (centre_distance, edge_distance):
+            best = min(distance(s, anchor) for s in others)
+            # Who is asked may misjudge a distance by a tenth.
+            close = [s for s in others if distance(s, anchor) <= 1.1 * best]
+            found |= {f"{s.digit} on {s.colour}": s for s in close}
+        return found if len(found) > 1 else {str(s.digit): s for s in found.values()}
+    asked = seen[words[5]]
+    assert question == f"{DIGIT_ON}{asked.colour} object?"
+    return {str(asked.digit): asked}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("native", [672, 1008])
+def test_the_pixels_allow_one_answer_and_it_is_the_gold_one(family: str, native: int) -> None:
+    for task in tasks(family, n=16 if native == 672 else 4, seed=3, native=native):
+        seen = look(task.images[0].pixels())
+        ((answer, target),) = answers(task.question, seen).items()
+        assert task.answer == answer
+        assert [tuple(b.box) for b in task.boxes] == [target.box]
+        assert task.boxes[0].label == target.colour
+        assert target.large == (family == "easy")
+        assert task.meta["objects"] == len(seen)
+        if family != "easy":
+            has_large = any(s.large for s in seen.values())
+            assert task.meta["subfamily"] == f"{family}{int(has_large)}"
+
+
+def test_a_task_says_where_it_comes_from() -> None:
+    (task,) = islice(tasks("read", n=13, seed=0), 12, None)
+    assert task.id == "read-test-672-s0-00012"
+    assert (task.judge, task.source) == ("exact", "world")
+    image, question = task.prompt
+    assert task.images == (image,)
+    assert task.question == question
+    expected = {
+        "family": "read",
+        "split": "test",
+        "seed": 0,
+        "index": 12,
+        "native": 672,
+    }
+    assert task.meta.items() >= expected.items()
+
+
+def test_read_and_easy_ask_in_the_same_words() -> None:
+    """Or a model could choose its tool from the words alone."""
+    forms = {
+        family: {task.question.replace(task.boxes[0].label, "*") for task in tasks(family, n=8)}
+        for family in ("read", "easy")
+    }
+    assert forms["read"] == forms["easy"] == {f"{DIGIT_ON}* object?"}
+
+
+def test_half_of_the_scenes_of_read_hold_a_large_object() -> None:
+    kinds = Counter(task.meta["subfamily"] for task in tasks("read", n=80, seed=1))
+    # Three standard errors of a fair coin.
+    assert abs(kinds["read1"] - 40) <= 14
+    assert kinds["read0"] + kinds["read1"] == 80
+
+
+@given(
+    st.sampled_from(sorted(FAMILIES)),
+    st.sampled_from(["train", "test"]),
+    st.integers(0, 2**70),
+    st.integers(0, 4),
+    st.integers(0, 3),
+)
+@settings(max_examples=12, deadline=None)
+def test_a_task_does_not_depend_on_how_many_are_drawn(
+    family: str, split: str, seed: int, index: int, more: int
+) -> None:
+    def last(n: int) -> Task:
+        drawn = tasks(family, n=n, seed=seed, split=split)
+        return next(islice(drawn, index, None))
+
+    task, again = last(index + 1), last(index + 1 + more)
+    assert task == again
+    assert task.images[0].source.digest == again.images[0].source.digest
+
+
+def test_all_that_names_a_task_changes_its_scene() -> None:
+    variants = [
+        ("read", {}),
+        ("relation", {}),
+        ("colour", {}),
+        ("read", {"seed": 1}),
+        ("read", {"split": "train"}),
+        ("read", {"native": 673}),
+    ]
+    drawn = [next(tasks(family, n=1, **options)) for family, options in variants]
+    drawn += islice(tasks("read", n=2), 1, None)
+    assert len({task.id for task in drawn}) == len(drawn)
+    assert len({task.images[0].source.digest for task in drawn}) == len(drawn)
+    # Not the same objects at another size either.
+    layouts = {tuple(look(task.images[0].pixels()).values()) for task in drawn}
+    assert len(layouts) == len(drawn)
+
+
+def test_tasks_are_drawn_when_asked_for() -> None:
+    endless = tasks("colour", n=10**12)
+    assert next(endless).id.endswith("-00000")
+    assert next(endless).id.endswith("-00001")
+    assert list(tasks("read", n=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "message"),
+    [
+        ("raed", {}, "'raed'.*read, easy, relation, colour"),
+        ("read", {"split": "dev"}, "'train' or 'test', got 'dev'"),
+        ("read", {"native": 671}, "at least 672 pixels, got 671"),
+        ("read", {"seed": -1}, "seed=-1"),
+        ("read", {"n": -1}, "n=-1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_at_once(
+    family: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tasks(family, **({"n": 1} | options))  # type: ignore[arg-type]
