@@ -206,10 +206,10 @@ class Episode:
         turn = Turn(prefix=prefix, completion=completion, action=action)
         last = len(self.trajectory.turns) + 1 >= self._limits.max_turns
         malformed = any(p.kind is ProblemKind.BAD_CALL for p in action.problems)
-        if action.answer is not None:
-            self._append(turn, StopReason.ANSWER)
-        elif completion.finish == "length":
+        if completion.finish == "length":
             self._append(turn, StopReason.MAX_TOKENS)
+        elif action.answer is not None:
+            self._append(turn, StopReason.ANSWER)
         elif not action.calls and not malformed:
             self._append(turn, StopReason.NO_ACTION)
         elif last:

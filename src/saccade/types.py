@@ -281,8 +281,9 @@ class Trajectory(Record):
 
     @property
     def answer(self) -> str | None:
-        """The final answer, if the model gave one."""
-        return self.turns[-1].action.answer if self.turns else None
+        """The final answer, if the episode ended with one."""
+        answered = self.stop is StopReason.ANSWER and self.turns
+        return self.turns[-1].action.answer if answered else None
 
     @property
     def results(self) -> tuple[ToolResult, ...]:

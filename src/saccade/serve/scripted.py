@@ -46,8 +46,8 @@ class ScriptedRequest:
 
     @property
     def turn(self) -> int:
-        """Assistant messages before this one, from 0."""
-        return sum(message.get("role") == "assistant" for message in self.messages)
+        """Assistant messages before this one, from 0; one that is to be continued is not before."""
+        return sum(message.get("role") == "assistant" for message in self.messages[:-1])
 
     @property
     def text(self) -> str:
