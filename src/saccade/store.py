@@ -90,6 +90,7 @@ class RunFolder:
                 "another out"
             ) from None
         try:
+            self._clear_parts()
             self._keep_manifest(manifest)
             self._tasks = _Journal(self.path, "tasks.jsonl")
             self._finished = _Journal(self.path, "trajectories.jsonl")
@@ -172,6 +173,12 @@ class RunFolder:
             f"out={self.path} holds a run with another configuration:\n  {changes}\n"
             "choose another out, or the old settings to resume"
         )
+
+    def _clear_parts(self) -> None:
+        """Remove what a killed writer left of a file that was never completed."""
+        for folder in (self.path, self.path / "images"):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
 
     def _keep_image(self, image: Image) -> None:
         file = self.path / "images" / image.source.name

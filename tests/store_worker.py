@@ -1,0 +1,79 @@
+"""The process that test_store.py kills: attempts tasks and says after each one that it is safe.
+
+    python tests/store_worker.py FOLDER COUNT [half | half-image]
+
+`half` makes the writes of run files stop in the middle and say so, so that the parent can kill this
+process inside of a write.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PILImage
+
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
+from saccade.image import Image
+from saccade.policies.replay import ReplayPolicy
+from saccade.rollout import Job, rollout_many
+from saccade.store import Manifest, RunFolder
+from saccade.tools.zoom import ZoomIn
+from saccade.types import Task, Trajectory
+
+ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 60, 60]}}</tool_call>'  # noqa: E501
+MANIFEST = Manifest(config={"seed": 0}, fingerprint="f")
+
+
+def tasks(count: int) -> Iterator[Task]:
+    for index in range(count):
+        noise = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        image = Image.from_pixels(PILImage.fromarray(noise))
+        yield Task(id=f"task-{index}", prompt=(image, "What?"), answer="7")
+
+
+def say(text: str) -> None:
+    os.write(1, text.encode() + b"\n")
+
+
+def write_halves(marker: bytes) -> None:
+    """Writes that hold `marker` stop in the middle, at every third of them."""
+    whole, seen = os.write, [0]
+
+    def half(file: int, data: bytes) -> int:
+        if file == 1 or marker not in bytes(data):
+            return whole(file, data)
+        seen[0] += 1
+        if seen[0] % 3:
+            return whole(file, data)
+        written = whole(file, bytes(data)[: len(data) // 2])
+        say("HALF")
+        time.sleep(0.05)
+        return written
+
+    os.write = half
+
+
+async def main(folder: Path, count: int) -> None:
+    policy = ReplayPolicy(lambda t: ZOOM if len(t.turns) < 2 else "<answer>7</answer>")
+    environment = Environment(DeepEyes(), [ZoomIn()])
+    with RunFolder(folder, MANIFEST) as run:
+        say(f"RESUMED {len(run.done)}")
+        jobs = (Job(task) for task in tasks(count) if (task.id, 0) not in run.done)
+
+        def keep(task: Task, trajectory: Trajectory) -> None:
+            run.append(task, trajectory)
+            say(f"SAFE {trajectory.task_id}")
+
+        await rollout_many(policy, environment, jobs, on_finish=keep, concurrency=4)
+    say("FINISHED")
+
+
+if __name__ == "__main__":
+    if sys.argv[3:] == ["half"]:
+        write_halves(b"task_id")
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
