@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pixel_oracle import PASTELS, look
 
 from saccade.world.digits import Split
-from saccade.world.scene import Scene, draw_scene
+from saccade.world.scene import COLOURS, Scene, draw_scene
 
 TEST_SAMPLES = set(np.random.RandomState(0).permutation(1797)[:400].tolist())
 
@@ -44,22 +44,22 @@ def test_what_holds_in_every_scene(
     for o in scene.objects:
         x1, y1, x2, y2 = o.box
         assert all(v == int(v) for v in o.box)
-        assert 0 <= x1 < x2 <= native
-        assert 0 <= y1 < y2 <= native
         assert x2 - x1 == y2 - y1
+        # Free on every side, up to rounding of cells and edges.
+        assert min(x1, y1, native - x2, native - y2) >= unit / 3 - 2
         low, high = (16, 22) if o.large else (3.3, 4.2)
         assert low * unit - 1 <= x2 - x1 <= high * unit + 1
     for a, b in combinations(scene.objects, 2):
-        # A gap: at least one pixel of the view lies between two objects in part.
-        assert a.box.shift(-2, -2).intersect(b.box).area == 0
-        assert a.box.shift(2, 2).intersect(b.box).area == 0
+        free = max(
+            b.box.x1 - a.box.x2, a.box.x1 - b.box.x2, b.box.y1 - a.box.y2, a.box.y1 - b.box.y2
+        )
+        assert free >= 2 * (unit / 3 - 2)
 
 
-@pytest.mark.parametrize(("native", "n"), [(672, 20), (701, 10), (1344, 4), (4032, 1)])
-@pytest.mark.parametrize("large", [False, True])
-def test_the_pixels_show_what_the_scene_says(native: int, n: int, large: bool) -> None:
+@pytest.mark.parametrize(("native", "n"), [(672, 30), (701, 16), (1344, 6), (4032, 1)])
+def test_the_pixels_show_what_the_scene_says(native: int, n: int) -> None:
     for seed in range(n):
-        scene = draw(seed, native, large=large)
+        scene = draw(seed, native, large=seed % 2 == 0)
         told = {o.colour: (o.colour, o.shape, o.digit, o.large, o.box) for o in scene.objects}
         assert {colour: seen[:5] for colour, seen in look(scene.pixels).items()} == told
 
@@ -71,6 +71,7 @@ def test_the_handwriting_in_the_pixels_is_that_of_the_split() -> None:
 
 
 def test_colours_are_pastel_and_spread_over_all_six() -> None:
+    assert COLOURS == PASTELS
     assert min(min(rgb) for rgb in PASTELS.values()) >= 120
     scenes = [draw(seed, large=seed % 2 == 0) for seed in range(40)]
     things = [o for scene in scenes for o in scene.objects]

@@ -77,8 +77,8 @@ def _colour(rng: np.random.Generator, scene: Scene) -> Question | None:
     if not single:
         return None
     target = single[int(rng.integers(len(single)))]
-    return Question(f"What colour is the object with the digit {target.digit}?", target.colour,
-                    target)  # fmt: skip
+    text = f"What colour is the object with the digit {target.digit}?"
+    return Question(text, target.colour, target)
 
 
 def _nearest(
