@@ -53,6 +53,12 @@ def _only_zoom() -> dict[str, Table]:
     return {"zoom_in": {}}
 
 
+class DialectPart(Part):
+    """The dialect; `prompts` names a file of published rows, see `saccade.formats.prompts`."""
+
+    kind: str = "deepeyes"
+
+
 class EnvironmentSection(Record):
     """The rules of an episode; see `saccade.env.Environment`."""
 
@@ -75,7 +81,7 @@ class Recipe(Record):
     out: str | None = None
     """The run folder."""
     tasks: Part | None = None
-    dialect: Part = Part(kind="deepeyes")
+    dialect: DialectPart = DialectPart()
     tools: dict[str, Table] = Field(default_factory=_only_zoom)
     environment: EnvironmentSection = EnvironmentSection()
     policy: Part | None = None

@@ -85,9 +85,9 @@ def _templates(record: _Row, where: str) -> PromptTexts:
     if len(users) != 1:
         raise FormatError(f"{where}: expected one user message, got {len(users)}")
     question = record.extra_info.question
-    before, found, after = users[0].partition(question)
-    if not question or not found:
+    if not question or question not in users[0]:
         raise FormatError(f"{where}: extra_info.question does not stand in the user message")
+    before, _, after = users[0].partition(question)
     return PromptTexts(system=system, user=f"{before}{{question}}{after}", observation=after)
 
 

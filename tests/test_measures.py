@@ -1,0 +1,150 @@
+"""Numbers against independent formulas: published intervals, counted pixels, hand-made episodes."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
+from saccade.geometry import Box, PixelBudget
+from saccade.image import Image
+from saccade.measures import looks, summary, summary_by, wilson
+from saccade.types import (
+    Action,
+    Completion,
+    Problem,
+    ProblemKind,
+    Score,
+    StopReason,
+    TargetBox,
+    Task,
+    ToolCall,
+    ToolResult,
+    Trajectory,
+    Turn,
+    Verdict,
+)
+
+RECORD = Environment(DeepEyes()).record
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611),
+     (1, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_wilson_equals_the_published_table(successes: int, n: int, low: float, high: float) -> None:
+    """Source: R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872, Table I, method 3."""
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 400), st.floats(0, 1))
+def test_wilson_limits_solve_the_score_equation(n: int, share: float) -> None:
+    """The limits are where |p - limit| is 1.96 standard errors *of the limit*."""
+    k = round(share * n)
+    for limit in wilson(k, n):
+        if 0 < limit < 1:
+            error = math.sqrt(limit * (1 - limit) / n)
+            assert abs(k / n - limit) == pytest.approx(1.959963984540054 * error, rel=1e-6, abs=1e-7)
+
+
+PHOTO = Image.from_pixels(PILImage.new("RGB", (1000, 800)))
+TASK = Task(
+    id="t", prompt=(PHOTO, "?"), answer="7", boxes=(TargetBox(box=Box(100, 100, 200, 200)),),
+    meta={"family": "read"},
+)  # fmt: skip
+
+
+def turn(*results: ToolResult, tokens: int = 3, problems: tuple[Problem, ...] = ()) -> Turn:
+    completion = Completion(text="", token_ids=tuple(range(tokens)))
+    return Turn(completion=completion, action=Action(problems=problems), results=results)
+
+
+def showing(*boxes: Box, error: str | None = None) -> ToolResult:
+    view = PHOTO.fit(PixelBudget(max_pixels=400 * 400))
+    crops = tuple(view.crop(view.from_source(box)).fit(PixelBudget()) for box in boxes)
+    return ToolResult(call=ToolCall(name="z"), content=crops, error=error)
+
+
+def episode(
+    *turns: Turn,
+    correct: bool | None = True,
+    stop: StopReason = StopReason.ANSWER,
+    value: float = 1.0,
+) -> Trajectory:
+    return Trajectory(
+        id="t:0", task_id="t", environment=RECORD, prompt=(), turns=turns, stop=stop,
+        verdict=Verdict(correct=correct), seconds=2.0,
+        score=None if correct is None else Score(value=value),
+    )  # fmt: skip
+
+
+def test_looks_are_measured_in_the_photograph() -> None:
+    done = episode(turn(showing(Box(100, 100, 200, 200))), turn(showing(Box(150, 100, 250, 200))))
+    same, shifted = looks(TASK, done)
+    assert same.iou == pytest.approx(1, abs=0.05)
+    assert shifted.iou == pytest.approx(1 / 3, abs=0.03)
+    assert shifted.coverage == pytest.approx(1 / 2, abs=0.03)
+
+
+def test_images_that_are_no_part_of_the_photograph_are_no_looks() -> None:
+    other = Image.from_pixels(PILImage.new("RGB", (50, 50), "red"))
+    result = ToolResult(call=ToolCall(name="z"), content=(other, "text"))
+    assert looks(TASK, episode(turn(result))) == []
+
+
+def test_what_is_not_scored_has_columns_of_its_own() -> None:
+    pairs = [
+        (TASK, episode(correct=True)),
+        (TASK, episode(correct=False, value=0.0)),
+        (TASK, episode(correct=None)),
+        (TASK, episode(correct=None, stop=StopReason.ABORTED)),
+        (TASK, episode(correct=None, stop=StopReason.TIMEOUT)),
+    ]
+    s = summary(pairs)
+    assert (s.episodes, s.scored, s.correct, s.unscored, s.aborted, s.timeout) == (5, 2, 1, 1, 1, 1)
+    assert s.accuracy == 0.5
+    assert (s.low, s.high) == pytest.approx(wilson(1, 2))
+    assert s.score == 0.5
+    assert s.stops == {"aborted": 1, "answer": 3, "timeout": 1}
+
+
+def test_failures_never_move_the_accuracy() -> None:
+    good = [(TASK, episode(correct=True))] * 4
+    failed = [(TASK, episode(correct=None, stop=StopReason.ABORTED))] * 50
+    assert summary(good + failed).accuracy == summary(good).accuracy == 1.0
+
+
+def test_calls_lengths_and_problems_are_counted() -> None:
+    bad = Problem(kind=ProblemKind.BAD_CALL)
+    failed = showing(error="no")
+    unseen = turn(showing(Box(0, 0, 50, 50))).model_copy(update={"dropped": "context"})
+    s = summary(
+        [
+            (TASK, episode(turn(showing(Box(0, 0, 50, 50)), failed), turn(problems=(bad, bad)))),
+            (TASK, episode(unseen, correct=False, value=0.0)),
+        ]
+    )
+    assert (s.turns, s.calls, s.calls_ok, s.call_rate) == (1.5, 1.5, 0.5, 0.5)
+    assert s.response_tokens == 4.5
+    assert s.problems == {"bad_call": 2}
+    assert s.dropped == 1
+    assert s.seconds == 2.0
+
+
+def test_nothing_gives_no_numbers_rather_than_zeros() -> None:
+    s = summary([])
+    assert (s.accuracy, s.low, s.score, s.calls, s.iou) == (None, None, None, None, None)
+    assert (s.episodes, s.scored) == (0, 0)
+
+
+def test_groups_are_summarised_apart() -> None:
+    other = TASK.model_copy(update={"meta": {"family": "easy"}})
+    groups = summary_by(
+        lambda task: str(task.meta["family"]),
+        [(TASK, episode(correct=True)), (other, episode(correct=False, value=0.0))],
+    )
+    assert {name: s.accuracy for name, s in groups.items()} == {"easy": 0.0, "read": 1.0}
