@@ -48,7 +48,9 @@ def test_wilson_limits_solve_the_score_equation(n: int, share: float) -> None:
     for limit in wilson(k, n):
         if 0 < limit < 1:
             error = math.sqrt(limit * (1 - limit) / n)
-            assert abs(k / n - limit) == pytest.approx(1.959963984540054 * error, rel=1e-6, abs=1e-7)
+            assert abs(k / n - limit) == pytest.approx(
+                1.959963984540054 * error, rel=1e-6, abs=1e-7
+            )
 
 
 PHOTO = Image.from_pixels(PILImage.new("RGB", (1000, 800)))

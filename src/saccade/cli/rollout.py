@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def rollout(
-    recipe: Annotated[Path, typer.Argument(help="The run file (TOML).")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value, over what the run file says.", show_default=False),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="key=value, over what the run file says.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
     n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,

@@ -11,18 +11,19 @@ import typer
 
 
 def solve(
-    photo: Annotated[Path, typer.Argument(help="The image; it is image_1.")],
-    question: Annotated[str, typer.Argument(help="What to find out.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The image; it is image_1.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to find out.")],
     settings: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="[KEY=VALUE]...",
             help="key=value as in a run file, for example policy.kind=openai "
             "policy.base_url=http://127.0.0.1:8000/v1 policy.model=NAME",
             show_default=False,
         ),
     ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="A further image; repeat for image_3, image_4, ...")
+        list[Path] | None, typer.Option(help="A further image; repeat for more.")
     ] = None,
     choice: Annotated[
         list[str] | None, typer.Option(help="An option of a multiple-choice question; repeat.")

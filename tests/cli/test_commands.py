@@ -1,0 +1,207 @@
+"""The commands as a user meets them: real processes, exit codes, messages, run folders."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.store import RunReader
+
+
+def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saccade", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    PILImage.fromarray(noise).save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+def answer(request: ScriptedRequest) -> str:
+    call = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [10, 10, 150, 150]}}'
+    return "<answer>B</answer>" if request.turn else f"<tool_call>{call}</tool_call>"
+
+
+def server_settings(server: ScriptedServer) -> list[str]:
+    return ["policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script",
+            "policy.max_retries=0"]  # fmt: skip
+
+
+def test_demo_says_that_its_policy_is_a_script(tmp_path: Path) -> None:
+    done = saccade("demo", "--n", "2", "--seed", "4", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "No model is at work here" in done.stdout
+    assert done.stdout.count("calls    image_zoom_in_tool") == 2
+    assert done.stdout.count("answered") == 2
+    assert "run folder: run" in done.stdout
+    entries = list(RunReader(tmp_path / "run").entries())
+    assert [e.trajectory.answer for e in entries] == [e.task.answer for e in entries]
+
+
+def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) -> None:
+    choices = ["--choice", "cat", "--choice", "dog", "--answer", "dog"]
+    with ScriptedServer(answer) as server:
+        done = saccade(
+            "solve",
+            photo.name,
+            "Which?",
+            *server_settings(server),
+            "out=run",
+            *choices,
+            cwd=tmp_path,
+        )
+        again = saccade(
+            "solve",
+            photo.name,
+            "Which?",
+            *server_settings(server),
+            "out=run",
+            *choices,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr
+    for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "score 2"):
+        assert text in done.stdout
+    assert again.returncode == 0
+    assert len(server.requests) == 2, "the second time it was there already"
+    entry = next(RunReader(tmp_path / "run").entries())
+    assert entry.task.images[0].source.encoded() == photo.read_bytes()
+
+
+def test_solve_prints_json_and_nothing_else(tmp_path: Path, photo: Path) -> None:
+    with ScriptedServer(answer) as server:
+        done = saccade(
+            "solve",
+            photo.name,
+            "Which?",
+            *server_settings(server),
+            "out=run",
+            "--json",
+            cwd=tmp_path,
+        )
+    trajectory = json.loads(done.stdout)
+    assert trajectory["stop"] == "answer"
+    assert len(trajectory["turns"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["solve", "photo.jpg", "q"], 2, "policy.kind=openai"),
+        (["solve", "none.jpg", "q"], 1, "none.jpg: cannot be read"),
+        (["solve", "half.jpg", "q", "policy.kind=openai"], 1, "half.jpg|truncated"),
+        (["solve", "text.jpg", "q"], 1, "not an image"),
+        (["solve", "photo.jpg", "q", "polcy.kind=openai"], 2, "did you mean 'policy'"),
+        (["solve", "photo.jpg"], 2, "QUESTION"),
+        (["rollout", "none.toml"], 2, "none.toml: cannot be read"),
+        (["rollout", "run.toml"], 2, "out: missing"),
+        (["slove"], 2, "No such command"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    tmp_path: Path, photo: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "half.jpg").write_bytes(photo.read_bytes()[:2000])
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "run.toml").write_text('tasks = { kind = "world" }\n')
+    done = saccade(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert re.search(says, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_server_that_is_down_is_reported_and_fails(tmp_path: Path, photo: Path) -> None:
+    with ScriptedServer(lambda request: ScriptedReply(status=500)) as server:
+        done = saccade("solve", photo.name, "q", *server_settings(server), "out=run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "aborted (not the model's fault" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+RECIPE = """
+out = "run"
+samples = 2
+tasks = { kind = "world", family = "read", n = 6 }
+environment.view = { max_pixels = 112896 }
+"""
+
+
+def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(RECIPE)
+    down = [False]
+
+    def sometimes(request: ScriptedRequest) -> str | ScriptedReply:
+        down[0] = not down[0]
+        return ScriptedReply(status=500) if down[0] else answer(request)
+
+    with ScriptedServer(sometimes) as server:
+        settings = [*server_settings(server), "concurrency=1"]
+        first = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+        summary = json.loads(first.stdout)["all"]
+        assert summary["episodes"] == 12
+        assert summary["aborted"] > 0
+        server.answer = lambda body: ScriptedReply("<answer>7</answer>")  # type: ignore[method-assign]
+        second = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+        third = saccade("rollout", "run.toml", *settings, cwd=tmp_path)
+    after = json.loads(second.stdout)
+    assert after["all"]["aborted"] == 0
+    assert after["all"]["scored"] == 12
+    assert set(after["groups"]) == {"read"}
+    assert after["fingerprint"] == json.loads(first.stdout)["fingerprint"]
+    assert "12" in third.stdout
+    assert third.returncode == 0
+
+
+def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(RECIPE)
+    with ScriptedServer(answer) as server:
+        settings = server_settings(server)
+        assert saccade("rollout", "run.toml", *settings, cwd=tmp_path).returncode == 0
+        done = saccade("rollout", "run.toml", *settings, "--seed", "1", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "seed: 0 -> 1" in done.stderr
+        assert saccade(
+            "rollout", "run.toml", *settings, "concurrency=3", cwd=tmp_path
+        ).returncode == 0, "the concurrency changes no episode"  # fmt: skip
+
+
+def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
+    saccade("demo", "--n", "1", "--out", "run", cwd=tmp_path)
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert set(manifest) == {"config", "fingerprint", "versions", "commit", "command", "created"}
+    assert {"python", "saccade", "numpy", "pillow"} <= set(manifest["versions"])
+    assert manifest["config"]["reward"]["preset"] == "deepeyes"
+    assert "key" not in json.dumps(manifest).replace("api_key_env", "")
+
+
+def seconds(*arguments: str) -> float:
+    """The quickest of five runs: what the code costs, not what else the machine does."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def test_importing_is_quick_and_loads_no_torch() -> None:
+    assert seconds("-c", "import saccade") < 0.3
+    code = "import saccade, saccade.cli, saccade.agent, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
+    assert seconds("-m", "saccade", "--help") < 0.5
+    listed = saccade("--help", cwd=tmp_path).stdout
+    assert all(name in listed for name in ("demo", "solve", "rollout"))
