@@ -23,7 +23,7 @@ ROWS: list[tuple[str, bool]] = [
     ("env models", False),
     ("dialects tools render rewards formats world measures", True),
     ("types config store client", False),
-    ("errors geometry decode image", False),
+    ("errors cache geometry decode image", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {

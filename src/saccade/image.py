@@ -17,7 +17,6 @@ import io
 import math
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import core_schema
 
+from saccade.cache import ByteCache
 from saccade.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
 from saccade.errors import BoxError, ImageError
 from saccade.geometry import Box, PixelBudget, Size
@@ -78,39 +78,19 @@ class Source:
             ImageError: the file is truncated or broken.
         """
         with self._lock:
-            cached = _CACHE.get(self.digest)
+            cached = _DECODED.get(self.digest)
             if cached is None:
                 cached = decode(self._load(), self.name)
-                _CACHE.put(self.digest, cached)
+                _DECODED.put(self.digest, cached)
             return cached
 
 
-class _PixelCache:
-    """The most recently used decoded sources, up to `CACHE_BYTES`."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[str, PILImage.Image] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, digest: str) -> PILImage.Image | None:
-        with self._lock:
-            if digest in self._entries:
-                self._entries.move_to_end(digest)
-            return self._entries.get(digest)
-
-    def put(self, digest: str, pixels: PILImage.Image) -> None:
-        with self._lock:
-            if digest in self._entries:
-                return
-            self._entries[digest] = pixels
-            self._bytes += 3 * pixels.width * pixels.height
-            while self._bytes > CACHE_BYTES and len(self._entries) > 1:
-                _, old = self._entries.popitem(last=False)
-                self._bytes -= 3 * old.width * old.height
+def _bytes_of(pixels: PILImage.Image) -> int:
+    return 3 * pixels.width * pixels.height
 
 
-_CACHE = _PixelCache()
+_DECODED: ByteCache[str, PILImage.Image] = ByteCache(CACHE_BYTES, _bytes_of)
+"""Decoded sources by their digest."""
 
 
 class Image:
@@ -170,7 +150,7 @@ class Image:
         buffer = io.BytesIO()
         rgb.save(buffer, "PNG", compress_level=1)
         image = cls.from_bytes(buffer.getvalue(), max_pixels=rgb.width * rgb.height)
-        _CACHE.put(image.source.digest, rgb)
+        _DECODED.put(image.source.digest, rgb)
         return image
 
     def fit(self, budget: PixelBudget) -> Image:

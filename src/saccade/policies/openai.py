@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from saccade.cache import ByteCache
 from saccade.client import ChatClient, ClientOptions, Reply
 from saccade.errors import ConfigError, ServiceError
 from saccade.image import Image
@@ -39,8 +39,7 @@ class OpenAIPolicy:
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
         self._client = ChatClient(options)
-        self._uris: OrderedDict[Image, str] = OrderedDict()
-        self._uri_bytes = 0
+        self._uris: ByteCache[Image, str] = ByteCache(CACHE_BYTES, len)
 
     @property
     def model(self) -> str:
@@ -130,16 +129,10 @@ class OpenAIPolicy:
 
     async def _uri(self, image: Image) -> str:
         """The data URI of an image; pixels are resized and encoded outside the event loop."""
-        if image in self._uris:
-            self._uris.move_to_end(image)
-            return self._uris[image]
-        uri = await asyncio.to_thread(_data_uri, image)
-        if image not in self._uris:
-            self._uris[image] = uri
-            self._uri_bytes += len(uri)
-        while self._uri_bytes > CACHE_BYTES and len(self._uris) > 1:
-            _, old = self._uris.popitem(last=False)
-            self._uri_bytes -= len(old)
+        uri = self._uris.get(image)
+        if uri is None:
+            uri = await asyncio.to_thread(_data_uri, image)
+            self._uris.put(image, uri)
         return uri
 
 

@@ -84,12 +84,20 @@ def patchify(images: Sequence[torch.Tensor], rule: PatchRule) -> Pixels:
 
     Source: `Qwen2VLImageProcessor` of transformers, to which it is equal up to float rounding.
     """
-    if not images:
-        width = 3 * rule.temporal * rule.patch**2
-        return Pixels(torch.empty(0, width), torch.empty(0, 3, dtype=torch.long))
     grids = [Grid(1, x.shape[1] // rule.patch, x.shape[2] // rule.patch) for x in images]
-    values = torch.cat([_patches(x, grid, rule) for x, grid in zip(images, grids, strict=True)])
-    return Pixels(values, torch.tensor(grids, dtype=torch.long))
+    each = [
+        Pixels(_patches(x, grid, rule), torch.tensor([grid], dtype=torch.long))
+        for x, grid in zip(images, grids, strict=True)
+    ]
+    return join(each, rule)
+
+
+def join(pixels: Sequence[Pixels], rule: PatchRule) -> Pixels:
+    """One after the other; none at all is an empty sequence."""
+    width = 3 * rule.temporal * rule.patch**2
+    values = [torch.empty(0, width), *(p.pixel_values for p in pixels)]
+    grids = [torch.empty(0, 3, dtype=torch.long), *(p.image_grid_thw for p in pixels)]
+    return Pixels(torch.cat(values), torch.cat(grids))
 
 
 def _patches(image: torch.Tensor, grid: Grid, rule: PatchRule) -> torch.Tensor:

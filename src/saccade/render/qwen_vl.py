@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 
+from saccade.cache import ByteCache
 from saccade.errors import ConfigError, RenderError
 from saccade.geometry import CoordSpace
 from saccade.image import Image
-from saccade.render.patches import Grid, PatchRule, Pixels, as_tensor, grid_of, patchify
+from saccade.render.patches import Grid, PatchRule, Pixels, as_tensor, grid_of, join, patchify
 from saccade.types import Message, Part, ToolSpec, Trajectory, Turn
 
 COORDS = {
@@ -42,6 +43,9 @@ TOOLS = (
     '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
 """Source: the chat template of Qwen2.5 and Qwen3-VL; a test compares with it."""
+
+CACHE_BYTES = 512 * 2**20
+"""Patches are kept up to this size: each turn shows all images again."""
 
 _CONTROL = (
     "<|im_start|>",
@@ -102,6 +106,7 @@ class QwenVLRenderer:
         self.pad = ids["<|endoftext|>"]
         self.suppressed = tuple(sorted(set(ids.values()) - {self.end_of_turn, self.pad}))
         """Control ids that a sampler must never produce: the scaffold's and the images'."""
+        self._patches: ByteCache[Image, Pixels] = ByteCache(CACHE_BYTES, _bytes_of)
         self._encode = lru_cache(maxsize=4096)(self._encode_uncached)
 
     def render(self, trajectory: Trajectory, *, generation: bool) -> Rendered:
@@ -135,8 +140,11 @@ class QwenVLRenderer:
         return Rendered(page.ids, page.sampled, page.log_probs, tuple(page.images), prompt_len)
 
     def pixels(self, images: Sequence[Image]) -> Pixels:
-        """Patches and grids of images as they are shown."""
-        return patchify([as_tensor(image) for image in images], self.rule)
+        """Patches and grids of images as they are shown.
+
+        An image is cut into patches once, however many turns show it.
+        """
+        return join([self._pixels_of(image) for image in images], self.rule)
 
     def grids(self, images: Iterable[Image]) -> list[Grid]:
         """The grid of each image."""
@@ -150,6 +158,13 @@ class QwenVLRenderer:
     def encode(self, text: str) -> list[int]:
         """Text that holds no control tokens; what looks like one stays text."""
         return list(self._encode(text))
+
+    def _pixels_of(self, image: Image) -> Pixels:
+        held = self._patches.get(image)
+        if held is None:
+            held = patchify([as_tensor(image)], self.rule)
+            self._patches.put(image, held)
+        return held
 
     def _encode_uncached(self, text: str) -> tuple[int, ...]:
         if not text:
@@ -328,6 +343,10 @@ def _schema(tool: ToolSpec) -> dict[str, object]:
         "parameters": tool.parameters,
     }
     return {"type": "function", "function": function}
+
+
+def _bytes_of(pixels: Pixels) -> int:
+    return pixels.pixel_values.nbytes
 
 
 def _control_id(tokenizer: Tokenizer, name: str) -> int:
