@@ -11,6 +11,8 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pydantic import JsonValue
 
@@ -24,7 +26,10 @@ Picture = str | Path | Image
 
 
 class Agent:
-    """A policy in an environment, ready to be asked. Sections are those of a run file."""
+    """A policy in an environment, ready to be asked. Sections are those of a run file.
+
+    It keeps its model or connections between questions; `close` it, or use it in a `with` block.
+    """
 
     def __init__(self, **sections: JsonValue) -> None:
         """Put an agent together.
@@ -38,6 +43,9 @@ class Agent:
         """
         self.recipe = validate(Recipe, sections)
         self.environment = make_environment(self.recipe)
+        self._policy = make_policy(self.recipe)
+        self._reward = make_reward(self.recipe)
+        self._runner = asyncio.Runner()
 
     def ask(
         self,
@@ -60,27 +68,34 @@ class Agent:
 
         Raises:
             ImageError: an image that cannot be read.
-            ConfigError: no policy, or one that cannot work.
         """
-        return asyncio.run(self.ask_async(make_task(images, question, choices, answer)))
+        task = make_task(images, question, choices, answer)
+        attempt = rollout(
+            self._policy,
+            self.environment,
+            task,
+            seed=self.recipe.seed,
+            sampling=self.recipe.sampling,
+            reward=self._reward,
+        )
+        return self._runner.run(attempt)
 
-    async def ask_async(self, task: Task) -> Trajectory:
-        """Like `ask`, inside an event loop."""
-        policy = make_policy(self.recipe)
-        reward = make_reward(self.recipe) if task.answer is not None else None
-        try:
-            return await rollout(
-                policy,
-                self.environment,
-                task,
-                seed=self.recipe.seed,
-                sampling=self.recipe.sampling,
-                reward=reward,
-            )
-        finally:
-            await policy.close()
-            if reward is not None:
-                await reward.close()
+    def close(self) -> None:
+        """Give back the model, connections and worker processes."""
+        with self._runner as runner:
+            runner.run(self._policy.close())
+            runner.run(self._reward.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def make_task(

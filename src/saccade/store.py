@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import BinaryIO, NamedTuple, Self, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -305,21 +305,22 @@ class _Journal:
         if not self._path.exists():
             return
         with self._path.open("r+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            whole = _end_of_last_line(file.fileno(), end)
-            if whole == end:
-                return
-            torn.mkdir(exist_ok=True)
-            half = os.pread(file.fileno(), end - whole, whole)
-            _write_whole(torn / f"{self._path.name}.{whole}", half)
-            file.truncate(whole)
+            whole = _end_of_last_line(file)
+            file.seek(whole)
+            half = file.read()
+            if half:
+                torn.mkdir(exist_ok=True)
+                _write_whole(torn / f"{self._path.name}.{whole}", half)
+                file.truncate(whole)
 
 
-def _end_of_last_line(file: int, end: int, step: int = 1 << 16) -> int:
+def _end_of_last_line(file: BinaryIO, step: int = 1 << 16) -> int:
     """Position after the last newline, searched from the end; 0 if there is none."""
+    end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - step)
-        newline = os.pread(file, end - start, start).rfind(b"\n")
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
         end = start

@@ -1,0 +1,96 @@
+"""The README and the documents tell the truth: files, links, commands, and code that runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as PILImage
+
+from saccade.config import read_toml, validate
+from saccade.recipe import Recipe, make_environment, make_tasks
+from saccade.serve.scripted import ScriptedServer
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_tree_names_every_file_once() -> None:
+    tree = README.split("## The tree")[1]
+    named: list[str] = []
+    folder = ""
+    for line in tree.splitlines():
+        found = re.match(r"( +)(\S+)", line)
+        if not found or not line.startswith("  "):
+            continue
+        indent, name = len(found.group(1)), found.group(2)
+        if indent == 2:
+            folder = name if name.endswith("/") else ""
+        named.append(name if indent == 2 else folder + name)
+    package = ROOT / "src" / "saccade"
+    real = {str(p.relative_to(package)) for p in package.rglob("*.py") if p.name[:2] != "__"}
+    assert {name for name in named if name.endswith(".py")} == real
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_modules_that_are_named_exist(document: Path) -> None:
+    for name in re.findall(r"`((?:\w+/)*\w+\.py)`", document.read_text()):
+        known = [p for p in ROOT.rglob(name.rsplit("/", 1)[-1]) if ".venv" not in p.parts]
+        published = name in ("visual_toolbox_v2.py", "vl_agent.py", "prompt.py")
+        inside = any(str(p).endswith(name) for p in known)
+        assert inside or published or name in ("utils.py", "helpers.py"), name
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for document in DOCUMENTS:
+        for line in re.findall(r"`make ([a-z ]+)", document.read_text()):
+            for target in line.split():
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    PILImage.new("RGB", (400, 300)).save(tmp_path / "street.jpg")
+    with ScriptedServer(lambda request: "<answer>B</answer>") as server:
+        code = code.replace("http://127.0.0.1:8000/v1", server.url)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "B [()]\n"
+
+
+def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "file_formats.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] + "\nprint(crop.size)"
+    command = [sys.executable, "-m", "saccade", "demo", "--n", "1", "--out", "runs/demo"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "(224, 224)\n", done.stderr
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
+def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
+    assert recipe.read_text().startswith(f"# saccade rollout recipes/{recipe.name}")
+    made = validate(Recipe, read_toml(recipe))
+    assert make_environment(made).fingerprint
+    assert next(make_tasks(made)).images
+
+
+def test_the_table_of_the_benchmark_is_there() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    table = text.split("<!-- rollout_overhead -->")[1].split("<!-- /rollout_overhead -->")[0]
+    assert len(re.findall(r"^\| [a-z]", table, re.MULTILINE)) == 9
