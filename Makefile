@@ -53,8 +53,9 @@ lock:
 	$(PYTHON) -m venv build/lock-env
 	build/lock-env/bin/python -m pip install --quiet $(TORCH)
 	build/lock-env/bin/python -m pip install --quiet ".[all,dev]" transformers==5.23.0
+	echo '# The frozen closure of the CI environment; `make lock` renews it.' > constraints.txt
 	build/lock-env/bin/python -m pip freeze --exclude-editable \
-	  | grep -v '^saccade' | sed 's/+cpu$$//' > constraints.txt
+	  | grep -v '^saccade' | sed 's/+cpu$$//' >> constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist

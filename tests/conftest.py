@@ -14,6 +14,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a test may not be skipped for want of something that can be installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    reasons = {str(report.longrepr) for report in reporter.stats.get("skipped", [])}
+    curable = sorted(reason for reason in reasons if "install" in reason)
+    if curable and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line("\nskipped, though an install would cure it:\n" + "\n".join(curable))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real photographs and data sets that are not part of the product."""

@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from saccade.config import validate
+from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.image import Image
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward
 from saccade.rollout import rollout
@@ -69,7 +70,8 @@ class Agent:
         Raises:
             ImageError: an image that cannot be read.
         """
-        task = make_task(images, question, choices, answer)
+        limit = self.recipe.max_image_pixels
+        task = make_task(images, question, choices, answer, max_pixels=limit)
         attempt = rollout(
             self._policy,
             self.environment,
@@ -103,6 +105,8 @@ def make_task(
     question: str,
     choices: Sequence[str] = (),
     answer: str | None = None,
+    *,
+    max_pixels: int = MAX_SOURCE_PIXELS,
 ) -> Task:
     """A task of a user's own; its id follows from its content.
 
@@ -110,7 +114,9 @@ def make_task(
         ImageError: an image that cannot be read, down to its last pixel.
     """
     several = [images] if isinstance(images, str | Path | Image) else images
-    opened = tuple(i if isinstance(i, Image) else Image.open(i) for i in several)
+    opened = tuple(
+        i if isinstance(i, Image) else Image.open(i, max_pixels=max_pixels) for i in several
+    )
     for image in opened:
         image.source.pixels()
     content = repr((opened, question, tuple(choices), answer))

@@ -69,7 +69,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
         if width * height > max_pixels:
             raise ImageError(
                 f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit "
-                f"is {max_pixels / 1e6:.0f}; raise max_pixels if you trust the file"
+                f"is {max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
             )
         try:
             orientation = opened.getexif().get(_ORIENTATION_TAG, 1)

@@ -80,6 +80,8 @@ class Recipe(Record):
     """Episodes under way at one time."""
     out: str | None = None
     """The run folder."""
+    max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
+    """Larger images are refused before they are decoded."""
     tasks: Part | None = None
     dialect: DialectPart = DialectPart()
     tools: dict[str, Table] = Field(default_factory=_only_zoom)
@@ -92,8 +94,8 @@ class Recipe(Record):
 class TaskSource(Protocol):
     """Where tasks come from."""
 
-    def tasks(self, seed: int) -> Iterator[Task]:
-        """The same tasks in the same order for the same seed."""
+    def tasks(self, recipe: Recipe) -> Iterator[Task]:
+        """The same tasks in the same order for the same `recipe.seed`."""
         ...
 
     def count(self) -> int | None:
@@ -110,11 +112,11 @@ class WorldTasks(Record):
     native: int = Field(default=672, ge=1)
     """Side of a scene in pixels."""
 
-    def tasks(self, seed: int) -> Iterator[Task]:
+    def tasks(self, recipe: Recipe) -> Iterator[Task]:
         # Imported here: the digits are read when the module is loaded.
         from saccade.world import tasks
 
-        return tasks(self.family, n=self.n, seed=seed, split=self.split, native=self.native)
+        return tasks(self.family, n=self.n, seed=recipe.seed, split=self.split, native=self.native)
 
     def count(self) -> int:
         return self.n
@@ -126,10 +128,9 @@ class FileTasks(Record):
     path: Path
     n: int | None = Field(default=None, ge=1)
     """Only the first n."""
-    max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
 
-    def tasks(self, seed: int) -> Iterator[Task]:
-        return islice(read_tasks(self.path, max_pixels=self.max_image_pixels), self.n)
+    def tasks(self, recipe: Recipe) -> Iterator[Task]:
+        return islice(read_tasks(self.path, max_pixels=recipe.max_image_pixels), self.n)
 
     def count(self) -> int | None:
         return self.n
@@ -144,7 +145,7 @@ def make_tasks(recipe: Recipe) -> Iterator[Task]:
     Raises:
         ConfigError: no `tasks` section, or one that cannot be used.
     """
-    return _task_source(recipe).tasks(recipe.seed)
+    return _task_source(recipe).tasks(recipe)
 
 
 def count_tasks(recipe: Recipe) -> int | None:

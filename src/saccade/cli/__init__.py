@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+import warnings
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -26,6 +27,7 @@ app.command()(rollout)
 
 def main() -> NoReturn:
     """Run a command; mistakes of the user are told without a traceback."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except SaccadeError as error:
@@ -35,3 +37,15 @@ def main() -> NoReturn:
         typer.secho("interrupted; what was finished is kept", fg="red", err=True)
         sys.exit(130)
     sys.exit(0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as a sentence, without the line of code that raised it."""
+    typer.secho(f"warning: {message}", fg="yellow", err=True)

@@ -48,7 +48,8 @@ def solve(
     from saccade.types import StopReason
 
     recipe = validate(Recipe, with_overrides({}, settings or []))
-    task = make_task([photo, *(image or [])], question, choice or [], answer)
+    photos, limit = [photo, *(image or [])], recipe.max_image_pixels
+    task = make_task(photos, question, choice or [], answer, max_pixels=limit)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)

@@ -64,6 +64,10 @@ class HFPolicy:
         options = self._options
         return load(options.path, device=options.device, dtype=getattr(torch, options.dtype))
 
+    @property
+    def model(self) -> str:
+        return self._options.path
+
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn, with its ids and log-probabilities.
 

@@ -1,0 +1,76 @@
+"""Carrying out a recipe: warnings before it starts, and what its manifest leaves out."""
+
+from pathlib import Path
+
+import pytest
+
+from saccade.config import validate
+from saccade.dialects.base import Prompts
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
+from saccade.geometry import CoordSpace, PixelBudget
+from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
+from saccade.policies.replay import ReplayPolicy
+from saccade.recipe import Recipe
+from saccade.rollout import Job
+from saccade.run import jobs_of, manifest, mismatches, run
+from saccade.types import Task
+
+
+def test_a_model_in_a_foreign_frame_or_budget_is_warned_about(tiny_qwen3_vl: Path) -> None:
+    policy = HFPolicy(HFOptions(path=str(tiny_qwen3_vl)))
+    frame, factor = mismatches(policy, Environment(DeepEyes()))
+    assert "environment.coords=relative_1000" in frame
+    assert "environment.view.factor=32" in factor
+    budget = PixelBudget(factor=32)
+    right = Environment(DeepEyes(), view=budget, coords=CoordSpace.RELATIVE_1000)
+    assert mismatches(policy, right) == []
+    half = Environment(
+        DeepEyes(), view=budget, observation=PixelBudget(), coords=CoordSpace.RELATIVE_1000
+    )
+    assert len(mismatches(policy, half)) == 1
+
+
+def test_a_released_checkpoint_with_our_prompt_is_warned_about() -> None:
+    options = OpenAIOptions(base_url="http://127.0.0.1:9/v1", model="ChenShawn/DeepEyes-7B")
+    policy = OpenAIPolicy(options)
+    assert "dialect.prompts=FILE" in mismatches(policy, Environment(DeepEyes()))[0]
+    published = DeepEyes(prompts=Prompts(system="s", user="{question}"))
+    assert mismatches(policy, Environment(published)) == []
+    assert mismatches(ReplayPolicy({}), Environment(DeepEyes())) == []
+
+
+async def test_a_warning_reaches_the_user(tmp_path: Path) -> None:
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "deepeyes-7b"}
+    recipe = validate(Recipe, {"policy": policy})
+    with pytest.warns(UserWarning, match="published DeepEyes prompt"):
+        await run(recipe, [], tmp_path / "run", on_finish=lambda task, t: None)
+
+
+async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"task": "a", "turns": ["<answer>1</answer>"]}\n'
+                      '{"task": "b", "turns": ["<answer>2</answer>"]}\n')  # fmt: skip
+    recipe = validate(Recipe, {"samples": 2, "policy": {"kind": "replay", "script": str(script)}})
+    tasks = [Task(id=name, prompt=("?",)) for name in "ab"]
+    seen: list[tuple[str, int]] = []
+
+    def note(task: Task, trajectory: object) -> None:
+        seen.append((task.id, trajectory.sample))  # type: ignore[attr-defined]
+
+    resumed: list[int] = []
+    await run(recipe, [Job(tasks[0], 1)], tmp_path / "run", on_finish=note)
+    await run(
+        recipe, jobs_of(recipe, tasks), tmp_path / "run", on_finish=note, on_resume=resumed.append
+    )
+    assert sorted(seen) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert resumed == [1]
+
+
+def test_settings_that_change_no_episode_are_not_compared() -> None:
+    env = Environment(DeepEyes())
+    one = manifest(validate(Recipe, {"out": "x", "concurrency": 1}), env)
+    two = manifest(validate(Recipe, {"out": "y", "concurrency": 9}), env)
+    assert one.config == two.config
+    assert manifest(validate(Recipe, {"seed": 1}), env).config != one.config
