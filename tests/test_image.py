@@ -207,6 +207,12 @@ def test_the_pixel_limit_can_be_raised_and_lowered() -> None:
         Image.from_bytes(encoded(coordinates(100, 100)), max_pixels=9_999)
 
 
+def test_an_endless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.image.MAX_FILE_BYTES", 2**20)
+    with pytest.raises(ImageError, match="more than 1 MiB"):
+        Image.open("/dev/zero")
+
+
 def test_files_that_are_no_image_say_so(tmp_path: Path) -> None:
     empty, text = tmp_path / "empty.png", tmp_path / "text.jpg"
     empty.write_bytes(b"")

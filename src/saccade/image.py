@@ -34,6 +34,9 @@ from saccade.geometry import Box, PixelBudget, Size
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
 
+MAX_FILE_BYTES = 512 * 2**20
+"""Larger files are refused."""
+
 CACHE_BYTES = 512 * 2**20
 """Decoded sources are kept for reuse up to this many bytes in the whole process."""
 
@@ -120,7 +123,7 @@ class Image:
         """
         path = Path(path)
         try:
-            data = path.read_bytes()
+            data = read_bounded(path)
         except OSError as error:
             raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
         return cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
@@ -312,6 +315,20 @@ def _validate_image(value: object, info: ValidationInfo) -> Image:
         digest, extension, record.native, partial(find, record.source), verbatim=record.verbatim
     )
     return Image(source, record.region, record.size)
+
+
+def read_bounded(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: it is larger than any image that is used here.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"{path}: more than {MAX_FILE_BYTES // 2**20} MiB")
+    return data
 
 
 def _pixels_are_elsewhere(name: str) -> bytes:

@@ -21,16 +21,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
-from saccade.image import Image
+from saccade.image import Image, read_bounded
 from saccade.types import StopReason, Task, Trajectory
 
 SYNC_SECONDS = 2.0
@@ -144,12 +143,7 @@ class RunFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _refuse_strangers(self) -> None:
@@ -221,11 +215,17 @@ class RunReader:
         done: set[Key] = set()
         for trajectory in self.trajectories():
             done.add((trajectory.task_id, trajectory.sample))
-            yield Entry(tasks[trajectory.task_id], trajectory)
+            yield self._entry(tasks, trajectory)
         attempts = {(t.task_id, t.sample): t for t in self.aborted()}
         for key, trajectory in attempts.items():
             if key not in done:
-                yield Entry(tasks[trajectory.task_id], trajectory)
+                yield self._entry(tasks, trajectory)
+
+    def _entry(self, tasks: Mapping[str, Task], trajectory: Trajectory) -> Entry:
+        task = tasks.get(trajectory.task_id)
+        if task is None:
+            raise FormatError(f"{self.path}/tasks.jsonl: task {trajectory.task_id!r} is missing")
+        return Entry(task, trajectory)
 
     def image_bytes(self, name: str) -> bytes:
         """The bytes of a source, by the name that an image record holds.
@@ -237,7 +237,7 @@ class RunReader:
         if not _IMAGE_NAME.fullmatch(name) or file.is_symlink():
             raise StoreError(f"{name[:100]!r} is no image of a run folder")
         try:
-            return file.read_bytes()
+            return read_bounded(file)
         except OSError as error:
             raise StoreError(f"{file}: cannot be read ({error.strerror})") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from saccade.dialects.inert import inert
 from saccade.geometry import CoordSpace
@@ -94,6 +94,28 @@ class Dialect(Protocol):
     def observe(self, results: Sequence[ToolResult]) -> tuple[Message, ...]:
         """What the model is shown of the results; hostile text in them is made inert."""
         ...
+
+
+class TextDialect(Record):
+    """What the built-in dialects share."""
+
+    name: ClassVar[str]
+    stop: ClassVar[tuple[str, ...]] = ()
+    prefix: ClassVar[str] = ""
+    native_tools: ClassVar[bool] = False
+
+    prompts: Prompts
+
+    def question(self, task: Task) -> Message:
+        """The template, filled."""
+        return fill_user(self.prompts.user, task)
+
+    def read(self, completion: Completion, prefix: str) -> Action:
+        """What the whole turn means, the given beginning included."""
+        return self.parse(prefix + completion.text)
+
+    def parse(self, text: str) -> Action:
+        raise NotImplementedError
 
 
 def fill_system(template: str, tools: str, coords: CoordSpace) -> Message | None:

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import ClassVar
 
 from saccade.dialects import tags
-from saccade.dialects.base import Prompts, content_of, fill_system, fill_user, merged
+from saccade.dialects.base import Prompts, TextDialect, content_of, fill_system, merged
 from saccade.geometry import CoordSpace
-from saccade.types import Action, Completion, Message, Part, Record, Task, ToolResult, ToolSpec
+from saccade.types import Action, Message, Part, ToolResult, ToolSpec
 
 PROMPTS = Prompts(
     system=(
@@ -49,34 +50,18 @@ PROMPTS = Prompts(
 )
 
 
-class DeepEyes(Record):
+class DeepEyes(TextDialect):
     """The dialect of DeepEyes."""
 
+    name: ClassVar[str] = "deepeyes"
+    stop: ClassVar[tuple[str, ...]] = ("</tool_call>", "</answer>")
+
     prompts: Prompts = PROMPTS
-
-    @property
-    def name(self) -> str:
-        return "deepeyes"
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        return ("</tool_call>", "</answer>")
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def native_tools(self) -> bool:
-        return False
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template with one JSON schema a line."""
         schemas = "\n".join(json.dumps(schema(tool)) for tool in tools)
         return fill_system(self.prompts.system, schemas, coords)
-
-    def question(self, task: Task) -> Message:
-        return fill_user(self.prompts.user, task)
 
     def parse(self, text: str) -> Action:
         """At most one call; never raises."""
@@ -85,9 +70,6 @@ class DeepEyes(Record):
         answer, odd = tags.answer_of(found, calls)
         problems = [*found.problems, *bad, *odd, *tags.text_after_call(text)]
         return tags.action(tags.thought_of(found), calls, answer, problems)
-
-    def read(self, completion: Completion, prefix: str) -> Action:
-        return self.parse(prefix + completion.text)
 
     def write(self, action: Action) -> str:
         """A turn as the model should write it."""

@@ -14,14 +14,15 @@ A turn without calls is the answer, all of it but the thought.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from saccade.dialects import tags
 from saccade.dialects.base import (
     MAX_ANSWER_CHARS,
     Prompts,
+    TextDialect,
     content_of,
     fill_system,
-    fill_user,
     merged,
 )
 from saccade.geometry import CoordSpace
@@ -33,8 +34,6 @@ from saccade.types import (
     Part,
     Problem,
     ProblemKind,
-    Record,
-    Task,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -55,33 +54,17 @@ MAX_CALLS = 8
 """Calls that count in one turn."""
 
 
-class Native(Record):
+class Native(TextDialect):
     """The dialect of native tool calls."""
 
+    name: ClassVar[str] = "native"
+    native_tools: ClassVar[bool] = True
+
     prompts: Prompts = PROMPTS
-
-    @property
-    def name(self) -> str:
-        return "native"
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def native_tools(self) -> bool:
-        return True
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """Without the tools: the server or the renderer adds them."""
         return fill_system(self.prompts.system, "", coords)
-
-    def question(self, task: Task) -> Message:
-        return fill_user(self.prompts.user, task)
 
     def parse(self, text: str) -> Action:
         """Calls in Qwen's text form, or else an answer; never raises."""

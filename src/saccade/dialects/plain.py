@@ -17,28 +17,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from saccade.dialects import tags
 from saccade.dialects.base import (
-    MAX_ANSWER_CHARS,
     MAX_TURN_CHARS,
     Prompts,
+    TextDialect,
     content_of,
     fill_system,
-    fill_user,
     merged,
 )
 from saccade.geometry import CoordSpace
 from saccade.types import (
     Action,
-    Completion,
     Message,
     Part,
     Problem,
     ProblemKind,
-    Record,
-    Task,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -66,34 +62,18 @@ class _Piece(NamedTuple):
     text: str
 
 
-class Plain(Record):
+class Plain(TextDialect):
     """The dialect of three lines."""
 
+    name: ClassVar[str] = "plain"
+    stop: ClassVar[tuple[str, ...]] = ("\nResult:",)
+
     prompts: Prompts = PROMPTS
-
-    @property
-    def name(self) -> str:
-        return "plain"
-
-    @property
-    def stop(self) -> tuple[str, ...]:
-        return ("\nResult:",)
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def native_tools(self) -> bool:
-        return False
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template with a paragraph for each tool."""
         told = "\n".join(f"{t.name}: {t.description} {json.dumps(t.parameters)}" for t in tools)
         return fill_system(self.prompts.system, told, coords)
-
-    def question(self, task: Task) -> Message:
-        return fill_user(self.prompts.user, task)
 
     def parse(self, text: str) -> Action:
         """Lines before the first key word are a thought; never raises."""
@@ -106,14 +86,12 @@ class Plain(Record):
         pieces = _pieces(text)
         thoughts = [piece.text for piece in pieces if piece.kind == "Thought" and piece.text]
         calls, bad = _calls(pieces)
-        answer, odd = _answer(pieces)
+        answer, odd = tags.last_answer([piece.text for piece in pieces if piece.kind == "Answer"])
+        problems += [*bad, *odd]
         if calls and pieces[-1].kind == "Thought":
-            odd.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
+            problems.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
         thought = "\n".join(thoughts) if thoughts else None
-        return tags.action(thought, calls, answer, [*problems, *bad, *odd])
-
-    def read(self, completion: Completion, prefix: str) -> Action:
-        return self.parse(prefix + completion.text)
+        return tags.action(thought, calls, answer, problems)
 
     def write(self, action: Action) -> str:
         """A turn as the model should write it."""
@@ -158,19 +136,6 @@ def _calls(pieces: Sequence[_Piece]) -> tags.Calls:
     if rest.strip() and whole is line:
         problems.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
     return tags.Calls((read,), tuple(problems))
-
-
-def _answer(pieces: Sequence[_Piece]) -> tuple[str | None, list[Problem]]:
-    texts = [piece.text for piece in pieces if piece.kind == "Answer"]
-    answers = [text for text in texts if text]
-    problems: list[Problem] = []
-    if len(texts) > 1:
-        problems.append(Problem(kind=ProblemKind.SEVERAL_ANSWERS, detail=str(len(texts))))
-    if texts and not answers:
-        problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
-    if answers and len(answers[-1]) >= MAX_ANSWER_CHARS:
-        problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answers[-1]))))
-    return (answers[-1] if answers else None), problems
 
 
 def _json(call: ToolCall) -> str:

@@ -163,21 +163,24 @@ def answer_of(found: Scan, calls: Sequence[ToolCall]) -> tuple[str | None, tuple
     unless the turn also holds a call.
     """
     blocks = [block for block in found.blocks if block.tag == "answer"]
-    closed = [block.text.strip() for block in blocks if block.closed]
-    answers = [text for text in closed if text]
+    answer, problems = last_answer([block.text for block in blocks if block.closed])
+    if answer is not None or calls or not blocks or blocks[-1].closed:
+        return answer, problems
+    answer, more = last_answer([blocks[-1].text])
+    return answer, (*problems, *more)
+
+
+def last_answer(texts: Sequence[str]) -> tuple[str | None, tuple[Problem, ...]]:
+    """The last text that is not blank, and what is wrong with the answers of a turn."""
+    answers = [text.strip() for text in texts if text.strip()]
     problems: list[Problem] = []
-    if len(closed) > 1:
-        problems.append(Problem(kind=ProblemKind.SEVERAL_ANSWERS, detail=str(len(closed))))
-    if closed and not answers:
+    if len(texts) > 1:
+        problems.append(Problem(kind=ProblemKind.SEVERAL_ANSWERS, detail=str(len(texts))))
+    if texts and not answers:
         problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
-    open_end = blocks[-1].text.strip() if blocks and not blocks[-1].closed else ""
-    if open_end and not answers and not calls:
-        answers = [open_end]
-    if not answers:
-        return None, tuple(problems)
-    if len(answers[-1]) >= MAX_ANSWER_CHARS:
+    if answers and len(answers[-1]) >= MAX_ANSWER_CHARS:
         problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answers[-1]))))
-    return answers[-1], tuple(problems)
+    return (answers[-1] if answers else None), tuple(problems)
 
 
 def forged_tokens(text: str) -> tuple[Problem, ...]:
