@@ -31,10 +31,11 @@ from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.formats.prompts import read_prompts
-from saccade.formats.tasks import read_tasks
+from saccade.formats.tasks import count_rows, read_tasks
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.rewards import Reward, RewardOptions
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
+from saccade.world import tasks as world_tasks
 
 
 class Part(BaseModel):
@@ -113,10 +114,8 @@ class WorldTasks(Record):
     """Side of a scene in pixels."""
 
     def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        # Imported here: the digits are read when the module is loaded.
-        from saccade.world import tasks
-
-        return tasks(self.family, n=self.n, seed=recipe.seed, split=self.split, native=self.native)
+        seed = recipe.seed
+        return world_tasks(self.family, n=self.n, seed=seed, split=self.split, native=self.native)
 
     def count(self) -> int:
         return self.n
@@ -133,7 +132,8 @@ class FileTasks(Record):
         return islice(read_tasks(self.path, max_pixels=recipe.max_image_pixels), self.n)
 
     def count(self) -> int | None:
-        return self.n
+        rows = count_rows(self.path)
+        return rows if self.n is None else min(rows, self.n)
 
 
 TASKS = {"world": "saccade.recipe:WorldTasks", "file": "saccade.recipe:FileTasks"}

@@ -102,6 +102,7 @@ def test_solve_prints_json_and_nothing_else(tmp_path: Path, photo: Path) -> None
         (["solve", "half.jpg", "q", "policy.kind=openai"], 1, "half.jpg|truncated"),
         (["solve", "text.jpg", "q"], 1, "not an image"),
         (["solve", "photo.jpg", "q", "polcy.kind=openai"], 2, "did you mean 'policy'"),
+        (["solve", "photo.jpg", "q", "max_image_pixels=9"], 1, "max_image_pixels"),
         (["solve", "photo.jpg"], 2, "QUESTION"),
         (["rollout", "none.toml"], 2, "none.toml: cannot be read"),
         (["rollout", "run.toml"], 2, "out: missing"),

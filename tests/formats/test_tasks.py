@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade.errors import FormatError
-from saccade.formats.tasks import read_tasks
+from saccade.formats.tasks import count_rows, read_tasks
 
 
 @pytest.fixture
@@ -64,6 +64,11 @@ def test_a_row_becomes_a_task(folder: Path) -> None:
 def test_a_bad_row_is_named(folder: Path, row: object, says: str) -> None:
     with pytest.raises(FormatError, match=says):
         tasks_of(folder, {"question": "fine"}, row)
+
+
+def test_rows_are_counted_without_reading_images(folder: Path) -> None:
+    tasks_of(folder, {"question": "a"}, "", {"question": "b", "images": ["a.png"]})
+    assert count_rows(folder / "tasks.jsonl") == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

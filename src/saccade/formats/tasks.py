@@ -60,6 +60,20 @@ def read_tasks(path: Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Iterator[T
                 yield _task(line, path, number, max_pixels)
 
 
+def count_rows(path: Path) -> int:
+    """How many rows a file has, blank lines aside; rows that cannot be used count too.
+
+    Raises:
+        FormatError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
+            return sum(bool(line.strip()) for line in lines)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _task(line: bytes, path: Path, number: int, max_pixels: int) -> Task:
     where = f"{path}:{number}"
     try:
