@@ -82,6 +82,16 @@ def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
     assert done.stdout == "(224, 224)\n", done.stderr
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
+    assert len(example.read_text().splitlines()) <= 60
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     assert recipe.read_text().startswith(f"# saccade rollout recipes/{recipe.name}")

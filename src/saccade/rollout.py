@@ -104,14 +104,20 @@ async def rollout_many(
 ) -> None:
     """Run jobs, `concurrency` at a time, and hand over each result as it comes.
 
-    Jobs are drawn lazily, so that a generator of a million tasks costs the memory of the running
-    ones. An exception (a ConfigError, a full disk in `on_finish`) stops the run; what was handed
-    over before stays handed over.
+    Jobs are drawn lazily and in a thread: a generator of a million tasks costs the memory of the
+    running ones, and one that reads files or draws scenes does not hold up the others. An
+    exception (a ConfigError, a full disk in `on_finish`) stops the run; what was handed over before
+    stays handed over.
     """
     queue: Iterator[Job] = iter(jobs)
+    drawing = asyncio.Lock()
+
+    async def draw() -> Job | None:
+        async with drawing:
+            return await asyncio.to_thread(next, queue, None)
 
     async def work() -> None:
-        for job in queue:
+        while job := await draw():
             trajectory = await rollout(
                 policy,
                 environment,
