@@ -251,7 +251,7 @@ async def test_jobs_are_drawn_lazily_and_all_are_finished() -> None:
         nonlocal drawn
         for sample in range(40):
             drawn += 1
-            assert drawn <= len(finished) + 5
+            assert drawn <= len(finished) + 2 * 4
             yield Job(TASK, sample)
 
     await rollout_many(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from saccade.env import Environment
@@ -104,20 +106,23 @@ async def rollout_many(
 ) -> None:
     """Run jobs, `concurrency` at a time, and hand over each result as it comes.
 
-    Jobs are drawn lazily and in a thread: a generator of a million tasks costs the memory of the
-    running ones, and one that reads files or draws scenes does not hold up the others. An
-    exception (a ConfigError, a full disk in `on_finish`) stops the run; what was handed over before
-    stays handed over.
+    Jobs are drawn lazily, `concurrency` at a time and in a thread: a generator of a million tasks
+    costs the memory of the running and the next ones, and one that reads files or draws scenes does
+    not hold up the others. An exception (a ConfigError, a full disk in `on_finish`) stops the run;
+    what was handed over before stays handed over.
     """
     queue: Iterator[Job] = iter(jobs)
+    drawn: deque[Job] = deque()
     drawing = asyncio.Lock()
 
     async def draw() -> Job | None:
         async with drawing:
-            return await asyncio.to_thread(next, queue, None)
+            if not drawn:
+                drawn.extend(await asyncio.to_thread(list, islice(queue, concurrency)))
+            return drawn.popleft() if drawn else None
 
     async def work() -> None:
-        while job := await draw():
+        while (job := await draw()) is not None:
             trajectory = await rollout(
                 policy,
                 environment,
