@@ -41,10 +41,12 @@ bench: setup
 setup: $(VENV)/installed
 
 # torch first: a range that another package asks for would fetch a build with CUDA.
+# The pin of torch itself is TORCH, so that another build can be chosen.
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c "import torch" 2> /dev/null || $(PIP) -c constraints.txt $(TORCH)
-	$(PIP) -c constraints.txt -e ".[all,dev]"
+	grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	$(BIN)/python -c "import torch" 2> /dev/null || $(PIP) -c $(VENV)/constraints.txt $(TORCH)
+	$(PIP) -c $(VENV)/constraints.txt -e ".[all,dev]"
 	touch $@
 
 # Renew the frozen closure from what an environment without constraints resolves to.

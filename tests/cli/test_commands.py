@@ -152,6 +152,8 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
         summary = json.loads(first.stdout)["all"]
         assert summary["episodes"] == 12
         assert summary["aborted"] > 0
+        assert first.returncode == 1
+        assert "failed on our side" in first.stderr
         server.answer = lambda body: ScriptedReply("<answer>7</answer>")  # type: ignore[method-assign]
         second = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
         third = saccade("rollout", "run.toml", *settings, cwd=tmp_path)

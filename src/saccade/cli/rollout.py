@@ -30,7 +30,7 @@ def rollout(
         bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
     ] = False,
 ) -> None:
-    """Attempt every task of a run file; run it again to resume."""
+    """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
     from saccade.config import read_toml, validate, with_overrides
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
@@ -89,9 +89,14 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
             "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
         }
         typer.echo(json.dumps(content))
-        return
-    console = Console(highlight=False)
-    console.print(summary_table(groups, total))
+    else:
+        console = Console(highlight=False)
+        console.print(summary_table(groups, total))
+        console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
     if total.aborted:
-        console.print("aborted episodes failed on our side; the same command attempts them again")
-    console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
+        typer.echo(
+            f"{total.aborted} episodes were aborted: they failed on our side, not the model's; "
+            "the same command attempts them again",
+            err=True,
+        )
+        raise typer.Exit(1)
