@@ -53,7 +53,8 @@ def solve(
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
-    asyncio.run(run(recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
+    with Console(stderr=True, quiet=as_json).status("looking ..."):
+        asyncio.run(run(recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
     reader = RunReader(out)
     attempts = [*reader.aborted(), *reader.trajectories()]
     trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)

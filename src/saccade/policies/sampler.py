@@ -69,6 +69,7 @@ class Stopper(StoppingCriteria):
         self.stopped = [False] * len(samplings)
         """Whether a stop string ended it."""
         self._stops = [s.stop for s in samplings]
+        self._ends = [{stop[-1] for stop in s.stop if stop} for s in samplings]
         self._limits = limits
         self._renderer = renderer
         self._start: int | None = None
@@ -89,8 +90,9 @@ class Stopper(StoppingCriteria):
         return torch.tensor(done, device=input_ids.device)  # type: ignore[return-value]
 
     def _stops_here(self, row: int, input_ids: torch.Tensor, new: int) -> bool:
-        if not self._stops[row]:
-            return False
+        last = self._renderer.text_of(int(input_ids[row, -1]))
+        if not any(char in last or not char.isascii() for char in self._ends[row]):
+            return False  # no stop string ends in this token
         tail = input_ids[row, -min(new, _TAIL_TOKENS) :].tolist()
         text = self._renderer.tokenizer.decode(tail, skip_special_tokens=False)
         return any(stop in text for stop in self._stops[row])

@@ -107,6 +107,9 @@ class QwenVLRenderer:
         self.suppressed = tuple(sorted(set(ids.values()) - {self.end_of_turn, self.pad}))
         """Control ids that a sampler must never produce: the scaffold's and the images'."""
         self._patches: ByteCache[Image, Pixels] = ByteCache(CACHE_BYTES, _bytes_of)
+        self._text_of = lru_cache(maxsize=None)(
+            lambda token: tokenizer.decode([token], skip_special_tokens=False)
+        )
         self._encode = lru_cache(maxsize=4096)(self._encode_uncached)
 
     def render(self, trajectory: Trajectory, *, generation: bool) -> Rendered:
@@ -154,6 +157,10 @@ class QwenVLRenderer:
         """The text of sampled ids, the end of the turn left out."""
         kept = ids[:-1] if ids and ids[-1] in (self.end_of_turn, self.pad) else ids
         return self.tokenizer.decode(list(kept), skip_special_tokens=False)
+
+    def text_of(self, token: int) -> str:
+        """The text of a single id; a part of a character is a replacement character."""
+        return self._text_of(token)
 
     def encode(self, text: str) -> list[int]:
         """Text that holds no control tokens; what looks like one stays text."""
