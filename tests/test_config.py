@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from saccade.config import read_toml, resolve, suggestion, validate, with_overrides
 from saccade.errors import ConfigError
-from saccade.recipe import Recipe, make_environment, make_policy, make_tasks
+from saccade.recipe import Recipe, count_tasks, make_environment, make_policy, make_tasks
 
 
 def made(*overrides: str) -> Recipe:
@@ -140,3 +140,12 @@ def test_suggestions_are_near_or_none() -> None:
     assert suggestion("xyz", ["zoom_in", "rotate"]) == ""
     with pytest.raises(ConfigError, match="built in are a, b"):
         resolve("zzz", {"a": "x:y", "b": "x:y"}, "thing")
+
+
+def test_tasks_of_a_file_are_counted_and_limited(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(f'{{"question": "{n}"}}\n' for n in range(5)))
+    every = made("tasks.kind=file", f"tasks.path={file}")
+    three = made("tasks.kind=file", f"tasks.path={file}", "tasks.n=3")
+    assert [len(list(make_tasks(recipe))) for recipe in (every, three)] == [5, 3]
+    assert [count_tasks(recipe) for recipe in (every, three)] == [5, 3]

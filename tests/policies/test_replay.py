@@ -51,7 +51,7 @@ def test_a_script_that_runs_out_is_a_mistake_of_the_user() -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [("{", "script.jsonl:2"), ("[]", "script.jsonl:2"), ('{"task": "t"}', "script.jsonl:2: turns"),
-     ('{"task": 3, "turns": []}', "script.jsonl:2: task"), ("x" * 300, "over 200 bytes")],
+     ('{"task": 3, "turns": []}', "script.jsonl:2: task"), ("x" * 300, "more than 200 bytes")],
 )  # fmt: skip
 def test_a_bad_line_is_named(
     tmp_path: Path, line: str, says: str, monkeypatch: pytest.MonkeyPatch
