@@ -98,11 +98,15 @@ def test_solve_prints_json_and_nothing_else(tmp_path: Path, photo: Path) -> None
     ("arguments", "code", "says"),
     [
         (["solve", "photo.jpg", "q"], 2, "policy.kind=openai"),
-        (["solve", "none.jpg", "q"], 1, "none.jpg: cannot be read"),
+        (["solve", "none.jpg", "q", "policy.kind=openai"], 1, "none.jpg: cannot be read"),
         (["solve", "half.jpg", "q", "policy.kind=openai"], 1, "half.jpg|truncated"),
-        (["solve", "text.jpg", "q"], 1, "not an image"),
+        (["solve", "text.jpg", "q", "policy.kind=openai"], 1, "not an image"),
         (["solve", "photo.jpg", "q", "polcy.kind=openai"], 2, "did you mean 'policy'"),
-        (["solve", "photo.jpg", "q", "max_image_pixels=9"], 1, "max_image_pixels"),
+        (
+            ["solve", "photo.jpg", "q", "policy.kind=hf", "max_image_pixels=9"],
+            1,
+            "max_image_pixels",
+        ),
         (["solve", "photo.jpg"], 2, "QUESTION"),
         (["rollout", "none.toml"], 2, "none.toml: cannot be read"),
         (["rollout", "run.toml"], 2, "out: missing"),

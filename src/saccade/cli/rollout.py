@@ -19,7 +19,7 @@ def rollout(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="key=value, over what the run file says.",
             show_default=False,
         ),

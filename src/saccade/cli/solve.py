@@ -16,7 +16,7 @@ def solve(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="key=value as in a run file, for example policy.kind=openai "
             "policy.base_url=http://127.0.0.1:8000/v1 policy.model=NAME",
             show_default=False,
@@ -41,13 +41,15 @@ def solve(
     from saccade.agent import make_task
     from saccade.cli.show import show_task, show_turns
     from saccade.config import validate, with_overrides
-    from saccade.recipe import Recipe
+    from saccade.recipe import Recipe, make_policy
     from saccade.rollout import Job
     from saccade.run import run
     from saccade.store import RunReader
     from saccade.types import StopReason
 
     recipe = validate(Recipe, with_overrides({}, settings or []))
+    if recipe.policy is None:
+        make_policy(recipe)  # says what is missing, before anything else is printed
     photos, limit = [photo, *(image or [])], recipe.max_image_pixels
     task = make_task(photos, question, choice or [], answer, max_pixels=limit)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
