@@ -71,6 +71,13 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert done.stdout == "B [()]\n"
 
 
+def test_the_transcript_is_what_the_demo_prints(tmp_path: Path) -> None:
+    shown = re.findall(r"```text\n(turn 1.*?)```", README, re.DOTALL)[0]
+    command = [sys.executable, "-m", "saccade", "demo", "--n", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown in done.stdout
+
+
 def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "file_formats.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] + "\nprint(crop.size)"

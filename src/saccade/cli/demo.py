@@ -92,7 +92,7 @@ class Script:
         target = scene.boxes[0]
         if request.turn > 0:
             return (
-                f"<think>The digit on the {target.label} object is a {scene.answer}.</think>"
+                f"<think>The digit on the {target.label} object is {scene.answer}.</think>"
                 f"<answer>{scene.answer}</answer>"
             )
         native = scene.images[0].size
