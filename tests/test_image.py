@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -187,6 +188,48 @@ def test_broken_files_raise_image_errors_and_nothing_else(noise: bytes, kind: st
     for hostile in (noise, data[:place] + noise + data[place + len(noise) :]):
         with contextlib.suppress(ImageError):
             assert Image.from_bytes(hostile, max_pixels=10**6).pixels().mode == "RGB"
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+def test_files_with_accidents_raise_image_errors_and_nothing_else() -> None:
+    """Flipped, cut and inserted bytes in each format, with EXIF where the format has it."""
+    rng = random.Random(0)
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    kinds = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM")
+    whole = [encoded(coordinates(20, 24), kind, exif=exif) for kind in kinds]
+    outcomes = set()
+    for _ in range(6000):
+        data = bytearray(rng.choice(whole))
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(len(data))
+            kind = rng.random()
+            if kind < 0.7:
+                data[place] = rng.randrange(256)
+            elif kind < 0.85:
+                del data[place + 1 :]
+            else:
+                data[place:place] = rng.randbytes(rng.randint(1, 9))
+        try:
+            outcomes.add(Image.from_bytes(bytes(data), max_pixels=10**6).pixels().mode)
+        except ImageError as error:
+            outcomes.add(type(error))
+    assert outcomes == {"RGB", ImageError}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_bombs_of_formats_that_check_themselves_are_refused_alike(kind: str) -> None:
+    data = bytearray(
+        encoded(coordinates(20, 24), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    )
+    if kind == "GIF":
+        place = data.index(b"\x2c") + 5  # the image descriptor: GIF89a specification, section 20
+        data[6:10] = data[place : place + 4] = b"\xff\xff\xff\xff"
+    else:
+        place = data.index(b"VP8L") + 9  # 14 bits each: WebP lossless specification, section 3
+        data[place : place + 4] = b"\xff\xff\xff" + bytes([data[place + 3] | 0x0F])
+    with pytest.raises(ImageError):
+        Image.from_bytes(bytes(data))
 
 
 def claiming(width: int, height: int) -> bytes:

@@ -106,6 +106,9 @@ def _opened(data: bytes, name: str) -> PILImage.Image:
             continue
         try:
             return factory(io.BytesIO(data), "")
+        except PILImage.DecompressionBombError as error:
+            # The plug-ins of GIF and WebP look at the process-wide limit themselves.
+            raise ImageError(f"{name}: {error}") from error
         except _BROKEN as error:
             raise ImageError(f"{name}: a broken {kind} file ({error})") from error
     known = ", ".join(sorted(set(_EXTENSIONS.values())))
