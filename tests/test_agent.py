@@ -6,6 +6,7 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade import Agent
+from saccade.agent import make_task
 from saccade.errors import ConfigError, ImageError
 from saccade.image import Image
 from saccade.serve.scripted import ScriptedServer
@@ -39,6 +40,13 @@ def test_mistakes_are_told_when_the_agent_is_made_or_asked(tmp_path: Path) -> No
     policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
     with Agent(policy=policy) as agent, pytest.raises(ImageError, match=r"half\.png"):
         agent.ask(tmp_path / "half.png", "What?")
+
+
+def test_text_that_is_no_unicode_is_replaced_and_too_many_options_are_refused() -> None:
+    task = make_task([], "caf\udce9?", ["\udcff", "b"], answer="\udcff")
+    assert (task.question, task.choices, task.answer) == ("caf??", ("?", "b"), "?")
+    with pytest.raises(ConfigError, match="at most 26"):
+        make_task([], "?", [str(n) for n in range(27)])
 
 
 def test_a_local_model_answers(tiny_qwen2_5_vl: Path) -> None:

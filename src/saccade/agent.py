@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from saccade.config import validate
 from saccade.decode import MAX_SOURCE_PIXELS
+from saccade.errors import ConfigError
 from saccade.image import Image
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward
 from saccade.rollout import rollout
@@ -106,19 +107,29 @@ def make_task(
 
     Raises:
         ImageError: an image that cannot be read, down to its last pixel.
+        ConfigError: more options than there are letters.
     """
+    if len(choices) > 26:
+        raise ConfigError(f"choices: at most 26 options have a letter, got {len(choices)}")
     several = [images] if isinstance(images, str | Path | Image) else images
     opened = tuple(
         i if isinstance(i, Image) else Image.open(i, max_pixels=max_pixels) for i in several
     )
     for image in opened:
         image.source.pixels()
-    content = repr((opened, question, tuple(choices), answer))
+    question, *options = (_unicode(text) for text in (question, *choices))
+    answer = None if answer is None else _unicode(answer)
+    content = repr((opened, question, options, answer))
     return Task(
         id=f"ask-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
         prompt=(*opened, question),
-        choices=tuple(choices),
+        choices=tuple(options),
         answer=answer,
         judge="choice" if choices else None,
         source="ask",
     )
+
+
+def _unicode(text: str) -> str:
+    """Without the bytes of a command line that are no UTF-8, which no file could hold."""
+    return text.encode("utf-8", "replace").decode()

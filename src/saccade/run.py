@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ def manifest(recipe: Recipe, environment: Environment) -> Manifest:
         fingerprint=environment.fingerprint,
         versions={"python": platform.python_version(), **_versions()},
         commit=_commit(),
-        command=" ".join(sys.argv),
+        command=shlex.join(sys.argv).encode("utf-8", "replace").decode(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
 

@@ -45,7 +45,7 @@ class Task(Record):
     """The question as the asker wrote it: text and images in order, no instructions."""
     answer: str | None = None
     """The gold answer, or None: then nothing scores the trajectory."""
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = Field(default=(), max_length=26)
     """Options of a multiple-choice question, without letters."""
     boxes: tuple[TargetBox, ...] = ()
     judge: str | None = None

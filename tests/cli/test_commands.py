@@ -126,6 +126,16 @@ def test_mistakes_are_told_without_a_traceback(
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_argument_that_is_no_unicode_is_survived(tmp_path: Path, photo: Path) -> None:
+    with ScriptedServer(answer) as server:
+        question = "caf\udce9?"
+        settings = [*server_settings(server), "out=run"]
+        done = saccade("solve", photo.name, question, *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "caf??" in RunReader(tmp_path / "run").manifest.command
+    assert "caf??" in server.requests[0].text
+
+
 def test_a_server_that_is_down_is_reported_and_fails(tmp_path: Path, photo: Path) -> None:
     with ScriptedServer(lambda request: ScriptedReply(status=500)) as server:
         done = saccade("solve", photo.name, "q", *server_settings(server), "out=run", cwd=tmp_path)

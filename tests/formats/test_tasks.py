@@ -58,6 +58,8 @@ def test_a_row_becomes_a_task(folder: Path) -> None:
         ({"question": "q", "images": ["text.png"]}, "tasks.jsonl:2: .*not an image"),
         ({"question": "q", "boxes": [{"box": [1, 2, 3, 4]}]}, "box on image 1 of 0"),
         ({"question": "q", "boxes": [{"box": [1, 2, 3]}]}, "tasks.jsonl:2: boxes"),
+        ({"question": "q", "choices": ["x"] * 27}, "tasks.jsonl:2: choices: .*at most 26"),
+        ({"question": "q", "id": "x" * 501}, "tasks.jsonl:2: id: .*at most 500"),
         ('{"question": "' + "x" * 2**20 + '"}', "a line of more than"),
     ],
 )

@@ -77,11 +77,15 @@ def count_rows(path: Path) -> int:
 def _task(line: bytes, path: Path, number: int, max_pixels: int) -> Task:
     where = f"{path}:{number}"
     try:
-        row = _Row.model_validate_json(line)
+        return _task_of(_Row.model_validate_json(line), path, number, max_pixels)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "row"
         raise FormatError(f"{where}: {place}: {first['msg']}") from error
+
+
+def _task_of(row: _Row, path: Path, number: int, max_pixels: int) -> Task:
+    where = f"{path}:{number}"
     images = tuple(_image(name, path, where, max_pixels) for name in row.images)
     for target in row.boxes:
         if target.image > len(images):
