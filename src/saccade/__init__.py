@@ -12,10 +12,14 @@ The Python API is `Agent`; everything below it is imported from its own module, 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from saccade.agent import Agent
+
+# A library says nothing until its user wants to hear it.
+logging.getLogger("saccade").addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 __all__ = ["Agent", "__version__"]

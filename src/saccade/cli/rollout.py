@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +78,7 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
 
     from saccade.cli.show import summary_table
     from saccade.measures import summary, summary_by
+    from saccade.types import StopReason
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
     groups = summary_by(lambda task: str(task.meta.get("family") or task.source), pairs)
@@ -93,10 +95,11 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
         console = Console(highlight=False)
         console.print(summary_table(groups, total))
         console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
-    if total.aborted:
+    reasons = Counter(t.error for _, t in pairs if t.stop is StopReason.ABORTED)
+    if reasons:
         typer.echo(
             f"{total.aborted} episodes were aborted: they failed on our side, not the model's; "
-            "the same command attempts them again",
+            f"the same command attempts them again. Most often: {reasons.most_common(1)[0][0]}",
             err=True,
         )
         raise typer.Exit(1)
