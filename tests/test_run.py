@@ -8,6 +8,7 @@ from saccade.config import validate
 from saccade.dialects.base import Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
+from saccade.errors import ServiceError
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
@@ -15,6 +16,8 @@ from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe
 from saccade.rollout import Job
 from saccade.run import jobs_of, manifest, mismatches, run
+from saccade.serve.scripted import ScriptedReply, ScriptedServer
+from saccade.store import RunReader
 from saccade.types import Task
 
 
@@ -66,6 +69,16 @@ async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
     )
     assert sorted(seen) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert resumed == [1]
+
+
+async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:
+    with ScriptedServer(lambda request: ScriptedReply(status=500)) as server:
+        policy = {"kind": "openai", "base_url": server.url, "model": "m", "max_retries": 0}
+        recipe = validate(Recipe, {"policy": policy, "max_aborts": 5, "concurrency": 2})
+        jobs = (Job(Task(id=str(n), prompt=("?",))) for n in range(100))
+        with pytest.raises(ServiceError, match="5 episodes in a row were aborted.*status 500"):
+            await run(recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
+    assert len(list(RunReader(tmp_path / "run").aborted())) == 5
 
 
 def test_settings_that_change_no_episode_are_not_compared() -> None:

@@ -79,6 +79,8 @@ class Recipe(Record):
     """Attempts at each task."""
     concurrency: int = Field(default=64, ge=1)
     """Episodes under way at one time."""
+    max_aborts: int = Field(default=100, ge=1)
+    """The run stops when so many episodes in a row failed on our side: a server is down."""
     out: str | None = None
     """The run folder."""
     max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)

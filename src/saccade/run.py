@@ -14,14 +14,15 @@ from pathlib import Path
 
 from saccade.dialects import prompt_warning
 from saccade.env import Environment
+from saccade.errors import ServiceError
 from saccade.geometry import CoordSpace
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward
 from saccade.rollout import Job, rollout_many
 from saccade.store import Key, Manifest, RunFolder
-from saccade.types import Policy, Task, Trajectory
+from saccade.types import Policy, StopReason, Task, Trajectory
 
 _VERSIONED = ("saccade", "numpy", "pillow", "pydantic", "torch", "transformers")
-_NOT_COMPARED = {"out", "concurrency"}
+_NOT_COMPARED = {"out", "concurrency", "max_aborts"}
 """Settings that change no episode: a run may resume with other ones."""
 
 
@@ -45,7 +46,9 @@ async def run(
     Raises:
         ConfigError: the recipe cannot work, or `out` holds another run.
         StoreError: the folder cannot be written; what was finished is kept.
+        ServiceError: `recipe.max_aborts` episodes in a row were aborted.
     """
+    in_a_row = 0
     environment = make_environment(recipe)
     policy = make_policy(recipe)
     reward = make_reward(recipe)
@@ -57,8 +60,15 @@ async def run(
                 on_resume(len(folder.done))
 
             def keep(task: Task, trajectory: Trajectory) -> None:
+                nonlocal in_a_row
                 folder.append(task, trajectory)
                 on_finish(task, trajectory)
+                in_a_row = in_a_row + 1 if trajectory.stop is StopReason.ABORTED else 0
+                if in_a_row >= recipe.max_aborts:
+                    raise ServiceError(
+                        f"{in_a_row} episodes in a row were aborted, the last one by "
+                        f"{trajectory.error}; mend it and run the same command again"
+                    )
 
             await rollout_many(
                 policy,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -178,6 +179,27 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
     assert after["fingerprint"] == json.loads(first.stdout)["fingerprint"]
     assert "12" in third.stdout
     assert third.returncode == 0
+
+
+def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(RECIPE.replace("n = 6", "n = 40"))
+    with ScriptedServer(answer) as server:
+        settings = [*server_settings(server), "concurrency=2"]
+        command = [sys.executable, "-m", "saccade", "rollout", "run.toml", *settings]
+        running = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        while len(server.requests) < 10:
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        _, stderr = running.communicate()
+        kept = len(list(RunReader(tmp_path / "run").trajectories()))
+        after = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+    assert running.returncode == 130
+    assert b"the same command resumes" in stderr
+    assert b"Traceback" not in stderr
+    assert 0 < kept < 80
+    assert json.loads(after.stdout)["all"]["scored"] == 80
 
 
 def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong."""
+"""The command line.
+
+Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,6 @@ def main() -> NoReturn:
     except SaccadeError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except KeyboardInterrupt:
-        typer.secho("interrupted; what was finished is kept", fg="red", err=True)
-        sys.exit(130)
     sys.exit(0)
 
 

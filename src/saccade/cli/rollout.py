@@ -44,7 +44,13 @@ def rollout(
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)
-    asyncio.run(_attempt_all(chosen, out, quiet=as_json))
+    try:
+        asyncio.run(_attempt_all(chosen, out, quiet=as_json))
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted: {out} keeps what was finished, the same command resumes", err=True
+        )
+        raise typer.Exit(130) from None
     _report(RunReader(out), out, as_json=as_json)
 
 
