@@ -76,9 +76,9 @@ async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:
         policy = {"kind": "openai", "base_url": server.url, "model": "m", "max_retries": 0}
         recipe = validate(Recipe, {"policy": policy, "max_aborts": 5, "concurrency": 2})
         jobs = (Job(Task(id=str(n), prompt=("?",))) for n in range(100))
-        with pytest.raises(ServiceError, match="5 episodes in a row were aborted.*status 500"):
+        with pytest.raises(ServiceError, match=r"5 episodes in a row .* status 500"):
             await run(recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
-    assert len(list(RunReader(tmp_path / "run").aborted())) == 5
+    assert len(list(RunReader(tmp_path / "run").aborted())) in (5, 6), "those under way may end"
 
 
 def test_settings_that_change_no_episode_are_not_compared() -> None:
