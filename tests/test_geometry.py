@@ -71,6 +71,13 @@ def test_a_square_cut_keeps_its_shape_at_an_exact_budget() -> None:
     assert budget.fit(Size(48, 48)) == (28, 28)
 
 
+def test_a_thin_image_over_the_budget_stays_thin() -> None:
+    """One cell high, and as long as the budget allows: the public rule would go over it."""
+    budget = PixelBudget(factor=28, min_pixels=784, max_pixels=16 * 784)
+    assert budget.fit(Size(5000, 30)) == (448, 28)
+    assert budget.fit(Size(30, 5000)) == (28, 448)
+
+
 def test_slack_lets_every_small_cut_become_a_square() -> None:
     budget = PixelBudget(factor=14, min_pixels=400, max_pixels=800)
     assert {budget.fit(Size(n, n)) for n in range(1, 400)} == {(28, 28)}

@@ -191,6 +191,15 @@ def test_native_calls_come_from_their_own_field() -> None:
     assert [p.kind.value for p in action.problems] == ["bad_call"]
 
 
+def test_a_native_call_that_cannot_be_read_is_no_answer() -> None:
+    action = Native().parse("Looking.<tool_call>{broken</tool_call>")
+    assert (action.calls, action.answer) == ((), None)
+    assert [p.kind.value for p in action.problems] == ["bad_call"]
+    assert Native().parse("<think>hm</think> 7 ").answer == "7"
+    assert Native().parse("<answer>7</answer>").answer == "7"
+    assert Native().parse(" ").answer is None
+
+
 def test_released_checkpoints_with_our_prompt_are_warned_about() -> None:
     from saccade.dialects import prompt_warning
 
