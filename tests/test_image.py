@@ -232,6 +232,14 @@ def test_bombs_of_formats_that_check_themselves_are_refused_alike(kind: str) -> 
         Image.from_bytes(bytes(data))
 
 
+def test_a_warning_of_pillow_about_a_gif_is_an_image_error_where_warnings_are_errors() -> None:
+    data = bytearray(encoded(coordinates(20, 24), "GIF"))
+    place = data.index(b"\x2c") + 5
+    data[6:10] = data[place : place + 4] = struct.pack("<HH", 10_000, 10_000)
+    with pytest.raises(ImageError):
+        Image.from_bytes(bytes(data))
+
+
 def claiming(width: int, height: int) -> bytes:
     data = bytearray(sixteen_bit(np.zeros((1, 1), np.uint16)))
     data[16:24] = struct.pack(">II", width, height)

@@ -106,8 +106,9 @@ def _opened(data: bytes, name: str) -> PILImage.Image:
             continue
         try:
             return factory(io.BytesIO(data), "")
-        except PILImage.DecompressionBombError as error:
-            # The plug-ins of GIF and WebP look at the process-wide limit themselves.
+        except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
+            # The plug-ins of GIF and WebP look at the process-wide limit themselves, and their
+            # warning below it is an error where the user made warnings errors.
             raise ImageError(f"{name}: {error}") from error
         except _BROKEN as error:
             raise ImageError(f"{name}: a broken {kind} file ({error})") from error
