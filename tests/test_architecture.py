@@ -22,7 +22,7 @@ ROWS: list[tuple[str, bool]] = [
     ("policies", False),
     ("env models", False),
     ("dialects tools render rewards formats world measures", True),
-    ("types config store client", False),
+    ("types config store client reply", False),
     ("errors cache geometry decode image", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}

@@ -10,39 +10,39 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import random
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from saccade.errors import (
     BudgetExceeded,
-    ContextOverflow,
+    ConfigError,
     ServiceError,
     ServiceTimeout,
 )
-from saccade.types import Record, WireCall
+from saccade.reply import Reply, Response, Retry, Usage, read
+from saccade.types import Record
 
 if TYPE_CHECKING:
     import httpx
+
+_log = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES = 64 * 2**20
 MAX_RETRY_AFTER_S = 60.0
 IMAGE_TOKENS_BOUND = 16384
 """An image counts as this many prompt tokens when the cost of a request is bounded."""
 
-_RETRY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-_OVERFLOW = (
-    "context_length_exceeded",  # OpenAI
-    "maximum context length",  # OpenAI, vLLM
-    "longer than the maximum model length",  # vLLM
-    "longer than the model's context length",  # SGLang
-)
+_PAST_THE_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""A proxy of the environment cannot reach a server on this machine."""
 
 
 class ClientOptions(Record):
@@ -53,10 +53,12 @@ class ClientOptions(Record):
     model: str = Field(min_length=1)
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable with the key; the key itself is never written anywhere."""
-    server: Literal["openai", "vllm"] = "openai"
-    """"vllm" (also SGLang) may be asked to keep stop strings and special tokens in the text."""
+    server: Literal["openai", "vllm", "sglang"] = "openai"
+    """The two local ones can be asked to keep stop strings and special tokens in the text."""
     timeout_s: float = Field(default=300.0, gt=0)
     """For one attempt."""
+    deadline_s: float = Field(default=1200.0, gt=0)
+    """For all attempts of a request and the pauses between them."""
     max_retries: int = Field(default=4, ge=0)
     backoff_s: float = Field(default=0.5, gt=0)
     """Pause before the first retry; doubled each time, up to 30 s, with jitter."""
@@ -78,35 +80,24 @@ class ClientOptions(Record):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"expected http://HOST/v1 or https://HOST/v1, got {url!r}")
+            if parts.username or parts.password:
+                raise ValueError("a URL with a password; name its variable in api_key_env")
+            _ = parts.port  # refuses what is no port number
         if not value:
             raise ValueError("at least one URL is needed")
         return value
+
+    @model_validator(mode="after")
+    def _budget_has_prices(self) -> Self:
+        if self.budget is not None and not self.price_in and not self.price_out:
+            raise ValueError("budget needs price_in and price_out: without them nothing is counted")
+        return self
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The endpoints without a trailing slash."""
         several = (self.base_url,) if isinstance(self.base_url, str) else self.base_url
         return tuple(url.rstrip("/") for url in several)
-
-
-class Usage(Record):
-    """Tokens that a server counted."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Reply(Record):
-    """What a server answered."""
-
-    text: str
-    finish: str
-    """The server's `finish_reason`; "stop" where it gives none."""
-    stop_reason: str | None = None
-    """The stop string that ended the text, where the server says it (vLLM)."""
-    tool_calls: tuple[WireCall, ...] = ()
-    usage: Usage = Usage()
-    model: str = ""
 
 
 class ChatClient:
@@ -154,16 +145,16 @@ class ChatClient:
         kept = self._cached(data)
         if kept is not None:
             return kept
-        bound = self._reserve(request)
-        try:
-            async with self._slots:
-                reply = await self._with_retries(data)
-        except (ServiceTimeout, asyncio.CancelledError):
-            raise  # the server may have done the work: its bound stays spent
-        except BaseException:
-            self.spent -= bound
-            raise
-        self.spent += self._price(reply.usage, bound) - bound
+        limit = self._options.deadline_s
+        async with self._slots:
+            try:
+                async with asyncio.timeout(limit) as deadline:
+                    reply = await self._with_retries(data, self._bound(request))
+            except TimeoutError as error:
+                if not deadline.expired():
+                    raise
+                late = f"{self.model}: no reply within {limit:g} s and all its attempts"
+                raise ServiceTimeout(late) from error
         self._keep(data, reply)
         return reply
 
@@ -173,13 +164,13 @@ class ChatClient:
             await self._http.aclose()
             self._http = None
 
-    async def _with_retries(self, data: bytes) -> Reply:
+    async def _with_retries(self, data: bytes, bound: float) -> Reply:
         options = self._options
         for attempt in range(options.max_retries + 1):
             url = self._endpoint()
             try:
-                return await self._post(url, data)
-            except _Retry as failure:
+                return await self._attempt(url, data, bound)
+            except Retry as failure:
                 self._down_until[url] = time.monotonic() + options.cooldown_s
                 if attempt == options.max_retries:
                     raise failure.error from failure.error.__cause__
@@ -193,15 +184,40 @@ class ChatClient:
                 await asyncio.sleep(0 if others else pause)
         raise AssertionError("unreachable")
 
-    async def _post(self, url: str, data: bytes) -> Reply:
+    async def _attempt(self, url: str, data: bytes, bound: float) -> Reply:
+        """One request, paid for. Only a refusal is free: a reply that was lost may be billed."""
+        budget = self._options.budget
+        if budget is not None and self.spent + bound > budget:
+            raise BudgetExceeded(
+                f"{self.model}: {self.spent:.4f} of {budget:g} is spent and the next request may "
+                f"cost {bound:.4f}; raise budget to go on"
+            )
+        self.spent += bound
+        cost = bound
+        try:
+            response = await self._post(url, data)
+            if response.status != 200:
+                cost = 0.0
+            reply = read(url, response)
+            cost = self._price(reply.usage, bound)
+        except Retry as failure:
+            if not failure.sent:
+                cost = 0.0
+            raise
+        finally:
+            self.spent += cost - bound
+        return reply
+
+    async def _post(self, url: str, data: bytes) -> Response:
         import httpx
 
-        key = os.environ.get(self._options.api_key_env) or "EMPTY"
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key()}"}
         if self._http is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-            self._http = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False)
-        content = b""
+            self._http = httpx.AsyncClient(
+                timeout=None, limits=limits, follow_redirects=False, mounts=_PAST_THE_PROXY
+            )
+        content = bytearray()
         try:
             async with (
                 asyncio.timeout(self._options.timeout_s),
@@ -215,11 +231,21 @@ class ChatClient:
                         raise ServiceError(f"{url}: a reply of more than {MAX_REPLY_BYTES} bytes")
         except TimeoutError:
             late = ServiceTimeout(f"{url}: no reply within {self._options.timeout_s:g} s")
-            raise _Retry(late) from None
+            raise Retry(late) from None
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise _Retry(ServiceError(f"{url}: {reason}")) from error
-        return _read(url, response.status_code, response.headers, content)
+            sent = not isinstance(error, httpx.ConnectError)
+            raise Retry(ServiceError(f"{url}: {reason}"), sent=sent) from error
+        return Response(response.status_code, response.headers, bytes(content))
+
+    def _key(self) -> str:
+        name = self._options.api_key_env
+        key = os.environ.get(name, "").strip() or "EMPTY"
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"{name}: the key in it has characters that no key has; copy it again"
+            )
+        return key
 
     def _endpoint(self) -> str:
         """The next healthy endpoint in turn; if none is, the one that recovers first."""
@@ -231,22 +257,15 @@ class ChatClient:
                 return url
         return min(urls, key=self._down_until.__getitem__)
 
-    def _reserve(self, request: Mapping[str, JsonValue]) -> float:
-        """Set aside the most that a request can cost."""
+    def _bound(self, request: Mapping[str, JsonValue]) -> float:
+        """The most that one attempt can cost."""
         options = self._options
         if not options.price_in and not options.price_out:
             return 0.0
-        size = _size(request["messages"])
+        size = _size(dict(request))
         limit = request.get("max_tokens")
         out = limit if isinstance(limit, int) else IMAGE_TOKENS_BOUND
-        bound = (size * options.price_in + out * options.price_out) / 1e6
-        if options.budget is not None and self.spent + bound > options.budget:
-            raise BudgetExceeded(
-                f"{options.model}: {self.spent:.4f} of {options.budget:g} is spent and the next "
-                f"request may cost {bound:.4f}; raise budget to go on"
-            )
-        self.spent += bound
-        return bound
+        return (size * options.price_in + out * options.price_out) / 1e6
 
     def _price(self, usage: Usage, bound: float) -> float:
         if usage.prompt_tokens is None or usage.completion_tokens is None:
@@ -272,112 +291,25 @@ class ChatClient:
         file = self._cache_file(data)
         if file is None:
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(reply.model_dump_json())
-        part.replace(file)
-
-
-class _Retry(Exception):
-    """A failure that another attempt may cure."""
-
-    def __init__(self, error: ServiceError, after: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.after = after
-
-
-class _Function(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    name: str
-    arguments: str = "{}"
-
-
-class _Call(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    id: str
-    function: _Function
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    content: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    message: _Message
-    finish_reason: str | None = None
-    stop_reason: str | int | None = None
-
-
-class _Counts(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Body(BaseModel):
-    """The part of a chat completion that is used. Source: OpenAI API reference, chat object."""
-
-    model_config = ConfigDict(extra="ignore")
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Counts | None = None
-    model: str = ""
-
-
-_HINTS = {
-    401: "is the key in the variable that api_key_env names?",
-    403: "is the key in the variable that api_key_env names?",
-    404: "check base_url (does it end in /v1?) and model",
-}
-
-
-def _read(url: str, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-    """The reply in a response.
-
-    Raises:
-        _Retry: worth another attempt.
-        ContextOverflow: the prompt is too long.
-        ServiceError: not worth another attempt.
-    """
-    excerpt = content[:300].decode(errors="replace")
-    if status in _RETRY:
-        after = headers.get("retry-after", "")
-        pause = float(after) if after.replace(".", "", 1).isdecimal() else None
-        raise _Retry(ServiceError(f"{url}: status {status}: {excerpt}"), pause)
-    if status == 400 and any(mark in content.decode(errors="replace") for mark in _OVERFLOW):
-        raise ContextOverflow(f"{url}: {excerpt}")
-    if status != 200:
-        hint = _HINTS.get(status, "")
-        raise ServiceError(f"{url}: status {status}: {excerpt}{'; ' if hint else ''}{hint}")
-    try:
-        body = _Body.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{url}: not a chat completion ({first['msg']}): {excerpt}"
-        raise _Retry(ServiceError(problem)) from error
-    choice = body.choices[0]
-    calls = choice.message.tool_calls or []
-    return Reply(
-        text=choice.message.content or "",
-        finish=choice.finish_reason or "stop",
-        stop_reason=choice.stop_reason if isinstance(choice.stop_reason, str) else None,
-        tool_calls=tuple(
-            WireCall(id=c.id, name=c.function.name, arguments=c.function.arguments) for c in calls
-        ),
-        usage=Usage.model_validate((body.usage or _Counts()).model_dump()),
-        model=body.model,
-    )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", dir=file.parent, suffix=".part", delete=False
+            ) as part:
+                part.write(reply.model_dump_json())
+            os.replace(part.name, file)
+        except OSError as error:  # the reply is paid for: a full disk must not lose it
+            _log.warning("%s: the reply is not cached: %s", file, error)
 
 
 def _size(value: JsonValue) -> int:
     """An upper bound of prompt tokens: a token is at least a byte; an image has its own bound."""
     if isinstance(value, str):
-        return IMAGE_TOKENS_BOUND if value.startswith("data:image/") else len(value.encode()) + 8
+        return len(value.encode()) + 8
     if isinstance(value, list):
         return sum(map(_size, value))
     if isinstance(value, dict):
-        return sum(map(_size, value.values()))
+        if value.get("type") == "image_url":
+            return IMAGE_TOKENS_BOUND
+        return sum(_size(key) + _size(inner) for key, inner in value.items())
     return 8

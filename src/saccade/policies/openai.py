@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from saccade.cache import ByteCache
-from saccade.client import ChatClient, ClientOptions, Reply
+from saccade.client import ChatClient, ClientOptions
 from saccade.errors import ConfigError, ServiceError
 from saccade.image import Image
+from saccade.reply import Reply
 from saccade.types import Completion, Message, Part, Sampling, ToolSpec, Trajectory, Turn
 
 CACHE_BYTES = 256 * 2**20
@@ -64,7 +65,7 @@ class OpenAIPolicy:
         if reply.finish == "content_filter":
             raise ServiceError(f"{self.model}: the provider's filter refused the turn")
         return Completion(
-            text=_with_stop(reply, sampling.stop),
+            text=_with_stop(reply, sampling.stop, told=self._options.server != "openai"),
             finish="length" if reply.finish == "length" else "stop",
             tool_calls=reply.tool_calls,
             model=reply.model or self.model,
@@ -95,6 +96,8 @@ class OpenAIPolicy:
             body["tools"] = [_function(tool) for tool in trajectory.environment.tools]
         if self._options.server == "vllm":
             body |= {"include_stop_str_in_output": True, "skip_special_tokens": False}
+        elif self._options.server == "sglang":
+            body |= {"no_stop_trim": True, "skip_special_tokens": False}
         if trajectory.prefix:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
@@ -167,18 +170,21 @@ def _function(tool: ToolSpec) -> JsonValue:
     }
 
 
-def _with_stop(reply: Reply, stops: Sequence[str]) -> str:
+def _with_stop(reply: Reply, stops: Sequence[str], *, told: bool) -> str:
     """The text with the stop string that ended it, which most servers cut off.
 
-    vLLM says which it was. Others do not: then the stop string that would close the last open tag
-    is put back, because nothing else than it or the end of the turn can have come there. A model
-    that ends its turn with an open tag is thereby read as if it had closed it.
+    vLLM and SGLang say which it was, if it was one (`told`). Others do not: then the stop string
+    that would close the last open tag is put back, because nothing else than it or the end of the
+    turn can have come there. A model that ends its turn with an open tag is thereby read as if it
+    had closed it: on a local server, name it in `server`, and format problems are exact.
     """
     text = reply.text
     if reply.finish == "length":
         return text
     if reply.stop_reason in stops:
         return text if text.endswith(reply.stop_reason or "") else text + (reply.stop_reason or "")
+    if told:
+        return text
     open_at = {
         stop: text.rfind(f"<{stop[2:]}")
         for stop in stops

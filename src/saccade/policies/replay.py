@@ -15,8 +15,8 @@ from saccade.types import Completion, Record, Sampling, Trajectory
 
 MAX_LINE_BYTES = 16 * 2**20
 
-Script = Mapping[str, Sequence[str]] | Callable[[Trajectory], str]
-"""Task id -> the texts of its turns; or a function from the state to the next text."""
+Script = Mapping[str, Sequence[str | Completion]] | Callable[[Trajectory], str]
+"""Task id -> its turns; or a function from the state to the next text."""
 
 
 class ReplayOptions(Record):
@@ -59,7 +59,7 @@ class ReplayPolicy:
                 f"replay: the script has {len(texts)} turns for task {trajectory.task_id!r}, "
                 f"turn {turn + 1} was asked for"
             )
-        return Completion(text=texts[turn], model="replay")
+        return _completion(texts[turn])
 
     def count_tokens(self, trajectory: Trajectory) -> None:
         return None
@@ -68,18 +68,21 @@ class ReplayPolicy:
         """Nothing to give back."""
 
 
-def script_of(trajectories: Iterable[Trajectory]) -> dict[str, tuple[str, ...]]:
-    """The script that repeats finished trajectories (the last sample of each task)."""
-    return {t.task_id: tuple(turn.completion.text for turn in t.turns) for t in trajectories}
+def script_of(trajectories: Iterable[Trajectory]) -> dict[str, tuple[Completion, ...]]:
+    """The script that repeats finished trajectories (the last sample of each task).
+
+    Whole completions: native calls and cuts by length are repeated too.
+    """
+    return {t.task_id: tuple(turn.completion for turn in t.turns) for t in trajectories}
 
 
-def read_script(path: Path) -> dict[str, tuple[str, ...]]:
+def read_script(path: Path) -> dict[str, tuple[Completion, ...]]:
     """A script from a file.
 
     Raises:
         FormatError: names file and line of what is neither a script row nor a trajectory.
     """
-    script: dict[str, tuple[str, ...]] = {}
+    script: dict[str, tuple[Completion, ...]] = {}
     try:
         with path.open("rb") as file:
             number = 0
@@ -95,7 +98,11 @@ def read_script(path: Path) -> dict[str, tuple[str, ...]]:
     return script
 
 
-def _read_row(line: bytes, where: str) -> dict[str, tuple[str, ...]]:
+def _completion(turn: str | Completion) -> Completion:
+    return Completion(text=turn, model="replay") if isinstance(turn, str) else turn
+
+
+def _read_row(line: bytes, where: str) -> dict[str, tuple[Completion, ...]]:
     try:
         row = _Row.model_validate_json(line)
     except ValidationError as first:
@@ -105,4 +112,4 @@ def _read_row(line: bytes, where: str) -> dict[str, tuple[str, ...]]:
             reason = first.errors()[0]
             place = ".".join(map(str, reason["loc"]))
             raise FormatError(f"{where}: {place}: {reason['msg']}") from None
-    return {row.task: row.turns}
+    return {row.task: tuple(map(_completion, row.turns))}

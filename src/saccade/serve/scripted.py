@@ -18,6 +18,7 @@ import binascii
 import io
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,10 +84,15 @@ Script = Callable[[ScriptedRequest], "str | ScriptedReply"]
 
 
 class ScriptedServer:
-    """The server; a context manager. Requests are answered in parallel."""
+    """The server; a context manager. Requests are answered in parallel.
+
+    Leaving it raises what the script raised, so that a mistake in a script does not pass for a
+    server that fails.
+    """
 
     def __init__(self, answer: Script) -> None:
         self.requests: list[ScriptedRequest] = []
+        self.mistake: BaseException | None = None
         self._answer = answer
         self._stopped = threading.Event()
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -113,11 +119,13 @@ class ScriptedServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._stopped.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+        if self.mistake is not None and kind is None:
+            raise self.mistake
 
 
 class _Server(ThreadingHTTPServer):
@@ -126,7 +134,10 @@ class _Server(ThreadingHTTPServer):
     script: ScriptedServer
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in mid-request is no error of a script."""
+        """Keep what the script raised; a client that goes away in mid-request is no mistake."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            self.script.mistake = self.script.mistake or error
 
 
 class _Handler(BaseHTTPRequestHandler):
