@@ -217,14 +217,18 @@ def test_files_with_accidents_raise_image_errors_and_nothing_else() -> None:
     assert outcomes == {"RGB", ImageError}
 
 
+DESCRIPTOR = b"\x2c" + struct.pack("<HHHH", 0, 0, 20, 24)
+"""The image descriptor of a GIF: left, top, width, height (GIF89a specification, section 20)."""
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 def test_bombs_of_formats_that_check_themselves_are_refused_alike(kind: str) -> None:
     data = bytearray(
         encoded(coordinates(20, 24), kind, **({"lossless": True} if kind == "WEBP" else {}))
     )
     if kind == "GIF":
-        place = data.index(b"\x2c") + 5  # the image descriptor: GIF89a specification, section 20
-        data[6:10] = data[place : place + 4] = b"\xff\xff\xff\xff"
+        place = data.index(DESCRIPTOR) + 5
+        data[place : place + 4] = b"\xff\xff\xff\xff"
     else:
         place = data.index(b"VP8L") + 9  # 14 bits each: WebP lossless specification, section 3
         data[place : place + 4] = b"\xff\xff\xff" + bytes([data[place + 3] | 0x0F])
@@ -234,8 +238,8 @@ def test_bombs_of_formats_that_check_themselves_are_refused_alike(kind: str) -> 
 
 def test_a_warning_of_pillow_about_a_gif_is_an_image_error_where_warnings_are_errors() -> None:
     data = bytearray(encoded(coordinates(20, 24), "GIF"))
-    place = data.index(b"\x2c") + 5
-    data[6:10] = data[place : place + 4] = struct.pack("<HH", 10_000, 10_000)
+    place = data.index(DESCRIPTOR) + 5
+    data[place : place + 4] = struct.pack("<HH", 10_000, 10_000)
     with pytest.raises(ImageError):
         Image.from_bytes(bytes(data))
 
