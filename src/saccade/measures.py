@@ -40,7 +40,9 @@ def wilson(successes: int, n: int) -> Interval:
     p, z2 = successes / n, Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Interval(low, high)
 
 
 class Look(NamedTuple):
@@ -56,14 +58,15 @@ def looks(task: Task, trajectory: Trajectory) -> list[Look]:
     """One for each image that a call cut out of a question's image with a true box.
 
     Regions are compared in source pixels, so it does not matter at which size images were shown.
-    Images that have no place in the photograph (rotated, drawn by code) are left out.
+    Images that have no place in the photograph (rotated, drawn by code) or did not fit into the
+    context are left out: nobody looked at them there.
     """
     truth: dict[str, list[Box]] = {}
     for target in task.boxes:
         source = task.images[target.image - 1].source.digest
         truth.setdefault(source, []).append(target.box)
     found = []
-    for result in trajectory.results:
+    for result in trajectory.successes:
         for part in result.content:
             if isinstance(part, Image) and part.source.digest in truth:
                 boxes = truth[part.source.digest]
@@ -74,14 +77,17 @@ def looks(task: Task, trajectory: Trajectory) -> list[Look]:
 
 def response_tokens(trajectory: Trajectory) -> int | None:
     """Tokens that the model wrote, observations left out; None if they were not counted."""
-    counts = [
+    return _total(
         len(turn.completion.token_ids)
         if turn.completion.token_ids is not None
         else turn.completion.completion_tokens
         for turn in trajectory.turns
-    ]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else None
+    )
+
+
+def prompt_tokens(trajectory: Trajectory) -> int | None:
+    """Tokens that the model read, each turn's whole prompt counted; None if they were not."""
+    return _total(turn.completion.prompt_tokens for turn in trajectory.turns)
 
 
 class Summary(Record):
@@ -110,6 +116,9 @@ class Summary(Record):
     call_rate: float | None
     """Share of episodes with at least one call that succeeded."""
     response_tokens: float | None
+    """Tokens that the model wrote, an episode."""
+    prompt_tokens: float | None
+    """Tokens that it read, an episode; a later turn reads the earlier ones again."""
     iou: float | None
     """Mean over episodes of the best box, where the true one is known and a look was taken."""
     coverage: float | None
@@ -133,7 +142,8 @@ def summary(pairs: Iterable[Pair]) -> Summary:
     interval = wilson(sum(scored), len(scored)) if scored else None
     best = [_best(looks(task, t)) for task, t in finished]
     seen = [look for look in best if look is not None]
-    tokens = [response_tokens(t) for _, t in finished]
+    written = [response_tokens(t) for _, t in finished]
+    read = [prompt_tokens(t) for _, t in finished]
     return Summary(
         episodes=len(pairs),
         aborted=stops[StopReason.ABORTED.value],
@@ -149,7 +159,8 @@ def summary(pairs: Iterable[Pair]) -> Summary:
         calls=_mean(calls_attempted(t) for _, t in finished),
         calls_ok=_mean(calls_succeeded(t) for _, t in finished),
         call_rate=_mean(float(calls_succeeded(t) > 0) for _, t in finished),
-        response_tokens=_mean(count for count in tokens if count is not None),
+        response_tokens=_mean(count for count in written if count is not None),
+        prompt_tokens=_mean(count for count in read if count is not None),
         iou=_mean(look.iou for look in seen),
         coverage=_mean(look.coverage for look in seen),
         seconds=median(t.seconds for _, t in finished) if finished else None,
@@ -197,6 +208,13 @@ def _problems(trajectories: Iterable[Trajectory]) -> Counter[str]:
         for turn in trajectory.turns
         for problem in turn.action.problems
     )
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    """The sum; None if there is nothing to sum or a part of it is unknown."""
+    listed = list(counts)
+    known = [count for count in listed if count is not None]
+    return sum(known) if known and len(known) == len(listed) else None
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from saccade.geometry import Box, CoordSpace, PixelBudget
 from saccade.image import Image
@@ -53,6 +53,13 @@ class Task(Record):
     source: str = ""
     """Benchmark, file or generator that the task comes from."""
     meta: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _boxes_lie_on_images(self) -> Self:
+        for target in self.boxes:
+            if target.image > len(self.images):
+                raise ValueError(f"a box on image {target.image} of {len(self.images)}")
+        return self
 
     @property
     def question(self) -> str:
