@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from saccade.config import read_toml, validate
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.serve.scripted import ScriptedServer
+from saccade.train.sft import SFTRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,7 +74,7 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 
 def test_the_transcript_is_what_the_demo_prints(tmp_path: Path) -> None:
     shown = re.findall(r"```text\n(turn 1.*?)```", README, re.DOTALL)[0]
-    command = [sys.executable, "-m", "saccade", "demo", "--n", "1"]
+    command = [sys.executable, "-m", "saccade", "demo", "--n", "2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert shown in done.stdout
 
@@ -81,12 +82,12 @@ def test_the_transcript_is_what_the_demo_prints(tmp_path: Path) -> None:
 def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "file_formats.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] + "\nprint(crop.size)"
-    command = [sys.executable, "-m", "saccade", "demo", "--n", "1", "--out", "runs/demo"]
+    command = [sys.executable, "-m", "saccade", "demo", "--n", "2", "--out", "runs/demo"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.stdout == "(224, 224)\n", done.stderr
+    assert done.stdout == "(28, 28)\n", done.stderr
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
@@ -101,8 +102,13 @@ def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
-    assert recipe.read_text().startswith(f"# saccade rollout recipes/{recipe.name}")
-    made = validate(Recipe, read_toml(recipe))
+    table = read_toml(recipe)
+    verb = "sft" if "runs" in table else "rollout"
+    assert recipe.read_text().startswith(f"# saccade {verb} recipes/{recipe.name}")
+    if verb == "sft":
+        assert validate(SFTRecipe, table).runs
+        return
+    made = validate(Recipe, table)
     assert make_environment(made).fingerprint
     assert next(make_tasks(made)).images
 

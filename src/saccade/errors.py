@@ -9,6 +9,7 @@
     ├── RenderError (ValueError)          tokens, images and features that do not fit together
     ├── StoreError (OSError)              a run folder that cannot be read or written
     │   └── StoreLocked                   another process writes to this run folder
+    ├── TrainingError (RuntimeError)      a training that did not reach what it must reach
     ├── ToolError (ValueError)            what the *model* did wrong: becomes an observation
     ├── ContextOverflow (ValueError)      the next turn does not fit into the model's context
     └── ServiceError (ConnectionError)    what *we* did wrong: a server, judge or sandbox failed
@@ -59,6 +60,10 @@ class StoreError(SaccadeError, OSError):
 
 class StoreLocked(StoreError):
     """Another process has this run folder open for writing."""
+
+
+class TrainingError(SaccadeError, RuntimeError):
+    """A training that did not reach what it must reach."""
 
 
 class ToolError(SaccadeError, ValueError):

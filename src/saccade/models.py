@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.utils.logging import (
+    disable_progress_bar,
+    enable_progress_bar,
+    is_progress_bar_enabled,
+)
 
 from saccade.errors import RenderError
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered, load_renderer, positions
@@ -50,6 +57,26 @@ class Batch:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+def use_threads(at_most: int) -> None:
+    """Let a forward pass use no more CPU threads than this, and never more than it used so far.
+
+    Matrices of tiny models gain nothing from many threads, and lose much where cores are shared.
+    """
+    torch.set_num_threads(min(at_most, torch.get_num_threads()))
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Silence the progress bars of transformers: a library says nothing, a command has its own."""
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
+
+
 def load(
     path: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LoadedModel:
@@ -64,10 +91,30 @@ def load(
         ConfigError: the checkpoint is of a family that has no renderer.
     """
     renderer = load_renderer(path)
-    model = AutoModelForImageTextToText.from_pretrained(
-        path, dtype=dtype, use_safetensors=True, trust_remote_code=False
-    )
+    with without_bars():
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
     return LoadedModel(model.to(device).eval(), renderer, str(path))
+
+
+def save_weights(model: PreTrainedModel, folder: str | Path, *, dtype: torch.dtype) -> None:
+    """Write weights and configuration; the model itself keeps the type that it has."""
+    tied = model.config.tie_word_embeddings
+    state = {
+        name: value.to(dtype)
+        for name, value in model.state_dict().items()
+        if not (tied and name == "lm_head.weight")
+    }
+    with without_bars():
+        model.save_pretrained(folder, state_dict=state)
+    path = Path(folder) / "config.json"
+    config = json.loads(path.read_text())
+    name = str(dtype).removeprefix("torch.")
+    for section in (config, *(v for v in config.values() if isinstance(v, dict))):
+        if "dtype" in section:
+            section["dtype"] = name
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def collate(

@@ -18,7 +18,7 @@ names a class of yours runs its code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -109,15 +109,23 @@ class TaskSource(Protocol):
 class WorldTasks(Record):
     """Questions about procedural scenes."""
 
-    family: str = "read"
+    family: str | tuple[str, ...] = "read"
+    """One, or several that are asked in turn; one that is named twice is asked twice as often."""
     n: int = Field(default=100, ge=1)
+    """In all."""
     split: str = "test"
     native: int = Field(default=672, ge=1)
     """Side of a scene in pixels."""
 
     def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        seed = recipe.seed
-        return world_tasks(self.family, n=self.n, seed=seed, split=self.split, native=self.native)
+        names = (self.family,) if isinstance(self.family, str) else self.family
+        streams = {
+            name: world_tasks(
+                name, n=self.n, seed=recipe.seed, split=self.split, native=self.native
+            )
+            for name in names
+        }
+        return (next(streams[name]) for name in islice(cycle(names), self.n))
 
     def count(self) -> int:
         return self.n

@@ -329,6 +329,9 @@ class Sampling(Record):
     max_tokens: int = Field(default=1024, ge=1)
     stop: tuple[str, ...] = ()
     """Strings that end the turn; kept in the text."""
+    force: str = ""
+    """Text that the turn goes on with once its thought is closed, or starts with if it opens none:
+    `<tool_call>` makes a policy call. For local models, which tell its log-probabilities too."""
     seed: int = 0
 
 

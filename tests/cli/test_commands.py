@@ -38,15 +38,110 @@ def server_settings(server: ScriptedServer) -> list[str]:
             "policy.max_retries=0"]  # fmt: skip
 
 
-def test_demo_says_that_its_policy_is_a_script(tmp_path: Path) -> None:
-    done = saccade("demo", "--n", "2", "--seed", "4", "--out", "run", cwd=tmp_path)
+def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> None:
+    done = saccade("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "No model is at work here" in done.stdout
-    assert done.stdout.count("calls    image_zoom_in_tool") == 2
-    assert done.stdout.count("answered") == 2
-    assert "run folder: run" in done.stdout
+    assert done.stdout.count("shown to the model at 56x56") == 3
+    assert done.stdout.count("the right answer is ") == 3
+    assert "8 held-out tasks" in done.stdout
+    assert "run folder: run, 11 episodes" in done.stdout
     entries = list(RunReader(tmp_path / "run").entries())
-    assert [e.trajectory.answer for e in entries] == [e.task.answer for e in entries]
+    assert len(entries) == 11
+    assert {e.task.meta["split"] for e in entries} == {"test"}
+    shown = [e for e in entries if e.task.id in done.stdout]
+    assert [e.task.id for e in shown] == [
+        "read-test-672-s4-00000", "easy-test-672-s5-00000", "read-test-672-s6-00000",
+    ]  # fmt: skip
+    for entry in shown:
+        assert f"answers  {entry.trajectory.answer}" in done.stdout
+
+
+def test_the_table_of_the_demo_counts_what_is_in_the_folder(tmp_path: Path) -> None:
+    done = saccade("demo", "--n", "20", "--out", "run", cwd=tmp_path)
+    entries = list(RunReader(tmp_path / "run").entries())
+    asked = [e for e in entries if e.task.meta["seed"] == 3]
+    right = sum(e.trajectory.answer == e.task.answer for e in asked)
+    (line,) = re.findall(r"^all .*$", done.stdout, re.MULTILINE)
+    assert f" {right / 20:.2f} [" in line
+    assert line.endswith(" 20")
+
+
+def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
+    done = saccade(
+        "nano", "eval", "--json", "--n", "6", "--seed", "3", "--family", "read0", "--family",
+        "easy", "--arm", "agent", "--arm", "direct", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert (content["model"], content["seed"], content["n"]) == ("nano-sft", 3, 6)
+    assert set(content["families"]) == {"read0", "easy"}
+    for row in content["families"].values():
+        assert set(row) == {"agent", "direct"}
+        for cell in row.values():
+            assert {"accuracy", "low", "high", "n", "call_rate", "iou"} <= set(cell)
+            assert cell["low"] <= cell["accuracy"] <= cell["high"]
+            assert cell["n"] == 6
+    assert content["families"]["read0"]["direct"]["call_rate"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nano", "eval", "--arm", "own"], "--arm: there is no 'own'; choose from direct"),
+        (["nano", "eval", "--family", "raed"], "--family: there is no 'raed'"),
+        (["nano", "eval", "--model", "./nowhere"], "./nowhere: no such folder"),
+        (["nano", "train-base", "--out", "x", "sed=1"], "did you mean 'seed'"),
+    ],
+)
+def test_mistakes_with_nano_are_explained(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = saccade(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
+    options = ["scenes=20", "dev_scenes=4", "exam=1", "limit=1"]
+    done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "sight: not learned after 1 steps: colour is 0.000 of 0.97" in done.stderr
+    assert not (tmp_path / "base" / "nano-base").exists()
+
+
+def test_demonstrations_and_cold_start_are_two_commands(tmp_path: Path) -> None:
+    recipes = Path(__file__).parents[2] / "recipes"
+    demos = str(recipes / "nano_demos.toml")
+    assert saccade("rollout", demos, "--n", "8", "out=demos", cwd=tmp_path).returncode == 0
+    settings = ['runs=["demos"]', "out=sft", "steps=2", "batch_size=4"]
+    done = saccade("sft", str(recipes / "nano_sft.toml"), *settings, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert content["trajectories"] == 8
+    assert len(content["losses"]) == 2
+    again = ["--model", content["model"], "--n", "2", "--family", "easy", "--arm", "direct"]
+    assert saccade("nano", "eval", *again, cwd=tmp_path).returncode == 0
+
+
+def test_solve_without_a_policy_names_the_ways_out(tmp_path: Path, photo: Path) -> None:
+    done = saccade("solve", photo.name, "Which?", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "knows only the scenes of its own world" in done.stderr
+    assert "policy.kind=openai" in done.stderr
+    assert "policy.kind=hf" in done.stderr
+
+
+def test_solve_warns_that_an_embedded_model_knows_no_photographs(
+    tmp_path: Path, photo: Path
+) -> None:
+    settings = ["policy.kind=hf", "policy.path=nano-sft", "environment.view.factor=14",
+                "environment.view.max_pixels=3136", "out=run"]  # fmt: skip
+    done = saccade("solve", photo.name, "What digit is on the red object?", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "knows only the scenes of its own world" in done.stderr
+    assert "turn 1" in done.stdout
 
 
 def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) -> None:
@@ -216,7 +311,7 @@ def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
 
 
 def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
-    saccade("demo", "--n", "1", "--out", "run", cwd=tmp_path)
+    saccade("demo", "--n", "2", "--out", "run", cwd=tmp_path)
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert set(manifest) == {"config", "fingerprint", "versions", "commit", "command", "created"}
     assert {"python", "saccade", "numpy", "pillow"} <= set(manifest["versions"])
@@ -243,4 +338,4 @@ def test_importing_is_quick_and_loads_no_torch() -> None:
 def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
     assert seconds("-m", "saccade", "--help") < 0.5
     listed = saccade("--help", cwd=tmp_path).stdout
-    assert all(name in listed for name in ("demo", "solve", "rollout"))
+    assert all(name in listed for name in ("demo", "solve", "rollout", "sft", "nano"))

@@ -63,7 +63,8 @@ def _describe(pixels: NDArray[np.float32], colour: str, box: tuple[int, int, int
     large = side / unit > 10
     patch = pixels[y1:y2, x1:x2].max(2)
     shape = "square" if patch[0, 0] > 180 else "disc"
-    width = round(side / 2 if large else 1.25 * unit)
+    tiny = side / unit < 3
+    width = round(side / 2 if large else (0.9 if tiny else 1.25) * unit)
     inset = (side - width) // 2
     body = patch[side // 2, 1]  # left of the digit on both shapes
     ink = 1 - patch[inset : inset + width, inset : inset + width] / body

@@ -11,8 +11,10 @@ from typing import NoReturn, TextIO
 
 import typer
 
+from saccade.cli import nano
 from saccade.cli.demo import demo
 from saccade.cli.rollout import rollout
+from saccade.cli.sft import sft
 from saccade.cli.solve import solve
 from saccade.errors import ConfigError, SaccadeError
 
@@ -26,6 +28,8 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(solve)
 app.command()(rollout)
+app.command()(sft)
+app.add_typer(nano.app)
 
 
 def main() -> NoReturn:

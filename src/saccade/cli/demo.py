@@ -1,106 +1,129 @@
-"""`saccade demo`: the whole agent on procedural scenes, with a script in the model's place."""
+"""`saccade demo`: the embedded model looks again, and what that is worth."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.geometry import PixelBudget, Size
-
 if TYPE_CHECKING:
-    from saccade.serve.scripted import ScriptedRequest
-    from saccade.types import Task
+    from rich.console import Console
 
-NOTICE = (
-    "No model is at work here. A script that knows the answers plays the model, behind a real "
-    "chat server on this machine: it shows what an agent does, not that one is clever. Scenes, "
-    "zoom tool, environment, scoring and run folder are the real ones."
+    from saccade.measures import Pair
+    from saccade.policies.hf import HFPolicy
+    from saccade.recipe import Recipe
+    from saccade.types import Task, Trajectory
+
+INTRODUCTION = (
+    "A tiny vision-language model (Qwen2.5-VL class, 0.8 million parameters, trained from nothing "
+    "on this world) sees each scene at 56x56 pixels. Small digits cannot be read there: it must "
+    "decide to look again, and where."
 )
+SCENES = (("read", 0), ("easy", 1), ("read", 2))
+"""Family and seed: held-out scenes, whatever comes out."""
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Seed of the scenes.")] = 0,
-    n: Annotated[int, typer.Option(help="How many scenes.", min=1, max=1000)] = 3,
-    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/demo-TIME].")] = None,
+    n: Annotated[int, typer.Option(min=2, help="Tasks in the table.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Added to the seed of every scene.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder; a new one if left out.")] = None,
 ) -> None:
-    """Watch an agent look again: three scenes, every turn, and where it all is kept."""
+    """Watch the embedded model solve held-out scenes, then compare it with not looking again."""
     from rich.console import Console
 
-    from saccade.cli.show import show_task, show_turns, summary_table
-    from saccade.config import validate
-    from saccade.measures import summary
-    from saccade.recipe import Recipe
-    from saccade.rollout import Job
-    from saccade.run import run
-    from saccade.serve.scripted import ScriptedServer
+    from saccade.errors import MissingExtra
     from saccade.store import RunReader
-    from saccade.types import Trajectory
     from saccade.world import tasks
 
+    try:
+        from saccade.nano import DEFAULT, resolve
+        from saccade.policies.hf import HFOptions, HFPolicy
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "torch", "local") from error
+
     console = Console(highlight=False)
-    console.print(NOTICE, style="yellow")
-    scenes = list(tasks("read", n=n, seed=seed))
+    console.print(INTRODUCTION)
     folder = out or Path(time.strftime("runs/demo-%Y%m%d-%H%M%S"))
-    view = PixelBudget(max_pixels=336 * 336)
-    script = Script(scenes, view)
+    path = resolve(DEFAULT)
+    recipe = _recipe(path, seed)
+    scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in SCENES]
+    asyncio.run(_watch(console, recipe, scenes, folder))
+    asked = [task for family in ("read", "easy") for task in tasks(family, n=n // 2, seed=seed + 3)]
+    _compare(console, HFPolicy(HFOptions(path=path)), recipe, asked, folder)
+    held = sum(1 for _ in RunReader(folder).entries())
+    console.print(
+        f"\nrun folder: {folder}, {held} episodes; docs/file_formats.md says what is in it"
+    )
+    console.print("more arms and families, other scenes:  saccade nano eval --seed 7")
+    console.print(
+        "a photograph of yours, any OpenAI-compatible server:  "
+        'saccade solve PHOTO "QUESTION" policy.kind=openai policy.base_url=URL policy.model=NAME',
+        soft_wrap=True,
+    )
+
+
+def _recipe(path: str, seed: int) -> Recipe:
+    from saccade.config import validate
+    from saccade.nano.settings import sections
+    from saccade.recipe import Recipe
+
+    return validate(Recipe, {**sections(), "seed": seed, "policy": {"kind": "hf", "path": path}})
+
+
+async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: Path) -> None:
+    """One scene after the other, every turn printed."""
+    from saccade.cli.show import show_task, show_turns
+    from saccade.rollout import Job
+    from saccade.run import run
 
     def finished(task: Task, trajectory: Trajectory) -> None:
         console.rule(task.id)
         show_task(console, task)
         show_turns(console, trajectory)
+        console.print(f"the right answer is {task.answer}", style="dim")
 
-    with ScriptedServer(script.answer) as server:
-        recipe = validate(
-            Recipe,
-            {
-                "seed": seed,
-                "concurrency": 1,
-                "environment": {
-                    "view": view.model_dump(),
-                    "observation": PixelBudget(min_pixels=224 * 224).model_dump(),
-                },
-                "policy": {"kind": "openai", "base_url": server.url, "model": "script"},
-            },
+    one_by_one = recipe.model_copy(update={"concurrency": 1})
+    await run(one_by_one, [Job(scene) for scene in scenes], folder, on_finish=finished)
+
+
+def _compare(
+    console: Console, policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
+) -> None:
+    """The same questions, answered at once and with looking again; the latter go to the folder."""
+    from rich.table import Table
+
+    from saccade.cli.progress import bars
+    from saccade.measures import summary
+    from saccade.nano.evaluate import ARMS, evaluate
+    from saccade.rollout import Job
+    from saccade.run import run
+
+    agent: list[Pair] = []
+    with bars() as progress:
+        bar = progress.add_task("episodes", total=2 * len(asked))
+        direct = evaluate(
+            policy, asked, ARMS["direct"], on_finish=lambda task, t: progress.advance(bar)
         )
-        asyncio.run(run(recipe, [Job(scene) for scene in scenes], folder, on_finish=finished))
-    console.rule()
-    pairs = [(entry.task, entry.trajectory) for entry in RunReader(folder).entries()]
-    console.print(summary_table({}, summary(pairs)))
-    console.print(f"run folder: {folder} (docs/file_formats.md says what is in it)")
-    console.print("your own photograph, with any OpenAI-compatible server:")
-    console.print(
-        '  saccade solve PHOTO "QUESTION" policy.kind=openai policy.base_url=URL policy.model=NAME',
-        soft_wrap=True,
-    )
 
+        def finished(task: Task, trajectory: Trajectory) -> None:
+            agent.append((task, trajectory))
+            progress.advance(bar)
 
-class Script:
-    """Zooms to the true box, then gives the true answer. Scenes are known by their pixels."""
-
-    def __init__(self, scenes: list[Task], view: PixelBudget) -> None:
-        self._scenes = {scene.images[0].fit(view).pixels().tobytes(): scene for scene in scenes}
-
-    def answer(self, request: ScriptedRequest) -> str:
-        """The next turn for the scene that the request shows."""
-        shown = request.images[0]
-        scene = self._scenes[shown.tobytes()]
-        target = scene.boxes[0]
-        if request.turn > 0:
-            return (
-                f"<think>The digit on the {target.label} object is {scene.answer}.</think>"
-                f"<answer>{scene.answer}</answer>"
-            )
-        native = scene.images[0].size
-        box = target.box.scale(shown.width / native.width, shown.height / native.height)
-        size = (box.width * 1.5, box.height * 1.5, Size(shown.width, shown.height))
-        corners = [round(v) for v in box.resize_about_centre(*size)]
-        call = {"name": "image_zoom_in_tool", "arguments": {"bbox_2d": corners}}
-        return (
-            f"<think>The {target.label} object is too small to read. I look closer.</think>"
-            f"<tool_call>{json.dumps(call)}</tool_call>"
+        asyncio.run(run(recipe, [Job(task) for task in asked], folder, on_finish=finished))
+    console.rule(f"{len(asked)} held-out tasks")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("right answers [95 %]", "must answer at once", "may look again", "calls", "n"):
+        table.add_column(name, justify="left" if name.startswith("right") else "right")
+    for name, family in (("small digits", "read"), ("large digits", "easy"), ("all", "")):
+        a, b = (
+            summary(p for p in pairs if family in ("", p[0].meta["family"]))
+            for pairs in (direct, agent)
         )
+        table.add_row(
+            name, *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
+            f"{b.calls_ok or 0:.2f}", str(b.scored),
+        )  # fmt: skip
+    console.print(table)

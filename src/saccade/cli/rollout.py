@@ -32,6 +32,7 @@ def rollout(
     ] = False,
 ) -> None:
     """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
+    from saccade.cli.embedded import with_folders
     from saccade.config import read_toml, validate, with_overrides
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
@@ -40,7 +41,7 @@ def rollout(
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
     overrides += [] if n is None else [f"tasks.n={n}"]
-    chosen = validate(Recipe, with_overrides(read_toml(recipe), overrides))
+    chosen = validate(Recipe, with_folders(with_overrides(read_toml(recipe), overrides)))
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from PIL import Image as PILImage
+from PIL import ImageDraw
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from saccade.geometry import Box
 from saccade.image import Image
 from saccade.measures import Summary
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn
@@ -38,9 +41,45 @@ def show_turns(console: Console, trajectory: Trajectory) -> None:
     for part in trajectory.prompt[-1].content:
         if isinstance(part, Image):
             console.print(Text(f"shown to the model at {part.size}", style="dim"))
+            if _can_draw(console, part):
+                console.print(picture(part, _first_box(trajectory, part)))
     for number, turn in enumerate(trajectory.turns, start=1):
         _show_turn(console, number, turn)
     _show_end(console, trajectory)
+
+
+def picture(image: Image, box: Box | None = None) -> Text:
+    """An image of at most 80x80 pixels as text: half blocks, two pixels to a character.
+
+    Args:
+        image: As shown to the model.
+        box: Drawn on it, in pixels of the image.
+    """
+    pixels = image.pixels().copy()
+    if box is not None:
+        x1, y1, x2, y2 = (round(v) for v in box)
+        outline = (x1 - 1, y1 - 1, x2, y2)
+        ImageDraw.Draw(pixels).rectangle(outline, outline=(255, 255, 255))
+    text = Text()
+    for y in range(0, pixels.height - 1, 2):
+        if y:
+            text.append("\n")
+        for x in range(pixels.width):
+            above, below = (_colour(pixels, x, row) for row in (y, y + 1))
+            text.append("\u2580", style=f"{above} on {below}")
+    return text
+
+
+def _colour(pixels: PILImage.Image, x: int, y: int) -> str:
+    channels = pixels.getpixel((x, y))
+    assert isinstance(channels, tuple)
+    return "#{:02x}{:02x}{:02x}".format(*map(int, channels))
+
+
+def _can_draw(console: Console, image: Image) -> bool:
+    """Whether the terminal has the colours, and the image is small enough to be drawn whole."""
+    colours = console.is_terminal and console.color_system in ("truecolor", "256")
+    return colours and max(image.size) <= min(80, console.width)
 
 
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
@@ -87,10 +126,11 @@ def _show_result(console: Console, result: ToolResult) -> None:
     for part in result.content:
         if isinstance(part, Image):
             where = ", ".join(f"{v:g}" for v in part.region)
-            text = f"  sees     pixels [{where}] of its source, shown at {part.size}"
+            console.print(Text(f"  sees     pixels [{where}] of its source, shown at {part.size}"))
+            if _can_draw(console, part):
+                console.print(picture(part))
         else:
-            text = f"  reads    {_line(part)}"
-        console.print(Text(text))
+            console.print(Text(f"  reads    {_line(part)}"))
 
 
 def _show_end(console: Console, trajectory: Trajectory) -> None:
@@ -102,6 +142,15 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
     if score is not None:
         parts = "  ".join(f"{name} {value:+g}" for name, value in score.parts.items())
         console.print(Text(f"score {score.value:g}  ({parts})"))
+
+
+def _first_box(trajectory: Trajectory, image: Image) -> Box | None:
+    """Where the first crop of an image was cut, in pixels of the image."""
+    for result in trajectory.successes:
+        for part in result.content:
+            if isinstance(part, Image) and part.source.digest == image.source.digest:
+                return image.from_source(part.region)
+    return None
 
 
 def _line(text: str, limit: int = 400) -> str:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+NO_MODEL = (
+    "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
+    "photographs. For these, name a server: policy.kind=openai policy.base_url=URL "
+    "policy.model=NAME; or a vision-language model of your own: policy.kind=hf policy.path=FOLDER"
+)
 
 
 def solve(
@@ -39,17 +46,21 @@ def solve(
     from rich.console import Console
 
     from saccade.agent import make_task
+    from saccade.cli.embedded import is_embedded, with_folders
     from saccade.cli.show import show_task, show_turns
     from saccade.config import validate, with_overrides
-    from saccade.recipe import Recipe, make_policy
+    from saccade.errors import ConfigError
+    from saccade.recipe import Recipe
     from saccade.rollout import Job
     from saccade.run import run
     from saccade.store import RunReader
     from saccade.types import StopReason
 
-    recipe = validate(Recipe, with_overrides({}, settings or []))
+    recipe = validate(Recipe, with_folders(with_overrides({}, settings or [])))
     if recipe.policy is None:
-        make_policy(recipe)  # says what is missing, before anything else is printed
+        raise ConfigError(f"policy: missing. {NO_MODEL}")
+    if is_embedded(recipe.policy.options.get("path")):
+        warnings.warn(NO_MODEL, stacklevel=2)
     photos, limit = [photo, *(image or [])], recipe.max_image_pixels
     task = make_task(photos, question, choice or [], answer, max_pixels=limit)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from saccade.errors import ContextOverflow
 from saccade.models import LoadedModel, collate, load
-from saccade.policies.sampler import Sampler, Stopper
+from saccade.policies.sampler import Force, Sampler, Stopper
 from saccade.render.qwen_vl import Rendered
 from saccade.types import Completion, Record, Sampling, Trajectory
 
@@ -132,7 +132,8 @@ class HFPolicy:
         model, renderer = self.loaded.model, self.loaded.renderer
         samplings = [request.sampling for request in batch]
         limits = [request.limit for request in batch]
-        sampler = Sampler(samplings, renderer.suppressed, self.loaded.device)
+        forces = [Force(s.force, renderer) if s.force else None for s in samplings]
+        sampler = Sampler(samplings, renderer.suppressed, self.loaded.device, forces)
         stopper = Stopper(samplings, limits, renderer)
         inputs = collate(self.loaded, [r.rendered for r in batch], side="left").inputs()
         del inputs["position_ids"]  # `generate` keeps its own, from the same rule

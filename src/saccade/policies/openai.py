@@ -82,6 +82,8 @@ class OpenAIPolicy:
         await self._client.close()
 
     async def _request(self, trajectory: Trajectory, sampling: Sampling) -> dict[str, JsonValue]:
+        if sampling.force:
+            raise ConfigError("sampling.force: a chat server cannot be made to write given text")
         body: dict[str, JsonValue] = {
             "messages": await self._messages(trajectory),
             "temperature": sampling.temperature,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
+from saccade.errors import ConfigError
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.types import Sampling
 
@@ -24,8 +25,13 @@ class Sampler(LogitsProcessor):
     """Chooses each row's next token and keeps its log-probability; `generate` then is greedy."""
 
     def __init__(
-        self, samplings: Sequence[Sampling], suppressed: Sequence[int], device: torch.device
+        self,
+        samplings: Sequence[Sampling],
+        suppressed: Sequence[int],
+        device: torch.device,
+        forces: Sequence[Force | None] = (),
     ) -> None:
+        self._forces = forces
         self.log_probs: list[list[float]] = [[] for _ in samplings]
         """Of each chosen id: natural log at the sampling temperature (1 if greedy), control ids
         that are never sampled left out, before any top-p cut."""
@@ -44,6 +50,9 @@ class Sampler(LogitsProcessor):
         noisy = _cut_tail(log_probs, self._top_p) if self._cut else log_probs
         noisy = torch.where(self._greedy[:, None], log_probs, noisy + self._gumbel(log_probs))
         chosen = noisy.argmax(-1, keepdim=True)
+        for row, force in enumerate(self._forces):
+            if force is not None:
+                chosen[row] = force.choose(int(chosen[row]))
         picked = log_probs.gather(-1, chosen)[:, 0].tolist()
         for kept, value in zip(self.log_probs, picked, strict=True):
             kept.append(value)
@@ -56,6 +65,33 @@ class Sampler(LogitsProcessor):
             if not self._greedy[row]:
                 noise[row].exponential_(generator=generator)
         return -noise.clamp_min_(1e-30).log_()
+
+
+class Force:
+    """Puts a given text after the thought of a turn, or at its start if it opens none."""
+
+    def __init__(self, text: str, renderer: QwenVLRenderer) -> None:
+        """Prepare for one turn.
+
+        Raises:
+            ConfigError: the thoughts of this model do not open and close with one token each.
+        """
+        tags = [renderer.encode(tag) for tag in ("<think>", "</think>")]
+        if any(len(ids) != 1 for ids in tags):
+            raise ConfigError("sampling.force: <think> and </think> must be tokens of this model")
+        self._open, self._close = (ids[0] for ids in tags)
+        self._left = renderer.encode(text)
+        self._due: bool | None = None
+        """None before the first token; then whether the text is being put."""
+
+    def choose(self, wanted: int) -> int:
+        """The next id, given what the model wants."""
+        if self._due is None:
+            self._due = wanted != self._open
+        if self._due and self._left:
+            return self._left.pop(0)
+        self._due = self._due or wanted == self._close
+        return wanted
 
 
 class Stopper(StoppingCriteria):

@@ -69,6 +69,8 @@ class Tokenizer(Protocol):
 
     def convert_tokens_to_ids(self, token: str) -> int | None: ...
 
+    def save_pretrained(self, folder: str) -> object: ...
+
 
 class Rendered(NamedTuple):
     """A trajectory in tokens. All lists have one entry a token."""
@@ -311,9 +313,14 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
     """The renderer of a checkpoint: a folder, or a model id of the hub.
 
     Raises:
-        ConfigError: the checkpoint is of a family that is not known here.
+        ConfigError: there is no such checkpoint, or it is of a family that is not known here.
     """
-    config = AutoConfig.from_pretrained(path)
+    if str(path).startswith((".", "/", "~")) and not Path(path).is_dir():
+        raise ConfigError(f"{path}: no such folder; name a checkpoint, or a model id of the hub")
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: no checkpoint ({str(error).splitlines()[0]})") from error
     if config.model_type not in COORDS:
         known = ", ".join(COORDS)
         raise ConfigError(

@@ -9,10 +9,11 @@ The same numpy and Pillow draw the same bytes; digits of the two splits are diff
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from math import hypot
-from typing import NamedTuple
+from typing import NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from saccade.geometry import Box
 from saccade.image import Image
 from saccade.types import TargetBox, Task
 from saccade.world.digits import Split
-from saccade.world.scene import MIN_NATIVE, Scene, SceneObject, draw_scene
+from saccade.world.scene import MIN_NATIVE, SMALL, TINY, Grain, Scene, SceneObject, draw_scene
 
 
 class Question(NamedTuple):
@@ -44,6 +45,7 @@ class Family(NamedTuple):
     large: bool | None
     """Whether the scene has a large object; None leaves it to chance."""
     least: int = 2
+    grain: Grain = SMALL
 
 
 def _read(rng: np.random.Generator, scene: Scene) -> Question | None:
@@ -103,7 +105,10 @@ def _gap(a: Box, b: Box) -> float:
 
 FAMILIES = {
     "read": Family(_read, large=None),
+    "read0": Family(_read, large=False),
+    "read1": Family(_read, large=True),
     "easy": Family(_easy, large=True),
+    "far": Family(_read, large=False, least=4, grain=TINY),
     "relation": Family(_relation, large=None, least=3),
     "colour": Family(_colour, large=None, least=3),
 }
@@ -118,7 +123,7 @@ def tasks(
         family: A key of `FAMILIES`.
         n: How many.
         seed: Another seed gives other scenes.
-        split: "train" or "test": which handwritten samples may appear.
+        split: "train", "dev" or "test": which handwritten samples may appear.
         native: Side of a scene in pixels; the difficulty does not depend on it.
 
     Raises:
@@ -127,14 +132,30 @@ def tasks(
     """
     if family not in FAMILIES:
         raise ConfigError(f"world: no family {family!r}; there are {', '.join(FAMILIES)}")
-    if split not in ("train", "test"):
-        raise ConfigError(f"world: split must be 'train' or 'test', got {split!r}")
+    if split not in get_args(Split):
+        raise ConfigError(f"world: split must be 'train', 'dev' or 'test', got {split!r}")
     if native < MIN_NATIVE:
         raise ConfigError(f"world: native must be at least {MIN_NATIVE} pixels, got {native}")
     if n < 0 or seed < 0:
         raise ConfigError(f"world: n and seed must not be negative, got n={n}, seed={seed}")
-    chosen: Split = "train" if split == "train" else "test"
+    chosen = cast(Split, split)
     return (_task(family, index, seed, chosen, native) for index in range(n))
+
+
+_ID = re.compile(r"(\w+)-(train|dev|test)-(\d{1,6})-s(\d{1,18})-(\d{1,9})")
+
+
+def task_of(task_id: str) -> Task:
+    """The task with an id that `tasks` gave it, drawn again.
+
+    Raises:
+        ConfigError: no task of this world has such an id.
+    """
+    named = _ID.fullmatch(task_id)
+    if named is None or named[1] not in FAMILIES or int(named[3]) < MIN_NATIVE:
+        raise ConfigError(f"world: {task_id[:80]!r} is no task of this world")
+    family, split, native, seed, index = named.groups()
+    return _task(family, int(index), int(seed), cast(Split, split), int(native))
 
 
 def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task:
@@ -143,7 +164,9 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
     rng = np.random.default_rng(key)
     while True:
         large = bool(rng.random() < 0.5) if rules.large is None else rules.large
-        scene = draw_scene(rng, native=native, split=split, large=large, least=rules.least)
+        scene = draw_scene(
+            rng, native=native, split=split, large=large, least=rules.least, grain=rules.grain
+        )
         question = rules.ask(rng, scene)
         if question is not None:
             break

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-Split = Literal["train", "test"]
+Split = Literal["train", "dev", "test"]
+"""To learn from, to make choices on, and to measure on once."""
 Alpha = NDArray[np.float32]
 
 TEST_SAMPLES = 400
+DEV_SAMPLES = 200
 SPLIT_SEED = 0
 
 INK = (0.26, 0.34)
@@ -21,8 +23,7 @@ INK = (0.26, 0.34)
 from a blurred 8 by how dark it is."""
 
 TURN_DEG = 10.0
-"""Training digits are turned by up to this angle either way; test digits stay as written."""
-
+"""Training digits are turned by up to this angle either way; the others stay as written."""
 
 NEWTON_STEPS = 5
 
@@ -45,11 +46,13 @@ def load() -> Digits:
 
 @cache
 def members(split: Split) -> tuple[int, ...]:
-    """Indices of the samples of a split; the two splits share none."""
+    """Indices of the samples of a split; no two splits share one."""
     # NumPy has frozen this generator's stream, not that of `default_rng`: a later release must
     # not move test samples into the training data of a model that exists.
     order = np.random.RandomState(SPLIT_SEED).permutation(len(load().labels)).tolist()
-    return tuple(order[:TEST_SAMPLES] if split == "test" else order[TEST_SAMPLES:])
+    start, end = TEST_SAMPLES, TEST_SAMPLES + DEV_SAMPLES
+    parts = {"test": order[:start], "dev": order[start:end], "train": order[end:]}
+    return tuple(parts[split])
 
 
 def glyph(rng: np.random.Generator, index: int, side: int, split: Split) -> Alpha:

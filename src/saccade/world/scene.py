@@ -36,11 +36,21 @@ COLOURS = {
 
 SHAPES = ("square", "disc")
 
-SMALL = (40 / 12, 50 / 12)
-LARGE = (16.0, 22.0)
-SMALL_DIGIT = 1.25
 LARGE_DIGIT = 0.5
-"""A digit on a large object is this part of the object; on a small one `SMALL_DIGIT` wide."""
+"""A digit on a large object is this part of its side."""
+
+
+class Grain(NamedTuple):
+    """How small the small objects of a scene are."""
+
+    side: tuple[float, float]
+    digit: float
+    """Side of the digit, the same on all of them."""
+
+
+SMALL = Grain((40 / 12, 50 / 12), 1.25)
+TINY = Grain((26 / 12, 31 / 12), 0.9)
+LARGE = (16.0, 22.0)
 
 _INK = 5.0
 _GRADIENT = np.array([[-30, 0, 20], [0, 30, -20]], np.float32)
@@ -68,7 +78,13 @@ class Scene(NamedTuple):
 
 
 def draw_scene(
-    rng: np.random.Generator, *, native: int, split: Split, large: bool, least: int = 2
+    rng: np.random.Generator,
+    *,
+    native: int,
+    split: Split,
+    large: bool,
+    least: int = 2,
+    grain: Grain = SMALL,
 ) -> Scene:
     """A random scene.
 
@@ -78,6 +94,7 @@ def draw_scene(
         split: Which handwritten samples may appear.
         large: Whether one object is large enough to be read in the view.
         least: Fewest objects, 2 to 6; six is the most.
+        grain: Of the small objects.
 
     Raises:
         ValueError: `native` is too small for digits of any shape.
@@ -90,8 +107,8 @@ def draw_scene(
     colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]
     objects: list[SceneObject] = []
     for colour, (column, row, span) in zip(colours, _places(rng, count, large), strict=False):
-        side = round(rng.uniform(*(LARGE if span == 2 else SMALL)) * scale)
-        digit_side = round(side * LARGE_DIGIT if span == 2 else SMALL_DIGIT * scale)
+        side = round(rng.uniform(*(LARGE if span == 2 else grain.side)) * scale)
+        digit_side = round(side * LARGE_DIGIT if span == 2 else grain.digit * scale)
         # A third of a view pixel stays free on each side of a cell.
         edge, room = round(scale / 3), round(span * CELL * scale)
         x = round(column * CELL * scale) + int(rng.integers(edge, room - side - edge))

@@ -1,0 +1,206 @@
+"""`saccade nano`: the embedded world and its models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+    from rich.table import Table
+
+    from saccade.measures import Summary
+    from saccade.nano.base import Base
+    from saccade.nano.course import Progress
+
+app = typer.Typer(
+    name="nano", help="The embedded world and the tiny models trained on it.", no_args_is_help=True
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@app.command()
+def probe(
+    seed: Annotated[int, typer.Option(help="Of scenes and weights.")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="Held-out digits in each row.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Can the digits be read at all? Exit code 1 if the world is not as hard as it must be."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from saccade.cli.progress import bars
+    from saccade.models import use_threads
+    from saccade.nano.probe import LIMITS, SIGHTS
+    from saccade.nano.probe import probe as measure
+
+    use_threads(2)
+    with bars(quiet=as_json) as progress:
+        rows = {s: progress.add_task(s.replace("_", ", "), total=None) for s in SIGHTS}
+        found = measure(
+            seed=seed,
+            n=n,
+            on_step=lambda sight, step, last: progress.update(
+                rows[sight], completed=step, total=last
+            ),
+        )
+    passed = {s: LIMITS[s][0] <= r.accuracy <= LIMITS[s][1] for s, r in found.items()}
+    if as_json:
+        typer.echo(
+            json.dumps({s: r.model_dump() | {"passed": passed[s]} for s, r in found.items()})
+        )
+    else:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name in ("held-out digits", "read", "95 %", "n", "must be"):
+            table.add_column(name, justify="left" if name == "held-out digits" else "right")
+        for s, r in found.items():
+            low, high = LIMITS[s]
+            wanted = f"at most {high:.2f}" if low == 0 else f"at least {low:.2f}"
+            verdict = "" if passed[s] else "  FAILED"
+            table.add_row(
+                s.replace("_", " in the "), f"{r.accuracy:.3f}", f"{r.low:.3f}-{r.high:.3f}",
+                str(r.n), wanted + verdict,
+            )  # fmt: skip
+        Console(highlight=False).print(table)
+    if not all(passed.values()):
+        raise typer.Exit(1)
+
+
+@app.command("train-base")
+def train_base(
+    out: Annotated[Path, typer.Option(help="Checkpoints; the same command resumes.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="seed=1, prior=0.05, ...", show_default=False),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Train nano-base from nothing. Exit code 1: a stage did not reach what it must."""
+    from saccade.cli.progress import bars
+    from saccade.config import validate, with_overrides
+    from saccade.models import use_threads
+    from saccade.nano.base import BaseOptions
+    from saccade.nano.base import train_base as train
+
+    use_threads(threads)
+    options = validate(BaseOptions, with_overrides({}, settings or []))
+    with bars(quiet=as_json) as progress:
+        rows: dict[str, TaskID] = {}
+
+        def step(news: Progress) -> None:
+            if news.stage not in rows:
+                rows[news.stage] = progress.add_task(news.stage)
+            progress.update(rows[news.stage], completed=news.step, total=news.last)
+            if news.measured:
+                skills = "  ".join(f"{k} {v:.2f}" for k, v in news.measured.items())
+                progress.console.print(f"{news.stage} {news.step}  loss {news.loss:.3f}  {skills}")
+
+        base = train(options, out, on_step=step)
+    _report_base(base, as_json=as_json)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Option(help="An embedded model, a folder, or a model id.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds ask about other scenes.")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="Questions of each family in each arm.")] = 200,
+    split: Annotated[str, typer.Option(help="test, dev or train.")] = "test",
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="Attempts at each question.")] = 1,
+    family: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What looking again is worth: five arms of the same weights on held-out scenes."""
+    from rich.console import Console
+
+    from saccade.cli.progress import bars
+    from saccade.errors import ConfigError
+    from saccade.models import use_threads
+    from saccade.nano import DEFAULT, resolve
+    from saccade.nano.evaluate import ARMS, FAMILIES, table
+    from saccade.policies.hf import HFOptions, HFPolicy
+    from saccade.world import FAMILIES as KNOWN
+
+    use_threads(2)
+    name = model or DEFAULT
+    families, arms = family or list(FAMILIES), arm or list(ARMS)
+    for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
+        for unknown in set(given) - set(known):
+            raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
+    policy = HFPolicy(HFOptions(path=resolve(name)))
+    _ = policy.loaded  # a wrong path is told now, not by every episode
+    with bars(quiet=as_json) as progress:
+        bar = progress.add_task("cells", total=len(families) * len(arms))
+        found = table(
+            policy,
+            n=n,
+            seed=seed,
+            split=split,
+            temperature=temperature,
+            samples=samples,
+            families=families,
+            arms=arms,
+            on_cell=lambda family, arm: progress.advance(bar),
+        )
+    if as_json:
+        cells = {f: {a: _cell(s) for a, s in row.items()} for f, row in found.items()}
+        content = {
+            "model": name, "seed": seed, "n": n, "split": split, "temperature": temperature,
+            "samples": samples, "families": cells,
+        }  # fmt: skip
+        typer.echo(json.dumps(content))
+    else:
+        console = Console(highlight=False)
+        console.print(_arms_table(found))
+        console.print(
+            f"{name}, split {split}, seed {seed}: share of right answers [95 %], "
+            "calls an episode in brackets",
+            style="dim",
+        )
+    aborted = sum(s.aborted for row in found.values() for s in row.values())
+    if aborted:
+        typer.echo(f"{aborted} episodes were aborted: they failed on our side", err=True)
+        raise typer.Exit(1)
+
+
+def _cell(summary: Summary) -> dict[str, float | int | None]:
+    return {
+        "accuracy": summary.accuracy,
+        "low": summary.low,
+        "high": summary.high,
+        "n": summary.scored,
+        "call_rate": summary.call_rate,
+        "iou": summary.iou,
+        "aborted": summary.aborted,
+    }
+
+
+def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for arm in next(iter(found.values())):
+        table.add_column(arm, justify="right")
+    for family, row in found.items():
+        cells = [
+            f"{s.accuracy or 0:.3f} [{s.low or 0:.2f}-{s.high or 0:.2f}] ({s.call_rate or 0:.2f})"
+            for s in row.values()
+        ]
+        table.add_row(family, *cells)
+    return table
+
+
+def _report_base(base: Base, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"folder": str(base.folder), "measured": base.measured}))
+        return
+    for stage, skills in base.measured.items():
+        typer.echo(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
+    typer.echo(f"written to {base.folder}; try it with: saccade nano eval --model {base.folder}")

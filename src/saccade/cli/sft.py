@@ -1,0 +1,65 @@
+"""`saccade sft`: learn from the trajectories of a run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from saccade.train.sft import Step
+
+
+def sft(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
+    ] = False,
+) -> None:
+    """Fine-tune a model on demonstrations; run it again to resume."""
+    from saccade.cli.embedded import with_folders
+    from saccade.cli.progress import bars
+    from saccade.config import read_toml, validate, with_overrides
+    from saccade.errors import MissingExtra
+
+    try:
+        from saccade.models import use_threads
+        from saccade.train.sft import SFTRecipe
+        from saccade.train.sft import sft as train
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "trl", "train") from error
+    if threads is not None:
+        use_threads(threads)
+    chosen = validate(SFTRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))
+    losses: list[float] = []
+    with bars(quiet=as_json) as progress:
+        bar = progress.add_task("steps", total=chosen.steps)
+
+        def step(news: Step) -> None:
+            progress.update(bar, completed=news.step, total=news.last)
+            if news.loss is not None:
+                losses.append(news.loss)
+
+        folder = train(chosen, on_step=step)
+    examples = json.loads((Path(chosen.out) / "examples.json").read_text())
+    if as_json:
+        typer.echo(json.dumps({"model": str(folder), "losses": losses, **examples}))
+        return
+    left_out = ", ".join(f"{n} {why}" for why, n in examples["left_out"].items())
+    typer.echo(
+        f"learned from {examples['trajectories']} trajectories"
+        + (f" (left out: {left_out})" if left_out else "")
+        + (f"; loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "")
+    )
+    typer.echo(
+        f"written to {folder}; it loads as its base did: policy.kind=hf policy.path={folder}"
+    )

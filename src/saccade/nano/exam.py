@@ -1,0 +1,69 @@
+"""What a base must be able to do before it goes on: measured by letting it act, greedily."""
+
+from __future__ import annotations
+
+import re
+
+from saccade.geometry import Box
+from saccade.measures import Pair, summary
+from saccade.nano.course import Measured
+from saccade.nano.evaluate import ARMS, evaluate, questions
+from saccade.nano.lessons import SHOW
+from saccade.types import Policy, Task
+
+WIDE = 9
+"""Small objects are at most 5 view pixels wide, large ones at least 16."""
+
+_THOUGHT = re.compile(r"at \[(\d+), (\d+), (\d+), (\d+)\], (\d+) pixels wide")
+
+
+class Exam:
+    """Questions of the development split, drawn once."""
+
+    def __init__(self, *, n: int, seed: int) -> None:
+        self._asked = {
+            family: questions(family, n=n, seed=seed, split="dev")
+            for family in ("read0", "read1", "easy")
+        }
+
+    def sit(self, policy: Policy) -> Measured:
+        """Measure the skills, each as a share of questions.
+
+        Returns:
+            `thought_FAMILY`: thoughts that are right. `direct_easy`: large digits read at once.
+            `shown`: small digits read when asked to show the object. `own_box`: when asked for the
+            digit and forced to call; `iou`: of what these calls showed.
+        """
+        found: Measured = {}
+        small: list[Pair] = []
+        shown: list[Pair] = []
+        for family, asked in self._asked.items():
+            direct = evaluate(policy, asked, ARMS["direct"])
+            found[f"thought_{family}"] = sum(map(_thought_is_right, direct)) / len(direct)
+            if family == "easy":
+                found["direct_easy"] = summary(direct).accuracy or 0.0
+            else:
+                small += evaluate(policy, asked, ARMS["own_box"])
+                shown += evaluate(policy, [_show(task) for task in asked], ARMS["agent"])
+        found["shown"] = summary(shown).accuracy or 0.0
+        own = summary(small)
+        return {**found, "own_box": own.accuracy or 0.0, "iou": own.iou or 0.0}
+
+
+def _show(task: Task) -> Task:
+    """The same scene and digit, asked for so that a base calls: a skill, not yet a decision."""
+    prompt = (task.images[0], SHOW[0].format(task.boxes[0].label))
+    return task.model_copy(update={"prompt": prompt})
+
+
+def _thought_is_right(pair: Pair) -> bool:
+    """Whether the thought names the place of the asked object, and on which side its width is."""
+    task, trajectory = pair
+    thought = trajectory.turns[0].action.thought if trajectory.turns else None
+    said = _THOUGHT.search(thought or "")
+    if said is None:
+        return False
+    *corners, width = map(int, said.groups())
+    shown, truth = trajectory.images[0], task.boxes[0].box
+    there = shown.to_source(Box(*corners)).iou(truth) >= 0.3
+    return there and (width > WIDE) == (task.meta["family"] == "easy")

@@ -1,0 +1,59 @@
+"""A policy that knows the world's truth: it writes the demonstrations of a cold start.
+
+It says where the asked object is and how wide; a large one it reads at once, a small one it looks
+at first. Its turns go through the ordinary environment, so a demonstration is what a rollout is.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.geometry import Box
+from saccade.nano.lessons import thought_of
+from saccade.types import Action, Completion, Sampling, Task, ToolCall, Trajectory
+from saccade.world import task_of
+
+LEGIBLE = 9
+"""In pixels of the view: wider objects are read without a second look."""
+
+
+class Oracle:
+    """Answers every question of the world about a digit, with a call where one is needed."""
+
+    model = "oracle"
+
+    def __init__(self) -> None:
+        self._dialect = DeepEyes()
+        self._task = lru_cache(maxsize=256)(task_of)
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        """The right turn.
+
+        Raises:
+            ConfigError: the task is none of this world.
+        """
+        task = self._task(trajectory.task_id)
+        return Completion(text=self._dialect.write(_move(task, trajectory)), model=self.model)
+
+    def count_tokens(self, trajectory: Trajectory) -> None:
+        """An oracle has no tokenizer."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _move(task: Task, trajectory: Trajectory) -> Action:
+    if trajectory.turns:
+        return Action(answer=task.answer)
+    target = task.boxes[0]
+    x1, y1, x2, y2 = (round(v) for v in _shown(trajectory, target.box))
+    thought = thought_of(target.label, (x1, y1, x2, y2))
+    if x2 - x1 > LEGIBLE:
+        return Action(thought=thought, answer=task.answer)
+    box = {"bbox_2d": [x1, y1, x2, y2]}
+    return Action(thought=thought, calls=(ToolCall(name="image_zoom_in_tool", arguments=box),))
+
+
+def _shown(trajectory: Trajectory, box: Box) -> Box:
+    return trajectory.images[0].from_source(box)

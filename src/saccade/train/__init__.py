@@ -1,0 +1,1 @@
+"""Training on existing engines: TRL optimises, the trajectory and its renderer are ours."""

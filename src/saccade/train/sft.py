@@ -1,0 +1,290 @@
+"""Supervised fine-tuning on trajectories: TRL's SFTTrainer, fed with what the renderer returns.
+
+    # saccade sft recipes/nano_sft.toml
+    model = "nano-base"
+    out = "runs/nano-sft"
+    runs = ["runs/nano-demos"]
+    steps = 80
+
+There is no second chat template: ids, mask and pixels of an example are those of
+`Renderer.render`, the same that a policy samples from. Loss is on what the assistant wrote, its end
+of turn included; observations, with their images, are context.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from datasets import Dataset
+from pydantic import Field
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from saccade.errors import ConfigError
+from saccade.models import LoadedModel, collate, load, save_weights, without_bars
+from saccade.render.qwen_vl import Rendered
+from saccade.store import RunReader
+from saccade.types import Record, StopReason, Task, Trajectory
+
+PROCESSOR_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
+    "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json", "vocab.json",
+    "merges.txt", "added_tokens.json", "special_tokens_map.json", "generation_config.json",
+)  # fmt: skip
+"""Copied from the base: what an image-only processor saves would not load beside torchvision."""
+
+IGNORED = -100
+
+
+class SFTRecipe(Record):
+    """The run file of `saccade sft`."""
+
+    model: str
+    """A folder with a checkpoint, or a model id of the hub."""
+    out: str
+    """Checkpoints, metrics and, in `model/`, the result."""
+    runs: tuple[str, ...] = Field(min_length=1)
+    """Run folders with the demonstrations."""
+    keep: Literal["right", "answered"] = "right"
+    """Learn from episodes whose answer was right, or from all that ended with an answer."""
+    max_tokens: int = Field(default=8192, ge=1)
+    """Longer trajectories are left out as a whole, and counted."""
+    seed: int = 0
+    steps: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    """Batches whose gradients are added up for one step."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup_steps: int = Field(default=0, ge=0)
+    freeze_vision: bool = True
+    save_steps: int = Field(default=100, ge=1)
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the weights in the result; training is in float32."""
+    device: Literal["cpu", "auto"] = "auto"
+    """"auto" takes an accelerator where there is one."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is learned from, and what was left out and why."""
+
+    trajectories: tuple[Trajectory, ...]
+    left_out: dict[str, int]
+    fingerprints: tuple[str, ...]
+    """Of the environments that they were made in."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """News of a training under way."""
+
+    step: int
+    last: int
+    loss: float | None
+    """On steps that were logged."""
+
+
+def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
+    """Fine-tune a model on demonstrations; a run that was interrupted goes on.
+
+    Returns:
+        The folder of the new checkpoint, which loads as the base did.
+
+    Raises:
+        ConfigError: no demonstration is left, or `out` holds a run of another recipe.
+        RenderError: a trajectory does not fit the model.
+    """
+    out = Path(recipe.out)
+    _claim(out, recipe)
+    loaded = load(recipe.model)
+    examples = read_examples(recipe, loaded)
+    _write(out / "examples.json", {**vars(examples), "trajectories": len(examples.trajectories)})
+    loaded.model.model.visual.requires_grad_(not recipe.freeze_vision)
+    trainer = _Trainer(
+        model=loaded.model,
+        args=_arguments(recipe, out),
+        train_dataset=Dataset.from_dict({"index": range(len(examples.trajectories))}),
+        processing_class=loaded.renderer.tokenizer,
+        data_collator=_Collator(loaded, examples.trajectories),
+        callbacks=[_Report(out / "metrics.jsonl", on_step)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    with without_bars():
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
+    return export(loaded, out / "model", dtype=getattr(torch, recipe.save_dtype))
+
+
+def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:
+    """The demonstrations of a recipe.
+
+    Raises:
+        ConfigError: none is left.
+    """
+    kept: list[Trajectory] = []
+    left_out: Counter[str] = Counter()
+    fingerprints: set[str] = set()
+    for folder in recipe.runs:
+        for task, trajectory in RunReader(Path(folder)).entries():
+            reason = _unfit(recipe, loaded, task, trajectory)
+            if reason is not None:
+                left_out[reason] += 1
+                continue
+            kept.append(trajectory)
+            fingerprints.add(trajectory.environment.fingerprint)
+    if not kept:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "no episodes"
+        raise ConfigError(f"runs: nothing to learn from in {', '.join(recipe.runs)} ({reasons})")
+    return Examples(tuple(kept), dict(left_out), tuple(sorted(fingerprints)))
+
+
+def labels(rendered: Sequence[Rendered], length: int) -> torch.Tensor:
+    """(B, length) int64: the id where the assistant wrote it, `IGNORED` elsewhere."""
+    rows = torch.full((len(rendered), length), IGNORED)
+    for row, item in enumerate(rendered):
+        ids = torch.tensor(item.ids)
+        rows[row, : len(ids)] = ids.where(torch.tensor(item.sampled), torch.tensor(IGNORED))
+    return rows
+
+
+def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
+    """Write a checkpoint with the processor files of its base beside it."""
+    base = Path(loaded.path)
+    save_weights(loaded.model, out, dtype=dtype)
+    loaded.renderer.tokenizer.save_pretrained(str(out))
+    for name in PROCESSOR_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, out / name)
+    return out
+
+
+class _Trainer(SFTTrainer):
+    """Resumes with the weights of the checkpoint.
+
+    transformers 5.23 writes the weights of this model class under other names than they have in the
+    model, and its Trainer reads them back by name: all are "missing", a warning is logged, and the
+    training goes on from the weights of the base.
+    """
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
+    ) -> None:
+        target = model or self.model
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+        target.load_state_dict(saved.state_dict())
+
+
+class _Collator:
+    """From rows that name examples to the inputs of the model."""
+
+    def __init__(self, loaded: LoadedModel, trajectories: Sequence[Trajectory]) -> None:
+        self._loaded, self._trajectories = loaded, trajectories
+
+    def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, torch.Tensor]:
+        render = self._loaded.renderer.render
+        rendered = [render(self._trajectories[r["index"]], generation=False) for r in rows]
+        batch = collate(self._loaded, rendered, side="right")
+        inputs = {name: value.cpu() for name, value in batch.inputs().items()}
+        return inputs | {"labels": labels(rendered, batch.input_ids.shape[1])}
+
+
+class _Report(TrainerCallback):
+    """Keeps the metrics of every logged step, and tells of progress."""
+
+    def __init__(self, path: Path, on_step: Callable[[Step], None]) -> None:
+        self._path, self._on_step = path, on_step
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
+        """A step belongs to the run when its checkpoint is written: later lines are cut."""
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        self._path.write_text("".join(f"{line}\n" for line in kept))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        self._on_step(Step(state.global_step, state.max_steps, logs["loss"]))
+
+
+def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(out),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup_steps,
+        save_steps=recipe.save_steps,
+        save_total_limit=2,
+        seed=recipe.seed,
+        use_cpu=recipe.device == "cpu",
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        bf16=False,
+        max_length=None,
+        activation_checkpointing=False,
+        gradient_checkpointing=False,  # the old name of the same; the default of TRL is True
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        dataloader_pin_memory=False,
+        average_tokens_across_devices=True,
+    )
+
+
+def _unfit(
+    recipe: SFTRecipe, loaded: LoadedModel, task: Task, trajectory: Trajectory
+) -> str | None:
+    """Why a trajectory is not learned from."""
+    if trajectory.stop is not StopReason.ANSWER:
+        return "without an answer"
+    right = trajectory.verdict is not None and trajectory.verdict.correct
+    if recipe.keep == "right" and not right:
+        return "not known to be right"
+    if len(loaded.renderer.render(trajectory, generation=False).ids) > recipe.max_tokens:
+        return "too long"
+    return None
+
+
+def _claim(out: Path, recipe: SFTRecipe) -> None:
+    path, content = out / "recipe.json", recipe.model_dump(mode="json")
+    if path.exists() and json.loads(path.read_text()) != content:
+        raise ConfigError(f"{out}: holds a run of another recipe; choose another folder with out=")
+    _write(path, content)
+
+
+def _write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,101 @@
+"""A forced text comes after the thought, at the start where there is none, and is told apart."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+
+from saccade.errors import ConfigError
+from saccade.models import load, log_probs
+from saccade.nano import folder_of
+from saccade.nano.settings import environment
+from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
+from saccade.policies.sampler import Force
+from saccade.render.qwen_vl import load_renderer
+from saccade.types import Completion, Sampling, Trajectory
+from saccade.world import tasks
+
+
+@pytest.fixture(scope="module")
+def policy() -> HFPolicy:
+    return HFPolicy(HFOptions(path=str(folder_of("nano-base"))))
+
+
+def begun(n: int) -> list[Trajectory]:
+    return [environment().begin(task) for task in tasks("read", n=n, seed=9, split="dev")]
+
+
+async def acted(policy: HFPolicy, samplings: list[Sampling]) -> list[Completion]:
+    trajectories = begun(len(samplings))
+    return await asyncio.gather(*map(policy.act, trajectories, samplings))
+
+
+async def test_forced_and_free_turns_share_a_batch(policy: HFPolicy) -> None:
+    """The free rows of a mixed batch are what they are alone."""
+    free = Sampling(max_tokens=64, temperature=1.0, seed=3)
+    forced = free.model_copy(update={"force": "<tool_call>"})
+    mixed = await acted(policy, [forced, free, forced, free])
+    alone = await acted(policy, [free] * 4)
+    for row, completion in enumerate(mixed):
+        thought = alone[row].text.split("</think>")[0]
+        assert completion.text.startswith(thought + "</think>")
+        if row % 2:
+            assert completion.token_ids == alone[row].token_ids
+        else:
+            assert completion.text.startswith(thought + "</think><tool_call>")
+
+
+async def test_log_probs_of_forced_tokens_are_the_model_s_own(policy: HFPolicy) -> None:
+    sampling = Sampling(max_tokens=64, force="<tool_call>")
+    (trajectory,) = begun(1)
+    completion = await policy.act(trajectory, sampling)
+    loaded = policy.loaded
+    renderer = loaded.renderer
+    rendered = renderer.render(trajectory, generation=True)
+    ids = [*rendered.ids, *(completion.token_ids or ())]
+    whole = rendered._replace(ids=ids)
+    with torch.no_grad():
+        (values,) = log_probs(loaded, [whole])
+    expected = values[len(rendered.ids) :]
+    torch.testing.assert_close(torch.tensor(completion.log_probs), expected, atol=1e-4, rtol=0)
+    at = (completion.token_ids or ()).index(renderer.encode("<tool_call>")[0])
+    assert (completion.log_probs or ())[at] < -2  # it would not have called
+
+
+def test_a_turn_without_a_thought_starts_with_the_text() -> None:
+    renderer = load_renderer(folder_of("nano-base"))
+    thought, end, answer, call = (
+        renderer.encode(tag)[0] for tag in ("<think>", "</think>", "<answer>", "<tool_call>")
+    )
+    force = Force("<tool_call>[", renderer)
+    assert [force.choose(answer), force.choose(7), force.choose(8)] == [
+        call, *renderer.encode("["), 8,
+    ]  # fmt: skip
+    force = Force("<tool_call>", renderer)
+    written = [force.choose(token) for token in (thought, 5, end, answer, 6, end, 7)]
+    assert written == [thought, 5, end, call, 6, end, 7]
+
+
+def test_a_model_without_thought_tokens_is_refused(tmp_path: Path) -> None:
+    renderer = load_renderer(folder_of("nano-base"))
+
+    class NoThoughts:
+        def encode(self, text: str) -> list[int]:
+            return renderer.encode(" ".join(text))
+
+    with pytest.raises(ConfigError, match=r"sampling.force: <think>"):
+        Force("<tool_call>", NoThoughts())  # type: ignore[arg-type]
+
+
+async def test_a_server_cannot_be_forced() -> None:
+    policy = OpenAIPolicy(OpenAIOptions(base_url="http://127.0.0.1:9/v1", model="m"))
+    (trajectory,) = begun(1)
+    with pytest.raises(ConfigError, match=r"sampling.force"):
+        await policy.act(trajectory, Sampling(force="<answer>"))
+    await policy.close()
+
+
+def test_real_loading_of_the_shipped_base() -> None:
+    assert load(folder_of("nano-base")).model.dtype == torch.float32

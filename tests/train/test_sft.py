@@ -1,0 +1,168 @@
+"""Fine-tuning: the loss that TRL sees, what it changes, what it resumes, what it writes.
+
+The oracle of loss and gradient is a plain forward pass of the class of transformers.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+from transformers import AutoModelForImageTextToText
+
+from saccade.errors import ConfigError
+from saccade.models import collate, load
+from saccade.nano import folder_of
+from saccade.nano.oracle import Oracle
+from saccade.nano.settings import sections
+from saccade.recipe import Recipe, make_tasks
+from saccade.run import jobs_of, run
+from saccade.store import RunReader
+from saccade.train.sft import IGNORED, SFTRecipe, Step, labels, read_examples, sft
+from saccade.types import Completion, Sampling, Trajectory
+
+BASE = str(folder_of("nano-base"))
+
+
+def write_demos(out: Path, policy: dict[str, str], n: int = 8) -> Path:
+    tasks = {"kind": "world", "family": ["read0", "easy"], "split": "train", "n": n}
+    recipe = Recipe.model_validate({**sections(), "tasks": tasks, "policy": policy})
+    asyncio.run(run(recipe, jobs_of(recipe, make_tasks(recipe)), out, on_finish=lambda t, tr: None))
+    return out
+
+
+class Mistaken(Oracle):
+    """Its answers are wrong."""
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        return Completion(text="<think>The red object.</think><answer>99</answer>")
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sft") / "demos"
+    return write_demos(out, {"kind": "saccade.nano.oracle:Oracle"})
+
+
+def recipe_of(demos: Path, out: Path, **options: object) -> SFTRecipe:
+    usual = {"steps": 4, "batch_size": 4, "learning_rate": 1e-3, "device": "cpu", "save_steps": 2}
+    return SFTRecipe.model_validate(
+        {"model": BASE, "out": str(out), "runs": [str(demos)], **usual, **options}
+    )
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def texts(demos: Path) -> Iterator[list[str]]:
+    for entry in RunReader(demos).entries():
+        yield [turn.completion.text for turn in entry.trajectory.turns]
+
+
+def test_only_what_the_assistant_wrote_is_learned(demos: Path) -> None:
+    renderer = load(BASE).renderer
+    trajectories = [entry.trajectory for entry in RunReader(demos).entries()]
+    rendered = [renderer.render(t, generation=False) for t in trajectories]
+    rows = labels(rendered, max(len(item.ids) for item in rendered))
+    for row, written in zip(rows, texts(demos), strict=True):
+        learned = [int(i) for i in row if i != IGNORED]
+        assert renderer.tokenizer.decode(learned, skip_special_tokens=False) == "".join(
+            f"{text}<|im_end|>" for text in written
+        )
+
+
+def test_loss_and_gradient_are_those_of_a_plain_forward_pass(demos: Path, tmp_path: Path) -> None:
+    """One step over all examples, then the same by hand: loss, and the step that SGD would take."""
+    recipe = recipe_of(demos, tmp_path / "run", steps=1, batch_size=8, schedule="constant")
+    sft(recipe)
+    logged = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+
+    loaded = load(BASE)
+    trajectories = read_examples(recipe, loaded).trajectories
+    rendered = [loaded.renderer.render(t, generation=False) for t in trajectories]
+    batch = collate(loaded, rendered, side="right")
+    loaded.model.requires_grad_(True)
+    logits = loaded.model(**batch.inputs()).logits[:, :-1]
+    wanted = labels(rendered, batch.input_ids.shape[1])[:, 1:]
+    loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+    assert logged["loss"] == pytest.approx(loss.item(), abs=1e-5)
+    loss.backward()
+    squares = [
+        p.grad.square().sum()
+        for name, p in loaded.model.named_parameters()
+        if p.grad is not None and "visual" not in name
+    ]
+    assert logged["grad_norm"] == pytest.approx(float(torch.stack(squares).sum().sqrt()), rel=1e-4)
+
+
+def test_it_learns_and_leaves_the_vision_tower_alone(demos: Path, tmp_path: Path) -> None:
+    news: list[Step] = []
+    folder = sft(recipe_of(demos, tmp_path / "run", steps=12), on_step=news.append)
+    losses = [step.loss or 0 for step in news]
+    assert [step.step for step in news] == list(range(1, 13))
+    assert sum(losses[-3:]) < 0.6 * sum(losses[:3])
+    before, after = state(Path(BASE)), state(folder)
+    assert before.keys() == after.keys()
+    for name in before:
+        same = torch.equal(before[name].float(), after[name].float())
+        assert same == ("visual" in name), name
+
+
+def test_the_result_loads_as_its_base_did(demos: Path, tmp_path: Path) -> None:
+    folder = sft(recipe_of(demos, tmp_path / "run", steps=1, save_dtype="float16"))
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    assert model.dtype == torch.float16
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        assert (folder / name).read_bytes() == (Path(BASE) / name).read_bytes()
+    assert load(folder).renderer.rule == load(BASE).renderer.rule
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_path: Path) -> None:
+    whole = sft(recipe_of(demos, tmp_path / "whole"))
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if step.step == 3:
+            raise Stop
+
+    recipe = recipe_of(demos, tmp_path / "broken")
+    with pytest.raises(Stop):
+        sft(recipe, on_step=stop)
+    news: list[Step] = []
+    resumed = sft(recipe, on_step=news.append)
+    assert [step.step for step in news] == [3, 4]
+    for name, value in state(whole).items():
+        torch.testing.assert_close(state(resumed)[name], value, atol=1e-6, rtol=0)
+    lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_a_folder_of_another_recipe_is_refused(demos: Path, tmp_path: Path) -> None:
+    sft(recipe_of(demos, tmp_path / "run", steps=1))
+    with pytest.raises(ConfigError, match="another recipe"):
+        sft(recipe_of(demos, tmp_path / "run", steps=2))
+
+
+def test_what_is_not_known_to_be_right_is_left_out_and_counted(demos: Path, tmp_path: Path) -> None:
+    wrong = write_demos(tmp_path / "wrong", {"kind": f"{__name__}:Mistaken"}, n=4)
+    loaded = load(BASE)
+    recipe = recipe_of(demos, tmp_path / "run", runs=[str(demos), str(wrong)])
+    examples = read_examples(recipe, loaded)
+    assert len(examples.trajectories) == 8
+    assert examples.left_out == {"not known to be right": 4}
+    short = recipe_of(demos, tmp_path / "run", max_tokens=60)
+    assert read_examples(short, loaded).left_out == {"too long": 4}
+    with pytest.raises(ConfigError, match=r"nothing to learn from in .* \(4 not known to be right"):
+        sft(recipe_of(wrong, tmp_path / "none"))
+
+
+def test_a_missing_run_folder_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises((ConfigError, OSError), match="nowhere"):
+        sft(recipe_of(tmp_path / "nowhere", tmp_path / "run"))
