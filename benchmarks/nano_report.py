@@ -86,21 +86,18 @@ def sampled_table(results: Path) -> str:
         f"`nano-base` sampled at T = 1, {content['samples']} attempts at each of {content['n']} "
         f"questions, seed {content['seed']}:",
         "",
-        "| family | right, free | right, `direct` | calls of its own accord |",
-        "|---|---|---|---|",
+        "| family | right | calls of its own accord |",
+        "|---|---|---|",
     ]
     for family, cells in content["families"].items():
-        free, direct = cells["agent"], cells["direct"]
-        rows.append(
-            f"| `{family}` | {share(free)} {interval(free)} | {share(direct)} {interval(direct)} "
-            f"| {free['call_rate']:.4f} |"
-        )
+        free = cells["agent"]
+        rows.append(f"| `{family}` | {share(free)} {interval(free)} | {free['call_rate']:.4f} |")
     return "\n".join(rows)
 
 
 def seeds_table(results: Path) -> str:
     head = ("base seed", "own box", "wrong", "true box", "`read` direct", "`easy` direct",
-            "`easy` direct, T = 1", "`read` calls, T = 1", "sft: `read` right / calls",
+            "`easy` right, T = 1", "`read` calls, T = 1", "sft: `read` right / calls",
             "sft: `easy` right / calls")  # fmt: skip
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     names = {0: ("nano-base", "nano-base-sampled", "nano-sft")}
@@ -110,7 +107,7 @@ def seeds_table(results: Path) -> str:
         )
         g, s, f = (read(results / f"{name}.json")["families"] for name in (greedy, sampled, sft))
         cells = [share(g["read"][arm]) for arm in ("own_box", "wrong_box", "true_box", "direct")]
-        cells += [share(g["easy"]["direct"]), share(s["easy"]["direct"])]
+        cells += [share(g["easy"]["direct"]), share(s["easy"]["agent"])]
         cells.append(f"{s['read']['agent']['call_rate']:.4f}")
         for family in ("read", "easy"):
             cell = f[family]["agent"]

@@ -9,7 +9,7 @@ from saccade.nano import DEFAULT, folder_of
 from saccade.nano.evaluate import ANSWER, ARMS, CALL, Arm, evaluate, questions, table
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy
-from saccade.types import Completion, Task, Trajectory
+from saccade.types import Completion, TargetBox, Task, Trajectory
 
 CALLS = [
     '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [3, 3, 9, 9]}}</tool_call>',
@@ -71,10 +71,14 @@ def test_the_wrong_box_shows_nothing_of_it(policy: HFPolicy, asked: list[Task]) 
         assert own[task.id][0].region.width == pytest.approx(crop.region.width, abs=2)
 
 
-def test_a_wrong_place_exists_for_a_call_for_the_whole_image(asked: list[Task]) -> None:
+def test_a_wrong_place_is_found_for_any_call_and_any_object(asked: list[Task]) -> None:
+    """Also for a call for the whole image, and beside an object that fills most of it."""
     whole = CALLS[0].replace("[3, 3, 9, 9]", "[0, 0, 56, 56]")
     scripted = [Completion(text=whole), Completion(text=CALLS[1])]
-    for task in asked:
+    middle = TargetBox(box=Box(204, 204, 468, 468))
+    huge = TargetBox(box=Box(30, 40, 660, 640))
+    hard = [asked[0].model_copy(update={"boxes": (b,), "id": str(b.box)}) for b in (middle, huge)]
+    for task in [*asked, *questions("easy", n=12, seed=4, split="dev"), *hard]:
         policy = ReplayPolicy({task.id: scripted})
         ((_, trajectory),) = evaluate(policy, [task], Arm(place="wrong"))
         (crop,) = crops(trajectory)

@@ -60,6 +60,7 @@ ARMS = {
     "wrong_box": Arm(CALL, "wrong"),
     "true_box": Arm(CALL, "true"),
 }
+TRIES = 50
 FAMILIES = ("read", "read0", "read1", "easy", "far")
 
 
@@ -187,12 +188,24 @@ def table(
 
 
 def _elsewhere(shown: Image, own: Box, truth: Box, seed: int) -> Box:
-    """A box of the size of the model's own that shows nothing of the asked object."""
+    """A box that shows nothing of the asked object: of the model's own size, where that fits.
+
+    Drawn at random; if the object leaves little room, in the widest strip beside it.
+    """
     rng = np.random.default_rng([seed, int(shown.source.digest[:8], 16)])
     width, height = shown.source.size
-    side = min(own.width, width / 3)
-    while True:
-        x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
+    strips = (
+        Box(0, 0, truth.x1, height),
+        Box(truth.x2, 0, width, height),
+        Box(0, 0, width, truth.y1),
+        Box(0, truth.y2, width, height),
+    )
+    widest = max(strips, key=lambda strip: min(strip.width, strip.height))
+    side = min(own.width, widest.width, widest.height)
+    for place in [Box(0, 0, width, height)] * TRIES + [widest]:
+        x = rng.uniform(place.x1, place.x2 - side)
+        y = rng.uniform(place.y1, place.y2 - side)
         box = Box(x, y, x + side, y + side)
         if box.intersect(truth).area <= 0:
-            return box
+            break
+    return box
