@@ -16,6 +16,7 @@ from saccade.cli.demo import demo
 from saccade.cli.rollout import rollout
 from saccade.cli.sft import sft
 from saccade.cli.solve import solve
+from saccade.cli.view import report, view
 from saccade.errors import ConfigError, SaccadeError
 
 app = typer.Typer(
@@ -29,6 +30,8 @@ app.command()(demo)
 app.command()(solve)
 app.command()(rollout)
 app.command()(sft)
+app.command()(view)
+app.command()(report)
 app.add_typer(nano.app)
 
 

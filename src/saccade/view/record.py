@@ -1,0 +1,290 @@
+"""An episode as plain data for a page: no markup, and hidden characters written out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+from saccade.errors import ImageError
+from saccade.geometry import Box, CoordSpace
+from saccade.image import Image
+from saccade.measures import looks, prompt_tokens, response_tokens
+from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
+from saccade.view.pictures import Pictures
+
+MAX_TEXT = 20_000
+"""Characters of one text that a page shows."""
+
+_HIDDEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+"""Control, zero-width, bidirectional and tag characters, and halves of pairs."""
+
+TokenText = Callable[[str, Sequence[int]], list[str] | None]
+"""Model and ids -> the text of each id, if the tokenizer is at hand."""
+
+Corners = list[float]
+
+
+class Picture(TypedDict):
+    """An image on the page."""
+
+    name: str | None
+    """In `Pictures`; None if its pixels could not be had."""
+    note: str
+    size: list[int]
+    region: Corners
+    """Of its source, in source pixels."""
+    source: str
+
+
+class Mark(TypedDict):
+    """A box drawn over every picture of its source."""
+
+    kind: str
+    """true, asked (as the model wrote it) or shown (as it was cut)."""
+    box: Corners
+    source: str
+    label: str
+
+
+class Piece(TypedDict, total=False):
+    """Part of what a tool returned."""
+
+    text: str
+    picture: Picture
+
+
+class Step(TypedDict):
+    """A turn."""
+
+    thought: str
+    text: str
+    calls: list[dict[str, str]]
+    problems: list[str]
+    answer: str | None
+    results: list[dict[str, object]]
+    dropped: str | None
+    tokens: list[list[object]]
+    """[text, log-probability], where both are known."""
+
+
+class Episode(TypedDict):
+    """A trajectory with its task."""
+
+    id: str
+    task: str
+    sample: int
+    family: str
+    question: str
+    choices: list[str]
+    gold: str | None
+    answer: str | None
+    outcome: str
+    stop: str
+    error: str | None
+    judge: str
+    score: float | None
+    parts: dict[str, float]
+    tools: list[str]
+    numbers: dict[str, float | None]
+    pictures: list[Picture]
+    close_ups: list[Picture]
+    marks: list[Mark]
+    turns: list[Step]
+
+
+def episode_of(
+    task: Task, trajectory: Trajectory, pictures: Pictures, token_text: TokenText
+) -> Episode:
+    """The data of one episode; its images go into `pictures`."""
+    shown = [_picture(image, pictures, question=True) for image in _question_images(trajectory)]
+    best = max((look.iou for look in looks(task, trajectory)), default=None)
+    score = trajectory.score
+    return {
+        "id": visible(trajectory.id),
+        "task": visible(task.id),
+        "sample": trajectory.sample,
+        "family": visible(str(task.meta.get("family") or task.source)),
+        "question": visible(task.question),
+        "choices": [visible(choice) for choice in task.choices],
+        "gold": None if task.answer is None else visible(task.answer),
+        "answer": None if trajectory.answer is None else visible(trajectory.answer),
+        "outcome": _outcome(trajectory),
+        "stop": trajectory.stop.value if trajectory.stop else "under way",
+        "error": visible(trajectory.error) if trajectory.error else None,
+        "judge": _judge(trajectory),
+        "score": score.value if score else None,
+        "parts": {visible(name): value for name, value in score.parts.items()} if score else {},
+        "tools": sorted({visible(result.call.name) for result in trajectory.results}),
+        "numbers": {
+            "turns": len(trajectory.turns),
+            "calls": len(trajectory.results),
+            "tokens written": response_tokens(trajectory),
+            "tokens read": prompt_tokens(trajectory),
+            "IoU": best,
+            "seconds": round(trajectory.seconds, 3),
+        },
+        "pictures": shown,
+        "close_ups": _close_ups(task, pictures),
+        "marks": [*_true_marks(task), *_model_marks(trajectory)],
+        "turns": [_step(turn, pictures, token_text) for turn in trajectory.turns],
+    }
+
+
+def visible(text: str) -> str:
+    """Text whose hidden characters are written out, cut at `MAX_TEXT`."""
+    cut = text[:MAX_TEXT]
+    written = _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", cut)
+    left = len(text) - len(cut)
+    return f"{written}\n[{left} more characters]" if left else written
+
+
+def _outcome(trajectory: Trajectory) -> str:
+    if trajectory.stop is None:
+        return "under way"
+    if trajectory.stop.value in ("aborted", "timeout"):
+        return trajectory.stop.value
+    correct = trajectory.verdict.correct if trajectory.verdict else None
+    return {True: "right", False: "wrong", None: "unscored"}[correct]
+
+
+def _judge(trajectory: Trajectory) -> str:
+    verdict = trajectory.verdict
+    return visible(f"{verdict.judge}: {verdict.reason}".strip(": ")) if verdict else ""
+
+
+def _question_images(trajectory: Trajectory) -> list[Image]:
+    parts = (part for message in trajectory.prompt for part in message.content)
+    return [part for part in parts if isinstance(part, Image)]
+
+
+def _picture(image: Image, pictures: Pictures, *, question: bool) -> Picture:
+    name, note = None, ""
+    try:
+        name = pictures.add(image, question=question)
+    except (ImageError, OSError) as error:
+        note = visible(str(error))
+    return {
+        "name": name,
+        "note": note,
+        "size": list(image.size),
+        "region": list(image.region),
+        "source": image.source.digest,
+    }
+
+
+def _close_ups(task: Task, pictures: Pictures) -> list[Picture]:
+    """The surroundings of each true box: in a small view of a large photograph it is a speck."""
+    found: list[Picture] = []
+    for target in task.boxes:
+        image = task.images[target.image - 1]
+        try:
+            name, region = pictures.close_up(image, target.box)
+        except (ImageError, OSError):
+            continue
+        size = [round(region.width), round(region.height)]
+        found.append(
+            {
+                "name": name,
+                "note": "",
+                "size": size,
+                "region": list(region),
+                "source": image.source.digest,
+            }
+        )
+    return found
+
+
+def _true_marks(task: Task) -> list[Mark]:
+    return [
+        {
+            "kind": "true",
+            "box": list(target.box),
+            "source": task.images[target.image - 1].source.digest,
+            "label": visible(target.label),
+        }
+        for target in task.boxes
+    ]
+
+
+def _model_marks(trajectory: Trajectory) -> list[Mark]:
+    marks: list[Mark] = []
+    images = _question_images(trajectory)
+    for number, turn in enumerate(trajectory.turns, start=1):
+        for result in turn.results:
+            asked = _asked(result.call, images, trajectory.environment.coords)
+            if asked is not None:
+                image, box = asked
+                marks.append(_mark("asked", image.to_source(box), image, f"turn {number}"))
+            for part in result.content:
+                if isinstance(part, Image):
+                    marks.append(_mark("shown", part.region, part, f"turn {number}"))
+                    images.append(part)
+    return marks
+
+
+def _mark(kind: str, box: Box, image: Image, label: str) -> Mark:
+    return {"kind": kind, "box": list(box), "source": image.source.digest, "label": label}
+
+
+def _asked(call: ToolCall, images: Sequence[Image], coords: CoordSpace) -> tuple[Image, Box] | None:
+    """The box that a call names, in pixels of the image that it names."""
+    corners, name = call.arguments.get("bbox_2d"), call.arguments.get("image", "image_1")
+    if not isinstance(corners, list) or len(corners) != 4:
+        return None
+    numbers = [float(v) for v in corners if isinstance(v, int | float) and abs(v) < 1e6]
+    place = re.fullmatch(r"image_(\d{1,4})", str(name))
+    if len(numbers) != 4 or place is None or not 1 <= int(place[1]) <= len(images):
+        return None
+    image = images[int(place[1]) - 1]
+    return image, coords.to_pixels(Box(*numbers), image.size)
+
+
+def _step(turn: Turn, pictures: Pictures, token_text: TokenText) -> Step:
+    return {
+        "thought": visible(turn.action.thought or ""),
+        "text": visible(turn.prefix + turn.completion.text),
+        "calls": [_call(call) for call in turn.action.calls],
+        "problems": [visible(f"{p.kind.value} {p.detail}".strip()) for p in turn.action.problems],
+        "answer": None if turn.action.answer is None else visible(turn.action.answer),
+        "results": [
+            {
+                "name": visible(result.call.name),
+                "error": visible(result.error) if result.error is not None else None,
+                "pieces": [_piece(part, pictures) for part in result.content],
+            }
+            for result in turn.results
+        ],
+        "dropped": turn.dropped,
+        "tokens": _tokens(turn.completion, token_text),
+    }
+
+
+def _call(call: ToolCall) -> dict[str, str]:
+    """Code is shown as code, other arguments as JSON."""
+    arguments = dict(call.arguments)
+    code = arguments.pop("code", None)
+    shown = {"name": visible(call.name)}
+    if isinstance(code, str):
+        shown["code"] = visible(code)
+    if arguments or code is None:
+        shown["arguments"] = visible(json.dumps(arguments, ensure_ascii=False))
+    return shown
+
+
+def _piece(part: Part, pictures: Pictures) -> Piece:
+    if isinstance(part, Image):
+        return {"picture": _picture(part, pictures, question=False)}
+    return {"text": visible(part)}
+
+
+def _tokens(completion: Completion, token_text: TokenText) -> list[list[object]]:
+    ids, values = completion.token_ids, completion.log_probs
+    texts = token_text(completion.model, ids) if ids and values else None
+    if texts is None or values is None:
+        return []
+    return [[visible(text), round(v, 4)] for text, v in zip(texts, values, strict=True)]

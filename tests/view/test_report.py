@@ -1,0 +1,114 @@
+"""The report: numbers that are those of `measures`, and text that cannot break out of its table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as PILImage
+from test_page import MANIFEST, demos, episode, keep
+
+from saccade.errors import MissingExtra
+from saccade.image import Image
+from saccade.measures import summary
+from saccade.store import RunReader
+from saccade.types import Task
+from saccade.view.report import as_json, markdown, report, write_report
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demos(tmp_path_factory.mktemp("report") / "oracle")
+
+
+def mixed(out: Path) -> Path:
+    """Two right, one wrong, one undecided."""
+    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    pairs = []
+    for number, (gold, answer) in enumerate([("A", "A"), ("A", "A"), ("A", "B"), (None, "A")]):
+        task = Task(id=f"t{number}", prompt=(image, "Which?"), answer=gold, source="quiz")
+        pairs.append((task, episode(task, [f"<answer>{answer}</answer>"])))
+    return keep(out, pairs)
+
+
+def test_the_numbers_are_those_of_measures(run_folder: Path, tmp_path: Path) -> None:
+    other = mixed(tmp_path / "mixed")
+    made = as_json(report([run_folder, other]))
+    for entry, path in zip(made, (run_folder, other), strict=True):
+        pairs = [(e.task, e.trajectory) for e in RunReader(path).entries()]
+        groups = entry["groups"]
+        assert isinstance(groups, dict)
+        assert groups["all"] == summary(pairs).model_dump(mode="json")
+    first, second = (entry["groups"] for entry in made)
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert set(first) == {"read0", "easy", "all"}
+    assert set(second) == {"all"}
+
+
+def test_the_table_counts_by_hand(tmp_path: Path) -> None:
+    text = markdown(report([mixed(tmp_path / "mixed")]))
+    (row,) = [line for line in text.splitlines() if line.startswith("| mixed | all | 3 |")]
+    # Wilson, two of three: the interval is that of any statistics package.
+    assert "| 0.667 [0.208, 0.939] |" in row
+    assert "| mixed | all | answer 4 | - |" in text
+
+
+def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:
+    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    names = ("a | b", "<script>x</script>", "line\nbreak", "\u202eback", "\\|")
+    tasks = [Task(id=n, prompt=(image, "?"), answer="A", source=n) for n in names]
+    run = keep(tmp_path / "run", [(t, episode(t, ["<answer>A</answer>"])) for t in tasks])
+    text = markdown(report([run]))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(line.replace("\\\\", "").replace("\\|", "").split("|")) for line in table} == {
+        17,
+        6,
+    }
+    assert "<script" not in text
+    assert "\u202e" not in text
+
+
+def test_it_is_written_as_text_numbers_and_picture(run_folder: Path, tmp_path: Path) -> None:
+    made = report([run_folder, mixed(tmp_path / "mixed")])
+    text, numbers, picture = write_report(made, tmp_path / "out")
+    assert text.read_text() == markdown(made)
+    assert json.loads(numbers.read_text()) == as_json(made)
+    with PILImage.open(picture) as image:
+        assert image.format == "PNG"
+        assert len(set(image.convert("RGB").resize((40, 40)).get_flattened_data())) > 8
+
+
+def test_without_matplotlib_the_numbers_are_written_all_the_same(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtra, match=r"saccade\[plots\]"):
+        write_report(report([run_folder]), tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.json", "report.md"]
+
+
+def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saccade", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_commands_print_and_write(run_folder: Path, tmp_path: Path) -> None:
+    done = saccade("report", str(run_folder), "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (tmp_path / "out" / "report.md").read_text()
+    done = saccade("report", str(run_folder), "--json", cwd=tmp_path)
+    assert json.loads(done.stdout) == as_json(report([run_folder]))
+    done = saccade("view", str(run_folder), "--out", "page.html", cwd=tmp_path)
+    assert done.stdout == "page.html\n"
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("verb", ["view", "report"])
+def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path, verb: str) -> None:
+    done = saccade(verb, "nowhere", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nowhere: no run folder (no run.json)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert MANIFEST.fingerprint
