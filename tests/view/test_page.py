@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image as PILImage
@@ -21,6 +23,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
+from saccade.nano import folder_of
 from saccade.nano.settings import sections
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe, make_tasks
@@ -31,7 +34,7 @@ from saccade.store import Manifest, RunFolder, RunReader
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, StopReason, TargetBox, Task, Trajectory
 from saccade.view.follow import FollowServer
-from saccade.view.page import make_page, write_page
+from saccade.view.page import PageBuilder, make_page, write_page
 from saccade.view.record import visible
 
 MANIFEST = Manifest(config={}, fingerprint="0123456789abcdef")
@@ -130,6 +133,39 @@ def test_boxes_lie_where_they_belong(browser: webdriver.Chrome, tmp_path: Path) 
     shown = image.fit(PixelBudget(max_pixels=1_000_000)).size
     asked = [100 / shown.width, 50 / shown.height, 500 / shown.width, 350 / shown.height]
     assert drawn["asked"] == pytest.approx(asked, abs=0.01)
+
+
+def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """The text of ids comes from the tokenizer of the local model."""
+    policy = {"kind": "hf", "path": str(folder_of("nano-sft"))}
+    tasks = {"kind": "world", "family": "easy", "split": "dev", "n": 1}
+    recipe = Recipe.model_validate({**sections(), "tasks": tasks, "policy": policy})
+    out = tmp_path / "run"
+    asyncio.run(run(recipe, jobs_of(recipe, make_tasks(recipe)), out, on_finish=lambda t, tr: None))
+    opened(browser, [out], tmp_path / "page.html")
+    browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    (entry,) = RunReader(out).entries()
+    completion = entry.trajectory.turns[0].completion
+    spans = browser.find_elements(By.CSS_SELECTOR, ".tokens span")
+    assert "".join(s.get_attribute("textContent") or "" for s in spans).startswith(completion.text)
+    chances = [float((s.get_attribute("title") or "").removeprefix("p = ")) for s in spans]
+    expected = [math.exp(value) for value in completion.log_probs or ()]
+    assert chances == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"model": {"type": "BPE"}}', "\xff"])
+def test_a_file_that_is_no_tokenizer_is_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content.encode("latin-1"))
+    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    task = Task(id="t", prompt=(image, "?"), answer="A")
+    trajectory = episode(task, ["<answer>A</answer>"])
+    turn = trajectory.turns[0]
+    completion = turn.completion.model_copy(
+        update={"model": str(tmp_path), "token_ids": (1, 2), "log_probs": (-1.0, -2.0)}
+    )
+    turns = (turn.model_copy(update={"completion": completion}),)
+    out = keep(tmp_path / "run", [(task, trajectory.model_copy(update={"turns": turns}))])
+    assert '"tokens": []' in make_page([out]).html
 
 
 def test_filters_and_search_narrow_the_list(
@@ -518,6 +554,15 @@ def test_a_run_in_progress_grows_on_the_page(browser: webdriver.Chrome, tmp_path
             while texts(browser, "#count") != [f"{number} of {number} episodes"]:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+
+
+def test_what_has_not_changed_is_not_sent_again(run_folder: Path) -> None:
+    with FollowServer([run_folder]) as server:
+        version = quote(PageBuilder([run_folder]).version)
+        for asked, status in ((version, 204), ("old", 200)):
+            with urllib.request.urlopen(f"{server.url}data.json?version={asked}", timeout=10) as r:
+                assert r.status == status
+                assert bool(r.read()) == (status == 200)
 
 
 def test_the_server_answers_to_loopback_names_only(run_folder: Path) -> None:

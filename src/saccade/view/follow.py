@@ -12,10 +12,17 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
+from urllib.parse import unquote
 
 from saccade.errors import SaccadeError
-from saccade.view.page import as_json, make_page, page_data
+from saccade.view.page import PageBuilder
+
+
+class _Answer(NamedTuple):
+    status: HTTPStatus
+    kind: str = ""
+    body: bytes = b""
 
 
 class FollowServer:
@@ -27,8 +34,8 @@ class FollowServer:
         Raises:
             OSError: the port is taken.
         """
-        self._runs = tuple(runs)
-        self._pages = threading.Lock()
+        self._builder = PageBuilder(runs)
+        self._reading = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -50,16 +57,18 @@ class FollowServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _content(self, path: str) -> tuple[str, bytes] | None:
-        """Media type and body of a path; one request at a time reads the folders."""
-        with self._pages:
+    def _answer(self, path: str) -> _Answer:
+        """What to send for a path; one request at a time reads the folders."""
+        page, _, version = path.partition("?version=")
+        with self._reading:
             if path == "/":
-                return "text/html; charset=utf-8", make_page(self._runs, follow=True).html.encode()
-            if path == "/data.json":
-                content, pictures = page_data(self._runs)
-                content["pictures"] = {name: pictures.data_uri(name) for name in pictures.files}
-                return "application/json", as_json(content).encode()
-        return None
+                html = self._builder.page(follow=True).html
+                return _Answer(HTTPStatus.OK, "text/html; charset=utf-8", html.encode())
+            if page != "/data.json":
+                return _Answer(HTTPStatus.NOT_FOUND)
+            if unquote(version) == self._builder.version:
+                return _Answer(HTTPStatus.NO_CONTENT)
+            return _Answer(HTTPStatus.OK, "application/json", self._builder.news().encode())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         follow = self
@@ -73,21 +82,21 @@ class FollowServer:
                     self.send_error(HTTPStatus.FORBIDDEN)
                     return
                 try:
-                    found = follow._content(self.path)
+                    answer = follow._answer(self.path)
                 except (SaccadeError, OSError):
                     self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
                     return
-                if found is None:
-                    self.send_error(HTTPStatus.NOT_FOUND)
+                if answer.status is HTTPStatus.NOT_FOUND:
+                    self.send_error(answer.status)
                     return
-                kind, body = found
-                self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_response(answer.status)
+                if answer.status is HTTPStatus.OK:
+                    self.send_header("Content-Type", answer.kind)
+                    self.send_header("Content-Length", str(len(answer.body)))
                 self.send_header("Cache-Control", "no-store")
                 self.send_header("X-Content-Type-Options", "nosniff")
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(answer.body)
 
             def log_message(self, format: str, *args: object) -> None:
                 """The terminal stays free."""

@@ -275,17 +275,14 @@ function refresh() {
 
 async function follow() {
   try {
-    const reply = await fetch("data.json", { cache: "no-store" });
-    if (reply.ok) {
-      const news = await reply.json();
-      const changed = JSON.stringify(news.runs) !== JSON.stringify(data.runs);
-      if (changed) {
-        const open_ = current !== null && shown[current] ? key(shown[current].first) : null;
-        Object.assign(data, news);
-        refresh();
-        const place = shown.findIndex((row) => key(row.first) === open_);
-        if (place >= 0) open(place);
-      }
+    const reply = await fetch("data.json?version=" + encodeURIComponent(data.version),
+      { cache: "no-store" });
+    if (reply.status === 200) {
+      const reading = current !== null && shown[current] ? key(shown[current].first) : null;
+      Object.assign(data, await reply.json());
+      refresh();
+      const place = shown.findIndex((row) => key(row.first) === reading);
+      if (place >= 0) open(place);
     }
   } catch (error) {
     count.textContent = "the server is gone: this is the last state that it showed";

@@ -9,23 +9,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import ConfigError
 from saccade.measures import summary
 from saccade.store import RunReader
+from saccade.types import Task, Trajectory
 from saccade.view.pictures import Pictures
-from saccade.view.record import Episode, TokenText, episode_of, visible
+from saccade.view.record import Episode, episode_of, visible
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_PAGE_BYTES = 24 * 2**20
 """With larger images than this a page becomes a folder: the images lie beside it."""
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
+
+_GROWING = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl")
 
 
 class Page(NamedTuple):
@@ -63,53 +69,86 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
     return folder / "index.html"
 
 
-def make_page(runs: Sequence[Path], *, follow: bool = False) -> Page:
+def make_page(runs: Sequence[Path]) -> Page:
     """The page of runs.
 
     Raises:
         ConfigError: no run was named.
     """
-    content, pictures = page_data(runs)
-    inline = follow or sum(map(len, pictures.files.values())) <= MAX_PAGE_BYTES
-    source = {
-        name: pictures.data_uri(name) if inline else f"images/{name}" for name in pictures.files
-    }
-    content |= {"pictures": source, "follow": follow}
-    names = " \u00b7 ".join(run.name for run in runs)
-    return Page(_html(content, names, inline=inline), {} if inline else pictures.files)
+    return PageBuilder(runs).page()
 
 
-def page_data(runs: Sequence[Path]) -> tuple[dict[str, object], Pictures]:
-    """What the page shows, and its images."""
-    if not runs:
-        raise ConfigError("view: name at least one run folder")
-    pictures = Pictures()
-    token_text = lru_cache(maxsize=65536)(_Tokenizers().texts)
-    return {"runs": [_run(run, pictures, token_text) for run in runs]}, pictures
+class PageBuilder:
+    """Reads runs into a page, again and again while they grow: what was read once is kept."""
+
+    def __init__(self, runs: Sequence[Path]) -> None:
+        """Name the run folders.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not runs:
+            raise ConfigError("view: name at least one run folder")
+        self._runs = tuple(runs)
+        self._pictures = Pictures()
+        self._tokenizers = _Tokenizers()
+        self._episodes: dict[tuple[Path, str, str | None, float], Episode] = {}
+
+    @property
+    def version(self) -> str:
+        """Changes when a run has grown."""
+        files = (run / name for run in self._runs for name in _GROWING)
+        return " ".join(str(file.stat().st_size) if file.exists() else "-" for file in files)
+
+    def page(self, *, follow: bool = False) -> Page:
+        """The page as the runs are now."""
+        content = self._data() | {"follow": follow}
+        files = self._pictures.files
+        inline = follow or sum(map(len, files.values())) <= MAX_PAGE_BYTES
+        content["pictures"] = self._sources(inline=inline)
+        names = " \u00b7 ".join(run.name for run in self._runs)
+        return Page(_html(content, names, inline=inline), {} if inline else files)
+
+    def news(self) -> str:
+        """The data of the page as JSON, for a page that is open already."""
+        return as_json(self._data() | {"pictures": self._sources(inline=True), "follow": True})
+
+    def _data(self) -> dict[str, object]:
+        version = self.version
+        return {"version": version, "runs": [self._run(run) for run in self._runs]}
+
+    def _sources(self, *, inline: bool) -> dict[str, str]:
+        files = self._pictures.files
+        return {n: self._pictures.data_uri(n) if inline else f"images/{n}" for n in files}
+
+    def _run(self, path: Path) -> dict[str, object]:
+        reader = RunReader(path)
+        entries = list(reader.entries())
+        total = summary(entries)
+        episodes = [self._episode(path, *entry) for entry in entries]
+        right = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
+        between = "" if total.low is None else f" [{total.low:.3f}, {total.high:.3f}]"
+        line = f"{right}{between} right of {total.scored} scored; environment "
+        return {
+            "name": visible(path.name),
+            "line": line + visible(reader.manifest.fingerprint),
+            "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
+            "episodes": episodes,
+        }
+
+    def _episode(self, path: Path, task: Task, trajectory: Trajectory) -> Episode:
+        """An attempt that was aborted may be followed by one that finished under the same id."""
+        key = (path, trajectory.id, trajectory.error, trajectory.seconds)
+        if key not in self._episodes:
+            self._episodes[key] = episode_of(
+                task, trajectory, self._pictures, self._tokenizers.texts
+            )
+        return self._episodes[key]
 
 
 def as_json(content: object) -> str:
     """JSON that can stand inside a script element: ASCII, and no tag can begin in it."""
     return json.dumps(content, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-
-
-def _run(path: Path, pictures: Pictures, token_text: TokenText) -> dict[str, object]:
-    reader = RunReader(path)
-    entries = list(reader.entries())
-    total = summary(entries)
-    episodes: list[Episode] = [
-        episode_of(task, trajectory, pictures, lambda model, ids: token_text(model, tuple(ids)))
-        for task, trajectory in entries
-    ]
-    right = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
-    between = "" if total.low is None else f" [{total.low:.3f}, {total.high:.3f}]"
-    line = f"{right}{between} right of {total.scored} scored; environment "
-    return {
-        "name": visible(path.name),
-        "line": line + visible(reader.manifest.fingerprint),
-        "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
-        "episodes": episodes,
-    }
 
 
 def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
@@ -122,39 +161,52 @@ def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
     if any((path / "torn").glob("*")):
         notes.append("A crash cut a line in half; it is kept in torn/.")
     for name in ("trajectories.jsonl", "tasks.jsonl"):
-        file = path / name
-        if file.exists() and file.stat().st_size and file.read_bytes()[-1:] != b"\n":
+        if _ends_in_a_half_line(path / name):
             notes.append(f"The last line of {name} is still being written, or was cut by a crash.")
     return notes
+
+
+def _ends_in_a_half_line(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 class _Tokenizers:
     """Finds the tokenizers of local models, to show the text of single ids."""
 
     def __init__(self) -> None:
-        self._found: dict[str, object] = {}
+        self._found: dict[str, Tokenizer | None] = {}
 
-    def texts(self, model: str, ids: tuple[int, ...]) -> list[str] | None:
-        tokenizer = self._of(model)
-        if tokenizer is None:
-            return None
-        decode = tokenizer.decode  # type: ignore[attr-defined]
-        return [decode([i], skip_special_tokens=False) for i in ids]
-
-    def _of(self, model: str) -> object:
+    def texts(self, model: str, ids: Sequence[int]) -> list[str] | None:
+        """The text of each id, or None where the model's folder is not on this machine."""
         if model not in self._found:
             self._found[model] = _read_tokenizer(Path(model) / "tokenizer.json")
-        return self._found[model]
+        tokenizer = self._found[model]
+        if tokenizer is None:
+            return None
+        return [tokenizer.decode([i], skip_special_tokens=False) for i in ids]
 
 
-def _read_tokenizer(path: Path) -> object:
+def _read_tokenizer(path: Path) -> Tokenizer | None:
+    """A run file may name any folder: a regular file of bounded size, or nothing."""
     try:
         from tokenizers import Tokenizer
     except ImportError:
         return None
-    if not path.is_file() or path.stat().st_size > MAX_TOKENIZER_BYTES:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_TOKENIZER_BYTES:
         return None
-    return Tokenizer.from_str(path.read_text())
+    try:
+        return Tokenizer.from_str(path.read_text())
+    except UnicodeDecodeError:
+        return None
+    except Exception as error:
+        # What the library raises for a file that is no tokenizer has no class of its own.
+        if type(error) is not Exception:
+            raise
+        return None
 
 
 def _html(content: dict[str, object], title: str, *, inline: bool) -> str:
