@@ -16,7 +16,8 @@ from typing import Any
 ARMS = ("direct", "agent", "own_box", "wrong_box", "true_box")
 GATES = ("thought_read0", "thought_read1", "thought_easy", "direct_easy", "shown", "own_box", "iou")
 ABLATIONS = {
-    "base0": "the recipe (seed 0)",
+    "shipped": "the shipped base (digits off centre)",
+    "base0": "the recipe",
     "no_words": "without supervision of colour words (`words=false`)",
     "no_thought": "without the thought (`thought=false`)",
     "no_multi_turn": "without two-turn lessons (`mix.show=0 mix.read_later=0`)",
@@ -100,12 +101,9 @@ def seeds_table(results: Path) -> str:
             "`easy` right, T = 1", "`read` calls, T = 1", "sft: `read` right / calls",
             "sft: `easy` right / calls")  # fmt: skip
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    names = {0: ("nano-base", "nano-base-sampled", "nano-sft")}
     for seed in (0, 1, 2):
-        greedy, sampled, sft = names.get(
-            seed, (f"seed{seed}", f"seed{seed}-sampled", f"seed{seed}-sft")
-        )
-        g, s, f = (read(results / f"{name}.json")["families"] for name in (greedy, sampled, sft))
+        names = (f"seed{seed}", f"seed{seed}-sampled", f"seed{seed}-sft")
+        g, s, f = (read(results / f"{name}.json")["families"] for name in names)
         cells = [share(g["read"][arm]) for arm in ("own_box", "wrong_box", "true_box", "direct")]
         cells += [share(g["easy"]["direct"]), share(s["easy"]["agent"])]
         cells.append(f"{s['read']['agent']['call_rate']:.4f}")

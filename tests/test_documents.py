@@ -1,5 +1,7 @@
 """The README and the documents tell the truth: files, links, commands, and code that runs."""
 
+import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -111,6 +113,41 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     made = validate(Recipe, table)
     assert make_environment(made).fingerprint
     assert next(make_tasks(made)).images
+
+
+def test_the_figures_of_the_embedded_models_come_from_their_results() -> None:
+    path = ROOT / "benchmarks" / "nano_report.py"
+    spec = importlib.util.spec_from_file_location("nano_report", path)
+    assert spec is not None
+    assert spec.loader is not None
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    text = (ROOT / "docs" / "nano.md").read_text()
+    for name, table in report.tables(ROOT / "docs" / "nano_results").items():
+        assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
+
+
+def test_the_shipped_models_are_as_good_as_they_must_be() -> None:
+    """Of the figures in docs/nano_results, not of a new run: n = 400 a cell."""
+    folder = ROOT / "docs" / "nano_results"
+    sft, base, sampled = (
+        json.loads((folder / f"{name}.json").read_text())["families"]
+        for name in ("nano-sft", "nano-base", "nano-base-sampled")
+    )
+    for family in ("read0", "read1"):
+        assert sft[family]["agent"]["accuracy"] >= 0.82
+        assert sft[family]["agent"]["call_rate"] >= 0.95
+    assert sft["easy"]["agent"]["accuracy"] >= 0.85
+    assert sft["easy"]["agent"]["call_rate"] <= 0.05
+    assert base["read"]["own_box"]["accuracy"] >= 0.80
+    assert base["read"]["wrong_box"]["accuracy"] <= 0.15
+    assert base["read"]["true_box"]["accuracy"] >= 0.95
+    assert 0.06 <= base["read"]["direct"]["accuracy"] <= 0.20
+    assert base["easy"]["direct"]["accuracy"] >= 0.85
+    assert 0.4 <= base["far"]["own_box"]["accuracy"] <= 0.7
+    assert sampled["easy"]["agent"]["accuracy"] >= 0.80
+    assert sampled["read"]["agent"]["n"] >= 2000
+    assert 0.005 <= sampled["read"]["agent"]["call_rate"] <= 0.02
 
 
 def test_the_table_of_the_benchmark_is_there() -> None:

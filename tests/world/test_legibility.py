@@ -2,7 +2,8 @@
 
 A plain reader (nearest neighbour among 350 labelled training digits, shown where the digit is)
 stands in for a model. It bounds nothing, but a world that it can read in the view, or cannot read
-in the crop, is broken.
+in the crop, is broken. In a crop it is told where the digit is, in the view where the object is:
+that is all that can be seen of it there.
 """
 
 from collections.abc import Iterator
@@ -47,13 +48,13 @@ def show(split: Split, n: int) -> Shown:
         pixels = view.pixels()
         for thing in scene.objects:
             if thing.large:
-                large_in_view.append(ink(pixels, view.from_source(middle(thing, 1 / 2))))
+                large_in_view.append(ink(pixels, view.from_source(thing.digit_box)))
                 large.append(thing.digit)
                 continue
             crop = image.cut(thing.box).fit(CROP)
             assert crop.size == (28, 28)
             in_view.append(ink(pixels, view.from_source(middle(thing, 2 / 3))))
-            in_crop.append(ink(crop.pixels(), crop.from_source(middle(thing, 1 / 3))))
+            in_crop.append(ink(crop.pixels(), crop.from_source(thing.digit_box)))
             small.append(thing.digit)
     maps = [np.stack(m).astype(np.float32) for m in (in_view, in_crop, large_in_view)]
     return Shown(maps[0], maps[1], np.array(small), maps[2], np.array(large))

@@ -110,8 +110,8 @@ def train_base(
         "prior": PRIOR,
     } | (plans or {})
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, options)
     _take_over(options.start, out)
+    _claim(out, options)
     pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
     dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
     model, tokenizer = build(options.seed)
@@ -168,9 +168,10 @@ def _take_over(start: str, out: Path) -> None:
     """Copy what the last stage starts from."""
     if not start:
         return
-    for name in ("train.npz", "dev.npz", "sight.pt", "speech.pt"):
-        if not (Path(start) / name).exists() and name != "sight.pt":
+    for name in ("train.npz", "dev.npz", "speech.pt"):
+        if not (Path(start) / name).exists():
             raise ConfigError(f"start: {start} holds no {name}; name the folder of a finished base")
+    for name in ("train.npz", "dev.npz", "sight.pt", "speech.pt"):
         if (Path(start) / name).exists() and not (out / name).exists():
             shutil.copyfile(Path(start) / name, out / name)
 

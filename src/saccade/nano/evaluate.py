@@ -60,8 +60,10 @@ ARMS = {
     "wrong_box": Arm(CALL, "wrong"),
     "true_box": Arm(CALL, "true"),
 }
-TRIES = 50
 FAMILIES = ("read", "read0", "read1", "easy", "far")
+
+TRIES = 50
+"""Random places that are tried before a wrong one is put into the widest strip."""
 
 
 class FirstMove:

@@ -52,6 +52,10 @@ SMALL = Grain((40 / 12, 50 / 12), 1.25)
 TINY = Grain((26 / 12, 31 / 12), 0.9)
 LARGE = (16.0, 22.0)
 
+OFF_CENTRE = 0.35
+"""How far a small digit lies off the centre of its object, at most, either way. Where it always lay
+in the middle, the balance of its ink within two view pixels told a third of the digits."""
+
 _INK = 5.0
 _GRADIENT = np.array([[-30, 0, 20], [0, 30, -20]], np.float32)
 
@@ -67,6 +71,8 @@ class SceneObject(NamedTuple):
     large: bool
     box: Box
     """Native pixels, whole numbers."""
+    digit_box: Box
+    """Where on it the digit is; native pixels."""
 
 
 class Scene(NamedTuple):
@@ -118,12 +124,15 @@ def draw_scene(
         patch = canvas[y : y + side, x : x + side]
         _paint(rng, patch, COLOURS[colour], shape)
         inset = (side - digit_side) // 2
+        slack = 0 if span == 2 else round(OFF_CENTRE * scale)
+        left, top = (inset + int(rng.integers(-slack, slack + 1)) for _ in range(2))
         alpha = glyph(rng, sample, digit_side, split)[..., None]
-        under = patch[inset : inset + digit_side, inset : inset + digit_side]
+        under = patch[top : top + digit_side, left : left + digit_side]
         under[:] = (_INK * alpha + (1 - alpha) * under).astype(np.uint8)
         box = Box(x, y, x + side, y + side)
         digit = int(load().labels[sample])
-        objects.append(SceneObject(colour, shape, digit, sample, span == 2, box))
+        digit_box = Box(0, 0, digit_side, digit_side).shift(x + left, y + top)
+        objects.append(SceneObject(colour, shape, digit, sample, span == 2, box, digit_box))
     return Scene(tuple(objects), PILImage.fromarray(canvas))
 
 
