@@ -181,10 +181,10 @@ async def test_a_request_that_fails_does_not_harm_the_others(policy: HFPolicy) -
     env = environment(policy)
     good, bad = env.begin(scenes(2)[0]), env.begin(scenes(2)[1])
     generate = policy._generate
-    poison = policy.loaded.renderer.render(bad, generation=True).ids
+    poison = policy.loaded.renderer.render(bad, generation=True).images
 
     def failing(batch: list) -> list[Completion]:
-        if any(request.rendered.ids == poison for request in batch):
+        if any(request.rendered.images == poison for request in batch):
             raise RuntimeError("out of memory")
         return generate(batch)
 
