@@ -157,7 +157,7 @@ class RunFolder:
     def _keep_manifest(self, manifest: Manifest) -> None:
         file = self.path / "run.json"
         if not file.exists():
-            _write_whole(file, manifest.model_dump_json(indent=2).encode())
+            write_whole(file, manifest.model_dump_json(indent=2).encode())
             return
         held = RunReader(self.path).manifest
         if (held.config, held.fingerprint) == (manifest.config, manifest.fingerprint):
@@ -177,7 +177,7 @@ class RunFolder:
     def _keep_image(self, image: Image) -> None:
         file = self.path / "images" / image.source.name
         if not file.exists():
-            _write_whole(file, image.source.encoded())
+            write_whole(file, image.source.encoded())
 
 
 class RunReader:
@@ -265,6 +265,50 @@ class RunReader:
                     raise FormatError(f"{file}:{number}: damaged ({reason})") from error
 
 
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that it is there as a whole or not at all.
+
+    Raises:
+        StoreError: it cannot be written; what was there before still is.
+    """
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(
+            f"{file}: cannot be written ({error.strerror}); make room and run the same command "
+            "again: it resumes"
+        ) from error
+
+
+def claim(path: Path, config: Mapping[str, JsonValue]) -> None:
+    """Keep the configuration of a training in its folder, or resume one with the same.
+
+    Args:
+        path: The file that holds it.
+        config: The resolved configuration.
+
+    Raises:
+        ConfigError: the folder holds a training with another one; the message names the changes.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(config, indent=2).encode())
+        return
+    changes = _differences(json.loads(path.read_bytes()), dict(config))
+    if changes:
+        raise ConfigError(
+            f"out={path.parent} holds a training with other options:\n  "
+            + "\n  ".join(changes)
+            + "\nchoose another out, or the old options to resume"
+        )
+
+
 class _Journal:
     """A file of lines that only grows, by whole lines."""
 
@@ -310,7 +354,7 @@ class _Journal:
             half = file.read()
             if half:
                 torn.mkdir(exist_ok=True)
-                _write_whole(torn / f"{self._path.name}.{whole}", half)
+                write_whole(torn / f"{self._path.name}.{whole}", half)
                 file.truncate(whole)
 
 
@@ -325,23 +369,6 @@ def _end_of_last_line(file: BinaryIO, step: int = 1 << 16) -> int:
             return start + newline + 1
         end = start
     return 0
-
-
-def _write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            f"{file}: cannot be written ({error.strerror}); make room and run the same command "
-            "again: it resumes"
-        ) from error
 
 
 def _differences(old: JsonValue, new: JsonValue, at: str = "") -> list[str]:

@@ -36,8 +36,7 @@ def test_both_checkpoints_load_by_the_ordinary_path(base: Base) -> None:
         assert type(model) is Qwen2_5_VLForConditionalGeneration
         assert {w.dtype for w in weights(folder).values()} == {torch.float16}
     before, after = (weights(base.folder.parent / n) for n in ("nano-base0", "nano-base"))
-    frozen = [name for name in before if name.startswith("model.visual")]
-    assert frozen or any("visual" in name for name in before)
+    assert any("visual" in name for name in before)
     for name in before:
         assert torch.equal(before[name], after[name]) == ("visual" in name), name
 
@@ -50,12 +49,17 @@ def test_every_stage_reports_its_skills(base: Base) -> None:
         assert set(base.measured[stage]) == thoughts | {"direct_easy", "shown", "own_box", "iou"}
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(base: Base, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [("speech", 1), ("speech", 3), ("prior", 1)], ids=str)
+def test_an_interrupted_training_ends_with_the_same_weights(
+    base: Base, tmp_path: Path, at: tuple[str, int]
+) -> None:
+    """Also where a stage has begun and has no checkpoint yet: its new heads start alike."""
+
     class Stop(Exception):
         pass
 
     def stop(news: Progress) -> None:
-        if (news.stage, news.step) == ("speech", 3):
+        if (news.stage, news.step) == at:
             raise Stop
 
     with pytest.raises(Stop):
@@ -63,7 +67,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(base: Base, tmp_path
     resumed = trained(tmp_path)
     whole, again = weights(base.folder), weights(resumed.folder)
     for name in whole:
-        torch.testing.assert_close(again[name], whole[name], atol=2e-3, rtol=0)
+        torch.testing.assert_close(again[name], whole[name], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_another_prior_starts_from_a_finished_base(base: Base, tmp_path: Path) -
 
 
 def test_a_folder_of_another_recipe_is_refused(base: Base) -> None:
-    with pytest.raises(ConfigError, match="other options"):
+    with pytest.raises(ConfigError, match=r"prior: 0\.008 -> 0\.5"):
         trained(base.folder.parent, prior=0.5)
 
 

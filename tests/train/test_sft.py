@@ -144,9 +144,35 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_pa
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
 
 
+def test_what_a_kill_left_half_written_is_not_resumed_from(demos: Path, tmp_path: Path) -> None:
+    """A checkpoint without its last file, and a line of metrics without its end."""
+    whole = sft(recipe_of(demos, tmp_path / "whole"))
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if step.step == 4:
+            raise Stop
+
+    recipe = recipe_of(demos, tmp_path / "broken")
+    with pytest.raises(Stop):
+        sft(recipe, on_step=stop)
+    half = tmp_path / "broken" / "checkpoint-3"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    resumed = sft(recipe)
+    for name, value in state(whole).items():
+        torch.testing.assert_close(state(resumed)[name], value, atol=1e-6, rtol=0)
+    lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
 def test_a_folder_of_another_recipe_is_refused(demos: Path, tmp_path: Path) -> None:
     sft(recipe_of(demos, tmp_path / "run", steps=1))
-    with pytest.raises(ConfigError, match="another recipe"):
+    with pytest.raises(ConfigError, match="steps: 1 -> 2"):
         sft(recipe_of(demos, tmp_path / "run", steps=2))
 
 

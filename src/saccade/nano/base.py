@@ -30,7 +30,9 @@ from saccade.nano.pool import Pool, draw_pool
 from saccade.nano.sight import Sight
 from saccade.nano.speech import Speech
 from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.store import claim
 from saccade.types import Record
+from saccade.world.digits import Split
 
 LIMIT = 4000
 
@@ -70,11 +72,13 @@ class BaseOptions(Record):
     words: bool = True
     """Supervision of the colour words."""
     thought: bool = True
+    """Place and width of the asked object are said before a decision."""
     muon: bool = True
-    limit: int = Field(default=LIMIT, ge=1)
-    """Steps by which a stage must have taken off."""
+    """AdamW everywhere if not."""
     together: bool = False
     """Both stages as one: the losses of sight are added to those of speech."""
+    limit: int = Field(default=LIMIT, ge=1)
+    """Steps by which a stage must have taken off."""
 
 
 class Base(NamedTuple):
@@ -111,7 +115,7 @@ def train_base(
     } | (plans or {})
     out.mkdir(parents=True, exist_ok=True)
     _take_over(options.start, out)
-    _claim(out, options)
+    claim(out / "options.json", options.model_dump(mode="json"))
     pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
     dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
     model, tokenizer = build(options.seed)
@@ -157,13 +161,6 @@ def train_base(
     return Base(out / "nano-base", measured)
 
 
-def _claim(out: Path, options: BaseOptions) -> None:
-    path, content = out / "options.json", options.model_dump_json(indent=2)
-    if path.exists() and path.read_text() != content:
-        raise ConfigError(f"{out}: holds a base with other options; choose another folder")
-    path.write_text(content)
-
-
 def _take_over(start: str, out: Path) -> None:
     """Copy what the last stage starts from."""
     if not start:
@@ -176,8 +173,7 @@ def _take_over(start: str, out: Path) -> None:
             shutil.copyfile(Path(start) / name, out / name)
 
 
-def _pool(path: Path, n: int, seed: int, split: str) -> Pool:
+def _pool(path: Path, n: int, seed: int, split: Split) -> Pool:
     if not path.exists():
-        drawn = draw_pool(n, seed=seed, split="dev" if split == "dev" else "train")
-        drawn.save(path)
+        draw_pool(n, seed=seed, split=split).save(path)
     return Pool.load(path)

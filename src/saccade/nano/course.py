@@ -1,6 +1,6 @@
 """A stage of training that ends on what was learned, not on a number of steps; resumable.
 
-At a constant rate until every skill has taken off, then cooled down to zero, then examined. In one
+At a constant rate until every skill has taken off, then cooled down, then examined. In one
 recipe, two seeds may take off hundreds of steps apart; a count of steps that suits one leaves the
 other half taught. A stage that misses its aims by its limit fails, and says what is missing.
 """
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from saccade.errors import TrainingError
+from saccade.store import write_whole
 
 WARM_UP = 40
 MUON_RATE, ADAM_RATE = 4e-3, 3e-3
@@ -56,7 +57,7 @@ class Plan:
     limit: int
     """Steps by which `take_off` must be reached."""
     cool_down: int
-    """Steps over which the rate then falls to zero."""
+    """Steps over which the rate then falls to a fiftieth."""
     every: int = 200
     """Steps between two measurements, each followed by a checkpoint."""
 
@@ -96,13 +97,12 @@ def train(
     """
     state = _State(learner, optimizers(learner.modules, muon=muon), folder / f"{stage}.pt")
     state.resume()
-    noise = [seed, sum(stage.encode())]
+    noise = seed, sum(stage.encode())
     while not state.done:
         if state.cooling_from is None and state.step >= plan.limit:
             raise TrainingError(_missing(stage, state.step, state.measured, plan.take_off))
         state.step += 1
-        rng = np.random.default_rng([*noise, state.step])
-        torch.manual_seed(int(rng.integers(2**31)))
+        rng = _noise_of(*noise, state.step)
         loss = state.update(rng, _rate(state.step, state.cooling_from, plan))
         end = plan.limit + plan.cool_down
         if state.cooling_from is not None:
@@ -118,6 +118,8 @@ def train(
         on_step(Progress(stage, state.step, end, loss, measured))
     if _short_of(state.measured, plan.aims):
         raise TrainingError(_missing(stage, state.step, state.measured, plan.aims))
+    # What the next stage starts from does not depend on whether this one was resumed.
+    _noise_of(*noise, state.step)
     return state.measured
 
 
@@ -193,12 +195,18 @@ class _State:
         torch.save(content, temporary)
         temporary.replace(self._path)
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
-        temporary.write_text(lines)
-        temporary.replace(self._path.with_suffix(".jsonl"))
+        write_whole(self._path.with_suffix(".jsonl"), lines.encode())
+
+
+def _noise_of(seed: int, stage: int, step: int) -> np.random.Generator:
+    """The generator of a step; that of torch is set with it."""
+    rng = np.random.default_rng([seed, stage, step])
+    torch.manual_seed(int(rng.integers(2**31)))
+    return rng
 
 
 def _rate(step: int, cooling_from: int | None, plan: Plan) -> float:
-    """Of the full rate: up over `WARM_UP` steps, constant, then down to zero."""
+    """Of the full rate: up over `WARM_UP` steps, constant, then down to a fiftieth."""
     warm = min(1.0, step / WARM_UP)
     if cooling_from is None:
         return warm

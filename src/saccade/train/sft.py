@@ -32,14 +32,14 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from saccade.errors import ConfigError
 from saccade.models import LoadedModel, collate, load, save_weights, without_bars
 from saccade.render.qwen_vl import Rendered
-from saccade.store import RunReader
+from saccade.store import RunReader, claim, write_whole
 from saccade.types import Record, StopReason, Task, Trajectory
 
 PROCESSOR_FILES = (
@@ -112,10 +112,11 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
         RenderError: a trajectory does not fit the model.
     """
     out = Path(recipe.out)
-    _claim(out, recipe)
+    claim(out / "recipe.json", recipe.model_dump(mode="json"))
     loaded = load(recipe.model)
     examples = read_examples(recipe, loaded)
-    _write(out / "examples.json", {**vars(examples), "trajectories": len(examples.trajectories)})
+    counts = {**vars(examples), "trajectories": len(examples.trajectories)}
+    write_whole(out / "examples.json", json.dumps(counts, indent=2).encode())
     loaded.model.model.visual.requires_grad_(not recipe.freeze_vision)
     trainer = _Trainer(
         model=loaded.model,
@@ -127,7 +128,7 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
     )
     trainer.remove_callback(PrinterCallback)
     with without_bars():
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(out))
     return export(loaded, out / "model", dtype=getattr(torch, recipe.save_dtype))
 
 
@@ -218,9 +219,10 @@ class _Report(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """A step belongs to the run when its checkpoint is written: later lines are cut."""
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-        self._path.write_text("".join(f"{line}\n" for line in kept))
+        text = self._path.read_text() if self._path.exists() else ""
+        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
+        write_whole(self._path, "".join(kept).encode())
 
     def on_log(
         self,
@@ -235,6 +237,15 @@ class _Report(TrainerCallback):
         with self._path.open("a") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         self._on_step(Step(state.global_step, state.max_steps, logs["loss"]))
+
+
+def _last_checkpoint(out: Path) -> str | None:
+    """The newest that is complete: the Trainer writes its state last."""
+    steps = [
+        int(path.parent.name.removeprefix("checkpoint-"))
+        for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
+    ]
+    return str(out / f"checkpoint-{max(steps)}") if steps else None
 
 
 def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
@@ -276,15 +287,3 @@ def _unfit(
     if len(loaded.renderer.render(trajectory, generation=False).ids) > recipe.max_tokens:
         return "too long"
     return None
-
-
-def _claim(out: Path, recipe: SFTRecipe) -> None:
-    path, content = out / "recipe.json", recipe.model_dump(mode="json")
-    if path.exists() and json.loads(path.read_text()) != content:
-        raise ConfigError(f"{out}: holds a run of another recipe; choose another folder with out=")
-    _write(path, content)
-
-
-def _write(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
