@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-from saccade.geometry import Box
 from saccade.measures import Pair, summary
 from saccade.nano.course import Measured
 from saccade.nano.evaluate import ARMS, evaluate, questions
-from saccade.nano.lessons import SHOW
+from saccade.nano.lessons import LEGIBLE, SHOW, grounding_of
 from saccade.types import Policy, Task
-
-WIDE = 9
-"""Small objects are at most 5 view pixels wide, large ones at least 16."""
-
-_THOUGHT = re.compile(r"at \[(\d+), (\d+), (\d+), (\d+)\], (\d+) pixels wide")
 
 
 class Exam:
@@ -60,10 +52,9 @@ def _thought_is_right(pair: Pair) -> bool:
     """Whether the thought names the place of the asked object, and on which side its width is."""
     task, trajectory = pair
     thought = trajectory.turns[0].action.thought if trajectory.turns else None
-    said = _THOUGHT.search(thought or "")
+    said = grounding_of(thought or "")
     if said is None:
         return False
-    *corners, width = map(int, said.groups())
     shown, truth = trajectory.images[0], task.boxes[0].box
-    there = shown.to_source(Box(*corners)).iou(truth) >= 0.3
-    return there and (width > WIDE) == (task.meta["family"] == "easy")
+    there = shown.to_source(said.box).iou(truth) >= 0.3
+    return there and (said.width > LEGIBLE) == (task.meta["family"] == "easy")

@@ -14,6 +14,7 @@ calls of its own accord, equal for every object, whatever its size.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from pydantic import Field
 
+from saccade.geometry import Box
 from saccade.image import Image
 from saccade.nano.pool import Pool
 from saccade.nano.settings import environment
@@ -44,6 +46,12 @@ READ = "What digit is this?"
 SHOW = ("Show me the {} object.", "Zoom in on the {} object.", "Look at the {} object.")
 """In several wordings, so that a call is tied to its opening tag and not to one question."""
 COLOUR_NAMES = tuple(COLOURS)
+
+LEGIBLE = 9
+"""In pixels of the view: wider objects are read at once. Small ones are at most 5 wide, large ones
+at least 16."""
+
+_THOUGHT = re.compile(r"at \[(\d+), (\d+), (\d+), (\d+)\], (\d+) pixels wide")
 
 LARGE_SHARE = 0.35
 """Where there is a large object, it is asked for this often, and else as often as any other."""
@@ -179,6 +187,22 @@ class Teacher:
             for action, observation in turns
         )
         return begun.model_copy(update={"turns": written})
+
+
+class Grounding(NamedTuple):
+    """What a thought says of the asked object, in pixels of the view."""
+
+    box: Box
+    width: int
+
+
+def grounding_of(thought: str) -> Grounding | None:
+    """What `thought_of` put into a thought, or None if it says nothing of the kind."""
+    said = _THOUGHT.search(thought)
+    if said is None:
+        return None
+    *corners, width = map(int, said.groups())
+    return Grounding(Box(*corners), width)
 
 
 def thought_of(colour: str, box: Sequence[int]) -> str:

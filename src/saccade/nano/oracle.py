@@ -9,13 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from saccade.dialects.deepeyes import DeepEyes
-from saccade.geometry import Box
-from saccade.nano.lessons import thought_of
+from saccade.nano.lessons import LEGIBLE, thought_of
 from saccade.types import Action, Completion, Sampling, Task, ToolCall, Trajectory
 from saccade.world import task_of
-
-LEGIBLE = 9
-"""In pixels of the view: wider objects are read without a second look."""
 
 
 class Oracle:
@@ -47,13 +43,9 @@ def _move(task: Task, trajectory: Trajectory) -> Action:
     if trajectory.turns:
         return Action(answer=task.answer)
     target = task.boxes[0]
-    x1, y1, x2, y2 = (round(v) for v in _shown(trajectory, target.box))
+    x1, y1, x2, y2 = (round(v) for v in trajectory.images[0].from_source(target.box))
     thought = thought_of(target.label, (x1, y1, x2, y2))
     if x2 - x1 > LEGIBLE:
         return Action(thought=thought, answer=task.answer)
     box = {"bbox_2d": [x1, y1, x2, y2]}
     return Action(thought=thought, calls=(ToolCall(name="image_zoom_in_tool", arguments=box),))
-
-
-def _shown(trajectory: Trajectory, box: Box) -> Box:
-    return trajectory.images[0].from_source(box)
