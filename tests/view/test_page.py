@@ -422,6 +422,19 @@ def test_hidden_characters_are_written_out(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+def test_numbers_that_are_none_do_not_break_the_page(tmp_path: Path) -> None:
+    """JSON knows no infinity; a run may."""
+    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    task = Task(id="t", prompt=(image, "?"), answer="A")
+    good = episode(task, ["<answer>A</answer>"])
+    assert good.score is not None
+    score = good.score.model_copy(update={"value": math.inf, "parts": {"odd": math.nan}})
+    out = keep(tmp_path / "run", [(task, good.model_copy(update={"score": score}))])
+    block = make_page([out]).html.split('id="data">')[1].split("</script>")[0]
+    (shown,) = json.loads(block)["runs"][0]["episodes"]
+    assert (shown["score"], shown["parts"]) == (None, {"odd": None})
+
+
 def test_a_long_text_is_cut_and_says_so() -> None:
     assert visible("x" * 20_010).endswith("[10 more characters]")
 

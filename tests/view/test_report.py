@@ -1,13 +1,14 @@
 """The report: numbers that are those of `measures`, and text that cannot break out of its table."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
-from test_page import MANIFEST, demos, episode, keep
+from test_page import demos, episode, keep
 
 from saccade.errors import MissingExtra
 from saccade.image import Image
@@ -111,4 +112,19 @@ def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path, verb: str) -> N
     assert done.returncode == 1
     assert "nowhere: no run folder (no run.json)" in done.stderr
     assert "Traceback" not in done.stderr
-    assert MANIFEST.fingerprint
+
+
+def test_a_page_that_cannot_be_written_or_served_is_a_clear_error(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, code, message in (
+            (["--out", "file/page.html"], 1, "file/page.html: cannot be written"),
+            (["--follow", "--port", port], 2, f"view: port {port} cannot be used"),
+        ):
+            done = saccade("view", str(run_folder), *arguments, cwd=tmp_path)
+            assert done.returncode == code
+            assert message in done.stderr
+            assert "Traceback" not in done.stderr

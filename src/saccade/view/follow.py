@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote
 
-from saccade.errors import SaccadeError
+from saccade.errors import ConfigError, SaccadeError
 from saccade.view.page import PageBuilder
 
 
@@ -32,11 +32,14 @@ class FollowServer:
         """Bind to a port of the loopback interface; 0 takes a free one.
 
         Raises:
-            OSError: the port is taken.
+            ConfigError: the port is taken, or not ours to take.
         """
         self._builder = PageBuilder(runs)
         self._reading = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        try:
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        except OSError as error:
+            raise ConfigError(f"view: port {port} cannot be used ({error.strerror})") from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, StoreError
 from saccade.measures import summary
-from saccade.store import RunReader
+from saccade.store import RunReader, write_whole
 from saccade.types import Task, Trajectory
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, visible
@@ -53,20 +54,20 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
         The file to open.
 
     Raises:
-        StoreError: there is no run in a folder.
+        StoreError: there is no run in a folder, or the page cannot be written.
         FormatError: a line of a run folder is damaged.
     """
     page = make_page(runs)
-    if not page.files:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page.html)
-        return out
-    folder = out.with_suffix("")
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    target = out.with_suffix("") / "index.html" if page.files else out
+    images = target.parent / "images" if page.files else target.parent
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{target}: cannot be written ({error.strerror})") from error
     for name, content in page.files.items():
-        (folder / "images" / name).write_bytes(content)
-    (folder / "index.html").write_text(page.html)
-    return folder / "index.html"
+        write_whole(images / name, content)
+    write_whole(target, page.html.encode())
+    return target
 
 
 def make_page(runs: Sequence[Path]) -> Page:
@@ -148,7 +149,17 @@ class PageBuilder:
 
 def as_json(content: object) -> str:
     """JSON that can stand inside a script element: ASCII, and no tag can begin in it."""
-    return json.dumps(content, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+    finite = _finite(content)
+    return json.dumps(finite, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+
+
+def _finite(content: object) -> object:
+    """JSON knows neither infinity nor NaN: they become null."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
