@@ -45,6 +45,7 @@ def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> 
     assert done.stdout.count("the right answer is ") == 3
     assert "8 held-out tasks" in done.stdout
     assert "run folder: run, 11 episodes" in done.stdout
+    assert "saccade view run --open" in done.stdout
     entries = list(RunReader(tmp_path / "run").entries())
     assert len(entries) == 11
     assert {e.task.meta["split"] for e in entries} == {"test"}
@@ -101,6 +102,30 @@ def test_mistakes_with_nano_are_explained(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["demo"], "torch", "local"),
+        (["nano", "eval"], "torch", "local"),
+        (["nano", "probe"], "torch", "local"),
+        (["nano", "train-base", "--out", "x"], "transformers", "local"),
+        (["sft", "run.toml"], "trl", "train"),
+    ],
+)
+def test_a_missing_extra_says_how_to_install_it(
+    tmp_path: Path, arguments: list[str], package: str, extra: str
+) -> None:
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
+        "from saccade.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"pip install 'saccade[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:

@@ -34,15 +34,13 @@ def demo(
     """Watch the embedded model solve held-out scenes, then compare it with not looking again."""
     from rich.console import Console
 
-    from saccade.errors import MissingExtra
+    from saccade.cli.extras import needs
+    from saccade.nano import DEFAULT, resolve
     from saccade.store import RunReader
     from saccade.world import tasks
 
-    try:
-        from saccade.nano import DEFAULT, resolve
+    with needs("local"):
         from saccade.policies.hf import HFOptions, HFPolicy
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "torch", "local") from error
 
     console = Console(highlight=False)
     console.print(INTRODUCTION)
@@ -54,9 +52,8 @@ def demo(
     asked = [task for family in ("read", "easy") for task in tasks(family, n=n // 2, seed=seed + 3)]
     _compare(console, HFPolicy(HFOptions(path=path)), recipe, asked, folder)
     held = sum(1 for _ in RunReader(folder).entries())
-    console.print(
-        f"\nrun folder: {folder}, {held} episodes; docs/file_formats.md says what is in it"
-    )
+    console.print(f"\nrun folder: {folder}, {held} episodes; look at them:", end="  ")
+    console.print(f"saccade view {folder} --open", soft_wrap=True)
     console.print("more arms and families, other scenes:  saccade nano eval --seed 7")
     console.print(
         "a photograph of yours, any OpenAI-compatible server:  "

@@ -33,10 +33,13 @@ def probe(
     from rich.console import Console
     from rich.table import Table
 
+    from saccade.cli.extras import needs
     from saccade.cli.progress import bars
-    from saccade.models import use_threads
-    from saccade.nano.probe import LIMITS, SIGHTS
-    from saccade.nano.probe import probe as measure
+
+    with needs("local"):
+        from saccade.models import use_threads
+        from saccade.nano.probe import LIMITS, SIGHTS
+        from saccade.nano.probe import probe as measure
 
     use_threads(2)
     with bars(quiet=as_json) as progress:
@@ -81,11 +84,14 @@ def train_base(
     as_json: AsJson = False,
 ) -> None:
     """Train nano-base from nothing. Exit code 1: a stage did not reach what it must."""
+    from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.config import validate, with_overrides
-    from saccade.models import use_threads
-    from saccade.nano.base import BaseOptions
-    from saccade.nano.base import train_base as train
+
+    with needs("local"):
+        from saccade.models import use_threads
+        from saccade.nano.base import BaseOptions
+        from saccade.nano.base import train_base as train
 
     use_threads(threads)
     options = validate(BaseOptions, with_overrides({}, settings or []))
@@ -119,13 +125,16 @@ def evaluate(
     """What looking again is worth: five arms of the same weights on held-out scenes."""
     from rich.console import Console
 
+    from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.errors import ConfigError
-    from saccade.models import use_threads
     from saccade.nano import DEFAULT, resolve
     from saccade.nano.evaluate import ARMS, FAMILIES, table
-    from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.world import FAMILIES as KNOWN
+
+    with needs("local"):
+        from saccade.models import use_threads
+        from saccade.policies.hf import HFOptions, HFPolicy
 
     use_threads(2)
     name = model or DEFAULT

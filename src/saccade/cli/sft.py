@@ -27,16 +27,14 @@ def sft(
 ) -> None:
     """Fine-tune a model on demonstrations; run it again to resume."""
     from saccade.cli.embedded import with_folders
+    from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.config import read_toml, validate, with_overrides
-    from saccade.errors import MissingExtra
 
-    try:
+    with needs("train"):
         from saccade.models import use_threads
         from saccade.train.sft import SFTRecipe
         from saccade.train.sft import sft as train
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "trl", "train") from error
     if threads is not None:
         use_threads(threads)
     chosen = validate(SFTRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))

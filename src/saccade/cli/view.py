@@ -16,7 +16,7 @@ Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.
 def view(
     runs: Runs,
     out: Annotated[
-        Path | None, typer.Option(help="The page; beside the first run if left out.")
+        Path | None, typer.Option(help="The page; in the folder of the first run if left out.")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     follow: Annotated[
