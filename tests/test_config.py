@@ -114,6 +114,8 @@ def test_tasks_of_the_world_follow_the_seed() -> None:
     assert ids == ["easy-test-672-s5-00000", "easy-test-672-s5-00001"]
     with pytest.raises(ConfigError, match="no family"):
         list(make_tasks(made("tasks.kind=world", "tasks.family=reed")))
+    with pytest.raises(ConfigError, match="family"):
+        list(make_tasks(made("tasks.kind=world", "tasks.family=[]")))
     with pytest.raises(ConfigError, match="tasks: missing"):
         make_tasks(made())
 

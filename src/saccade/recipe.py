@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Annotated, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -109,7 +109,7 @@ class TaskSource(Protocol):
 class WorldTasks(Record):
     """Questions about procedural scenes."""
 
-    family: str | tuple[str, ...] = "read"
+    family: str | Annotated[tuple[str, ...], Field(min_length=1)] = "read"
     """One, or several that are asked in turn; one that is named twice is asked twice as often."""
     n: int = Field(default=100, ge=1)
     """In all."""
