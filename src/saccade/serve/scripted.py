@@ -153,15 +153,19 @@ class _Handler(BaseHTTPRequestHandler):
         if size > MAX_REQUEST_BYTES:
             self._send(413, b"{}", {})
             return
-        body = json.loads(self.rfile.read(size))
+        content = self.rfile.read(size)
+        if len(content) < size:  # the client went away while it wrote
+            self.close_connection = True
+            return
+        body = json.loads(content)
         reply = self.server.script.answer(body)
         if reply.fail == "hang":
             self.server.script.wait_until_stopped()
         if reply.fail in ("hang", "drop"):
             self._hang_up()
             return
-        content = _completion(body, reply) if reply.raw is None else reply.raw
-        self._send(reply.status, content, reply.headers, cut=reply.fail == "cut")
+        sent = _completion(body, reply) if reply.raw is None else reply.raw
+        self._send(reply.status, sent, reply.headers, cut=reply.fail == "cut")
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent: requests are kept in `ScriptedServer.requests`."""
