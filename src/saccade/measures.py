@@ -100,6 +100,8 @@ class Summary(Record):
     """Ran out of wall time."""
     unscored: int
     """Finished, but without a score: no answer known, or the judge was undecided."""
+    abstained: int
+    """Ended by their own choice with neither an answer nor a call; in `scored` too, as wrong."""
     scored: int
     correct: int
     accuracy: float | None
@@ -149,6 +151,7 @@ def summary(pairs: Iterable[Pair]) -> Summary:
         aborted=stops[StopReason.ABORTED.value],
         timeout=stops[StopReason.TIMEOUT.value],
         unscored=len(verdicts) - len(scored),
+        abstained=stops[StopReason.NO_ACTION.value],
         scored=len(scored),
         correct=sum(scored),
         accuracy=_mean(map(float, scored)),

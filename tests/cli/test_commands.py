@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
 
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.store import RunReader
@@ -154,8 +155,26 @@ def test_solve_without_a_policy_names_the_ways_out(tmp_path: Path, photo: Path) 
     done = saccade("solve", photo.name, "Which?", cwd=tmp_path)
     assert done.returncode == 2
     assert "knows only the scenes of its own world" in done.stderr
+    assert "policy.kind=reader" in done.stderr
     assert "policy.kind=openai" in done.stderr
     assert "policy.kind=hf" in done.stderr
+
+
+def test_solve_with_the_reader_looks_again_and_says_that_it_is_a_rule(tmp_path: Path) -> None:
+    street = PILImage.new("RGB", (4000, 3000), (120, 140, 160))
+    draw, font = ImageDraw.Draw(street), ImageFont.load_default(size=13)
+    draw.rectangle((390, 290, 510, 325), fill=(240, 240, 230))
+    draw.text((405, 295), "HARBOR", font=font, fill=(20, 20, 20))
+    street.save(tmp_path / "street.png")
+    choices = ["--choice", "MARKET", "--choice", "HARBOR"]
+    question = ["solve", "street.png", "What word is on the sign?", *choices]
+    done = saccade(*question, "policy.kind=reader", "out=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "answers  B. HARBOR" in done.stdout
+    assert "image_zoom_in_tool" in done.stdout
+    assert "by reader (a rule, not a model)" in done.stdout
+    few = saccade(*question, "policy.kind=reader", "environment.limits.max_turns=1", cwd=tmp_path)
+    assert "ended without an answer" in few.stdout
 
 
 def test_solve_warns_that_an_embedded_model_knows_no_photographs(

@@ -86,7 +86,18 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     """A row for each group and one for all; what is not scored has columns of its own."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
-    for name in ("n", "right", "95 %", "score", "calls", "IoU", "unscored", "timeout", "aborted"):
+    for name in (
+        "n",
+        "right",
+        "95 %",
+        "score",
+        "calls",
+        "IoU",
+        "abstained",
+        "unscored",
+        "timeout",
+        "aborted",
+    ):
         table.add_column(name, justify="right")
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
@@ -94,7 +105,7 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
         numbers = [_number(v) for v in (s.accuracy, s.score, s.calls, s.iou)]
         table.add_row(
             name, str(s.scored), numbers[0], interval, *numbers[1:],
-            str(s.unscored), str(s.timeout), str(s.aborted),
+            str(s.abstained), str(s.unscored), str(s.timeout), str(s.aborted),
         )  # fmt: skip
     return table
 
@@ -137,6 +148,8 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
     end = STOPS[trajectory.stop] if trajectory.stop else "under way"
     if trajectory.error:
         end += f": {_line(trajectory.error)}"
+    if trajectory.turns and trajectory.turns[-1].completion.model:
+        end += f", by {_line(trajectory.turns[-1].completion.model)}"
     console.print(Text(f"{end}, {trajectory.seconds:.1f} s", style="dim"))
     score = trajectory.score
     if score is not None:

@@ -12,8 +12,10 @@ import typer
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
-    "photographs. For these, name a server: policy.kind=openai policy.base_url=URL "
-    "policy.model=NAME; or a vision-language model of your own: policy.kind=hf policy.path=FOLDER"
+    "photographs. There are two ways out: the reader, a rule that looks for text, offline "
+    "(policy.kind=reader, after: pip install 'saccade[ocr]'); or a model behind an endpoint "
+    "(policy.kind=openai policy.base_url=URL policy.model=NAME). A vision-language model of your "
+    "own works too: policy.kind=hf policy.path=FOLDER"
 )
 
 
@@ -50,13 +52,18 @@ def solve(
     from saccade.cli.show import show_task, show_turns
     from saccade.config import validate, with_overrides
     from saccade.errors import ConfigError
+    from saccade.policies.reader import ENVIRONMENT
     from saccade.recipe import Recipe
     from saccade.rollout import Job
     from saccade.run import run
     from saccade.store import RunReader
     from saccade.types import StopReason
 
-    recipe = validate(Recipe, with_folders(with_overrides({}, settings or [])))
+    settings = settings or []
+    table = with_overrides({}, settings)
+    if "policy.kind=reader" in settings:  # what the user sets comes later and wins
+        table = with_overrides({}, [*ENVIRONMENT, *settings])
+    recipe = validate(Recipe, with_folders(table))
     if recipe.policy is None:
         raise ConfigError(f"policy: missing. {NO_MODEL}")
     if is_embedded(recipe.policy.options.get("path")):

@@ -1,7 +1,8 @@
-"""What a model can call: looking closer, turning an image; later Python and search."""
+"""What a model can call: looking closer, turning, reading text; later Python and search."""
 
 BUILT_IN = {
     "zoom_in": "saccade.tools.zoom:ZoomIn",
     "rotate": "saccade.tools.zoom:Rotate",
+    "read_text": "saccade.tools.text:ReadText",
 }
 """Names for run files; your own tool goes there as "package.module:Class"."""

@@ -10,22 +10,25 @@ whatever the model had been shown; the schema requires `bbox_2d` (published: `bb
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
 from saccade.geometry import Box
 from saccade.image import Image
+from saccade.tools.arguments import (
+    IMAGE_PARAMETER,
+    addressed,
+    box_parameter,
+    is_number,
+    refuse_unknown,
+    short,
+    shown_box,
+)
 from saccade.types import Part, Record, ToolContext, ToolFunction, ToolSpec
-
-_IMAGE_PARAMETER: JsonValue = {
-    "type": "string",
-    "description": "Which image, counted in order of appearance: image_1 (default), image_2, ...",
-}
 
 
 class ZoomIn(Record):
@@ -52,19 +55,12 @@ class ZoomIn(Record):
             parameters={
                 "type": "object",
                 "properties": {
-                    "bbox_2d": {
-                        "type": "array",
-                        "items": {"type": "number"},
-                        "minItems": 4,
-                        "maxItems": 4,
-                        "description": "The part to show, as [x1, y1, x2, y2]: left, top, right "
-                        "and bottom.",
-                    },
+                    "bbox_2d": box_parameter("The part to show"),
                     "label": {
                         "type": "string",
                         "description": "What is in the box (optional).",
                     },
-                    "image": _IMAGE_PARAMETER,
+                    "image": IMAGE_PARAMETER,
                 },
                 "required": ["bbox_2d"],
             },
@@ -81,14 +77,9 @@ class ZoomIn(Record):
         yield call
 
     def _show(self, arguments: dict[str, JsonValue], context: ToolContext) -> tuple[Part, ...]:
-        _refuse_unknown(arguments, ("bbox_2d", "label", "image"), self.spec.name)
-        name, image = _addressed(arguments, context)
-        shown = context.coords.to_pixels(_read_box(arguments), image.size).clamp(image.size)
-        if shown.width <= 0 or shown.height <= 0:
-            raise ToolError(
-                "image_zoom_in_tool: bbox_2d must satisfy x1 < x2 and y1 < y2 and lie inside "
-                f"{name} ({_frame(image, context)}), got {arguments['bbox_2d']}"
-            )
+        refuse_unknown(arguments, ("bbox_2d", "label", "image"), self.spec.name)
+        name, image = addressed(arguments, context)
+        shown = shown_box(arguments, context, name, image, self.spec.name)
         region = self._grown(image.to_source(shown), image, name)
         crop = image.cut(region).fit(context.observation)
         if not self.announce:
@@ -141,7 +132,7 @@ class Rotate(Record):
                         "type": "integer",
                         "description": "Degrees, clockwise; negative turns the other way.",
                     },
-                    "image": _IMAGE_PARAMETER,
+                    "image": IMAGE_PARAMETER,
                 },
                 "required": ["angle"],
             },
@@ -153,63 +144,17 @@ class Rotate(Record):
         """No state of its own; pixels are turned outside the event loop."""
 
         async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-            _refuse_unknown(arguments, ("angle", "image"), self.spec.name)
+            refuse_unknown(arguments, ("angle", "image"), self.spec.name)
             angle = arguments.get("angle")
-            if not _is_number(angle) or angle != int(angle) or abs(angle) > 360:
+            if not is_number(angle) or angle != int(angle) or abs(angle) > 360:
                 raise ToolError(
                     "image_rotate_tool: angle must be a whole number of degrees from -360 to "
-                    f"360, got {_short(angle)}"
+                    f"360, got {short(angle)}"
                 )
-            name, image = _addressed(arguments, context)
+            name, image = addressed(arguments, context)
             if image.native().size.area > self.max_source_pixels:
                 raise ToolError(f"image_rotate_tool: {name} is too large to turn; zoom in first")
             turned = await asyncio.to_thread(image.rotate, int(angle))
             return (turned.fit(context.observation),)
 
         yield call
-
-
-def _read_box(arguments: dict[str, JsonValue]) -> Box:
-    value = arguments.get("bbox_2d")
-    if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
-        raise ToolError(
-            "image_zoom_in_tool: bbox_2d must be four finite numbers [x1, y1, x2, y2], got "
-            f"{_short(value)}"
-        )
-    return Box(*(float(v) for v in value if _is_number(v)))
-
-
-def _addressed(arguments: dict[str, JsonValue], context: ToolContext) -> tuple[str, Image]:
-    """The image that a call names; the first one if it names none."""
-    known = {f"image_{n}": image for n, image in enumerate(context.images, start=1)}
-    name = arguments.get("image", "image_1")
-    if not known:
-        raise ToolError("there is no image in this conversation; answer without this tool")
-    if not isinstance(name, str) or name not in known:
-        raise ToolError(f"there is no image {_short(name)}; the images are {', '.join(known)}")
-    return name, known[name]
-
-
-def _refuse_unknown(arguments: dict[str, JsonValue], known: tuple[str, ...], tool: str) -> None:
-    unknown = sorted(set(arguments) - set(known))
-    if unknown:
-        raise ToolError(
-            f"{tool}: unknown argument {_short(unknown[0])}; it takes {', '.join(known)}"
-        )
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """A finite number; `True` is none, and neither is an integer beyond every float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 1e300 and math.isfinite(value)
-
-
-def _frame(image: Image, context: ToolContext) -> str:
-    limit = context.coords.from_pixels(Box(0, 0, *image.size), image.size)
-    return f"0 to {limit.x2:g} by 0 to {limit.y2:g}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

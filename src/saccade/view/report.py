@@ -56,6 +56,7 @@ COLUMNS = (
     Column("tokens read", "prompt_tokens", 1),
     Column("score", "score", 3),
     Column("s", "seconds", 2),
+    Column("abstained", "abstained", None),
     Column("unscored", "unscored", None),
     Column("timeout", "timeout", None),
     Column("aborted", "aborted", None),

@@ -1,0 +1,117 @@
+"""What lines of text say about a question: which option they fit, which lines are the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from saccade.errors import MissingExtra
+from saccade.image import Image
+from saccade.tools.ocr import Line
+
+LEGIBLE = 0.5
+"""Confidence from which a line is evidence; the same that the library filters by."""
+CLEAR = 0.9
+"""Confidence from which a line of at least `MIN_WORD` signs is clear by itself."""
+MIN_WORD = 3
+SHORTEST, SHORTEST_FUZZY = 4, 6
+"""Signs from which an option can be found at all, and with a sign misread."""
+SIMILAR = 85.0
+"""Similarity in [0, 100] from which a line fits an option ..."""
+MARGIN = 10.0
+"""... if it fits the next best one by so much less."""
+
+
+class Seen(NamedTuple):
+    """An image of the conversation and the text in it."""
+
+    image: Image
+    lines: tuple[Line, ...]
+    """Boxes in pixels of the source."""
+
+
+class Fit(NamedTuple):
+    """An option that the evidence speaks for."""
+
+    option: int
+    line: Line
+
+
+def is_clear(line: Line) -> bool:
+    """Whether a line speaks for itself."""
+    return line.confidence >= CLEAR and len(plain(line.text)) >= MIN_WORD
+
+
+def clear_option(seen: Sequence[Seen], choices: Sequence[str]) -> Fit | None:
+    """The option that a legible line fits, if no other option comes near; often there is none."""
+    lines = [line for one in seen for line in one.lines if line.confidence >= LEGIBLE]
+    fits = []
+    for index, choice in enumerate(choices):
+        scores = [(similarity(choice, line.text), line.confidence, line) for line in lines]
+        if scores:
+            score, _, line = max(scores, key=lambda s: s[:2])
+            fits.append((score, index, line))
+    fits.sort(key=lambda fit: -fit[0])
+    if not fits or fits[0][0] < SIMILAR:
+        return None
+    if len(fits) > 1 and fits[0][0] - fits[1][0] <= MARGIN:
+        return None
+    return Fit(fits[0][1], fits[0][2])
+
+
+def similarity(option: str, text: str) -> float:
+    """How well a line fits an option, in [0, 100]; case and punctuation aside.
+
+    The option may be a part of the line, not the other way round. Options of fewer than four signs
+    fit nothing: a "23" may be on any wall. Options of four or five must be there sign by sign.
+    """
+    try:
+        from rapidfuzz import fuzz
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "rapidfuzz", "ocr") from error
+    a, b = plain(option), plain(text)
+    if len(a) < SHORTEST or not b:
+        return 0.0
+    if len(a) < SHORTEST_FUZZY:
+        return 100.0 if a in b else 0.0
+    return fuzz.ratio(a, b) if len(b) <= len(a) else fuzz.partial_ratio(a, b)
+
+
+def best_lines(seen: Sequence[Seen]) -> list[Line]:
+    """Legible lines, best first: sure before unsure, words before single signs, each once.
+
+    Of readings that are about as sure, the one from the closest look counts.
+    """
+    ranked = []
+    for one in seen:
+        scale = one.image.region.width / one.image.size.width
+        for line in one.lines:
+            if line.confidence >= LEGIBLE and plain(line.text):
+                whole = 0.5 if _cut(line, one) else 1.0
+                score = line.confidence * min(1.0, len(plain(line.text)) / 6) * whole
+                ranked.append((-round(score, 1), scale, line))
+    best: list[Line] = []
+    for _, _, line in sorted(ranked, key=lambda r: r[:2]):
+        if not any(_same(line, other) for other in best):
+            best.append(line)
+    return best
+
+
+def _cut(line: Line, seen: Seen) -> bool:
+    """Whether the line reaches the edge of what was shown, so that a part of it may be missing."""
+    region, margin = seen.image.region, 0.005 * seen.image.region.width
+    return (
+        min(line.box.x1 - region.x1, region.x2 - line.box.x2) < margin
+        or min(line.box.y1 - region.y1, region.y2 - line.box.y2) < margin
+    )
+
+
+def _same(line: Line, other: Line) -> bool:
+    return line.box.iou(other.box) > 0.3 or (
+        plain(line.text) == plain(other.text) and line.box.intersect(other.box).area > 0
+    )
+
+
+def plain(text: str) -> str:
+    """Letters and digits, in one case."""
+    return "".join(c for c in text.casefold() if c.isalnum())

@@ -1,0 +1,124 @@
+"""The reader in the ordinary environment, on photographs that are drawn here."""
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFont
+
+from saccade.config import validate, with_overrides
+from saccade.errors import ConfigError
+from saccade.image import Image
+from saccade.policies.evidence import similarity
+from saccade.policies.reader import ENVIRONMENT, ReaderPolicy
+from saccade.recipe import Recipe, make_environment
+from saccade.rollout import rollout
+from saccade.types import Sampling, StopReason, Task, Trajectory
+
+pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
+
+CHOICES = ("MARKET", "HARBOR", "VELVET", "COMET")
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image:
+    """Twelve megapixels; the word is 2.6 pixels high in a view of one."""
+    rng = np.random.default_rng(0)
+    coarse = PILImage.fromarray(rng.integers(90, 160, (40, 50, 3), dtype=np.uint8))
+    image = coarse.resize((4000, 3000), PILImage.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((390, 290, 510, 325), fill=(240, 240, 230))
+    draw.text((405, 295), "HARBOR", font=ImageFont.load_default(size=13), fill=(20, 20, 20))
+    return Image.from_pixels(image)
+
+
+async def ask(image: Image, *settings: str, choices: tuple[str, ...] = CHOICES) -> Trajectory:
+    environment = make_environment(validate(Recipe, with_overrides({}, [*ENVIRONMENT, *settings])))
+    task = Task(id="t", prompt=(image, "What word is on the sign?"), choices=choices)
+    return await rollout(ReaderPolicy(), environment, task)
+
+
+async def test_it_abstains_on_the_view_and_answers_after_looking_again(photograph: Image) -> None:
+    view_only = await ask(photograph, "environment.limits.max_turns=1")
+    assert view_only.stop is StopReason.NO_ACTION
+    assert view_only.answer is None
+    looking = await ask(photograph)
+    assert looking.answer == "B. HARBOR"
+    assert 1 <= len(looking.successes) <= 9
+    assert "a rule that reads text, not a model" in (looking.turns[0].action.thought or "")
+    assert all("not a model" in turn.completion.model for turn in looking.turns)
+    assert all(turn.action.thought for turn in looking.turns)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("dialect.kind=native",), ("dialect.kind=plain",), ("environment.coords=relative_1000",)],
+)
+async def test_every_dialect_and_frame_will_do(
+    photograph: Image, settings: tuple[str, ...]
+) -> None:
+    plain = await ask(photograph)
+    other = await ask(photograph, *settings)
+    assert other.answer == "B. HARBOR"
+    last = [part.region for part in (plain.images[-1], other.images[-1])]
+    assert last[0].iou(last[1]) > 0.95
+
+
+async def test_without_options_the_first_line_is_the_text(photograph: Image) -> None:
+    trajectory = await ask(photograph, choices=())
+    assert trajectory.answer is not None
+    text, _, box = trajectory.answer.splitlines()[0].partition(" [")
+    assert text == "HARBOR"
+    x1, y1, x2, y2 = (float(v) for v in box.rstrip("]").split(","))
+    assert 380 <= x1 < x2 <= 520
+    assert 280 <= y1 < y2 <= 335
+
+
+async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> None:
+    empty = Image.from_pixels(PILImage.new("RGB", (3000, 2000), (150, 120, 90)))
+    trajectory = await ask(empty, "environment.limits.max_turns=21")
+    assert trajectory.stop is StopReason.NO_ACTION
+    regions = [image.region for image in trajectory.images[1:]]
+    assert len(regions) == 4 + 16
+    pairs = [(a, b) for n, a in enumerate(regions) for b in regions[:n]]
+    assert max(a.iou(b) for a, b in pairs) < 0.5
+
+
+async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image) -> None:
+    whole = await ask(photograph)
+    policy = ReaderPolicy()
+    for n in reversed(range(len(whole.turns))):
+        part = whole.model_copy(update={"turns": whole.turns[:n], "stop": None})
+        again = await policy.act(part, Sampling())
+        assert again.text == whole.turns[n].completion.text
+
+
+async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -> None:
+    recipe = validate(Recipe, {"tools": {}, **with_overrides({}, ENVIRONMENT)})
+    task = Task(id="t", prompt=(photograph, "?"), choices=CHOICES)
+    trajectory = await rollout(ReaderPolicy(), make_environment(recipe), task)
+    assert trajectory.stop is StopReason.NO_ACTION
+    assert len(trajectory.turns) == 1
+
+
+async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:
+    task = Task(id="t", prompt=(photograph, "?"))
+    with pytest.raises(ConfigError, match=r"environment\.view\.max_pixels=1000000"):
+        await rollout(ReaderPolicy(), make_environment(Recipe()), task)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "fits"),
+    [
+        ("Coca-Cola", "CocaCola", True),
+        ("SIGGRAPH", "SIGGRAPH23", True),
+        ("KITCHEN", "NITCHEN", True),
+        ("evian", "Evian", True),
+        ("right", "PLEASE TURN UIGHT", False),
+        ("23", "23", False),  # a number may be on any wall
+        ("KITCHEN", "KIT", False),
+        ("MARKET", "MARBLE", False),
+        ("Fiji", "", False),
+    ],
+)
+def test_an_option_is_found_in_a_line(option: str, text: str, fits: bool) -> None:
+    assert (similarity(option, text) >= 85) is fits
