@@ -34,3 +34,24 @@ def test_one_photograph_goes_through_every_arm(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(again.stdout) == report  # finished rows are not measured again
     assert again.stderr == ""
+
+
+def test_the_page_shows_the_figures_of_its_file() -> None:
+    report = json.loads((ROOT / "docs/reader.json").read_text())
+    lines = (ROOT / "docs/reader.md").read_text().splitlines()
+    for name in ("composed", "composed_open", "twelve"):
+        arms = {**report[name], "full_image_defaults": report["full_image_defaults"][name]}
+        for arm, s in arms.items():
+            (line,) = (x for x in lines if x.startswith(f"| {name} | {arm} |"))
+            cells = [cell.strip() for cell in line.split("|")[3:8]]
+            right = f"{s['accuracy']:.2f} [{s['low']:.2f}, {s['high']:.2f}]"
+            assert cells == [
+                str(s["n"]), right, f"{s['abstained']:.2f}", f"{s['wrong']:.2f}", f"{s['zooms']:g}",
+            ]  # fmt: skip
+    composed, twelve = report["composed"], report["twelve"]
+    assert composed["view_only"]["accuracy"] <= 0.2
+    assert composed["looking_again"]["accuracy"] >= 0.85
+    assert composed["looking_again"]["wrong"] <= 0.03
+    assert composed["looking_again"]["zooms"] <= 8
+    assert twelve["looking_again"]["accuracy"] * twelve["looking_again"]["n"] >= 4
+    assert twelve["looking_again"]["wrong"] == 0
