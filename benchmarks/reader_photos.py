@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
+import gc
 import json
 import statistics
 import sys
@@ -34,7 +36,7 @@ from PIL import Image as PILImage
 from saccade.config import validate, with_overrides
 from saccade.image import Image
 from saccade.measures import wilson
-from saccade.policies.evidence import Seen, best_lines, clear_option
+from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
 from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
@@ -158,7 +160,7 @@ def _at_once(question: Question, limit: int | None) -> Result:
         answer = None if fit is None else question.choices[fit.option]
     else:
         lines = best_lines([seen])
-        answer = lines[0].text if lines else None
+        answer = lines[0].text if lines and is_clear(lines[0]) else None
     return Result(_verdict(answer, question), 0, seconds, megabytes)
 
 
@@ -184,6 +186,9 @@ def _verdict(answer: str | None, question: Question) -> str:
 
 
 def _forget_peak() -> None:
+    """Give back what earlier work left in the allocator, and begin to watch anew."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -59,11 +59,10 @@ def solve(
     from saccade.store import RunReader
     from saccade.types import StopReason
 
-    settings = settings or []
-    table = with_overrides({}, settings)
-    if "policy.kind=reader" in settings:  # what the user sets comes later and wins
-        table = with_overrides({}, [*ENVIRONMENT, *settings])
-    recipe = validate(Recipe, with_folders(table))
+    recipe = validate(Recipe, with_folders(with_overrides({}, settings or [])))
+    if recipe.policy is not None and recipe.policy.kind == "reader":
+        table = with_overrides({}, [*ENVIRONMENT, *(settings or [])])  # the user's come later
+        recipe = validate(Recipe, table)
     if recipe.policy is None:
         raise ConfigError(f"policy: missing. {NO_MODEL}")
     if is_embedded(recipe.policy.options.get("path")):

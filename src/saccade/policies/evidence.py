@@ -12,10 +12,10 @@ from saccade.tools.ocr import Line
 LEGIBLE = 0.5
 """Confidence from which a line is evidence; the same that the library filters by."""
 CLEAR = 0.9
-"""Confidence from which a line of at least `MIN_WORD` signs is clear by itself."""
+"""Confidence from which a line of at least `MIN_WORD` characters is clear by itself."""
 MIN_WORD = 3
 SHORTEST, SHORTEST_FUZZY = 4, 6
-"""Signs from which an option can be found at all, and with a sign misread."""
+"""Characters from which an option can be found at all, and with one misread."""
 SIMILAR = 85.0
 """Similarity in [0, 100] from which a line fits an option ..."""
 MARGIN = 10.0
@@ -28,6 +28,11 @@ class Seen(NamedTuple):
     image: Image
     lines: tuple[Line, ...]
     """Boxes in pixels of the source."""
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the source in one that was shown."""
+        return self.image.region.width / self.image.size.width
 
 
 class Fit(NamedTuple):
@@ -62,8 +67,8 @@ def clear_option(seen: Sequence[Seen], choices: Sequence[str]) -> Fit | None:
 def similarity(option: str, text: str) -> float:
     """How well a line fits an option, in [0, 100]; case and punctuation aside.
 
-    The option may be a part of the line, not the other way round. Options of fewer than four signs
-    fit nothing: a "23" may be on any wall. Options of four or five must be there sign by sign.
+    The option may be a part of the line, not the other way round. Options of fewer than four
+    characters fit nothing: a "23" may be on any wall. Those of four or five must be there exactly.
     """
     try:
         from rapidfuzz import fuzz
@@ -78,18 +83,17 @@ def similarity(option: str, text: str) -> float:
 
 
 def best_lines(seen: Sequence[Seen]) -> list[Line]:
-    """Legible lines, best first: sure before unsure, words before single signs, each once.
+    """Legible lines, best first: sure before unsure, words before single letters, each once.
 
     Of readings that are about as sure, the one from the closest look counts.
     """
     ranked = []
     for one in seen:
-        scale = one.image.region.width / one.image.size.width
         for line in one.lines:
             if line.confidence >= LEGIBLE and plain(line.text):
                 whole = 0.5 if _cut(line, one) else 1.0
                 score = line.confidence * min(1.0, len(plain(line.text)) / 6) * whole
-                ranked.append((-round(score, 1), scale, line))
+                ranked.append((-round(score, 1), one.scale, line))
     best: list[Line] = []
     for _, _, line in sorted(ranked, key=lambda r: r[:2]):
         if not any(_same(line, other) for other in best):

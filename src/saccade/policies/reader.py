@@ -3,8 +3,9 @@
 It is not a model. It drives the ordinary environment as a model does: it sees the pixels that it is
 shown and nothing else, calls the ordinary zoom tool, and keeps to the limits. What it does next is
 a function of the trajectory alone. For a question with options it answers when what it read fits
-one of them and no other; else it gives the lines that it read, best first. It does not understand
-the question: it cannot tell the word on the flag from another word in the photograph.
+one of them and no other; for one without, when it read a line clearly, it gives what it read, best
+first. It does not understand the question: it cannot tell the word on the flag from another word
+in the photograph.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
 from saccade.image import Image
 from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
-from saccade.policies.search_plan import ZOOM, Look, closer_look, next_look, zooms_left
+from saccade.policies.search_plan import ZOOM, Look, Search, zooms_left
 from saccade.tools import ocr
 from saccade.types import Action, Completion, Record, Sampling, ToolCall, Trajectory, WireCall
 
@@ -37,7 +38,7 @@ ENVIRONMENT = (
     "environment.limits.max_turns=30",
 )
 """The environment that it was measured in, as settings of a run file: a view of one megapixel,
-crops as large as that, and 29 looks."""
+crops of .4 to 1, and 29 looks."""
 
 _OPTION = re.compile(r"([A-Z])\. (.*)")
 _MAX_SHOWN = 10
@@ -103,6 +104,8 @@ def choices_of(trajectory: Trajectory) -> tuple[str, ...]:
     found: list[str] = []
     for line in trajectory.prompt[-1].text.splitlines():
         match = _OPTION.fullmatch(line)
+        if match and match[1] == "A":  # what looks like a list in the question itself is none
+            found = []
         if match and match[1] == chr(ord("A") + len(found)):
             found.append(match[2])
     return tuple(found)
@@ -110,7 +113,8 @@ def choices_of(trajectory: Trajectory) -> tuple[str, ...]:
 
 def _move(trajectory: Trajectory, seen: list[Seen]) -> Action:
     choices = choices_of(trajectory)
-    look = next_look(trajectory, seen, choices) if zooms_left(trajectory) > 0 else None
+    search = Search(trajectory, seen)
+    look = search.next_look(choices) if zooms_left(trajectory) > 0 else None
     thought = _what_was_read(trajectory, seen)
     fit = clear_option(seen, choices)
     if fit is not None:
@@ -118,8 +122,8 @@ def _move(trajectory: Trajectory, seen: list[Seen]) -> Action:
         thought += f" {_quoted(fit.line)} fits {letter} and no other option."
         return Action(thought=thought, answer=f"{letter}. {inert(choices[fit.option])}")
     lines = best_lines(seen)
-    if not choices and lines and (look is None or (look.begins_level and is_clear(lines[0]))):
-        closer = closer_look(trajectory, seen, lines[0]) if look else None
+    if not choices and lines and is_clear(lines[0]) and (look is None or look.begins_level):
+        closer = search.closer_look(lines[0]) if look else None
         if closer is None:
             return Action(thought=thought + " I give what I read.", answer=_listed(lines))
         look = closer
@@ -159,11 +163,11 @@ def _listed(lines: list[ocr.Line]) -> str:
 
 def _call(trajectory: Trajectory, look: Look) -> ToolCall:
     """A zoom into an image of the question, in the frame of the run."""
-    image = trajectory.images[look.image]
+    image = trajectory.images[look.number]
     box = trajectory.environment.coords.from_pixels(image.from_source(look.region), image.size)
     arguments: dict[str, JsonValue] = {"bbox_2d": [round(v, 4) for v in box]}
-    if look.image:
-        arguments["image"] = f"image_{look.image + 1}"
+    if look.number:
+        arguments["image"] = f"image_{look.number + 1}"
     return ToolCall(name=ZOOM, arguments=arguments)
 
 

@@ -21,23 +21,22 @@ CANDIDATES = 4
 """Looks at what was found but not read, before the tiles of a level; more would be clutter."""
 COVERED = 0.9
 """The share of a region from which a look at as fine a scale counts as a look at it."""
-
-
 SMALL = 32.0
-"""Pixels as shown: larger signs are not illegible for want of a closer look."""
+"""Height in pixels as shown: larger text is not illegible for want of a closer look."""
 WORD_LIKE = 1.5
 """Length over height from which a shape may be a word."""
 HINT = 70.0
 """Similarity in [0, 100] from which an unsure line is near to an option."""
 MAGNIFIED = 4.0
 """A part that would be shown enlarged more than this has nothing finer to show."""
+SURE = "I look closer to be sure."
 
 
 class Look(NamedTuple):
     """A region to zoom into, and why."""
 
-    image: int
-    """Which image of the conversation, counted from 0."""
+    number: int
+    """Which image of the question, counted from 0."""
     region: Box
     """In pixels of its source."""
     why: str
@@ -46,15 +45,20 @@ class Look(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    image: int
+    number: int
+    """Which image of the question, counted from 0."""
     region: Box
     level: int
 
 
-class _Faint(NamedTuple):
+class _Found(NamedTuple):
+    """A line and where it was seen."""
+
+    number: int
     line: Line
     level: int
-    """At which it was seen."""
+    small: bool
+    """A closer look may show more of it."""
 
 
 def zooms_left(trajectory: Trajectory) -> int:
@@ -67,115 +71,106 @@ def zooms_left(trajectory: Trajectory) -> int:
     return max(0, min(turns, limits.max_images - len(trajectory.images)))
 
 
-def next_look(
-    trajectory: Trajectory, seen: Sequence[Seen], choices: Sequence[str] = ()
-) -> Look | None:
-    """The next region, never one that was looked at before; None if there is none."""
-    images = [p for m in trajectory.prompt for p in m.content if isinstance(p, Image)]
-    tried = [past for call in _calls(trajectory) if (past := _look_of(call, trajectory, images))]
-    pixels = trajectory.environment.observation.max_pixels
-    if look := next(_hints(images, seen, tried, pixels, choices), None):
-        return look
-    for level in LEVELS:
-        if look := next(_looks(level, images, seen, tried, pixels), None):
-            begun = any(t.level == level and _is_tile(t, images[t.image]) for t in tried)
-            return look._replace(begins_level=not begun)
-    return None
+class Search:
+    """What was looked at and found so far; a function of the trajectory."""
 
+    def __init__(self, trajectory: Trajectory, seen: Sequence[Seen]) -> None:
+        parts = (part for message in trajectory.prompt for part in message.content)
+        self._images = [part for part in parts if isinstance(part, Image)]
+        self._max_pixels = trajectory.environment.observation.max_pixels
+        past = (_look_of(call, trajectory, self._images) for call in _calls(trajectory))
+        self._tried = [look for look in past if look is not None]
+        self._found = [found for one in seen for found in self._lines_of(one)]
 
-def closer_look(trajectory: Trajectory, seen: Sequence[Seen], line: Line) -> Look | None:
-    """A look at a line one level closer; None if it is large or was looked at so."""
-    images = [p for m in trajectory.prompt for p in m.content if isinstance(p, Image)]
-    tried = [past for call in _calls(trajectory) if (past := _look_of(call, trajectory, images))]
-    pixels = trajectory.environment.observation.max_pixels
-    for one in seen:
-        number = next(n for n, i in enumerate(images) if i.source.digest == one.image.source.digest)
-        image, scale = images[number], one.image.region.width / one.image.size.width
-        level = _level_of(one.image.region.area / image.region.area)
-        finer = next((other for other in LEVELS if other > level), None)
-        small = min(line.box.width, line.box.height) < SMALL * scale
-        if line not in one.lines or not small or finer is None:
-            continue
-        if _has_more(image, finer, pixels) and not _was_seen(number, line.box, finer, tried):
-            return Look(number, _window(line.box, image, finer), "I look closer to be sure.")
-    return None
+    def next_look(self, choices: Sequence[str] = ()) -> Look | None:
+        """The next region, never one that was looked at before; None if there is none."""
+        if look := next(self._hints(choices), None):
+            return look
+        for level in LEVELS:
+            if look := next(self._looks(level), None):
+                begun = any(t.level == level and self._is_tile(t) for t in self._tried)
+                return look._replace(begins_level=not begun)
+        return None
 
+    def closer_look(self, line: Line) -> Look | None:
+        """A look at a line one level closer; None if it is large or was looked at so."""
+        seen = (found for found in self._found if found.line == line and found.small)
+        return next((look for found in seen if (look := self._closer(found, SURE))), None)
 
-def _hints(
-    images: Sequence[Image],
-    seen: Sequence[Seen],
-    tried: Sequence[_Tried],
-    max_pixels: int,
-    choices: Sequence[str],
-) -> Iterator[Look]:
-    """What nearly fits an option, one level closer."""
-    for number, image in enumerate(images):
-        for faint in _faint(image, seen):
-            finer = [level for level in LEVELS if level > faint.level]
-            likely = max((similarity(c, faint.line.text) for c in choices), default=0.0)
-            if not finer or likely < HINT or _was_seen(number, faint.line.box, finer[0], tried):
-                continue
-            if _has_more(image, finer[0], max_pixels):
-                why = f'"{inert(faint.line.text[:60])}" is near to an option: I look closer.'
-                yield Look(number, _window(faint.line.box, image, finer[0]), why)
+    def _hints(self, choices: Sequence[str]) -> Iterator[Look]:
+        """What nearly fits an option, one level closer."""
+        for found in self._faint():
+            likely = max((similarity(c, found.line.text) for c in choices), default=0.0)
+            why = f'"{inert(found.line.text[:60])}" is near to an option: I look closer.'
+            if likely >= HINT and (look := self._closer(found, why)):
+                yield look
 
+    def _looks(self, level: int) -> Iterator[Look]:
+        """What is left to look at on a level: first what was not legible, then all of it."""
+        spent = [t for t in self._tried if t.level == level and not self._is_tile(t)]
+        if level != LEVELS[0] and len(spent) < CANDIDATES:
+            for found in self._faint():
+                place = ", ".join(f"{v:.0f}" for v in found.line.box)
+                why = f"Something like text near [{place}] is not legible: I look closer."
+                if look := self._window(found, level, why):
+                    yield look
+        for number, image in enumerate(self._images):
+            boxes = [found.line.box for found in self._faint() if found.number == number]
+            tiles = [tile for tile in _tiles(image, level) if self._is_new(number, tile, level)]
+            tiles.sort(key=lambda tile: -sum(tile.coverage(box) > COVERED for box in boxes))
+            for tile in tiles:
+                yield Look(number, tile, f"I go over the image in {level}x{level} parts.")
 
-def _looks(
-    level: int,
-    images: Sequence[Image],
-    seen: Sequence[Seen],
-    tried: Sequence[_Tried],
-    max_pixels: int,
-) -> Iterator[Look]:
-    """What is left to look at on a level: first what was not legible, then all of it."""
-    places = [(n, i) for n, i in enumerate(images) if _has_more(i, level, max_pixels)]
-    spent = [t for t in tried if t.level == level and not _is_tile(t, images[t.image])]
-    if level != LEVELS[0] and len(spent) < CANDIDATES:
-        for number, image in places:
-            for faint in _faint(image, seen):
-                box = faint.line.box
-                if not _was_seen(number, box, level, tried):
-                    place = ", ".join(f"{v:.0f}" for v in box)
-                    why = f"Something like text near [{place}] is not legible: I look closer."
-                    yield Look(number, _window(box, image, level), why)
-    for number, image in places:
-        boxes = [faint.line.box for faint in _faint(image, seen)]
-        tiles = [t for t in _tiles(image, level) if not _was_seen(number, t, level, tried)]
-        tiles.sort(key=lambda tile: -sum(tile.coverage(box) > COVERED for box in boxes))
-        for tile in tiles:
-            yield Look(number, tile, f"I go over the image in {level}x{level} parts.")
+    def _closer(self, found: _Found, why: str) -> Look | None:
+        finer = next((level for level in LEVELS if level > found.level), None)
+        return None if finer is None else self._window(found, finer, why)
 
+    def _window(self, found: _Found, level: int, why: str) -> Look | None:
+        """The part about a line, as large as a tile of the level, or as the line needs."""
+        box, image = found.line.box, self._images[found.number]
+        if not self._is_new(found.number, box, level):
+            return None
+        x, y = image.region.x1, image.region.y1
+        side = 1 + 2 * OVERLAP
+        width = max(image.region.width * side / level, 2 * box.width)
+        height = max(image.region.height * side / level, 2 * box.height)
+        whole = Size(round(image.region.width), round(image.region.height))
+        region = box.shift(-x, -y).resize_about_centre(width, height, whole).shift(x, y)
+        return Look(found.number, region, why)
 
-def _faint(image: Image, seen: Sequence[Seen]) -> list[_Faint]:
-    """What looks like a small word and is not clear, the surest first."""
-    found = []
-    for one in seen:
-        if one.image.source.digest != image.source.digest:
-            continue
-        scale = one.image.region.width / one.image.size.width
-        share = one.image.region.area / image.region.area
-        for line in one.lines:
-            long = max(line.box.width, line.box.height)
-            short = min(line.box.width, line.box.height)
-            if line.confidence < CLEAR and short < SMALL * scale and long >= WORD_LIKE * short:
-                found.append(_Faint(line, _level_of(share)))
-    return sorted(found, key=lambda faint: -faint.line.confidence)
+    def _faint(self) -> list[_Found]:
+        """What looks like a small word and is not clear, by image, the surest first."""
+        faint = []
+        for found in self._found:
+            short, long = sorted((found.line.box.width, found.line.box.height))
+            if found.line.confidence < CLEAR and found.small and long >= WORD_LIKE * short:
+                faint.append(found)
+        return sorted(faint, key=lambda found: (found.number, -found.line.confidence))
 
+    def _is_new(self, number: int, box: Box, level: int) -> bool:
+        """Whether no look so close showed the box, and one would show more than a coarser one."""
+        area = self._images[number].region.area * _share(level)
+        return area > self._max_pixels / MAGNIFIED**2 and not any(
+            t.number == number and t.level >= level and t.region.coverage(box) >= COVERED
+            for t in self._tried
+        )
 
-def _has_more(image: Image, level: int, max_pixels: int) -> bool:
-    """Whether a tile of the level has pixels enough to show more than a coarser one."""
-    return image.region.area * _share(level) > max_pixels / MAGNIFIED**2
+    def _is_tile(self, look: _Tried) -> bool:
+        tiles = _tiles(self._images[look.number], look.level)
+        return any(look.region.iou(tile) > COVERED for tile in tiles)
+
+    def _lines_of(self, one: Seen) -> Iterator[_Found]:
+        for number, image in enumerate(self._images):
+            if image.source.digest == one.image.source.digest:
+                level = _level_of(one.image.region.area / image.region.area)
+                for line in one.lines:
+                    short = min(line.box.width, line.box.height)
+                    yield _Found(number, line, level, short < SMALL * one.scale)
 
 
 def _level_of(share: float) -> int:
     """The level of which a tile shows about this part of the image; 0 is the whole."""
     return min((0, *LEVELS), key=lambda level: abs(log(share / (_share(level) if level else 1.0))))
-
-
-def _was_seen(number: int, box: Box, level: int, tried: Sequence[_Tried]) -> bool:
-    return any(
-        t.image == number and t.level >= level and t.region.coverage(box) >= COVERED for t in tried
-    )
 
 
 def _tiles(image: Image, level: int) -> list[Box]:
@@ -193,23 +188,9 @@ def _tiles(image: Image, level: int) -> list[Box]:
     ]
 
 
-def _window(box: Box, image: Image, level: int) -> Box:
-    """The part of the image about a box, as large as a tile of the level, or as the box needs."""
-    x, y = image.region.x1, image.region.y1
-    side = 1 + 2 * OVERLAP
-    width = max(image.region.width * side / level, 2 * box.width)
-    height = max(image.region.height * side / level, 2 * box.height)
-    whole = Size(round(image.region.width), round(image.region.height))
-    return box.shift(-x, -y).resize_about_centre(width, height, whole).shift(x, y)
-
-
 def _share(level: int) -> float:
     """The part of an image that a tile shows."""
     return ((1 + 1.5 * OVERLAP) / level) ** 2
-
-
-def _is_tile(look: _Tried, image: Image) -> bool:
-    return any(look.region.iou(tile) > COVERED for tile in _tiles(image, look.level))
 
 
 def _calls(trajectory: Trajectory) -> Iterator[ToolCall]:

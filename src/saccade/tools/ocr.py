@@ -60,7 +60,7 @@ async def read(pixels: PILImage.Image, *, max_seconds: float, threads: int = 2) 
 
     Args:
         pixels: (H, W) RGB; what it costs grows with H x W.
-        max_seconds: No line is begun later; detection alone takes about half a second a megapixel.
+        max_seconds: No line is begun later; until then, about a second a megapixel.
         threads: Cores that one read may use.
 
     Raises:

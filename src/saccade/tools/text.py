@@ -98,4 +98,4 @@ class ReadText(Record):
 def _row(line: ocr.Line, box: Box, max_chars: int) -> str:
     place = ", ".join(f"{v:.4g}" for v in box)
     text = line.text[:max_chars] + ("..." if len(line.text) > max_chars else "")
-    return f"[{place}] {line.confidence:.2f} {text or '(not legible)'}"
+    return f"[{place}] {line.confidence:.2f} {text or '(not read)'}"

@@ -140,7 +140,7 @@ function episodeNode(e, name) {
   if (e.error) fact("error", h("span", { class: "error" }, e.error));
   fact("answer", e.answer === null ? "none" : e.answer);
   fact("right answer", e.gold === null ? "unknown" : e.gold);
-  if (e.policy) fact("written by", e.policy);
+  if (e.model) fact("written by", e.model);
   if (e.judge) fact("judge", e.judge);
   if (e.score !== null) {
     const parts = Object.entries(e.parts).map(([term, value]) => `${term} ${value}`).join(", ");

@@ -87,7 +87,7 @@ class Episode(TypedDict):
     stop: str
     error: str | None
     judge: str
-    policy: str
+    model: str
     score: float | None
     parts: dict[str, float]
     tools: list[str]
@@ -118,7 +118,7 @@ def episode_of(
         "stop": trajectory.stop.value if trajectory.stop else "under way",
         "error": visible(trajectory.error) if trajectory.error else None,
         "judge": _judge(trajectory),
-        "policy": visible(trajectory.turns[-1].completion.model) if trajectory.turns else "",
+        "model": visible(trajectory.turns[-1].completion.model) if trajectory.turns else "",
         "score": score.value if score else None,
         "parts": {visible(name): value for name, value in score.parts.items()} if score else {},
         "tools": sorted({visible(result.call.name) for result in trajectory.results}),
