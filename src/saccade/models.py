@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.utils.generic import ModelOutput
 from transformers.utils.logging import (
     disable_progress_bar,
     enable_progress_bar,
@@ -39,7 +42,10 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rendered trajectories as the inputs of a model, padded to one length."""
+    """Rendered trajectories as the inputs of a model, padded to one length.
+
+    An image that is in it several times, as the question of a group is, is held and encoded once.
+    """
 
     input_ids: torch.Tensor
     """(B, T) int64."""
@@ -47,14 +53,30 @@ class Batch:
     """(B, T) int64, 0 on padding."""
     position_ids: torch.Tensor
     """(3, B, T) int64."""
-    pixel_values: torch.Tensor | None
-    image_grid_thw: torch.Tensor | None
     mm_token_type_ids: torch.Tensor
     """(B, T) int32, 1 on image tokens."""
+    patches: tuple[torch.Tensor, ...]
+    """Of each distinct image (t*h*w, 3 * temporal * patch * patch)."""
+    grids: torch.Tensor
+    """(N, 3) int64: of every image, in order."""
+    which: torch.Tensor
+    """(N,) int64: every image's place among the distinct ones."""
 
     def inputs(self) -> dict[str, torch.Tensor]:
-        """Keyword arguments of the forward pass."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """Keyword arguments of the forward pass of the class, every image repeated."""
+        inputs = {**self.text(), "position_ids": self.position_ids}
+        if self.patches:
+            inputs["pixel_values"] = torch.cat([self.patches[i] for i in self.which.tolist()])
+        return inputs
+
+    def text(self) -> dict[str, torch.Tensor]:
+        """Keyword arguments without the pixels, which `encode_images` has turned into features."""
+        inputs = {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "mm_token_type_ids": self.mm_token_type_ids,
+        }
+        return inputs | ({"image_grid_thw": self.grids} if self.patches else {})
 
 
 def use_threads(at_most: int) -> None:
@@ -141,15 +163,87 @@ def collate(
         m_rope = positions(item.ids, grids, renderer.image_token, renderer.rule.merge)
         places[:, row, at] = torch.from_numpy(m_rope)
     images = [image for item in rendered for image in item.images]
-    pixels = renderer.pixels(images) if images else None
+    distinct = {image: place for place, image in enumerate(dict.fromkeys(images))}
+    patches = (renderer.pixels([image]).pixel_values for image in distinct)
+    grids = torch.tensor(renderer.grids(images), dtype=torch.long).view(-1, 3)
     return Batch(
         input_ids=ids.to(device),
         attention_mask=mask.to(device),
         position_ids=places.to(device),
-        pixel_values=pixels.pixel_values.to(device, loaded.model.dtype) if pixels else None,
-        image_grid_thw=pixels.image_grid_thw.to(device) if pixels else None,
         mm_token_type_ids=(ids == renderer.image_token).to(torch.int32).to(device),
+        patches=tuple(p.to(device, loaded.model.dtype) for p in patches),
+        grids=grids.to(device),
+        which=torch.tensor([distinct[image] for image in images], dtype=torch.long).to(device),
     )
+
+
+def encode_images(model: PreTrainedModel, batch: Batch) -> dict[str, ModelOutput]:
+    """Features of every image; the `mm_encoder_outputs` of a forward pass. Gradients flow.
+
+    Each distinct image goes through the vision tower once.
+    """
+    if not batch.patches:
+        return {}
+    first = torch.full((len(batch.patches),), -1, dtype=torch.long)
+    for place, which in enumerate(batch.which.tolist()):
+        first[which] = place
+    seen = model.get_image_features(torch.cat(batch.patches), batch.grids[first], return_dict=True)
+    order = batch.which.tolist()
+    seen.pooler_output = [seen.pooler_output[i] for i in order]
+    deep = getattr(seen, "deepstack_features", None)
+    if deep is not None:  # Qwen3-VL: features of some inner layers as well
+        seen.deepstack_features = [[layer[i] for i in order] for layer in deep]
+    return {"image": seen}
+
+
+def hidden_states(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """(B, T, width) last hidden states of a batch."""
+    states: torch.Tensor = model.model(
+        **batch.text(),
+        position_ids=batch.position_ids,
+        mm_encoder_outputs=encode_images(model, batch),
+        use_cache=False,
+    ).last_hidden_state
+    return states
+
+
+class TokenScores(NamedTuple):
+    """What a model makes of tokens that are there already. Gradients flow."""
+
+    log_probs: torch.Tensor
+    """(N,) float32: natural log, at the sampling temperature."""
+    entropy: torch.Tensor
+    """(N,) float32, in nats: of the distribution that the token was drawn from."""
+
+
+def score_tokens(
+    head: nn.Module,
+    states: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    suppressed: Sequence[int],
+    temperature: float,
+) -> TokenScores:
+    """Log-probabilities and entropies of tokens, as `policies.hf` samples them.
+
+    Logits exist for `CHUNK` positions at one time; for the gradient they are computed again.
+
+    Args:
+        head: From hidden states to logits.
+        states: (N, width), each of the position before its token.
+        targets: (N,) int64.
+        suppressed: Ids that a sampler never produces: they are left out of the distribution.
+        temperature: Of the sampling; 1 for greedy rollouts.
+    """
+    pieces = []
+    for at in range(0, max(len(targets), 1), CHUNK):
+        part = slice(at, at + CHUNK)
+        arguments = (head, states[part], targets[part], tuple(suppressed), temperature)
+        if torch.is_grad_enabled() and len(targets) > CHUNK:
+            pieces.append(checkpoint(_score_chunk, *arguments, use_reentrant=False))
+        else:
+            pieces.append(_score_chunk(*arguments))
+    return TokenScores(*(torch.cat(column) for column in zip(*pieces, strict=True)))
 
 
 def log_probs(
@@ -169,25 +263,32 @@ def log_probs(
         For each trajectory (T,) float32; the first entry, which nothing precedes, is NaN.
     """
     batch = collate(loaded, rendered, side="right")
-    hidden = loaded.model.model(**batch.inputs(), use_cache=False).last_hidden_state
+    hidden = hidden_states(loaded.model, batch)
     rows = []
     for row, item in enumerate(rendered):
-        targets = batch.input_ids[row, 1 : len(item.ids)]
-        states = hidden[row, : len(item.ids) - 1]
-        pieces = [
-            _gathered(loaded, states[at : at + CHUNK], targets[at : at + CHUNK], temperature)
-            for at in range(0, len(targets), CHUNK)
-        ]
+        scores = score_tokens(
+            loaded.model.lm_head,
+            hidden[row, : len(item.ids) - 1],
+            batch.input_ids[row, 1 : len(item.ids)],
+            suppressed=loaded.renderer.suppressed,
+            temperature=temperature,
+        )
         first = torch.full((1,), float("nan"), device=loaded.device)
-        rows.append(torch.cat([first, *pieces]))
+        rows.append(torch.cat([first, scores.log_probs]))
     return rows
 
 
-def _gathered(
-    loaded: LoadedModel, states: torch.Tensor, targets: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    logits = loaded.model.lm_head(states).float()
-    forbidden = torch.tensor(loaded.renderer.suppressed, device=logits.device)
+def _score_chunk(
+    head: nn.Module,
+    states: torch.Tensor,
+    targets: torch.Tensor,
+    suppressed: tuple[int, ...],
+    temperature: float,
+) -> TokenScores:
+    logits = head(states).float()
+    forbidden = torch.tensor(suppressed, dtype=torch.long, device=logits.device)
     logits = logits.index_fill(-1, forbidden, float("-inf")) / temperature
-    chosen: torch.Tensor = logits.log_softmax(-1).gather(-1, targets[:, None])
-    return chosen[:, 0]
+    known = logits.log_softmax(-1)
+    chosen = known.gather(-1, targets[:, None])[:, 0]
+    entropy = -(known.exp() * known.masked_fill(known.isneginf(), 0.0)).sum(-1)
+    return TokenScores(chosen, entropy)

@@ -19,6 +19,7 @@ from saccade.env import Environment
 from saccade.errors import ContextOverflow
 from saccade.geometry import PixelBudget
 from saccade.image import Image
+from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.sampler import Sampler
 from saccade.rollout import Job, rollout, rollout_many
@@ -120,10 +121,17 @@ async def test_a_run_repeats_token_for_token_at_any_concurrency(tiny: Path) -> N
     assert len(set(map(str, one.values()))) == 64, "and they differ from each other"
 
 
-async def test_concurrent_acts_become_one_batch(policy: HFPolicy) -> None:
+async def test_concurrent_acts_become_one_batch(
+    policy: HFPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
-    generate = policy._generate
-    policy._generate = lambda batch: sizes.append(len(batch)) or generate(batch)  # type: ignore[method-assign]
+
+    def counted(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+        sizes.append(len(requests))
+        return write_turns(loaded, requests)
+
+    write_turns = hf.write_turns
+    monkeypatch.setattr(hf, "write_turns", counted)
     await run(policy, 16, 16)
     assert sizes[0] == 16
 
@@ -177,18 +185,20 @@ async def test_rows_of_a_batch_keep_their_own_sampling(policy: HFPolicy) -> None
     assert [len(c.token_ids or ()) for c in together] == [5, 20, 9, 20]
 
 
-async def test_a_request_that_fails_does_not_harm_the_others(policy: HFPolicy) -> None:
+async def test_a_request_that_fails_does_not_harm_the_others(
+    policy: HFPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = environment(policy)
     good, bad = env.begin(scenes(2)[0]), env.begin(scenes(2)[1])
-    generate = policy._generate
+    write_turns = hf.write_turns
     poison = policy.loaded.renderer.render(bad, generation=True).images
 
-    def failing(batch: list) -> list[Completion]:
-        if any(request.rendered.images == poison for request in batch):
+    def failing(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+        if any(request.rendered.images == poison for request in requests):
             raise RuntimeError("out of memory")
-        return generate(batch)
+        return write_turns(loaded, requests)
 
-    policy._generate = failing  # type: ignore[method-assign]
+    monkeypatch.setattr(hf, "write_turns", failing)
     done = await asyncio.gather(
         *(policy.act(t, Sampling(max_tokens=4)) for t in (good, bad, good)), return_exceptions=True
     )

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from saccade.errors import ContextOverflow
-from saccade.models import LoadedModel, collate, load
+from saccade.models import LoadedModel, collate, encode_images, load
 from saccade.policies.sampler import Force, Sampler, Stopper
 from saccade.render.qwen_vl import Rendered
 from saccade.types import Completion, Record, Sampling, Trajectory
@@ -33,13 +34,88 @@ class HFOptions(Record):
     max_batch: int = Field(default=64, ge=1)
 
 
-@dataclass
-class _Request:
-    """One turn that waits for its batch."""
+class TurnRequest(NamedTuple):
+    """A turn that is to be written."""
 
     rendered: Rendered
+    """The trajectory so far, with the opening of the turn."""
     sampling: Sampling
     limit: int
+    """Tokens at most."""
+
+
+@torch.inference_mode()
+def write_turns(loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Completion]:
+    """Write turns as one batch; each is what it would be alone.
+
+    Raises:
+        ConfigError: a sampling asks for what this model cannot do.
+    """
+    started = time.monotonic()
+    model, renderer = loaded.model, loaded.renderer
+    samplings = [request.sampling for request in requests]
+    limits = [request.limit for request in requests]
+    forces = [Force(s.force, renderer) if s.force else None for s in samplings]
+    sampler = Sampler(samplings, renderer.suppressed, loaded.device, forces)
+    stopper = Stopper(samplings, limits, renderer)
+    batch = collate(loaded, [request.rendered for request in requests], side="left")
+    seen = encode_images(model, batch)
+    sequences = model.generate(
+        **batch.text(),  # without positions: `generate` keeps its own, from the same rule
+        **({"mm_encoder_outputs": seen} if seen else {}),
+        generation_config=GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max(limits),
+            eos_token_id=renderer.end_of_turn,
+            pad_token_id=renderer.pad,
+            repetition_penalty=1.0,
+        ),
+        logits_processor=LogitsProcessorList([sampler]),
+        stopping_criteria=StoppingCriteriaList([stopper]),
+    )
+    new = sequences[:, batch.input_ids.shape[1] :].tolist()
+    seconds = time.monotonic() - started
+    completions = []
+    for row, (ids, request) in enumerate(zip(new, requests, strict=True)):
+        ids = ids[: stopper.lengths[row]]
+        ended = renderer.end_of_turn in ids
+        if ended:
+            ids = ids[: ids.index(renderer.end_of_turn) + 1]
+        completions.append(
+            Completion(
+                text=renderer.decode(ids),
+                finish="stop" if ended or stopper.stopped[row] else "length",
+                token_ids=tuple(ids),
+                log_probs=tuple(sampler.log_probs[row][: len(ids)]),
+                model=loaded.path,
+                prompt_tokens=len(request.rendered.ids),
+                completion_tokens=len(ids),
+                seconds=seconds,
+            )
+        )
+    return completions
+
+
+def request_turn(loaded: LoadedModel, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
+    """What is to be written next.
+
+    Raises:
+        ContextOverflow: the prompt fills the context.
+        RenderError: an image that was not fitted for this model.
+    """
+    rendered = loaded.renderer.render(trajectory, generation=True)
+    own = int(loaded.model.config.get_text_config().max_position_embeddings)
+    room = min(trajectory.environment.limits.max_context, own) - len(rendered.ids)
+    if room < 1:
+        raise ContextOverflow(f"{trajectory.id}: {len(rendered.ids)} tokens fill the context")
+    return TurnRequest(rendered, sampling, min(sampling.max_tokens, room))
+
+
+@dataclass
+class _Waiting:
+    """A turn that waits for its batch."""
+
+    request: TurnRequest
     future: asyncio.Future[Completion] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -53,7 +129,7 @@ class HFPolicy:
     def __init__(self, options: HFOptions, *, loaded: LoadedModel | None = None) -> None:
         """Make a policy; the checkpoint is read when it is first needed, or is given."""
         self._options = options
-        self._waiting: list[_Request] = []
+        self._waiting: list[_Waiting] = []
         self._batches: asyncio.Task[None] | None = None
         if loaded is not None:
             self.loaded = loaded
@@ -75,11 +151,7 @@ class HFPolicy:
             ContextOverflow: the prompt fills the context.
             RenderError: an image that was not fitted for this model.
         """
-        rendered = self.loaded.renderer.render(trajectory, generation=True)
-        room = self._context(trajectory) - len(rendered.ids)
-        if room < 1:
-            raise ContextOverflow(f"{trajectory.id}: {len(rendered.ids)} tokens fill the context")
-        request = _Request(rendered, sampling, min(sampling.max_tokens, room))
+        request = _Waiting(request_turn(self.loaded, trajectory, sampling))
         self._waiting.append(request)
         if self._batches is None or self._batches.done():
             self._batches = asyncio.create_task(self._run_batches())
@@ -91,10 +163,6 @@ class HFPolicy:
     async def close(self) -> None:
         """Let go of the model."""
         self.__dict__.pop("loaded", None)
-
-    def _context(self, trajectory: Trajectory) -> int:
-        own = self.loaded.model.config.get_text_config().max_position_embeddings
-        return min(trajectory.environment.limits.max_context, int(own))
 
     async def _run_batches(self) -> None:
         """Batch after batch until no request waits."""
@@ -111,10 +179,11 @@ class HFPolicy:
             if wanted:
                 await self._run_batch(wanted)
 
-    async def _run_batch(self, batch: list[_Request]) -> None:
+    async def _run_batch(self, batch: list[_Waiting]) -> None:
         """Generate; if a batch fails, its requests are tried alone, so that one fails alone."""
         try:
-            completions = await asyncio.to_thread(self._generate, batch)
+            requests = [waiting.request for waiting in batch]
+            completions = await asyncio.to_thread(write_turns, self.loaded, requests)
         except (RuntimeError, ValueError) as error:
             if len(batch) > 1:
                 for request in batch:
@@ -125,58 +194,3 @@ class HFPolicy:
         for request, completion in zip(batch, completions, strict=True):
             if not request.future.done():
                 request.future.set_result(completion)
-
-    @torch.inference_mode()
-    def _generate(self, batch: list[_Request]) -> list[Completion]:
-        started = time.monotonic()
-        model, renderer = self.loaded.model, self.loaded.renderer
-        samplings = [request.sampling for request in batch]
-        limits = [request.limit for request in batch]
-        forces = [Force(s.force, renderer) if s.force else None for s in samplings]
-        sampler = Sampler(samplings, renderer.suppressed, self.loaded.device, forces)
-        stopper = Stopper(samplings, limits, renderer)
-        inputs = collate(self.loaded, [r.rendered for r in batch], side="left").inputs()
-        del inputs["position_ids"]  # `generate` keeps its own, from the same rule
-        sequences = model.generate(
-            **inputs,
-            generation_config=GenerationConfig(
-                do_sample=False,
-                max_new_tokens=max(limits),
-                eos_token_id=renderer.end_of_turn,
-                pad_token_id=renderer.pad,
-                repetition_penalty=1.0,
-            ),
-            logits_processor=LogitsProcessorList([sampler]),
-            stopping_criteria=StoppingCriteriaList([stopper]),
-        )
-        new = sequences[:, inputs["input_ids"].shape[1] :].tolist()
-        seconds = time.monotonic() - started
-        return [
-            self._completion(ids, row, sampler, stopper, batch[row], seconds)
-            for row, ids in enumerate(new)
-        ]
-
-    def _completion(
-        self,
-        ids: list[int],
-        row: int,
-        sampler: Sampler,
-        stopper: Stopper,
-        request: _Request,
-        seconds: float,
-    ) -> Completion:
-        renderer = self.loaded.renderer
-        ids = ids[: stopper.lengths[row]]
-        ended = renderer.end_of_turn in ids
-        if ended:
-            ids = ids[: ids.index(renderer.end_of_turn) + 1]
-        return Completion(
-            text=renderer.decode(ids),
-            finish="stop" if ended or stopper.stopped[row] else "length",
-            token_ids=tuple(ids),
-            log_probs=tuple(sampler.log_probs[row][: len(ids)]),
-            model=self.loaded.path,
-            prompt_tokens=len(request.rendered.ids),
-            completion_tokens=len(ids),
-            seconds=seconds,
-        )
