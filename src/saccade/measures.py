@@ -8,10 +8,12 @@ decided by a judge are never in an average: they are counted in columns of their
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
 from statistics import fmean, median
 from typing import NamedTuple
+
+from pydantic import Field
 
 from saccade.geometry import Box
 from saccade.image import Image
@@ -110,6 +112,8 @@ class Summary(Record):
     high: float | None
     score: float | None
     """Mean value of the reward."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Mean of each term of the reward, unweighted."""
     turns: float | None
     calls: float | None
     """Attempted tool calls an episode."""
@@ -133,43 +137,87 @@ class Summary(Record):
     """Format problems by kind, all turns counted."""
 
 
+class Facts(NamedTuple):
+    """What is counted of one episode; small, so that processes can send it to each other."""
+
+    stop: StopReason | None
+    correct: bool | None
+    score: float | None
+    parts: dict[str, float]
+    turns: int
+    calls: int
+    calls_ok: int
+    response_tokens: int | None
+    prompt_tokens: int | None
+    look: Look | None
+    """The best one."""
+    seconds: float
+    dropped: int
+    problems: dict[str, int]
+
+
+def facts(task: Task, trajectory: Trajectory) -> Facts:
+    """What is counted of an episode."""
+    score = trajectory.score
+    return Facts(
+        stop=trajectory.stop,
+        correct=is_correct(trajectory),
+        score=score.value if score else None,
+        parts=score.parts if score else {},
+        turns=len(trajectory.turns),
+        calls=calls_attempted(trajectory),
+        calls_ok=calls_succeeded(trajectory),
+        response_tokens=response_tokens(trajectory),
+        prompt_tokens=prompt_tokens(trajectory),
+        look=_best(looks(task, trajectory)),
+        seconds=trajectory.seconds,
+        dropped=sum(turn.dropped is not None for turn in trajectory.turns),
+        problems=_problems(trajectory),
+    )
+
+
 def summary(pairs: Iterable[Pair]) -> Summary:
     """The numbers of a set of episodes."""
-    pairs = list(pairs)
-    stops = Counter(t.stop.value for _, t in pairs if t.stop is not None)
+    return summary_of([facts(task, trajectory) for task, trajectory in pairs])
+
+
+def summary_of(episodes: Sequence[Facts]) -> Summary:
+    """The numbers of a set of episodes, from what was counted of each."""
+    stops = Counter(e.stop.value for e in episodes if e.stop is not None)
     ours = (StopReason.ABORTED, StopReason.TIMEOUT, None)
-    finished = [(task, t) for task, t in pairs if t.stop not in ours]
-    verdicts = [is_correct(t) for _, t in finished]
-    scored = [verdict for verdict in verdicts if verdict is not None]
+    finished = [e for e in episodes if e.stop not in ours]
+    scored = [e.correct for e in finished if e.correct is not None]
     interval = wilson(sum(scored), len(scored)) if scored else None
-    best = [_best(looks(task, t)) for task, t in finished]
-    seen = [look for look in best if look is not None]
-    written = [response_tokens(t) for _, t in finished]
-    read = [prompt_tokens(t) for _, t in finished]
+    seen = [e.look for e in finished if e.look is not None]
+    terms = sorted({term for e in finished for term in e.parts})
+    problems: Counter[str] = Counter()
+    for episode in episodes:
+        problems.update(episode.problems)
     return Summary(
-        episodes=len(pairs),
+        episodes=len(episodes),
         aborted=stops[StopReason.ABORTED.value],
         timeout=stops[StopReason.TIMEOUT.value],
-        unscored=len(verdicts) - len(scored),
+        unscored=len(finished) - len(scored),
         abstained=stops[StopReason.NO_ACTION.value],
         scored=len(scored),
         correct=sum(scored),
         accuracy=_mean(map(float, scored)),
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        score=_mean(t.score.value for _, t in finished if t.score is not None),
-        turns=_mean(len(t.turns) for _, t in finished),
-        calls=_mean(calls_attempted(t) for _, t in finished),
-        calls_ok=_mean(calls_succeeded(t) for _, t in finished),
-        call_rate=_mean(float(calls_succeeded(t) > 0) for _, t in finished),
-        response_tokens=_mean(count for count in written if count is not None),
-        prompt_tokens=_mean(count for count in read if count is not None),
+        score=_mean(e.score for e in finished if e.score is not None),
+        parts={t: fmean(e.parts[t] for e in finished if t in e.parts) for t in terms},
+        turns=_mean(e.turns for e in finished),
+        calls=_mean(e.calls for e in finished),
+        calls_ok=_mean(e.calls_ok for e in finished),
+        call_rate=_mean(float(e.calls_ok > 0) for e in finished),
+        response_tokens=_mean(e.response_tokens for e in finished if e.response_tokens is not None),
+        prompt_tokens=_mean(e.prompt_tokens for e in finished if e.prompt_tokens is not None),
         iou=_mean(look.iou for look in seen),
         coverage=_mean(look.coverage for look in seen),
-        seconds=median(t.seconds for _, t in finished) if finished else None,
-        dropped=sum(turn.dropped is not None for _, t in pairs for turn in t.turns),
+        seconds=median(e.seconds for e in finished) if finished else None,
+        dropped=sum(e.dropped for e in episodes),
         stops=dict(sorted(stops.items())),
-        problems=dict(sorted(_problems(t for _, t in pairs).items())),
+        problems=dict(sorted(problems.items())),
     )
 
 
@@ -204,13 +252,9 @@ def _best(found: list[Look]) -> Look | None:
     return Look(max(look.iou for look in found), max(look.coverage for look in found))
 
 
-def _problems(trajectories: Iterable[Trajectory]) -> Counter[str]:
-    return Counter(
-        problem.kind.value
-        for trajectory in trajectories
-        for turn in trajectory.turns
-        for problem in turn.action.problems
-    )
+def _problems(trajectory: Trajectory) -> dict[str, int]:
+    kinds = (p.kind.value for turn in trajectory.turns for p in turn.action.problems)
+    return dict(Counter(kinds))
 
 
 def _total(counts: Iterable[int | None]) -> int | None:

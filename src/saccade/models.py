@@ -165,14 +165,14 @@ def collate(
     images = [image for item in rendered for image in item.images]
     distinct = {image: place for place, image in enumerate(dict.fromkeys(images))}
     patches = (renderer.pixels([image]).pixel_values for image in distinct)
-    grids = torch.tensor(renderer.grids(images), dtype=torch.long).view(-1, 3)
+    every_grid = torch.tensor(renderer.grids(images), dtype=torch.long).view(-1, 3)
     return Batch(
         input_ids=ids.to(device),
         attention_mask=mask.to(device),
         position_ids=places.to(device),
         mm_token_type_ids=(ids == renderer.image_token).to(torch.int32).to(device),
         patches=tuple(p.to(device, loaded.model.dtype) for p in patches),
-        grids=grids.to(device),
+        grids=every_grid.to(device),
         which=torch.tensor([distinct[image] for image in images], dtype=torch.long).to(device),
     )
 

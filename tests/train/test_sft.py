@@ -22,7 +22,8 @@ from saccade.nano.settings import sections
 from saccade.recipe import Recipe, make_tasks
 from saccade.run import jobs_of, run
 from saccade.store import RunReader
-from saccade.train.sft import IGNORED, SFTRecipe, Step, labels, read_examples, sft
+from saccade.train.checkpoints import Step
+from saccade.train.sft import IGNORED, SFTRecipe, labels, read_examples, sft
 from saccade.types import Completion, Sampling, Trajectory
 
 BASE = str(folder_of("nano-base"))
@@ -103,7 +104,7 @@ def test_loss_and_gradient_are_those_of_a_plain_forward_pass(demos: Path, tmp_pa
 def test_it_learns_and_leaves_the_vision_tower_alone(demos: Path, tmp_path: Path) -> None:
     news: list[Step] = []
     folder = sft(recipe_of(demos, tmp_path / "run", steps=12), on_step=news.append)
-    losses = [step.loss or 0 for step in news]
+    losses = [step.metrics["loss"] for step in news]
     assert [step.step for step in news] == list(range(1, 13))
     assert sum(losses[-3:]) < 0.6 * sum(losses[:3])
     before, after = state(Path(BASE)), state(folder)

@@ -13,6 +13,7 @@ import typer
 
 from saccade.cli import nano
 from saccade.cli.demo import demo
+from saccade.cli.rl import rl
 from saccade.cli.rollout import rollout
 from saccade.cli.sft import sft
 from saccade.cli.solve import solve
@@ -30,6 +31,7 @@ app.command()(demo)
 app.command()(solve)
 app.command()(rollout)
 app.command()(sft)
+app.command()(rl)
 app.command()(view)
 app.command()(report)
 app.add_typer(nano.app)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from saccade.train.sft import Step
+    from saccade.train.checkpoints import Step
 
 
 def sft(
@@ -44,8 +44,7 @@ def sft(
 
         def step(news: Step) -> None:
             progress.update(bar, completed=news.step, total=news.last)
-            if news.loss is not None:
-                losses.append(news.loss)
+            losses.append(news.metrics["loss"])
 
         folder = train(chosen, on_step=step)
     examples = json.loads((Path(chosen.out) / "examples.json").read_text())

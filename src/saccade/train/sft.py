@@ -14,7 +14,6 @@ of turn included; observations, with their images, are context.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,30 +23,22 @@ from typing import Literal
 import torch
 from datasets import Dataset
 from pydantic import Field
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from saccade.errors import ConfigError
-from saccade.models import LoadedModel, collate, load, save_weights, without_bars
+from saccade.models import LoadedModel, collate, load, without_bars
 from saccade.render.qwen_vl import Rendered
 from saccade.store import RunReader, claim, write_whole
+from saccade.train.checkpoints import (
+    Journal,
+    ResumesWithItsWeights,
+    Step,
+    export,
+    last_checkpoint,
+)
 from saccade.types import Record, StopReason, Task, Trajectory
-
-PROCESSOR_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
-    "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json", "vocab.json",
-    "merges.txt", "added_tokens.json", "special_tokens_map.json", "generation_config.json",
-)  # fmt: skip
-"""Copied from the base: what an image-only processor saves would not load beside torchvision."""
 
 IGNORED = -100
 
@@ -91,16 +82,6 @@ class Examples:
     """Of the environments that they were made in."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """News of a training under way."""
-
-    step: int
-    last: int
-    loss: float | None
-    """On steps that were logged."""
-
-
 def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
     """Fine-tune a model on demonstrations; a run that was interrupted goes on.
 
@@ -124,11 +105,12 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
         train_dataset=Dataset.from_dict({"index": range(len(examples.trajectories))}),
         processing_class=loaded.renderer.tokenizer,
         data_collator=_Collator(loaded, examples.trajectories),
-        callbacks=[_Report(out / "metrics.jsonl", on_step)],
+        callbacks=[Journal(out, on_step)],
     )
     trainer.remove_callback(PrinterCallback)
+    checkpoint = last_checkpoint(out)
     with without_bars():
-        trainer.train(resume_from_checkpoint=_last_checkpoint(out))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return export(loaded, out / "model", dtype=getattr(torch, recipe.save_dtype))
 
 
@@ -164,31 +146,8 @@ def labels(rendered: Sequence[Rendered], length: int) -> torch.Tensor:
     return rows
 
 
-def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
-    """Write a checkpoint with the processor files of its base beside it."""
-    base = Path(loaded.path)
-    save_weights(loaded.model, out, dtype=dtype)
-    loaded.renderer.tokenizer.save_pretrained(str(out))
-    for name in PROCESSOR_FILES:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, out / name)
-    return out
-
-
-class _Trainer(SFTTrainer):
-    """Resumes with the weights of the checkpoint.
-
-    transformers 5.23 writes the weights of this model class under other names than they have in the
-    model, and its Trainer reads them back by name: all are "missing", a warning is logged, and the
-    training goes on from the weights of the base.
-    """
-
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
-    ) -> None:
-        target = model or self.model
-        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
-        target.load_state_dict(saved.state_dict())
+class _Trainer(ResumesWithItsWeights, SFTTrainer):
+    """TRL's trainer, which resumes."""
 
 
 class _Collator:
@@ -203,49 +162,6 @@ class _Collator:
         batch = collate(self._loaded, rendered, side="right")
         inputs = {name: value.cpu() for name, value in batch.inputs().items()}
         return inputs | {"labels": labels(rendered, batch.input_ids.shape[1])}
-
-
-class _Report(TrainerCallback):
-    """Keeps the metrics of every logged step, and tells of progress."""
-
-    def __init__(self, path: Path, on_step: Callable[[Step], None]) -> None:
-        self._path, self._on_step = path, on_step
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: object,
-    ) -> None:
-        """A step belongs to the run when its checkpoint is written: later lines are cut."""
-        text = self._path.read_text() if self._path.exists() else ""
-        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
-        write_whole(self._path, "".join(kept).encode())
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: object,
-    ) -> None:
-        if logs is None or "loss" not in logs:
-            return
-        with self._path.open("a") as file:
-            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
-        self._on_step(Step(state.global_step, state.max_steps, logs["loss"]))
-
-
-def _last_checkpoint(out: Path) -> str | None:
-    """The newest that is complete: the Trainer writes its state last."""
-    steps = [
-        int(path.parent.name.removeprefix("checkpoint-"))
-        for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
-    ]
-    return str(out / f"checkpoint-{max(steps)}") if steps else None
 
 
 def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:

@@ -1,0 +1,134 @@
+"""What both trainers leave on disk: checkpoints, the journal of metrics, and the result.
+
+A step belongs to the run when its checkpoint is written. On a resume, later lines of the journal
+are cut from it and kept in `superseded/`, so that no step is in it twice.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME
+
+from saccade.models import LoadedModel, save_weights
+from saccade.store import write_whole
+
+PROCESSOR_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
+    "video_preprocessor_config.json", "chat_template.jinja", "chat_template.json", "vocab.json",
+    "merges.txt", "added_tokens.json", "special_tokens_map.json", "generation_config.json",
+)  # fmt: skip
+"""Copied from the base: what an image-only processor saves would not load beside torchvision."""
+
+METRICS = "metrics.jsonl"
+SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class Step:
+    """News of a training under way."""
+
+    step: int
+    last: int
+    metrics: dict[str, float]
+
+
+class ResumesWithItsWeights(Trainer):
+    """A Trainer that goes on from the weights of the checkpoint.
+
+    transformers 5.23 writes the weights of the Qwen-VL classes under other names than they have in
+    the model, and its Trainer reads them back by name: all are "missing", a warning is logged, and
+    the training goes on from the weights of the base.
+    """
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
+    ) -> None:
+        target = model or self.model
+        if isinstance(target, PeftModel):  # adapters keep their names
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+        target.load_state_dict(saved.state_dict())
+
+
+class Journal(TrainerCallback):
+    """Keeps the metrics of every logged step, and tells of progress."""
+
+    def __init__(self, out: Path, on_step: Callable[[Step], None]) -> None:
+        self._out, self._on_step = out, on_step
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
+        """Cut what was written after the checkpoint that is resumed from."""
+        if not state.is_world_process_zero:
+            return
+        path = self._out / METRICS
+        text = path.read_text() if path.exists() else ""
+        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
+        if later := whole[len(kept) :]:
+            (self._out / SUPERSEDED).mkdir(exist_ok=True)
+            with (self._out / SUPERSEDED / METRICS).open("a") as file:
+                file.writelines(later)
+        write_whole(path, "".join(kept).encode())
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+            return
+        with (self._out / METRICS).open("a") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        self._on_step(Step(state.global_step, state.max_steps, logs))
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest that is complete: the Trainer writes its state last."""
+    found = {
+        int(path.parent.name.removeprefix("checkpoint-")): path.parent
+        for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
+    }
+    return found[max(found)] if found else None
+
+
+def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
+    """Write a checkpoint with the processor files of its base beside it.
+
+    It appears whole or not at all.
+    """
+    base = Path(loaded.path)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    save_weights(loaded.model, part, dtype=dtype)
+    loaded.renderer.tokenizer.save_pretrained(str(part))
+    for name in PROCESSOR_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, part / name)
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+    return out

@@ -1,0 +1,208 @@
+"""`saccade rl`: tool use from outcome reward, on TRL's trainer.
+
+    model = rl(recipe)      # the folder of the new checkpoint; run it again to resume
+
+A run leaves in `out`: `recipe.json`, `metrics.jsonl` (a line a step), `checkpoint-*`, `rollouts/`
+(run folders of chosen steps, for `saccade view`), `superseded/` (what came after the checkpoint
+that a resumed run went on from) and `model/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from accelerate import PartialState
+from peft import LoraConfig, PeftModel
+from transformers import HfArgumentParser, PrinterCallback
+from trl.models.utils import unwrap_model_for_generation
+from trl.trainer.grpo_config import GRPOConfig
+
+from saccade.errors import ConfigError
+from saccade.models import LoadedModel, load, without_bars
+from saccade.policies.hf import TurnRequest, request_turn, write_turns
+from saccade.store import claim
+from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
+from saccade.train.grpo import GRPO
+from saccade.train.lockstep import LockStep
+from saccade.train.options import LoRA, RLRecipe
+from saccade.train.practice import ROLLOUTS, Peers, Practice
+from saccade.types import Completion
+
+
+def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
+    """Train a model by the outcome of its own episodes; a run that was interrupted goes on.
+
+    Under `accelerate launch` each process plays its share of the episodes.
+
+    Returns:
+        The folder of the new checkpoint, which loads as the base did.
+
+    Raises:
+        ConfigError: a recipe that cannot work, or `out` holds a run of another one.
+        ServiceError: a judge or a generation server is down.
+    """
+    out, options = Path(recipe.out), recipe.train
+    arguments = _arguments(recipe, out)
+    state = PartialState()
+    if state.is_main_process:
+        claim(out / "recipe.json", recipe.model_dump(mode="json"))
+    state.wait_for_everyone()
+    checkpoint = last_checkpoint(out)
+    if state.is_main_process:
+        _set_aside(out, checkpoint)
+    loaded = load(recipe.model, dtype=getattr(torch, options.dtype))
+    loaded.model.model.visual.requires_grad_(not options.freeze_vision)
+    copied = options.kl_logged and options.lora is None and not options.kl
+    start = copy.deepcopy(loaded.model).requires_grad_(False) if copied else None
+    with asyncio.Runner() as runner, without_bars():
+        trainer = GRPO(
+            loaded,
+            lambda number: runner.run(practice.lessons(number)),
+            arguments,
+            callbacks=[Journal(out, on_step)],
+            peft_config=_lora(options.lora),
+            start=start.to(arguments.device) if start else None,
+        )
+        trainer.remove_callback(PrinterCallback)
+        practice = _practice(recipe, loaded, trainer)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            runner.run(practice.close())
+    state.wait_for_everyone()
+    if state.is_main_process:
+        _export(trainer, loaded, out / "model", getattr(torch, options.save_dtype))
+    state.wait_for_everyone()
+    return out / "model"
+
+
+def _practice(recipe: RLRecipe, loaded: LoadedModel, trainer: GRPO) -> Practice:
+    gather = trainer.accelerator.gather
+    policy = LockStep(
+        asks=lambda trajectory, sampling: request_turn(loaded, trajectory, sampling),
+        counts=lambda t: len(loaded.renderer.render(t, generation=True).ids),
+        writes=lambda requests: _write(trainer, loaded, requests),
+        agrees=lambda yes: bool(gather(torch.tensor([yes], device=loaded.device)).any()),
+        patience=recipe.train.patience,
+    )
+    return Practice(
+        recipe,
+        loaded.renderer,
+        policy,
+        log=trainer.log_metric,
+        peers=Peers(trainer.accelerator.process_index, trainer.accelerator.num_processes),
+        agrees_on=lambda tensor: gather(tensor.to(loaded.device)).cpu(),
+    )
+
+
+def _write(trainer: GRPO, loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Completion]:
+    """One generation call. Sharded weights are gathered at its start, by all processes."""
+    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+        model.eval()
+        try:
+            return write_turns(replace(loaded, model=model), requests) if requests else []
+        finally:
+            model.train()
+
+
+def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
+    """The options of TRL.
+
+    Raises:
+        ConfigError: the step cannot be shared out, or `train.trl` says what is said elsewhere.
+    """
+    options, processes = recipe.train, PartialState().num_processes
+    if options.prompts % processes:
+        raise ConfigError(
+            f"train.prompts: {options.prompts} questions cannot be shared among {processes} "
+            "processes; a group stays in one process, so it must be a multiple of them"
+        )
+    rows = options.prompts * options.group // processes // options.updates
+    micro = options.micro_batch or rows
+    if rows % micro:
+        raise ConfigError(
+            f"train.micro_batch: an update has {rows} episodes for each process, which cannot be "
+            f"shared out in batches of {micro}"
+        )
+    ours = {
+        "output_dir": str(out),
+        "max_steps": options.steps,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": rows // micro,
+        "steps_per_generation": rows // micro * options.updates,
+        "num_generations": options.group,
+        "temperature": recipe.sampling.temperature,
+        "learning_rate": options.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup"
+        if options.schedule == "constant"
+        else options.schedule,
+        "warmup_steps": options.warmup_steps,
+        "weight_decay": options.weight_decay,
+        "max_grad_norm": options.max_grad_norm,
+        "epsilon": options.clip,
+        "epsilon_high": options.clip_high,
+        "beta": options.kl,
+        "loss_type": options.loss,
+        "activation_checkpointing": options.gradient_checkpointing,
+        "ddp_find_unused_parameters": not options.freeze_vision,
+        "save_steps": options.save_steps,
+        "save_total_limit": 2,
+        "seed": recipe.seed,
+        "use_cpu": options.device == "cpu",
+        "shuffle_dataset": False,
+        "remove_unused_columns": False,
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    if twice := sorted(set(ours) & set(options.trl)):
+        raise ConfigError(f"train.trl: {', '.join(twice)}: set by the other options of `train`")
+    if options.trl.get("use_vllm"):
+        raise ConfigError("train.trl: use_vllm: generation with vLLM is not built yet")
+    usual: dict[str, object] = {"report_to": [], "bf16": False}
+    try:
+        parsed = HfArgumentParser(GRPOConfig).parse_dict({**usual, **ours, **options.trl})
+    except ValueError as error:
+        raise ConfigError(f"train.trl: {error}") from error
+    return cast(GRPOConfig, parsed[0])
+
+
+def _lora(options: LoRA | None) -> LoraConfig | None:
+    if options is None:
+        return None
+    names = "|".join(options.targets)
+    return LoraConfig(
+        r=options.rank,
+        lora_alpha=options.alpha,
+        lora_dropout=options.dropout,
+        target_modules=rf".*language_model\..*\.({names})",
+    )
+
+
+def _export(trainer: GRPO, loaded: LoadedModel, out: Path, dtype: torch.dtype) -> None:
+    """Write the trained weights, adapters merged into them."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        model = model.merge_and_unload()
+    export(replace(loaded, model=model), out, dtype=dtype)
+
+
+def _set_aside(out: Path, checkpoint: Path | None) -> None:
+    """Move the episodes of steps that no checkpoint holds out of the run."""
+    kept = int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
+    for folder in sorted((out / ROLLOUTS).glob("step-*")):
+        if int(folder.name.split("-")[1]) > kept:
+            target = out / SUPERSEDED / folder.name
+            number = 1
+            while target.exists():
+                number += 1
+                target = target.with_name(f"{folder.name}.{number}")
+            target.parent.mkdir(exist_ok=True)
+            shutil.move(folder, target)
