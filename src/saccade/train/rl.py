@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,9 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
     loaded.model.model.visual.requires_grad_(not options.freeze_vision)
     copied = options.kl_logged and options.lora is None and not options.kl
     start = copy.deepcopy(loaded.model).requires_grad_(False) if copied else None
-    with asyncio.Runner() as runner, without_bars():
+    with asyncio.Runner() as runner, without_bars(), warnings.catch_warnings():
+        # trl 1.16 reads an attribute that transformers 5.23 has given a new name.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated")
         trainer = GRPO(
             loaded,
             lambda number: runner.run(practice.lessons(number)),
