@@ -221,6 +221,28 @@ async def test_tools_are_opened_and_closed_with_each_episode() -> None:
     assert (tool.opened, tool.closed) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "stop"),
+    [(ServiceError("no sandbox"), StopReason.ABORTED), (None, StopReason.TIMEOUT)],
+)
+async def test_a_tool_that_cannot_be_opened_ends_the_episode(
+    error: Exception | None, stop: StopReason
+) -> None:
+    """It raises, or it takes longer than an episode may."""
+
+    class Closed(Custom):
+        @asynccontextmanager
+        async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
+            if error:
+                raise error
+            await asyncio.sleep(60)
+            yield  # type: ignore[misc]
+
+    done = await play(ANSWER, env=environment(Closed(lambda: None), max_seconds=0.1))
+    assert (done.stop, done.turns) == (stop, ())
+    assert "no sandbox" in (done.error or "no sandbox")
+
+
 async def test_an_episode_is_single_use_and_never_left_unfinished() -> None:
     async with environment().episode(TASK) as episode:
         await episode.step(Completion(text=ANSWER))

@@ -127,12 +127,14 @@ class Environment:
         """
         episode = Episode(self, task, sample, seed, count_tokens)
         started = time.monotonic()
+        begun = False
         try:
             async with (
                 asyncio.timeout(self.record.limits.max_seconds) as deadline,
                 AsyncExitStack() as stack,
             ):
                 await episode._open(stack)
+                begun = True
                 yield episode
         except ConfigError:
             raise
@@ -143,6 +145,8 @@ class Environment:
                 episode._abort(error)
         finally:
             episode._close(time.monotonic() - started)
+        if not begun:  # a tool could not be opened: the episode is over before its first turn
+            yield episode
 
     def begin(self, task: Task, *, sample: int = 0, seed: int = 0) -> Trajectory:
         """The trajectory before the first turn: the prompt, with images fitted to the view."""

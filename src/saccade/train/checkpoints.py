@@ -109,11 +109,16 @@ class Journal(TrainerCallback):
 
 def last_checkpoint(out: Path) -> Path | None:
     """The newest that is complete: the Trainer writes its state last."""
-    found = {
-        int(path.parent.name.removeprefix("checkpoint-")): path.parent
-        for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")
-    }
-    return found[max(found)] if found else None
+    found = [path.parent for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}") if _whole(path)]
+    return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
+def _whole(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
