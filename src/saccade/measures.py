@@ -7,6 +7,7 @@ decided by a judge are never in an average: they are counted in columns of their
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
@@ -77,6 +78,26 @@ def looks(task: Task, trajectory: Trajectory) -> list[Look]:
     return found
 
 
+_BOX = re.compile(r"\[" + r",\s*".join([r"(\d{1,5}(?:\.\d{1,4})?)"] * 4) + r"\]")
+
+
+def thought_iou(task: Task, trajectory: Trajectory) -> float | None:
+    """IoU of the first box that the first thought names and the true one, on the first image.
+
+    None where no box is known, or none is named. A measure of what a model says before it decides;
+    no reward reads it.
+    """
+    thought = trajectory.turns[0].action.thought if trajectory.turns else None
+    named = _BOX.search(thought or "")
+    boxes = [target.box for target in task.boxes if target.image == 1]
+    if named is None or not boxes:
+        return None
+    shown = trajectory.images[0]
+    box = Box(*(float(value) for value in named.groups()))
+    region = shown.to_source(trajectory.environment.coords.to_pixels(box, shown.size))
+    return max(region.iou(box) for box in boxes)
+
+
 def response_tokens(trajectory: Trajectory) -> int | None:
     """Tokens that the model wrote, observations left out; None if they were not counted."""
     return _total(
@@ -128,6 +149,8 @@ class Summary(Record):
     iou: float | None
     """Mean over episodes of the best box, where the true one is known and a look was taken."""
     coverage: float | None
+    thought_iou: float | None = None
+    """Mean IoU of the box that the first thought names, where it names one."""
     seconds: float | None
     """Median wall time."""
     dropped: int
@@ -151,6 +174,7 @@ class Facts(NamedTuple):
     prompt_tokens: int | None
     look: Look | None
     """The best one."""
+    thought_iou: float | None
     seconds: float
     dropped: int
     problems: dict[str, int]
@@ -170,6 +194,7 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
         response_tokens=response_tokens(trajectory),
         prompt_tokens=prompt_tokens(trajectory),
         look=_best(looks(task, trajectory)),
+        thought_iou=thought_iou(task, trajectory),
         seconds=trajectory.seconds,
         dropped=sum(turn.dropped is not None for turn in trajectory.turns),
         problems=_problems(trajectory),
@@ -214,6 +239,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         prompt_tokens=_mean(e.prompt_tokens for e in finished if e.prompt_tokens is not None),
         iou=_mean(look.iou for look in seen),
         coverage=_mean(look.coverage for look in seen),
+        thought_iou=_mean(e.thought_iou for e in finished if e.thought_iou is not None),
         seconds=median(e.seconds for e in finished) if finished else None,
         dropped=sum(e.dropped for e in episodes),
         stops=dict(sorted(stops.items())),

@@ -57,7 +57,7 @@ def lessons_of(loaded: LoadedModel, trajectories: Sequence[Trajectory]) -> list[
         Lesson(
             item,
             item.sampled if learned_turns(t, (), 3) else [False] * len(item.ids),
-            advantage,
+            [advantage] * len(item.ids),
         )
         for t, item, advantage in zip(trajectories, rendered, worth, strict=True)
     ]
@@ -221,7 +221,7 @@ def test_what_is_not_learned_from_has_no_gradient_at_all(
         learned = torch.zeros(len(gradient), dtype=torch.bool)
         learned[: len(lesson.learned) - at] = torch.tensor(lesson.learned[at:])
         assert not gradient[~learned].any()
-        assert bool(gradient[learned].all()) == (lesson.advantage != 0 or not learned.any())
+        assert bool(gradient[learned].all()) == (lesson.advantages[0] != 0 or not learned.any())
         if number in (1, 6):
             assert not gradient.any()
 

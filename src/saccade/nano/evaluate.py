@@ -25,10 +25,10 @@ from saccade.geometry import Box
 from saccade.image import Image
 from saccade.measures import Summary, summary
 from saccade.nano.settings import ZOOM, environment
+from saccade.policies.forced import FirstMove
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
 from saccade.types import (
-    Completion,
     Part,
     Policy,
     Sampling,
@@ -64,24 +64,6 @@ FAMILIES = ("read", "read0", "read1", "easy", "far")
 
 TRIES = 50
 """Random places that are tried before a wrong one is put into the widest strip."""
-
-
-class FirstMove:
-    """A policy whose first turn must go on with a given text once its thought is closed."""
-
-    def __init__(self, policy: Policy, force: str) -> None:
-        self._policy, self._force = policy, force
-
-    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
-        if not trajectory.turns:
-            sampling = sampling.model_copy(update={"force": self._force})
-        return await self._policy.act(trajectory, sampling)
-
-    def count_tokens(self, trajectory: Trajectory) -> int | None:
-        return self._policy.count_tokens(trajectory)
-
-    async def close(self) -> None:
-        """The policy stays open: other arms use it."""
 
 
 class StagedZoom:

@@ -12,8 +12,11 @@ from typing import Literal
 
 import torch
 
-from saccade.train.options import Mask
 from saccade.types import StopReason, Trajectory
+
+Mask = Literal["over_long", "over_turn", "tool_failure"]
+Scale = Literal["group", "batch", "none"]
+Select = Literal["all", "varied", "most_varied"]
 
 EPSILON = 1e-4
 """Added to the deviation, as TRL does (DeepEyes: 1e-6)."""
@@ -44,9 +47,7 @@ def deviations(values: torch.Tensor) -> torch.Tensor:
     return (centred.square().sum(1) / (count - 1).clamp(min=1)).sqrt()
 
 
-def advantages(
-    values: torch.Tensor, scale: Literal["group", "batch", "none"], *, batch: float = 1.0
-) -> torch.Tensor:
+def advantages(values: torch.Tensor, scale: Scale, *, batch: float = 1.0) -> torch.Tensor:
     """(P, group) score minus mean of the group, over a deviation; 0 where there is no score.
 
     Args:
@@ -63,9 +64,7 @@ def advantages(
     return centred / (deviation + EPSILON)
 
 
-def selected(
-    values: torch.Tensor, keep: int, select: Literal["all", "varied", "most_varied"]
-) -> list[int]:
+def selected(values: torch.Tensor, keep: int, select: Select) -> list[int]:
     """Which groups are learned from: at most `keep`, in the order in which they are used.
 
     Groups with fewer than two scores never are.

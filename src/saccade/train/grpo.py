@@ -38,7 +38,8 @@ class Lesson(NamedTuple):
     rendered: Rendered
     learned: list[bool]
     """For each id whether it is learned from: a sampled one that no rule left out."""
-    advantage: float
+    advantages: list[float]
+    """Of each id; without effect where nothing is learned."""
 
 
 class Written(NamedTuple):
@@ -61,6 +62,7 @@ class LessonBatch(TypedDict, total=False):
     tool_mask: torch.Tensor
     """(B, C) int64: 1 on what is learned from."""
     advantages: torch.Tensor
+    """(B, C)."""
     num_items_in_batch: torch.Tensor
     """Tokens that are learned from, in all processes."""
     sampling_per_token_logps: torch.Tensor
@@ -141,7 +143,9 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
             "completion_ids": self._padded(rests, pad),
             "completion_mask": self._padded([x.new_ones(x.shape) for x in rests], 0),
             "tool_mask": mask,
-            "advantages": torch.tensor([x.advantage for x in lessons], device=mask.device),
+            "advantages": self._padded(
+                [torch.tensor(x.advantages[x.rendered.prompt_len :]) for x in lessons], 0.0
+            ),
             "num_items_in_batch": tokens,
             "sampling_per_token_logps": old,
             "rendered": items,

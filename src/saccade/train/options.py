@@ -17,6 +17,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from saccade.config import suggestion
 from saccade.recipe import Recipe
+from saccade.train.counterfactual import Counterfactual
+from saccade.train.groups import Mask, Scale, Select
 from saccade.types import Record, Sampling
 
 PRESETS: dict[str, dict[str, JsonValue]] = {
@@ -43,8 +45,6 @@ PRESETS: dict[str, dict[str, JsonValue]] = {
 - `pyvision`: PyVision-RL (arXiv 2602.20739): oversample, filter, rank groups by their deviation.
   Its accumulative tool reward is the reward preset of that name. Sizes are ours.
 """
-
-Mask = Literal["over_long", "over_turn", "tool_failure"]
 
 
 class LoRA(Record):
@@ -73,7 +73,7 @@ class Training(Record):
     """Attempts at each question."""
     oversample: int = Field(default=1, ge=1)
     """Questions that are attempted for each that is learned from."""
-    select: Literal["all", "varied", "most_varied"] = "all"
+    select: Select = "all"
     """Which groups are learned from: all; those whose scores differ, as they come (DAPO); those,
     the ones with the largest deviation first (PyVision-RL)."""
     updates: int = Field(default=1, ge=1)
@@ -96,7 +96,7 @@ class Training(Record):
     `lora`."""
     loss: str = "dapo"
     """A `loss_type` of TRL: "dapo" is the mean over tokens, "grpo" that over episodes, ..."""
-    scale: Literal["group", "batch", "none"] = "group"
+    scale: Scale = "group"
     """By which standard deviation scores are divided; "none" is Dr. GRPO (arXiv 2503.20783)."""
     mask: tuple[Mask, ...] = ()
     """What is not learned from, although it is scored: episodes whose turn was cut or whose context
@@ -105,6 +105,8 @@ class Training(Record):
     failures: int = Field(default=3, ge=1)
     """Failed calls in a row that are fatal. Masking what follows is the idea of OpenSearch-VL's
     fatal-aware GRPO; the number is ours."""
+    counterfactual: Counterfactual | None = None
+    """Some of each group are forced to call, some to answer; see `saccade.train.counterfactual`."""
     freeze_vision: bool = True
     lora: LoRA | None = None
     gradient_checkpointing: bool = False
@@ -135,6 +137,12 @@ class Training(Record):
 
     @model_validator(mode="after")
     def _shares_are_whole(self) -> Self:
+        forced = self.counterfactual
+        if forced is not None and forced.call + forced.answer > self.group:
+            raise ValueError(
+                f"counterfactual: {forced.call} + {forced.answer} forced members in a group of "
+                f"{self.group}"
+            )
         if self.prompts % self.updates:
             raise ValueError(
                 f"prompts = {self.prompts} cannot be shared among {self.updates} updates"

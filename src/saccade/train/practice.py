@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -11,17 +12,19 @@ from accelerate.utils import gather_object
 
 from saccade.errors import ServiceError
 from saccade.measures import Facts, Pair, Summary, facts, summary_of
+from saccade.policies.forced import FirstMove
 from saccade.recipe import make_environment, make_reward
-from saccade.render.qwen_vl import QwenVLRenderer, Rendered
+from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.rollout import rollout
 from saccade.run import manifest
 from saccade.store import RunFolder
+from saccade.train.counterfactual import member_of, spread, weigh
 from saccade.train.feed import Feed
 from saccade.train.groups import advantages, deviations, learned_turns, scores, selected
 from saccade.train.grpo import Lesson
 from saccade.train.lockstep import LockStep
 from saccade.train.options import RLRecipe
-from saccade.types import Trajectory
+from saccade.types import Policy, Task, Trajectory
 
 ROLLOUTS = "rollouts"
 
@@ -84,21 +87,37 @@ class Practice:
         spare = [place for place in range(len(values)) if place not in chosen]
         self._measure(pairs, values, len(chosen))
         self._keep(number, pairs)
-        lessons = []
+        lessons: list[Lesson] = []
         for place in [*chosen, *spare][:slots]:
-            for member in range(options.group):
-                trajectory = trajectories[place * options.group + member]
-                turns = 0
-                if place in chosen:
-                    turns = learned_turns(trajectory, options.mask, options.failures)
-                rendered = self._renderer.render(trajectory, generation=False)
-                learned = _learned(self._renderer, trajectory, rendered, turns)
-                lessons.append(Lesson(rendered, learned, float(worth[place, member])))
+            group = trajectories[place * options.group : (place + 1) * options.group]
+            learned = [
+                learned_turns(t, options.mask, options.failures) if place in chosen else 0
+                for t in group
+            ]
+            lessons += self._lessons_of(group, learned, worth[place].tolist())
         return lessons
 
     async def close(self) -> None:
         """Close connections of the reward."""
         await self._reward.close()
+
+    def _lessons_of(
+        self, group: Sequence[Trajectory], turns: Sequence[int], worth: Sequence[float]
+    ) -> Iterator[Lesson]:
+        """Of a group; `turns` of each member are learned from."""
+        options, renderer = self._recipe.train.counterfactual, self._renderer
+        rendered = [renderer.render(t, generation=False) for t in group]
+        weighed = None
+        if options is not None:
+            members = [member_of(renderer, t, options) for t in group]
+            weighed = weigh(members, options.decision)
+        for number, (trajectory, item) in enumerate(zip(group, rendered, strict=True)):
+            learned, values = item.sampled, [worth[number]] * len(item.ids)
+            if options is not None and weighed is not None:
+                values, learned = spread(renderer, trajectory, item, weighed[number], options)
+            end = _end_of(renderer, trajectory, turns[number])
+            learned = [known and at < end for at, known in enumerate(learned)]
+            yield Lesson(item, learned, values)
 
     async def _episodes(self, number: int) -> list[Pair]:
         recipe, options = self._recipe, self._recipe.train
@@ -113,7 +132,7 @@ class Practice:
         trajectories = await self._policy.run(
             [
                 rollout(
-                    self._policy,
+                    self._player(sample % options.group),
                     self.environment,
                     task,
                     sample=sample,
@@ -126,24 +145,44 @@ class Practice:
         )
         return [(task, t) for (task, _), t in zip(attempts, trajectories, strict=True)]
 
+    def _player(self, member: int) -> Policy:
+        options = self._recipe.train.counterfactual
+        force = options.force(member) if options else ""
+        return FirstMove(self._policy, force) if force else self._policy
+
+    def _own_accord(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The episodes that nothing was forced on; all of them if there is none."""
+        options = self._recipe.train.counterfactual
+        if options is None:
+            return list(pairs)
+        group = self._recipe.train.group
+        return [p for p in pairs if not options.force(p[1].sample % group)] or list(pairs)
+
     def _batch_deviation(self, values: torch.Tensor) -> float:
         if self._recipe.train.scale != "batch":
             return 1.0
         return float(deviations(self._gather(values.flatten()).view(1, -1)))
 
     def _measure(self, pairs: Sequence[Pair], values: torch.Tensor, learned: int) -> None:
-        episodes: list[Facts] = gather_object([facts(*pair) for pair in pairs])
+        own = [(family_of(pair[0]), facts(*pair)) for pair in self._own_accord(pairs)]
+        told: list[tuple[str, Facts]] = gather_object(own)
         scored = (~values.isnan()).sum(1)
         groups = torch.tensor(
             [len(values), learned, int((scored < 2).sum()), int((deviations(values) == 0).sum())]
         )
         total = self._gather(groups).view(-1, 4).sum(0).tolist()
-        measured = summary_of(episodes)
+        measured = summary_of([episode for _, episode in told])
         if not measured.episodes - measured.aborted:
             errors = {t.error for _, t in pairs if t.error}
             raise ServiceError(f"every episode of a step was aborted: {'; '.join(sorted(errors))}")
         for name, value in numbers(measured).items():
             self._log(name, value)
+        families = sorted({family for family, _ in told})
+        for family in families if len(families) > 1 else ():
+            part = summary_of([episode for name, episode in told if name == family])
+            for name in ("accuracy", "call_rate"):
+                if (value := getattr(part, name)) is not None:
+                    self._log(f"{name}/{family}", value)
         for name, count in zip(("asked", "learned", "skipped", "flat"), total, strict=True):
             self._log(f"groups/{name}", count)
 
@@ -178,18 +217,21 @@ def numbers(measured: Summary) -> dict[str, float]:
         "response_tokens": measured.response_tokens,
         "iou": measured.iou,
         "coverage": measured.coverage,
+        "thought_iou": measured.thought_iou,
         **{f"reward/{term}": value for term, value in measured.parts.items()},
         **{f"stops/{stop}": count for stop, count in measured.stops.items()},
     }
     return {name: float(value) for name, value in known.items() if value is not None}
 
 
-def _learned(
-    renderer: QwenVLRenderer, trajectory: Trajectory, rendered: Rendered, turns: int
-) -> list[bool]:
-    """Sampled ids of the first turns."""
-    if turns == len(trajectory.turns):
-        return rendered.sampled
+def family_of(task: Task) -> str:
+    """The kind of a question, by which numbers are told apart."""
+    return str(task.meta.get("family") or task.source)
+
+
+def _end_of(renderer: QwenVLRenderer, trajectory: Trajectory, turns: int) -> int:
+    """Ids of the first turns, with what comes before them; none without turns."""
+    if turns == len(trajectory.turns) or not turns:
+        return sys.maxsize if turns else 0
     begun = trajectory.model_copy(update={"turns": trajectory.turns[:turns]})
-    end = len(renderer.render(begun, generation=False).ids) if turns else 0
-    return [sampled and place < end for place, sampled in enumerate(rendered.sampled)]
+    return len(renderer.render(begun, generation=False).ids)

@@ -1,0 +1,23 @@
+"""A policy whose first turn must go on with a given text once its thought is closed."""
+
+from __future__ import annotations
+
+from saccade.types import Completion, Policy, Sampling, Trajectory
+
+
+class FirstMove:
+    """Forces the first move of another policy: a call, or an answer."""
+
+    def __init__(self, policy: Policy, force: str) -> None:
+        self._policy, self._force = policy, force
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        if not trajectory.turns:
+            sampling = sampling.model_copy(update={"force": self._force})
+        return await self._policy.act(trajectory, sampling)
+
+    def count_tokens(self, trajectory: Trajectory) -> int | None:
+        return self._policy.count_tokens(trajectory)
+
+    async def close(self) -> None:
+        """The policy stays open: others use it."""
