@@ -1,0 +1,193 @@
+"""The claims of DeepEyes on the embedded world: every arm and seed of the protocol, resumable.
+
+    python benchmarks/reproduce_deepeyes.py [--jobs 2] [--base FOLDER] [--only ARM ...]
+
+reproduce_deepeyes.toml is the protocol. A run trains (`saccade rl` with the settings of its arm),
+measures on the final scenes, and leaves `ARM-SEED.json` in `--out`; a run that is there is not done
+again. `--base` is a finished folder of `saccade nano train-base`; without it one is trained first.
+Then `python benchmarks/reproduce_report.py` writes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RECIPE = "recipes/nano_deepeyes.toml"
+WORK = Path("runs/reproduce")
+EVERY = 5
+KEPT = (
+    "step", "reward", "accuracy", "calls", "calls_ok", "call_rate", "response_tokens", "iou",
+    "thought_iou", "entropy", "kl_to_start", "aborted", "groups/flat", "groups/skipped",
+    "accuracy/read", "accuracy/easy", "call_rate/read", "call_rate/easy", "step_time",
+)  # fmt: skip
+COUNTS = (
+    "scored", "correct", "accuracy", "low", "high", "calls", "call_rate", "iou", "coverage",
+    "thought_iou", "response_tokens", "aborted", "stops",
+)  # fmt: skip
+GREEDY = {
+    "read": ("agent", "direct", "own_box", "wrong_box", "true_box"),
+    "far": ("agent", "direct", "own_box", "wrong_box", "true_box"),
+    "read0": ("agent",),
+    "read1": ("agent",),
+    "easy": ("agent", "direct", "own_box"),
+}
+"""Family -> arms of `saccade.nano.evaluate` that are measured greedily."""
+PAIRED = (("far", "own_box"), ("read", "own_box"))
+"""Cells of which every question is kept, for tests in pairs against the base."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--base", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="*", help="arms")
+    parser.add_argument("--one", nargs=2, metavar=("ARM", "SEED"), help="in this process")
+    options = parser.parse_args()
+    protocol = tomllib.loads((HERE / "reproduce_deepeyes.toml").read_text())
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.one:
+        one(protocol, options.one[0], int(options.one[1]), options.out)
+        return
+    bases(protocol, options.base)
+    left = [
+        (arm, seed)
+        for arm, seed in jobs(protocol)
+        if (not options.only or arm in options.only)
+        and not (options.out / f"{arm}-{seed}.json").exists()
+    ]
+    started = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for done, name in enumerate(pool.map(lambda job: child(*job, options.out), left), start=1):
+            eta = (time.monotonic() - started) / done * (len(left) - done)
+            print(f"{done}/{len(left)} {name}, {eta / 60:.0f} min to go", flush=True)
+
+
+def jobs(protocol: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Bases first, then the first seed of every arm, the second, ..."""
+    for base in ("base", *protocol["bases"]):
+        yield base, 0
+    for seed in range(max(arm["seeds"] for arm in protocol["arms"].values())):
+        for name, arm in protocol["arms"].items():
+            if seed < arm["seeds"]:
+                yield name, seed
+
+
+def bases(protocol: dict[str, Any], start: Path | None) -> None:
+    """Train the bases of the protocol that are not there yet."""
+    command = [sys.executable, "-m", "saccade", "nano", "train-base", "--out"]
+    if start is None:
+        start = WORK / "base"
+        subprocess.run([*command, str(start), "seed=0"], check=True)
+    for name, prior in protocol["bases"].items():
+        if not (WORK / name / "nano-base").exists():
+            settings = [f"start={start}", f"prior={prior}", "seed=0"]
+            subprocess.run([*command, str(WORK / name), *settings], check=True)
+
+
+def child(arm: str, seed: int, out: Path) -> str:
+    """A run in a process of its own, on one thread."""
+    command = [sys.executable, __file__, "--out", str(out), "--one", arm, str(seed)]
+    log = WORK / "logs" / f"{arm}-{seed}.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file
+        )
+    return f"{arm}-{seed}" + (f" FAILED, see {log}" if done.returncode else "")
+
+
+def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
+    """Train and measure."""
+    from saccade.nano import resolve
+
+    made: dict[str, Any] = {"arm": arm, "seed": seed}
+    if arm == "base":
+        model = Path(resolve("nano-base"))
+    elif arm in protocol["bases"]:
+        model = WORK / arm / "nano-base"
+    else:
+        model = train(protocol["arms"][arm], arm, seed, made)
+    measure(protocol["final"], model, made)
+    part = out / f"{arm}-{seed}.part"
+    part.write_text(json.dumps(made) + "\n")
+    part.rename(out / f"{arm}-{seed}.json")
+
+
+def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Path:
+    from saccade.cli.embedded import with_folders
+    from saccade.config import read_toml, validate, with_overrides
+    from saccade.models import use_threads
+    from saccade.train.options import RLRecipe
+    from saccade.train.rl import rl
+
+    use_threads(1)
+    base = str(WORK / arm["base"] / "nano-base") if "base" in arm else "nano-base"
+    settings = [f"model={base}", f"seed={seed}", "train.keep_every=0", *arm.get("settings", [])]
+    settings.append(f"out={WORK / f'{name}-{seed}'}")
+    table = with_folders(with_overrides(read_toml(Path(RECIPE)), settings))
+    wall, cpu = time.monotonic(), time.process_time()
+    model = rl(validate(RLRecipe, table))
+    made["seconds"] = round(time.monotonic() - wall, 1)
+    made["cpu_seconds"] = round(time.process_time() - cpu, 1)
+    made["command"] = f"saccade rl {RECIPE} " + " ".join(settings)
+    lines = (WORK / f"{name}-{seed}" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    made["steps"] = [
+        {key: round(row[key], 4) for key in KEPT if row.get(key) is not None}
+        for row in rows
+        if row["step"] == 1 or row["step"] % EVERY == 0
+    ]
+    return model
+
+
+def measure(final: dict[str, Any], model: Path, made: dict[str, Any]) -> None:
+    from saccade.measures import looks, summary
+    from saccade.models import use_threads
+    from saccade.nano.evaluate import ARMS, evaluate, questions
+    from saccade.policies.hf import HFOptions, HFPolicy
+
+    use_threads(1)
+    policy = HFPolicy(HFOptions(path=str(model)))
+
+    def cell(pairs: list) -> dict[str, Any]:
+        whole = summary(pairs).model_dump(mode="json")
+        return {key: whole[key] for key in COUNTS}
+
+    scenes = {"n": final["n"], "seed": final["seed"], "split": final["split"]}
+    made |= {"final": final, "greedy": {}, "sampled": {}, "paired": {}}
+    for family, arms in GREEDY.items():
+        asked = questions(family, **scenes)
+        made["greedy"][family] = {}
+        for arm in arms:
+            pairs = evaluate(policy, asked, ARMS[arm], seed=final["seed"])
+            made["greedy"][family][arm] = cell(pairs)
+            if (family, arm) in PAIRED:
+                best = [max((look.iou for look in looks(*p)), default=0.0) for p in pairs]
+                right = [bool(t.verdict and t.verdict.correct) for _, t in pairs]
+                made["paired"][f"{family}/{arm}"] = {
+                    "right": "".join(str(int(r)) for r in right),
+                    "iou": [round(value, 3) for value in best],
+                }
+    for family in ("read", "read0", "read1", "easy"):
+        asked = questions(family, **scenes)
+        pairs = evaluate(
+            policy, asked, ARMS["agent"], seed=final["seed"], temperature=1.0,
+            samples=final["samples"],
+        )  # fmt: skip
+        made["sampled"][family] = cell(pairs)
+
+
+if __name__ == "__main__":
+    main()
