@@ -17,10 +17,11 @@ names a class of yours runs its code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Literal, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -29,7 +30,8 @@ from saccade.config import Table, resolve, validate
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, FormatError
+from saccade.formats.parquet import count_parquet_rows, read_parquet
 from saccade.formats.prompts import read_prompts
 from saccade.formats.tasks import count_rows, read_tasks
 from saccade.geometry import CoordSpace, PixelBudget
@@ -146,7 +148,34 @@ class FileTasks(Record):
         return rows if self.n is None else min(rows, self.n)
 
 
-TASKS = {"world": "saccade.recipe:WorldTasks", "file": "saccade.recipe:FileTasks"}
+class ParquetTasks(Record):
+    """Published training rows; see `saccade.formats.parquet`."""
+
+    path: Path
+    n: int | None = Field(default=None, ge=1)
+    """Only the first n that can be used."""
+    malformed: Literal["refuse", "leave_out"] = "refuse"
+    """What becomes of a row that cannot be used: the run stops, or a warning names the row."""
+
+    def tasks(self, recipe: Recipe) -> Iterator[Task]:
+        told = None if self.malformed == "refuse" else _warn
+        rows = read_parquet(self.path, max_pixels=recipe.max_image_pixels, malformed=told)
+        return islice(rows, self.n)
+
+    def count(self) -> int | None:
+        rows = count_parquet_rows(self.path)
+        return rows if self.n is None else min(rows, self.n)
+
+
+def _warn(error: FormatError) -> None:
+    warnings.warn(f"left out: {error}", stacklevel=2)
+
+
+TASKS = {
+    "world": "saccade.recipe:WorldTasks",
+    "file": "saccade.recipe:FileTasks",
+    "parquet": "saccade.recipe:ParquetTasks",
+}
 
 
 def make_tasks(recipe: Recipe) -> Iterator[Task]:

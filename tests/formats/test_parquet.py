@@ -1,0 +1,152 @@
+"""Published training rows.
+
+The columns are those of `ChenShawn/DeepEyes-Datasets-47k` as `verl/utils/dataset/rl_dataset.py` of
+the DeepEyes repository reads them; five real rows of MMSearch-R1 are in the shared data.
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image as PILImage
+
+from saccade.errors import ConfigError, FormatError
+from saccade.formats.parquet import count_parquet_rows, read_parquet
+from saccade.recipe import Recipe, count_tasks, make_tasks
+
+INSTRUCTIONS = "\nThink first, call **image_zoom_in_tool** if needed, then answer."
+
+
+def png(colour: str = "red") -> bytes:
+    file = io.BytesIO()
+    PILImage.new("RGB", (40, 30), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def row(**changes: object) -> dict[str, object]:
+    return {
+        "data_source": "vstar",
+        "env_name": "visual_toolbox_v2",
+        "ability": "vl_chart",
+        "prompt": [
+            {"role": "system", "content": "You are a helpful assistant."},
+            {"role": "user", "content": f"<image>\nWhat colour is it?{INSTRUCTIONS}"},
+        ],
+        "images": [{"bytes": png(), "path": None}],
+        "reward_model": {"style": "model", "ground_truth": "It is red."},
+        "extra_info": {"question": "What colour is it?", "answer": "red", "index": "7"},
+    } | changes
+
+
+def write(folder: Path, *rows: dict[str, object]) -> Path:
+    path = folder / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    return path
+
+
+def test_a_row_of_deepeyes(tmp_path: Path) -> None:
+    (task,) = read_parquet(write(tmp_path, row()))
+    assert task.id == "vstar-7"
+    assert (task.question, task.answer, task.judge) == ("What colour is it?", "It is red.", None)
+    assert [image.size for image in task.images] == [(40, 30)]
+    assert task.meta == {
+        "env_name": "visual_toolbox_v2", "ability": "vl_chart", "family": "vstar",
+    }  # fmt: skip
+
+
+def test_mathematics_goes_to_its_judge(tmp_path: Path) -> None:
+    (task,) = read_parquet(write(tmp_path, row(data_source="thinklite_eureka")))
+    assert task.judge == "math"
+
+
+def test_without_extra_info_the_question_is_the_user_turn(tmp_path: Path) -> None:
+    first = {"role": "user", "content": "Compare <image> with <image>, please."}
+    images = [{"bytes": png("red"), "path": None}, {"bytes": png("blue"), "path": None}]
+    (task,) = read_parquet(write(tmp_path, row(prompt=[first], images=images, extra_info=None)))
+    kinds = [part if isinstance(part, str) else "image" for part in task.prompt]
+    assert kinds == ["Compare", "image", "with", "image", ", please."]
+    assert task.id == "vstar-0"
+
+
+def test_a_path_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(png())
+    (task,) = read_parquet(write(tmp_path, row(images=[{"bytes": None, "path": "images/a.png"}])))
+    assert task.images[0].size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": [{"bytes": None, "path": "../secret.png"}]}, "lies outside the folder"),
+        ({"images": [{"bytes": None, "path": "/etc/passwd"}]}, "lies outside the folder"),
+        ({"images": [{"bytes": None, "path": "none.png"}]}, "none.png"),
+        ({"images": [{"bytes": b"no image", "path": None}]}, "row 1: image"),
+        ({"images": [{"bytes": None, "path": None}]}, "neither bytes nor path"),
+        ({"reward_model": {"style": "model", "ground_truth": None}}, "reward_model.ground_truth"),
+        ({"prompt": []}, "prompt: "),
+        ({"prompt": [{"role": "user", "content": "<image><image>?"}]}, "2 marks <image> for 1"),
+        (
+            {"prompt": [{"role": "system", "content": "x"}], "extra_info": None},
+            "no user turn with a question",
+        ),
+    ],
+)
+def test_a_malformed_row_is_named_and_never_skipped_in_silence(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.png").write_bytes(png())
+    path = write(tmp_path / "data", row(), row(**changes), row())
+    with pytest.raises(FormatError) as caught:
+        list(read_parquet(path))
+    assert f"{path}: row 1" in str(caught.value)
+    assert message in str(caught.value)
+    told: list[FormatError] = []
+    assert len(list(read_parquet(path, malformed=told.append))) == 2
+    assert [str(error) for error in told] == [str(caught.value)]
+
+
+def test_what_is_no_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with pytest.raises(FormatError, match="no parquet file"):
+        list(read_parquet(path))
+    path.write_bytes(b"PAR1 but not really")
+    with pytest.raises(FormatError, match="no parquet file"):
+        count_parquet_rows(path)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, *[row(images=[{"bytes": png(), "path": None}]) for _ in range(40)])
+    data = bytearray(path.read_bytes())
+    data[200:2000] = bytes(1800)
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"rows.parquet: "):
+        list(read_parquet(path))
+
+
+def test_as_the_tasks_of_a_run_file(tmp_path: Path) -> None:
+    bad = row(images=[{"bytes": b"no", "path": None}])
+    path = write(tmp_path, row(), bad, row())
+    tasks = {"kind": "parquet", "path": str(path), "malformed": "leave_out"}
+    recipe = Recipe.model_validate({"tasks": tasks})
+    assert count_tasks(recipe) == 3
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert len(list(make_tasks(recipe))) == 2
+    assert f"{path}: row 1" in str(told[0].message)
+    with pytest.raises((FormatError, ConfigError)):
+        list(make_tasks(Recipe.model_validate({"tasks": {"kind": "parquet", "path": str(path)}})))
+
+
+def test_real_rows_of_mmsearch_r1(shared_data: Path) -> None:
+    path = shared_data / "fvqa_mini" / "infoseek_5.parquet"
+    tasks = list(read_parquet(path))
+    assert len(tasks) == count_parquet_rows(path) == 5
+    assert tasks[0].question == "What is the country of origin of this food?"
+    assert tasks[0].answer == "Spain"
+    assert all(len(task.images) == 1 and task.answer for task in tasks)
+    assert len({task.id for task in tasks}) == 5
