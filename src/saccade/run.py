@@ -48,12 +48,35 @@ async def run(
         StoreError: the folder cannot be written; what was finished is kept.
         ServiceError: `recipe.max_aborts` episodes in a row were aborted.
     """
-    in_a_row = 0
     environment = make_environment(recipe)
     policy = make_policy(recipe)
-    reward = make_reward(recipe)
     for warning in mismatches(policy, environment):
         warnings.warn(warning, stacklevel=2)
+    try:
+        await play(recipe, policy, environment, jobs, out, on_finish=on_finish, on_resume=on_resume)
+    finally:
+        await policy.close()
+
+
+async def play(
+    recipe: Recipe,
+    policy: Policy,
+    environment: Environment,
+    jobs: Iterable[Job],
+    out: Path,
+    *,
+    on_finish: Callable[[Task, Trajectory], None],
+    on_resume: Callable[[int], None] | None = None,
+) -> None:
+    """The same with another policy and environment than the recipe's own.
+
+    Raises:
+        ConfigError: `out` holds another run.
+        StoreError: the folder cannot be written; what was finished is kept.
+        ServiceError: `recipe.max_aborts` episodes in a row were aborted.
+    """
+    in_a_row = 0
+    reward = make_reward(recipe)
     try:
         with RunFolder(out, manifest(recipe, environment)) as folder:
             if on_resume is not None:
@@ -81,7 +104,6 @@ async def run(
                 reward=reward,
             )
     finally:
-        await policy.close()
         await reward.close()
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from saccade.cli import nano
+from saccade.cli.curate import curate
 from saccade.cli.demo import demo
 from saccade.cli.rl import rl
 from saccade.cli.rollout import rollout
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(solve)
 app.command()(rollout)
+app.command()(curate)
 app.command()(sft)
 app.command()(rl)
 app.command()(view)

@@ -12,7 +12,7 @@ image file. Without `id` a row is called after its line number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError
@@ -20,6 +20,7 @@ from pydantic import Field, JsonValue, ValidationError
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.errors import FormatError, ImageError
 from saccade.image import Image
+from saccade.store import write_whole
 from saccade.types import Record, TargetBox, Task
 
 MAX_LINE_BYTES = 2**20
@@ -72,6 +73,36 @@ def count_rows(path: Path) -> int:
             return sum(bool(line.strip()) for line in lines)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
+    """Write `tasks.jsonl` with its images beside it; `read_tasks` gives the same tasks.
+
+    The order of text and images within a question is not kept: images come first.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for task in tasks:
+        for image in task.images:
+            file = folder / "images" / image.source.name
+            if not file.exists():
+                write_whole(file, image.source.encoded())
+        row = _Row(
+            id=task.id,
+            images=tuple(f"images/{image.source.name}" for image in task.images),
+            question=task.question,
+            choices=task.choices,
+            answer=task.answer,
+            boxes=task.boxes,
+            judge=task.judge,
+            meta=task.meta,
+        )
+        lines.append(row.model_dump_json(exclude_defaults=True) + "\n")
+    write_whole(folder / "tasks.jsonl", "".join(lines).encode())
+    return folder / "tasks.jsonl"
 
 
 def _task(line: bytes, path: Path, number: int, max_pixels: int) -> Task:

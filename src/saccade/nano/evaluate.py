@@ -13,35 +13,18 @@ What lies between `direct` and `true_box` is what looking again can give; betwee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-from pydantic import JsonValue
-
-from saccade.geometry import Box
-from saccade.image import Image
 from saccade.measures import Summary, summary
 from saccade.nano.settings import ZOOM, environment
 from saccade.policies.forced import FirstMove
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
-from saccade.types import (
-    Part,
-    Policy,
-    Sampling,
-    Task,
-    Tool,
-    ToolContext,
-    ToolFunction,
-    ToolSpec,
-    Trajectory,
-)
+from saccade.tools.staged import Place, StagedZoom
+from saccade.types import Policy, Sampling, Task, Tool, Trajectory
 from saccade.world import tasks
 
-Place = Literal["own", "wrong", "true"]
 CALL, ANSWER = "<tool_call>", "<answer>"
 
 
@@ -62,45 +45,6 @@ ARMS = {
 }
 FAMILIES = ("read", "read0", "read1", "easy", "far")
 
-TRIES = 50
-"""Random places that are tried before a wrong one is put into the widest strip."""
-
-
-class StagedZoom:
-    """Looks like the zoom tool, and shows the true place, or a wrong one, whatever is asked for."""
-
-    def __init__(self, place: Place, truth: dict[str, Box]) -> None:
-        """Make the tool.
-
-        Args:
-            place: What it shows.
-            truth: Digest of an image -> the box of the asked object, in pixels of that image.
-        """
-        self._place, self._truth = place, truth
-
-    @property
-    def spec(self) -> ToolSpec:
-        spec = ZOOM.spec
-        return spec.model_copy(update={"options": {**spec.options, "shows": self._place}})
-
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        """The real tool, called with another box."""
-        async with ZOOM.open(context) as zoom:
-
-            async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-                shown = context.images[0]
-                own = (await zoom(arguments))[0]
-                assert isinstance(own, Image)
-                box = self._box(shown, own.region, context.seed)
-                return await zoom({"bbox_2d": list(shown.from_source(box))})
-
-            yield call
-
-    def _box(self, shown: Image, own: Box, seed: int) -> Box:
-        truth = self._truth[shown.source.digest]
-        return truth if self._place == "true" else _elsewhere(shown, own, truth, seed)
-
 
 def evaluate(
     policy: Policy,
@@ -118,7 +62,7 @@ def evaluate(
         Each question with its scored trajectory, in the order of the questions.
     """
     truth = {task.images[0].source.digest: task.boxes[0].box for task in questions}
-    tool: Tool = ZOOM if arm.place == "own" else StagedZoom(arm.place, truth)
+    tool: Tool = ZOOM if arm.place == "own" else StagedZoom(ZOOM, arm.place, truth)
     pairs: list[tuple[Task, Trajectory]] = []
 
     def keep(task: Task, trajectory: Trajectory) -> None:
@@ -169,27 +113,3 @@ def table(
             found[family][arm] = summary(pairs)
             on_cell(family, arm)
     return found
-
-
-def _elsewhere(shown: Image, own: Box, truth: Box, seed: int) -> Box:
-    """A box that shows nothing of the asked object: of the model's own size, where that fits.
-
-    Drawn at random; if the object leaves little room, in the widest strip beside it.
-    """
-    rng = np.random.default_rng([seed, int(shown.source.digest[:8], 16)])
-    width, height = shown.source.size
-    strips = (
-        Box(0, 0, truth.x1, height),
-        Box(truth.x2, 0, width, height),
-        Box(0, 0, width, truth.y1),
-        Box(0, truth.y2, width, height),
-    )
-    widest = max(strips, key=lambda strip: min(strip.width, strip.height))
-    side = min(own.width, widest.width, widest.height)
-    for place in [Box(0, 0, width, height)] * TRIES + [widest]:
-        x = rng.uniform(place.x1, place.x2 - side)
-        y = rng.uniform(place.y1, place.y2 - side)
-        box = Box(x, y, x + side, y + side)
-        if box.intersect(truth).area <= 0:
-            break
-    return box

@@ -1,0 +1,51 @@
+"""`saccade curate`: which questions are worth learning from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def curate(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the counts as JSON and nothing else.")
+    ] = False,
+) -> None:
+    """Keep the questions that reinforcement learning can learn from; run it again to resume."""
+    from saccade.cli.embedded import with_folders
+    from saccade.cli.progress import bars
+    from saccade.config import read_toml, validate, with_overrides
+    from saccade.data.curate import CurateRecipe
+    from saccade.data.curate import curate as run
+
+    chosen = validate(CurateRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))
+    with bars(quiet=as_json) as progress:
+        stages = {}
+
+        def told(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = progress.add_task(stage, total=total)
+            progress.update(stages[stage], completed=done)
+
+        curated = asyncio.run(run(chosen, on_progress=told))
+    counts = json.loads((Path(chosen.out) / "summary.json").read_text())
+    if as_json:
+        typer.echo(json.dumps({"tasks": str(curated.tasks), **counts}))
+        return
+    typer.echo(f"{counts['kept']} of {counts['questions']} questions kept")
+    for reason, count in counts["dropped"].items():
+        typer.echo(f"  {count:6d}  {reason}")
+    typer.echo(
+        f"tasks.kind=file tasks.path={curated.tasks}; why each: {Path(chosen.out) / 'report.jsonl'}"
+    )

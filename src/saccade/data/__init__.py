@@ -1,0 +1,1 @@
+"""Training data: which questions are worth learning from."""
