@@ -11,8 +11,10 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade.config import read_toml, validate
+from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.serve.scripted import ScriptedServer
+from saccade.train.options import RLRecipe
 from saccade.train.sft import SFTRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,12 +107,13 @@ def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     table = read_toml(recipe)
-    verb = "sft" if "runs" in table else "rollout"
+    verbs = {"runs": "sft", "train": "rl", "curate": "curate"}
+    verb = next((verb for key, verb in verbs.items() if key in table), "rollout")
     assert recipe.read_text().startswith(f"# saccade {verb} recipes/{recipe.name}")
     if verb == "sft":
         assert validate(SFTRecipe, table).runs
         return
-    made = validate(Recipe, table)
+    made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
     assert make_environment(made).fingerprint
     assert next(make_tasks(made)).images
 

@@ -98,6 +98,13 @@ def test_the_bonus_has_three_settings() -> None:
     assert [value(right, setting) for setting in settings] == [0.8, 2.0, 2.0]
 
 
+def test_the_accumulative_tool_reward() -> None:
+    """Source: PyVision-RL (arXiv 2602.20739): .1 for each call, if the answer is right."""
+    values = [value(trajectory(calls=n), "pyvision") for n in (0, 1, 3)]
+    assert values == pytest.approx([1.0, 1.1, 1.3])
+    assert value(trajectory("8", calls=3), "pyvision") == 0.0
+
+
 def test_the_maths_preset() -> None:
     """Source: DeepEyes, `vl_agent.py`, compute_score_math: range -0.4 to 1.2, no tool term."""
     assert value(trajectory(calls=1), "deepeyes_maths") == pytest.approx(1.2)

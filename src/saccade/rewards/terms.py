@@ -55,6 +55,11 @@ def unconditional_tool_bonus(trajectory: Trajectory, correct: bool) -> float:
     return float(bool(trajectory.successes))
 
 
+def accumulative_tool(trajectory: Trajectory, correct: bool) -> float:
+    """Calls that succeeded, if the answer is right. Source: PyVision-RL (arXiv 2602.20739)."""
+    return float(correct) * len(trajectory.successes)
+
+
 def calls(trajectory: Trajectory, correct: bool) -> float:
     """Tool calls that were attempted; give it a negative weight for a cost per call."""
     return float(len(trajectory.results))
@@ -66,6 +71,7 @@ TERMS: dict[str, Term] = {
     "maths_format_penalty": maths_format_penalty,
     "tool_bonus": tool_bonus,
     "unconditional_tool_bonus": unconditional_tool_bonus,
+    "accumulative_tool": accumulative_tool,
     "calls": calls,
 }
 
@@ -78,9 +84,10 @@ PRESETS: dict[str, dict[str, float]] = {
         "unconditional_tool_bonus": 1.2,
     },
     "deepeyes_maths": {"accuracy": 1.2, "maths_format_penalty": 0.4},
+    "pyvision": {"accuracy": 1.0, "accumulative_tool": 0.1},
 }
 """Term -> weight. Source: DeepEyes, `vl_agent.py`; the two variants are its ablation (Table 4),
-whose weights are not published: we keep 1.2."""
+whose weights are not published: we keep 1.2. `pyvision`: PyVision-RL, .1 for each call."""
 
 
 def _problems(trajectory: Trajectory) -> set[ProblemKind]:
