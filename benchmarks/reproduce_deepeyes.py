@@ -76,7 +76,7 @@ def main() -> None:
 
 def jobs(protocol: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Bases first, then the first seed of every arm, the second, ..."""
-    for base in ("base", *protocol["bases"]):
+    for base in ("base", *(f"base-{name}" for name in protocol["bases"])):
         yield base, 0
     for seed in range(max(arm["seeds"] for arm in protocol["arms"].values())):
         for name, arm in protocol["arms"].items():
@@ -91,9 +91,10 @@ def bases(protocol: dict[str, Any], start: Path | None) -> None:
         start = WORK / "base"
         subprocess.run([*command, str(start), "seed=0"], check=True)
     for name, prior in protocol["bases"].items():
-        if not (WORK / name / "nano-base").exists():
+        folder = WORK / f"base-{name}"
+        if not (folder / "nano-base").exists():
             settings = [f"start={start}", f"prior={prior}", "seed=0"]
-            subprocess.run([*command, str(WORK / name), *settings], check=True)
+            subprocess.run([*command, str(folder), *settings], check=True)
 
 
 def child(arm: str, seed: int, out: Path) -> str:
@@ -115,7 +116,7 @@ def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
     made: dict[str, Any] = {"arm": arm, "seed": seed}
     if arm == "base":
         model = Path(resolve("nano-base"))
-    elif arm in protocol["bases"]:
+    elif arm.startswith("base-"):
         model = WORK / arm / "nano-base"
     else:
         model = train(protocol["arms"][arm], arm, seed, made)
@@ -133,7 +134,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
     from saccade.train.rl import rl
 
     use_threads(1)
-    base = str(WORK / arm["base"] / "nano-base") if "base" in arm else "nano-base"
+    base = str(WORK / f"base-{arm['base']}" / "nano-base") if "base" in arm else "nano-base"
     settings = [f"model={base}", f"seed={seed}", "train.keep_every=0", *arm.get("settings", [])]
     settings.append(f"out={WORK / f'{name}-{seed}'}")
     table = with_folders(with_overrides(read_toml(Path(RECIPE)), settings))
