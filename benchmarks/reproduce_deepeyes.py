@@ -60,13 +60,12 @@ def main() -> None:
     if options.one:
         one(protocol, options.one[0], int(options.one[1]), options.out)
         return
-    bases(protocol, options.base)
     left = [
         (arm, seed)
-        for arm, seed in jobs(protocol)
-        if (not options.only or arm in options.only)
-        and not (options.out / f"{arm}-{seed}.json").exists()
+        for arm, seed in jobs(protocol, options.only or list(protocol["arms"]))
+        if not (options.out / f"{arm}-{seed}.json").exists()
     ]
+    bases(protocol, {arm.removeprefix("base-") for arm, _ in left}, options.base)
     started = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         for done, name in enumerate(pool.map(lambda job: child(*job, options.out), left), start=1):
@@ -74,27 +73,30 @@ def main() -> None:
             print(f"{done}/{len(left)} {name}, {eta / 60:.0f} min to go", flush=True)
 
 
-def jobs(protocol: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """Bases first, then the first seed of every arm, the second, ..."""
-    for base in ("base", *(f"base-{name}" for name in protocol["bases"])):
-        yield base, 0
-    for seed in range(max(arm["seeds"] for arm in protocol["arms"].values())):
-        for name, arm in protocol["arms"].items():
+def jobs(protocol: dict[str, Any], arms: list[str]) -> Iterator[tuple[str, int]]:
+    """Their bases first, then the first seed of every arm, the second, ..."""
+    chosen = {name: protocol["arms"][name] for name in arms}
+    yield "base", 0
+    for base in sorted({arm["base"] for arm in chosen.values() if "base" in arm}):
+        yield f"base-{base}", 0
+    for seed in range(max(arm["seeds"] for arm in chosen.values())):
+        for name, arm in chosen.items():
             if seed < arm["seeds"]:
                 yield name, seed
 
 
-def bases(protocol: dict[str, Any], start: Path | None) -> None:
-    """Train the bases of the protocol that are not there yet."""
+def bases(protocol: dict[str, Any], needed: set[str], start: Path | None) -> None:
+    """Train those bases of the protocol that are needed and not there yet."""
     command = [sys.executable, "-m", "saccade", "nano", "train-base", "--out"]
-    if start is None:
-        start = WORK / "base"
-        subprocess.run([*command, str(start), "seed=0"], check=True)
-    for name, prior in protocol["bases"].items():
+    for name in sorted(needed & set(protocol["bases"])):
         folder = WORK / f"base-{name}"
-        if not (folder / "nano-base").exists():
-            settings = [f"start={start}", f"prior={prior}", "seed=0"]
-            subprocess.run([*command, str(folder), *settings], check=True)
+        if (folder / "nano-base").exists():
+            continue
+        if start is None:
+            start = WORK / "base"
+            subprocess.run([*command, str(start), "seed=0"], check=True)
+        settings = [f"start={start}", f"prior={protocol['bases'][name]}", "seed=0"]
+        subprocess.run([*command, str(folder), *settings], check=True)
 
 
 def child(arm: str, seed: int, out: Path) -> str:
