@@ -11,7 +11,7 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from saccade.cli import nano
+from saccade.cli import check, nano
 from saccade.cli.curate import curate
 from saccade.cli.demo import demo
 from saccade.cli.rl import rl
@@ -36,6 +36,7 @@ app.command()(sft)
 app.command()(rl)
 app.command()(view)
 app.command()(report)
+app.add_typer(check.app)
 app.add_typer(nano.app)
 
 

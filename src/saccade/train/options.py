@@ -80,6 +80,8 @@ class Training(Record):
     """Optimiser steps for each batch of episodes; `prompts` are shared out among them."""
     micro_batch: int | None = Field(default=None, ge=1)
     """Episodes in one forward pass of a process; None takes all that a step has for it."""
+    generation_batch: int | None = Field(default=None, ge=1)
+    """Turns that a process writes at one time; None writes all that a round has for it."""
     learning_rate: float = Field(default=1e-6, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)

@@ -91,7 +91,7 @@ def _practice(recipe: RLRecipe, loaded: LoadedModel, trainer: GRPO) -> Practice:
     policy = LockStep(
         asks=lambda trajectory, sampling: request_turn(loaded, trajectory, sampling),
         counts=lambda t: len(loaded.renderer.render(t, generation=True).ids),
-        writes=lambda requests: _write(trainer, loaded, requests),
+        writes=lambda requests: _write(trainer, loaded, requests, recipe.train.generation_batch),
         agrees=lambda yes: bool(gather(torch.tensor([yes], device=loaded.device)).any()),
         patience=recipe.train.patience,
     )
@@ -105,12 +105,17 @@ def _practice(recipe: RLRecipe, loaded: LoadedModel, trainer: GRPO) -> Practice:
     )
 
 
-def _write(trainer: GRPO, loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Completion]:
+def _write(
+    trainer: GRPO, loaded: LoadedModel, requests: Sequence[TurnRequest], size: int | None
+) -> list[Completion]:
     """One generation call. Sharded weights are gathered at its start, by all processes."""
+    size = size or max(len(requests), 1)
     with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
         model.eval()
         try:
-            return write_turns(replace(loaded, model=model), requests) if requests else []
+            whole = replace(loaded, model=model)
+            parts = (requests[at : at + size] for at in range(0, len(requests), size))
+            return [written for part in parts for written in write_turns(whole, part)]
         finally:
             model.train()
 

@@ -1,0 +1,76 @@
+"""`saccade check`: whether something will work, before it is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="check", help="Whether something will work, before it is started.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _check() -> None:
+    """A group of commands."""
+
+
+@app.command()
+def recipe(
+    path: Annotated[Path, typer.Argument(metavar="RECIPE", help="A run file of `saccade rl`.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="That train together.")] = 1,
+    sharded: Annotated[
+        bool, typer.Option(help="Weights and optimiser are shared out (ZeRO-3, FSDP).")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option(min=0, help="GiB that each has; exit code 1 if it is too small.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Validate a run file and estimate what a step of it costs."""
+    from saccade.cli.embedded import with_folders
+    from saccade.cli.extras import needs
+    from saccade.config import read_toml, validate, with_overrides
+    from saccade.recipe import make_environment
+
+    with needs("train"):
+        from saccade.train.estimate import estimate
+        from saccade.train.options import RLRecipe
+    chosen = validate(RLRecipe, with_folders(with_overrides(read_toml(path), settings or [])))
+    fingerprint = make_environment(chosen).fingerprint
+    found = estimate(chosen, processes=processes, sharded=sharded)
+    fits = memory is None or found.total <= memory
+    if as_json:
+        told = {"fingerprint": fingerprint, "total": found.total, "fits": fits}
+        typer.echo(json.dumps(found.model_dump() | told))
+    else:
+        typer.echo(f"{path}: valid; environment {fingerprint}")
+        typer.echo(
+            f"{found.model}: {found.parameters / 1e6:,.1f} million parameters, "
+            f"{found.trained / 1e6:,.1f} of them trained"
+        )
+        typer.echo(
+            f"a step: {found.episodes:,} episodes of at most {found.context:,} tokens "
+            f"({found.prompt_tokens:,} an image of the question, {found.crop_tokens:,} a crop), "
+            f"{found.tokens / 1e6:,.1f} million tokens and {found.images:,} images at most"
+        )
+        parts = (
+            "weights", "start", "gradients", "optimiser", "activations", "logits", "gathered",
+            "cache",
+        )  # fmt: skip
+        each = ", ".join(f"{name} {getattr(found, name):,.1f}" for name in parts)
+        typer.echo(f"GiB for each of {processes} process(es): {each}")
+        typer.echo(f"about {found.total:,.1f} GiB at the peak (activations are an estimate)")
+        if not fits:
+            typer.echo(f"that is more than {memory:g} GiB", err=True)
+    if not fits:
+        raise typer.Exit(1)

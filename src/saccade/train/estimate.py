@@ -1,0 +1,156 @@
+"""What a step of a recipe will cost on a given model: tokens, images, memory.
+
+Counted: weights, gradients, optimiser states (AdamW in float32), the copy for the divergence, the
+cache of a generation, the logits that exist at one time. Estimated, from the shapes: activations.
+Nothing is loaded: the model is built without memory from its configuration alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from saccade.errors import ConfigError
+from saccade.models import CHUNK
+from saccade.train.options import RLRecipe
+from saccade.types import Record
+
+GIB = 2**30
+
+SHAPES: dict[str, dict[str, dict[str, object]]] = {
+    "Qwen/Qwen2.5-VL-3B-Instruct": {
+        "text_config": {
+            "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
+            "num_attention_heads": 16, "num_key_value_heads": 2, "vocab_size": 151936,
+            "tie_word_embeddings": True,
+        },
+        "vision_config": {"hidden_size": 1280, "out_hidden_size": 2048},
+    },
+    "Qwen/Qwen2.5-VL-7B-Instruct": {
+        "text_config": {
+            "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+            "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+        },
+        "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584},
+    },
+}  # fmt: skip
+"""Of models that a run file may name before they are on the disk. Source: their config.json; what
+is not said here is the default of the class."""
+
+
+class Estimate(Record):
+    """Of one step. Memory is in GiB, for each process."""
+
+    model: str
+    parameters: int
+    trained: int
+    prompt_tokens: int
+    """Of an image of the question, at most."""
+    crop_tokens: int
+    """Of an image that a tool returns, at most."""
+    context: int
+    """Tokens of an episode, at most."""
+    episodes: int
+    """A step, over all processes."""
+    images: int
+    """A step, at most."""
+    tokens: int
+    """A step, at most."""
+    weights: float
+    gradients: float
+    optimiser: float
+    start: float
+    """The copy of the weights for the divergence from the start."""
+    gathered: float
+    """Shards of the weights that a process gathers to generate."""
+    cache: float
+    """Keys and values while the episodes of a process are generated at one time."""
+    activations: float
+    """Of a forward pass with gradient: an estimate."""
+    logits: float
+
+    @property
+    def total(self) -> float:
+        """At its peak: generation and update do not overlap."""
+        resident = self.weights + self.start + self.optimiser
+        generation = self.gathered + self.cache
+        return resident + max(generation, self.gradients + self.activations + self.logits)
+
+
+def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> Estimate:
+    """What a step costs.
+
+    Args:
+        recipe: The run file.
+        processes: That train together.
+        sharded: Weights, gradients and optimiser states are shared out among them (ZeRO-3, FSDP).
+
+    Raises:
+        ConfigError: the model is neither a folder, nor one whose shape is known.
+    """
+    config, options = config_of(recipe.model), recipe.train
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    model.tie_weights()
+    vision = sum(p.numel() for p in model.model.visual.parameters())
+    parameters = sum(p.numel() for p in model.parameters())
+    trained = parameters - (vision if options.freeze_vision else 0)
+    if options.lora is not None:
+        names = tuple(options.lora.targets)
+        layers = [m for n, m in model.model.language_model.named_modules() if n.endswith(names)]
+        trained = sum(options.lora.rank * (m.in_features + m.out_features) for m in layers)
+    text, size = config.get_text_config(), 2 if options.dtype == "bfloat16" else 4
+    limits, section = recipe.environment.limits, recipe.environment
+    view, crop = section.view, section.observation or section.view
+    episodes = options.prompts * options.group * options.oversample
+    own = min(episodes // processes, options.generation_batch or episodes)
+    context = min(limits.max_context, text.max_position_embeddings)
+    micro = options.micro_batch or options.prompts * options.group // processes // options.updates
+    share = processes if sharded else 1
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    kept = 2 * text.num_hidden_layers * text.num_key_value_heads * head * size
+    # A layer keeps about its input, what attention needs, and three times the width of its MLP;
+    # with checkpointing only its input, and one layer at a time in full.
+    layer = (10 * text.hidden_size + 3 * text.intermediate_size) * size
+    alive = text.num_hidden_layers * layer
+    if options.gradient_checkpointing:
+        alive = text.num_hidden_layers * text.hidden_size * size + layer
+    copied = options.kl > 0 or (options.kl_logged and options.lora is None)
+    return Estimate(
+        model=recipe.model,
+        parameters=parameters,
+        trained=trained,
+        prompt_tokens=view.max_pixels // view.factor**2,
+        crop_tokens=crop.max_pixels // crop.factor**2,
+        context=context,
+        episodes=episodes,
+        images=episodes * min(limits.max_images, limits.max_turns),
+        tokens=episodes * context,
+        weights=parameters * size / share / GIB,
+        gradients=trained * size / share / GIB,
+        optimiser=trained * 8 / share / GIB,
+        start=parameters * size / share / GIB if copied else 0.0,
+        gathered=parameters * size * (1 - 1 / share) / GIB,
+        cache=own * context * kept / GIB,
+        activations=micro * context * alive / GIB,
+        logits=2 * min(CHUNK, micro * context) * text.vocab_size * 4 / GIB,
+    )
+
+
+def config_of(model: str) -> PreTrainedConfig:
+    """The configuration of a model, from its folder or from what is known of it.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if (Path(model) / "config.json").is_file():
+        return AutoConfig.from_pretrained(model)
+    if model in SHAPES:
+        return Qwen2_5_VLConfig(**SHAPES[model])
+    raise ConfigError(
+        f"model: {model!r} is no folder with a config.json, and its shape is not known; known are "
+        f"{', '.join(SHAPES)}"
+    )
