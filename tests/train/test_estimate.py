@@ -51,6 +51,7 @@ def test_an_embedded_model_is_counted_as_it_is() -> None:
     assert found.optimiser * GIB == pytest.approx(8 * found.trained)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 def test_lora_trains_what_peft_would_add() -> None:
     from peft import get_peft_model
 
@@ -77,7 +78,7 @@ def test_shares_and_switches_change_what_they_should() -> None:
 
 
 def test_an_unknown_model_is_explained() -> None:
-    with pytest.raises(ConfigError, match="its shape is not known; known are Qwen/Qwen2.5-VL-3B"):
+    with pytest.raises(ConfigError, match="its shape is not known"):
         of("model=somebody/something")
 
 
@@ -88,6 +89,6 @@ def test_the_command_says_whether_it_fits() -> None:
     small = saccade("check", "recipe", str(LARGE), "--memory", "24", "--json")
     assert small.returncode == 1
     assert json.loads(small.stdout)["fits"] is False
-    wrong = saccade("check", "recipe", str(LARGE), "train.grup=4")
+    wrong = saccade("check", "recipe", str(LARGE), "train.step=4")
     assert wrong.returncode == 2
     assert "did you mean" in wrong.stderr
