@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types wheel bench lock clean setup
+.PHONY: demo test lint types wheel bench reproduce-deepeyes lock clean setup
 
 demo: setup
 	$(BIN)/python -m saccade demo
@@ -37,6 +37,11 @@ wheel: setup
 
 bench: setup
 	$(BIN)/python benchmarks/rollout_overhead.py --write docs/performance.md
+
+# Every arm and seed of the protocol; resumes run by run. About two hours on two cores.
+reproduce-deepeyes: setup
+	$(BIN)/python benchmarks/reproduce_deepeyes.py
+	$(BIN)/python benchmarks/reproduce_report.py --figure docs/images/deepeyes_dynamics.png
 
 setup: $(VENV)/installed
 

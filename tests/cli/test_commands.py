@@ -75,7 +75,7 @@ def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
-    assert (content["model"], content["seed"], content["n"]) == ("nano-sft", 3, 6)
+    assert (content["model"], content["seed"], content["n"]) == ("nano-agent", 3, 6)
     assert set(content["families"]) == {"read0", "easy"}
     for row in content["families"].values():
         assert set(row) == {"agent", "direct"}

@@ -67,15 +67,19 @@ def test_no_class_of_transformers_is_changed() -> None:
         assert inner.__module__ == "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"
 
 
-def test_the_default_looks_where_it_must_and_only_there() -> None:
-    """Bounds are three standard errors below what docs/nano.md reports."""
-    shipped = policy(DEFAULT)
+@pytest.mark.parametrize(("name", "looks_at_all"), [("nano-sft", False), ("nano-agent", True)])
+def test_the_trained_ones_look_where_they_must(name: str, looks_at_all: bool) -> None:
+    """Bounds are three standard errors below what docs/nano.md and docs/reproducing.md report.
+
+    A cold start showed when to look; outcome reward on `read` alone taught to look at everything.
+    """
+    shipped = policy(name)
     read = summary(evaluate(shipped, questions("read", n=60, seed=77, split="dev"), ARMS["agent"]))
     easy = summary(evaluate(shipped, questions("easy", n=60, seed=77, split="dev"), ARMS["agent"]))
     assert (read.accuracy or 0) > 0.8
     assert (read.call_rate or 0) > 0.9
     assert (easy.accuracy or 0) > 0.72
-    assert (easy.call_rate or 0) < 0.1
+    assert ((easy.call_rate or 0) > 0.9) == looks_at_all
 
 
 def test_the_base_has_the_skills_and_not_the_habit() -> None:

@@ -13,10 +13,11 @@ MODELS = {
     "nano-base0": "every skill, and never a call of its own accord",
     "nano-base": "the same, and a call in one of a hundred questions",
     "nano-sft": "nano-base after a cold start: calls where it needs to",
+    "nano-agent": "nano-base after outcome-reward RL on `read` (DeepEyes): looks before it answers",
 }
 """Name -> what it is. Each is a folder of `weights/`."""
 
-DEFAULT = "nano-sft"
+DEFAULT = "nano-agent"
 
 
 def folder_of(name: str) -> Path:
