@@ -183,7 +183,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any]) -> None:
                     "right": "".join(str(int(r)) for r in right),
                     "iou": [round(value, 3) for value in best],
                 }
-    for family in ("read", "read0", "read1", "easy"):
+    for family in ("read", "easy"):
         asked = questions(family, **scenes)
         pairs = evaluate(
             policy, asked, ARMS["agent"], seed=final["seed"], temperature=1.0,
