@@ -64,6 +64,7 @@ def tables(results: Results) -> dict[str, str]:
         "bonus": bonus(results),
         "prior": prior(results),
         "selectivity": selectivity(results),
+        "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
     }
 
 
@@ -179,6 +180,19 @@ def selectivity(results: Results) -> str:
             f"{number(statistics.fmean(c['calls'] for c in both))} |"
         )
     return "\n".join(lines)
+
+
+def probe(folder: Path) -> str:
+    """What a linear probe reads at the decision, layer by layer."""
+    lines = ["| model | place | embeddings | layer 1 | layer 2 | layer 3 |", "|---" * 6 + "|"]
+    commands = []
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text())
+        commands.append(f"`{found['command']}` (n = {found['n']})")
+        for place, layers in found["layers"].items():
+            told = (f"{x['accuracy']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in layers)
+            lines.append(f"| `{found['model']}` | {place} | {' | '.join(told)} |")
+    return "\n".join([*lines, "", "; ".join(commands)])
 
 
 def draw(results: Results, out: Path) -> None:
