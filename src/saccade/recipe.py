@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, cast
 
@@ -151,7 +151,8 @@ class FileTasks(Record):
 class ParquetTasks(Record):
     """Published training rows; see `saccade.formats.parquet`."""
 
-    path: Path
+    path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
+    """One file, or several that are read one after the other."""
     n: int | None = Field(default=None, ge=1)
     """Only the first n that can be used."""
     malformed: Literal["refuse", "leave_out"] = "refuse"
@@ -159,12 +160,17 @@ class ParquetTasks(Record):
 
     def tasks(self, recipe: Recipe) -> Iterator[Task]:
         told = None if self.malformed == "refuse" else _warn
-        rows = read_parquet(self.path, max_pixels=recipe.max_image_pixels, malformed=told)
-        return islice(rows, self.n)
+        limit = recipe.max_image_pixels
+        rows = (read_parquet(path, max_pixels=limit, malformed=told) for path in self._paths)
+        return islice(chain.from_iterable(rows), self.n)
 
     def count(self) -> int | None:
-        rows = count_parquet_rows(self.path)
+        rows = sum(count_parquet_rows(path) for path in self._paths)
         return rows if self.n is None else min(rows, self.n)
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return self.path if isinstance(self.path, tuple) else (self.path,)
 
 
 def _warn(error: FormatError) -> None:

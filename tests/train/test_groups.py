@@ -128,6 +128,8 @@ def test_a_preset_is_overridden_by_what_is_said() -> None:
         ({"train": {"group": 1}}, "greater than or equal to 2"),
         ({"policy": {"kind": "replay"}}, "leave `policy` out"),
         ({"sampling": {"temperature": 0}}, "a group of greedy episodes is one episode"),
+        ({"sampling": {"temperature": 1, "top_p": 0.9}}, "make another policy act"),
+        ({"train": {"prompts": 8, "updates": 4, "save_steps": 6}}, "no multiple of 4 updates"),
     ],
 )
 def test_bad_options_are_explained(changes: dict[str, object], message: str) -> None:

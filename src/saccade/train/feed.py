@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from saccade.errors import ConfigError
@@ -18,13 +20,19 @@ class Question(NamedTuple):
 
 
 class Feed:
-    """The tasks of a run file in their order, again and again; only the newest are held.
+    """The tasks of a run file, again and again; only the newest are held.
 
     Going back draws them again from the start, which a resumed run does once.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, window: int = 0) -> None:
+        """Begin.
+
+        Args:
+            recipe: Whose tasks.
+            window: Each is drawn at random from the next so many; 0 keeps their order.
+        """
+        self._recipe, self._window = recipe, window
         self._next = 0
         self._stream = self._questions()
 
@@ -48,9 +56,24 @@ class Feed:
         epoch = 0
         while True:
             empty = True
-            for task in make_tasks(self._recipe):
+            for task in _mixed(make_tasks(self._recipe), self._window, self._recipe.seed, epoch):
                 empty = False
                 yield Question(task, epoch)
             if empty:
                 raise ConfigError("tasks: there is none to learn from")
             epoch += 1
+
+
+def _mixed(tasks: Iterator[Task], window: int, seed: int, epoch: int) -> Iterator[Task]:
+    """The same tasks, each drawn at random from the `window` that come next."""
+    rng = random.Random(f"{seed}/{epoch}")
+    held = list(islice(tasks, window))
+    for task in tasks:
+        if not held:
+            yield task
+            continue
+        place = rng.randrange(len(held))
+        held[place], task = task, held[place]
+        yield task
+    rng.shuffle(held)
+    yield from held

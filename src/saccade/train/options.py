@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, JsonValue]] = {
         "prompts": 512, "group": 16, "updates": 16, "learning_rate": 1e-6, "weight_decay": 0.1,
         "max_grad_norm": 1.0, "clip": 0.2, "clip_high": 0.28, "kl": 0.0, "loss": "dapo",
         "scale": "group", "select": "varied", "oversample": 3, "mask": ["over_long"],
-        "warmup_steps": 20,
+        "warmup_steps": 20, "save_steps": 64,
     },
     "pyvision": {
         "select": "most_varied", "oversample": 2, "loss": "dapo", "kl": 0.0, "scale": "group",
@@ -71,6 +71,8 @@ class Training(Record):
     """Questions a step, over all processes."""
     group: int = Field(default=8, ge=2)
     """Attempts at each question."""
+    shuffle: int = Field(default=0, ge=0)
+    """Questions are drawn at random from the next so many; 0 keeps their order."""
     oversample: int = Field(default=1, ge=1)
     """Questions that are attempted for each that is learned from."""
     select: Select = "all"
@@ -149,6 +151,11 @@ class Training(Record):
             raise ValueError(
                 f"prompts = {self.prompts} cannot be shared among {self.updates} updates"
             )
+        if self.save_steps % self.updates:
+            raise ValueError(
+                f"save_steps: {self.save_steps} is no multiple of {self.updates} updates; a "
+                "checkpoint is written when all of a batch was learned from"
+            )
         return self
 
 
@@ -168,4 +175,8 @@ class RLRecipe(Recipe):
             raise ValueError("policy: `model` is what acts and learns; leave `policy` out")
         if self.sampling.temperature == 0:
             raise ValueError("sampling.temperature: a group of greedy episodes is one episode")
+        if self.sampling.top_p < 1 or self.sampling.force:
+            raise ValueError(
+                "sampling: top_p and force make another policy act than the one that is trained"
+            )
         return self

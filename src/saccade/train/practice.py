@@ -69,7 +69,7 @@ class Practice:
         self._log, self._peers, self._gather = log, peers, agrees_on
         self.environment = make_environment(recipe)
         self._reward = make_reward(recipe)
-        self._feed = Feed(recipe)
+        self._feed = Feed(recipe, recipe.train.shuffle)
 
     async def lessons(self, number: int) -> list[Lesson]:
         """The lessons of a batch.

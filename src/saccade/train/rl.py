@@ -50,8 +50,8 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
         ServiceError: a judge or a generation server is down.
     """
     out, options = Path(recipe.out), recipe.train
+    state = PartialState(cpu=options.device == "cpu")
     arguments = _arguments(recipe, out)
-    state = PartialState()
     if state.is_main_process:
         claim(out / "recipe.json", recipe.model_dump(mode="json"))
     state.wait_for_everyone()
