@@ -160,6 +160,29 @@ def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path
     assert kept == [f"step-0000{n}" for n in range(1, 8)]
 
 
+def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> None:
+    """Two steps learn from each batch of episodes; what is clipped is counted."""
+    usual = ("train.steps=6", "train.updates=2", "train.save_steps=2", "train.keep_every=1")
+    whole = rl(recipe_of(tmp_path / "whole", *usual))
+    rewards = [row.get("reward") for row in metrics(tmp_path / "whole")]
+    assert [reward is not None for reward in rewards] == [True, False] * 3
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if step.step == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        rl(recipe_of(tmp_path / "broken", *usual), on_step=stop)
+    resumed = rl(recipe_of(tmp_path / "broken", *usual))
+    assert_same_weights(whole, resumed, 1e-6)
+    assert [row["step"] for row in metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
+    kept = sorted(path.name for path in (tmp_path / "broken" / "rollouts").iterdir())
+    assert kept == ["step-00001", "step-00003", "step-00005"]
+
+
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """LoRA, two forward passes a step; three steps on the same questions."""
     usual = ("train.steps=3", "train.lora={rank = 4, alpha = 8}", "train.micro_batch=2")
