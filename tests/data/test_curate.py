@@ -153,6 +153,24 @@ def test_multiple_choice_becomes_open(answer: str | None, text: str | None) -> N
     assert (same.answer, same.choices, reason) == ("A", ("red", "blue"), "")
 
 
+def test_the_benefit_of_the_tool_is_measured_and_noted(tmp_path: Path) -> None:
+    """Nothing is dropped for it; AT-GRPO's reward reads it."""
+    settings = [
+        f"policy.path={folder_of('nano-base')}", f"out={tmp_path / 'out'}", "tasks.n=8",
+        "curate.samples=4", "curate.difficulty=false", "curate.benefit=true", "curate.utility=off",
+    ]  # fmt: skip
+    recipe = validate(CurateRecipe, with_overrides(read_toml(RECIPE), settings))
+    curated = asyncio.run(curate(recipe))
+    assert all(decision.kept for decision in curated.decisions)
+    noted = {task.id: task.meta["tool_benefit"] for task in read_tasks(curated.tasks)}
+    assert noted == {d.id: d.benefit for d in curated.decisions}
+    mean = {
+        family: sum(b for name, b in noted.items() if name.startswith(family)) / 4
+        for family in ("read", "easy")
+    }
+    assert mean["read"] > 0.5 > mean["easy"]
+
+
 def test_on_the_embedded_world_it_keeps_what_only_looking_can_answer(tmp_path: Path) -> None:
     settings = [f"policy.path={folder_of('nano-base')}", f"out={tmp_path / 'out'}", "tasks.n=40"]
     recipe = validate(CurateRecipe, with_overrides(read_toml(RECIPE), settings))

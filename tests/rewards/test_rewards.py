@@ -105,6 +105,24 @@ def test_the_accumulative_tool_reward() -> None:
     assert value(trajectory("8", calls=3), "pyvision") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("calls", "benefit", "expected"), [(0, 0.9, 0.8), (1, 0.9, 0.8 + 0.54), (1, -0.5, 0.5)]
+)
+def test_the_reward_of_at_grpo(calls: int, benefit: float, expected: float) -> None:
+    """Source: AdaTooler-V (arXiv 2512.16918): alpha .6 times the measured benefit."""
+    task = TASK.model_copy(update={"meta": {"tool_benefit": benefit}})
+    reward = RewardOptions(preset="at_grpo").make()
+    scored = asyncio.run(reward.apply(task, trajectory(calls=calls)))
+    assert scored.score is not None
+    assert scored.score.value == pytest.approx(expected)
+
+
+def test_a_benefit_that_was_not_measured_is_asked_for() -> None:
+    reward = RewardOptions(preset="at_grpo").make()
+    with pytest.raises(ConfigError, match=r"task t: no meta.tool_benefit; measure it with"):
+        asyncio.run(reward.apply(TASK, trajectory(calls=1)))
+
+
 def test_the_maths_preset() -> None:
     """Source: DeepEyes, `vl_agent.py`, compute_score_math: range -0.4 to 1.2, no tool term."""
     assert value(trajectory(calls=1), "deepeyes_maths") == pytest.approx(1.2)

@@ -3,6 +3,7 @@
     structure       a multiple-choice question becomes an open one
     verifiability   the gold answer is readable, and the judge accepts it
     difficulty      of `samples` direct answers some are right, not all and not none
+    benefit         nothing is dropped: how much more often it is right with the tool than without
     utility         wrong at a glance, right when the asked region is shown
 
 Source: DeepEyes (arXiv 2505.14362), section 3.4; the code was not published. We deviate in the
@@ -30,6 +31,7 @@ from saccade.measures import is_correct
 from saccade.policies.forced import FirstMove
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward, make_tasks
 from saccade.rewards import Reward
+from saccade.rewards.terms import BENEFIT
 from saccade.run import jobs_of, play
 from saccade.store import RunReader, write_whole
 from saccade.tools.staged import StagedZoom
@@ -50,6 +52,8 @@ class Curation(Record):
     samples: int = Field(default=8, ge=1)
     """Direct answers to each question."""
     temperature: float = Field(default=1.0, ge=0)
+    difficulty: bool = True
+    """Whether questions are dropped for being too easy or too hard."""
     above: float = Field(default=0.0, ge=0, le=1)
     """Kept if more than this share of the direct answers is right ..."""
     below: float = Field(default=1.0, ge=0, le=1)
@@ -57,6 +61,9 @@ class Curation(Record):
     direct: Literal["plain", "forced"] = "plain"
     """A direct answer is given without tools in the prompt; or, by local models, with them, but
     forced to begin with `answer_text`."""
+    benefit: bool = False
+    """Measure what the tool gives, by local models: `samples` more attempts whose first move is
+    forced to begin with `call_text`. Kept tasks have it as `meta.tool_benefit`, for AT-GRPO."""
     utility: Literal["off", "crop", "tool"] = "crop"
     """How the asked region is shown: as a second image of the question; or, by local models, by the
     zoom tool to a call that is forced to begin with `call_text`. Questions without a box skip
@@ -90,6 +97,8 @@ class Decision(Record):
     reason: str = ""
     direct: float | None = None
     """Share of direct answers that were right."""
+    benefit: float | None = None
+    """Share that was right with the tool, minus `direct`."""
     shown: bool | None = None
     """Right when the asked region was shown."""
     source: str = ""
@@ -131,6 +140,10 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
         direct = await _play_direct(recipe, policy, _open(made), out / "direct", on_progress)
         for key in _open(made):
             made[key] = _by_difficulty(made[key], direct[key], options)
+        if options.benefit:
+            looked = await _play_looking(recipe, policy, _open(made), out / "looking", on_progress)
+            for key in _open(made):
+                made[key] = _with_benefit(made[key], looked[key])
         boxed = {task.id for task in _asked(recipe, _open(made)) if task.boxes}
         if options.utility != "off" and boxed:
             shown = await _play_shown(recipe, policy, boxed, out / "shown", on_progress)
@@ -141,7 +154,8 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
         await policy.close()
     rows = tuple(made.values())
     _write_report(out, rows)
-    return Curated(write_tasks(_asked(recipe, _open(made)), out / "kept"), rows)
+    kept = (_noted(task, made[task.id]) for task in _asked(recipe, _open(made)))
+    return Curated(write_tasks(kept, out / "kept"), rows)
 
 
 def _open(made: Mapping[str, Decision]) -> set[str]:
@@ -221,6 +235,20 @@ async def _play_direct(
     return await _play(one_turn, policy, make_environment(one_turn), tasks, count, out, told)
 
 
+async def _play_looking(
+    recipe: CurateRecipe, policy: Policy, ids: set[str], out: Path, told: Progress
+) -> Right:
+    options = recipe.curate
+    changes = {
+        "samples": options.samples,
+        "sampling": recipe.sampling.model_copy(update={"temperature": options.temperature}),
+    }
+    tried = recipe.model_copy(update=changes)
+    forced = FirstMove(policy, options.call_text)
+    count, tasks = len(ids) * options.samples, _asked(recipe, ids)
+    return await _play(tried, forced, make_environment(tried), tasks, count, out, told)
+
+
 async def _play_shown(
     recipe: CurateRecipe, policy: Policy, ids: set[str], out: Path, told: Progress
 ) -> Right:
@@ -291,9 +319,24 @@ def _by_difficulty(before: Decision, right: Sequence[bool | None], options: Cura
     if share is None:
         return _dropped(before, "difficulty", "not measured: aborted")
     measured = before.model_copy(update={"direct": share})
+    if not options.difficulty:
+        return measured
     if share >= options.below:
         return _dropped(measured, "difficulty", "too easy")
     return measured if share > options.above else _dropped(measured, "difficulty", "too hard")
+
+
+def _with_benefit(before: Decision, right: Sequence[bool | None]) -> Decision:
+    share = _share(right)
+    if share is None or before.direct is None:
+        return _dropped(before, "benefit", "not measured: aborted")
+    return before.model_copy(update={"benefit": share - before.direct})
+
+
+def _noted(task: Task, decision: Decision) -> Task:
+    if decision.benefit is None:
+        return task
+    return task.model_copy(update={"meta": {**task.meta, BENEFIT: decision.benefit}})
 
 
 def _by_utility(before: Decision, right: Sequence[bool | None], options: Curation) -> Decision:

@@ -66,7 +66,8 @@ class Reward:
         verdict = await self._verdict(task, trajectory)
         if verdict is None or verdict.correct is None:
             return trajectory.model_copy(update={"verdict": verdict, "score": None})
-        parts = {name: w.term(trajectory, verdict.correct) for name, w in self._terms.items()}
+        correct = verdict.correct
+        parts = {name: w.term(task, trajectory, correct) for name, w in self._terms.items()}
         value = sum(self._terms[name].weight * part for name, part in parts.items())
         score = Score(value=value, parts=parts)
         return trajectory.model_copy(update={"verdict": verdict, "score": score})
