@@ -66,6 +66,12 @@ def main() -> None:
         if not (options.out / f"{arm}-{seed}.json").exists()
     ]
     bases(protocol, {arm.removeprefix("base-") for arm, _ in left}, options.base)
+    if any(protocol["arms"].get(arm, {}).get("curated") for arm, _ in left):
+        settings = [f"out={WORK / 'curated'}", "tasks.n=2000"]
+        command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
+        subprocess.run([*command, *settings], check=True)
+        counts = json.loads((WORK / "curated" / "summary.json").read_text())
+        (options.out / "curated.txt").write_text(json.dumps(counts, indent=1) + "\n")
     started = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         for done, name in enumerate(pool.map(lambda job: child(*job, options.out), left), start=1):

@@ -63,6 +63,7 @@ def tables(results: Results) -> dict[str, str]:
         "far": far(results),
         "bonus": bonus(results),
         "prior": prior(results),
+        "filter": filtered(results),
         "selectivity": selectivity(results),
         "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
     }
@@ -155,6 +156,26 @@ def prior(results: Results) -> str:
         if arm in results:
             name, *rest = _row(results, arm).split(" | ")
             lines.append(" | ".join([name, rate, *rest]))
+    return "\n".join(lines)
+
+
+def filtered(results: Results) -> str:
+    """Curated questions against the same ones unfiltered."""
+    lines = [
+        "| questions | seed | `read` right / calls | `easy` right / calls | steps until half of the "
+        "episodes call |",
+        "|---|---|---|---|---|",
+    ]
+    for arm in ("unfiltered", "filtered"):
+        for run in results.get(arm, []):
+            cells = [run["greedy"][family]["agent"] for family in ("read", "easy")]
+            told = [f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in cells]
+            started = take_off(run["steps"])
+            title = protocol()["arms"][arm]["title"]
+            lines.append(
+                f"| {title} | {run['seed']} | {' | '.join(told)} | "
+                f"{'never' if started is None else started} |"
+            )
     return "\n".join(lines)
 
 
