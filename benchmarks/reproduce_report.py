@@ -162,8 +162,8 @@ def prior(results: Results) -> str:
 def filtered(results: Results) -> str:
     """Curated questions against the same ones unfiltered."""
     lines = [
-        "| questions | seed | `read` right / calls | `easy` right / calls | steps until half of the "
-        "episodes call |",
+        "| questions | seed | `read` right / calls | `easy` right / calls | steps until half of "
+        "the episodes call |",
         "|---|---|---|---|---|",
     ]
     for arm in ("unfiltered", "filtered"):
