@@ -73,6 +73,17 @@ def assert_same_weights(a: Path, b: Path, atol: float) -> None:
         torch.testing.assert_close(second[name], value, atol=atol, rtol=0)
 
 
+def episodes(out: Path) -> dict[tuple[str, str, int], list[str]]:
+    """Step, task and sample of every episode that was kept, whichever process played it."""
+    return {
+        (folder.name[:10], entry.task.id, entry.trajectory.sample): [
+            turn.completion.text for turn in entry.trajectory.turns
+        ]
+        for folder in (out / "rollouts").iterdir()
+        for entry in RunReader(folder).entries()
+    }
+
+
 def logits(model: torch.nn.Module) -> torch.Tensor:
     """On a question with its image."""
     loaded = load(NANO)
@@ -185,7 +196,10 @@ def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> N
 
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """LoRA, two forward passes a step; three steps on the same questions."""
-    usual = ("train.steps=3", "train.lora={rank = 4, alpha = 8}", "train.micro_batch=2")
+    usual = (
+        "train.steps=3", "train.lora={rank = 4, alpha = 8}", "train.micro_batch=2",
+        "train.keep_every=1",
+    )  # fmt: skip
     one = rl(recipe_of(tmp_path / "one", *usual))
     arguments = [
         "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
@@ -200,6 +214,9 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         assert ours["reward"] == theirs["reward"]
         assert ours["episodes"] == theirs["episodes"] == 8
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
+        assert ours["grad_norm"] > 1e-3
+    assert episodes(tmp_path / "one") == episodes(tmp_path / "two")
     assert_same_weights(one, tmp_path / "two" / "model", 1e-5)
 
 

@@ -119,6 +119,9 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
         """Add a number to the log of the step."""
         self._metrics["train"][name].append(value)
 
+    def create_model_card(self, *_: object, **__: object) -> None:
+        """The run folder says itself what it is: recipe.json, metrics.jsonl."""
+
     def _generate_and_score_completions(self, inputs: object) -> LessonBatch:  # type: ignore[override]
         """The tensors of a batch of lessons, in TRL's layout: padded prompts, then the rest.
 
