@@ -201,15 +201,14 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         "train.keep_every=1",
     )  # fmt: skip
     one = rl(recipe_of(tmp_path / "one", *usual))
-    arguments = [
-        "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-    ]  # fmt: skip
+    arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
         [sys.executable, *arguments, *command(tmp_path / "two", *usual)],
         check=True, stdout=subprocess.DEVNULL, timeout=300,
-        env={**os.environ, "MASTER_PORT": "0", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    kept = sorted(path.name for path in (tmp_path / "two" / "rollouts").iterdir())
+    assert kept == [f"step-0000{step}-{rank}" for step in (1, 2, 3) for rank in (0, 1)]
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
         assert ours["reward"] == theirs["reward"]
         assert ours["episodes"] == theirs["episodes"] == 8

@@ -40,7 +40,7 @@ from saccade.types import Completion
 def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
     """Train a model by the outcome of its own episodes; a run that was interrupted goes on.
 
-    Under `accelerate launch` each process plays its share of the episodes.
+    Under `torchrun` or `accelerate launch` each process plays its share of the episodes.
 
     Returns:
         The folder of the new checkpoint, which loads as the base did.
