@@ -66,12 +66,7 @@ def main() -> None:
         if not (options.out / f"{arm}-{seed}.json").exists()
     ]
     bases(protocol, {arm.removeprefix("base-") for arm, _ in left}, options.base)
-    if any(protocol["arms"].get(arm, {}).get("curated") for arm, _ in left):
-        settings = [f"out={WORK / 'curated'}", "tasks.n=2000"]
-        command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
-        subprocess.run([*command, *settings], check=True)
-        counts = json.loads((WORK / "curated" / "summary.json").read_text())
-        (options.out / "curated.txt").write_text(json.dumps(counts, indent=1) + "\n")
+    curate(protocol, {protocol["arms"].get(arm, {}).get("curated") for arm, _ in left}, options.out)
     started = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
         for done, name in enumerate(pool.map(lambda job: child(*job, options.out), left), start=1):
@@ -103,6 +98,18 @@ def bases(protocol: dict[str, Any], needed: set[str], start: Path | None) -> Non
             subprocess.run([*command, str(start), "seed=0"], check=True)
         settings = [f"start={start}", f"prior={protocol['bases'][name]}", "seed=0"]
         subprocess.run([*command, str(folder), *settings], check=True)
+
+
+def curate(protocol: dict[str, Any], needed: set[str | None], out: Path) -> None:
+    """Choose the questions of the arms that train on chosen ones; the counts go to `--out`."""
+    for name in sorted(needed & set(protocol["curated"])):
+        settings = [f"out={WORK / name}", *protocol["curated"][name]["settings"]]
+        command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
+        subprocess.run([*command, *settings], check=True)
+        counts = json.loads((WORK / name / "summary.json").read_text())
+        told = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
+        (out / "curated").mkdir(exist_ok=True)
+        (out / "curated" / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def child(arm: str, seed: int, out: Path) -> str:

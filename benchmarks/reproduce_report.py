@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
+CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
 Run = dict[str, Any]
 Results = dict[str, list[Run]]
 
@@ -176,6 +177,13 @@ def filtered(results: Results) -> str:
                 f"| {title} | {run['seed']} | {' | '.join(told)} | "
                 f"{'never' if started is None else started} |"
             )
+    for path in sorted(CURATED.glob("*.json")):
+        told = json.loads(path.read_text())
+        dropped = ", ".join(f"{n} {reason}" for reason, n in told["dropped"].items()) or "none"
+        lines += [
+            "",
+            f"`{told['command']}`: {told['kept']} of {told['questions']} kept; dropped: {dropped}.",
+        ]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from PIL import Image as PILImage
@@ -120,13 +121,56 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
         assert next(make_tasks(made)).images
 
 
-def test_the_figures_of_the_embedded_models_come_from_their_results() -> None:
-    path = ROOT / "benchmarks" / "nano_report.py"
-    spec = importlib.util.spec_from_file_location("nano_report", path)
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    report = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(report)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reproduction_shows_what_its_runs_left() -> None:
+    report = benchmark("reproduce_report")
+    text = (ROOT / "docs" / "reproducing.md").read_text()
+    results = report.read(ROOT / "docs" / "reproducing_results" / "deepeyes")
+    for name, table in report.tables(results).items():
+        assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
+
+
+def test_tool_use_emerges_from_outcome_reward() -> None:
+    """Of the figures in docs/reproducing_results: n = 400 questions, 2,000 attempts."""
+    results = benchmark("reproduce_report").read(ROOT / "docs" / "reproducing_results" / "deepeyes")
+    (base,), runs = results["base"], results["deepeyes"]
+    before = base["greedy"]["read"]["agent"]
+    assert before["accuracy"] <= 0.20
+    assert 0.005 <= base["sampled"]["read"]["call_rate"] <= 0.02
+    assert base["sampled"]["read"]["scored"] >= 2000
+    after = [run["greedy"]["read"]["agent"] for run in runs]
+    assert [run["seed"] for run in runs] == list(range(5))
+    assert sum(cell["accuracy"] for cell in after) / 5 >= 0.85
+    assert min(cell["accuracy"] for cell in after) >= 0.80
+    assert min(cell["call_rate"] for cell in after) >= 0.95
+    assert max(run["seconds"] for run in runs) <= 300
+    for run in runs:
+        assert run["greedy"]["read"]["wrong_box"]["accuracy"] <= 0.15
+
+
+def test_a_step_of_reinforcement_learning_is_as_fast_as_claimed() -> None:
+    found = json.loads((ROOT / "docs" / "rl_step.json").read_text())
+    ours, native = (found[f"{who}, 64 episodes, tools 0 s"] for who in ("saccade", "trl native"))
+    assert ours["us_a_token"] <= 1.05 * native["us_a_token"]
+    assert ours["cpu"] <= 1.0
+    ours, native = (found[f"{who}, 64 episodes, tools 0.3 s"] for who in ("saccade", "trl native"))
+    assert native["wall"] >= 5 * ours["wall"]
+    text = (ROOT / "docs" / "performance.md").read_text()
+    table = benchmark("rl_step").table(found)
+    assert f"<!-- rl_step -->\n{table}\n<!-- /rl_step -->" in text
+
+
+def test_the_figures_of_the_embedded_models_come_from_their_results() -> None:
+    report = benchmark("nano_report")
     text = (ROOT / "docs" / "nano.md").read_text()
     for name, table in report.tables(ROOT / "docs" / "nano_results").items():
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
