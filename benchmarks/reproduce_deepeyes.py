@@ -35,14 +35,17 @@ COUNTS = (
     "scored", "correct", "accuracy", "low", "high", "calls", "call_rate", "iou", "coverage",
     "thought_iou", "response_tokens", "aborted", "stops",
 )  # fmt: skip
+CONTROLS = ("agent", "direct", "own_box", "wrong_box", "true_box")
 GREEDY = {
-    "read": ("agent", "direct", "own_box", "wrong_box", "true_box"),
-    "far": ("agent", "direct", "own_box", "wrong_box", "true_box"),
-    "read0": ("agent",),
-    "read1": ("agent",),
-    "easy": ("agent", "direct", "own_box"),
-}
-"""Family -> arms of `saccade.nano.evaluate` that are measured greedily."""
+    "controls": {
+        "read": CONTROLS, "far": CONTROLS, "read0": ("agent",), "read1": ("agent",),
+        "easy": ("agent", "direct", "own_box"),
+    },
+    "selectivity": dict.fromkeys(("read", "read0", "read1", "easy"), ("agent",)),
+    "plain": {"read": ("agent",), "easy": ("agent",)},
+}  # fmt: skip
+"""What is measured greedily: family -> arms of `saccade.nano.evaluate`."""
+WITH_CONTROLS = ("base", "deepeyes", "far")
 PAIRED = (("far", "own_box"), ("read", "own_box"))
 """Cells of which every question is kept, for tests in pairs against the base."""
 
@@ -135,7 +138,8 @@ def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
         model = WORK / arm / "nano-base"
     else:
         model = train(protocol["arms"][arm], arm, seed, made)
-    measure(protocol["final"], model, made)
+    selective = protocol["arms"].get(arm, {}).get("group") == "selectivity"
+    measure(protocol["final"], model, made, selective=selective)
     part = out / f"{arm}-{seed}.part"
     part.write_text(json.dumps(made) + "\n")
     part.rename(out / f"{arm}-{seed}.json")
@@ -168,7 +172,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
     return model
 
 
-def measure(final: dict[str, Any], model: Path, made: dict[str, Any]) -> None:
+def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
     from saccade.measures import looks, summary
     from saccade.models import use_threads
     from saccade.nano.evaluate import ARMS, evaluate, questions
@@ -183,16 +187,17 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any]) -> None:
 
     scenes = {"n": final["n"], "seed": final["seed"], "split": final["split"]}
     made |= {"final": final, "greedy": {}, "sampled": {}, "paired": {}}
-    for family, arms in GREEDY.items():
+    kind = "controls" if made["arm"] in WITH_CONTROLS else "plain"
+    for family, arms in GREEDY["selectivity" if selective else kind].items():
         asked = questions(family, **scenes)
         made["greedy"][family] = {}
-        for arm in arms:
-            pairs = evaluate(policy, asked, ARMS[arm], seed=final["seed"])
-            made["greedy"][family][arm] = cell(pairs)
-            if (family, arm) in PAIRED:
+        for way in arms:
+            pairs = evaluate(policy, asked, ARMS[way], seed=final["seed"])
+            made["greedy"][family][way] = cell(pairs)
+            if (family, way) in PAIRED:
                 best = [max((look.iou for look in looks(*p)), default=0.0) for p in pairs]
                 right = [bool(t.verdict and t.verdict.correct) for _, t in pairs]
-                made["paired"][f"{family}/{arm}"] = {
+                made["paired"][f"{family}/{way}"] = {
                     "right": "".join(str(int(r)) for r in right),
                     "iou": [round(value, 3) for value in best],
                 }
