@@ -179,15 +179,15 @@ def native(prompts: int, steps: int, delay: float) -> list[Measured]:
         def reset(self, shown: int = 0, **_: object) -> None:
             self.image = questions[shown].images[0]
 
-        def image_zoom_in_tool(self, bsquare2d: list[int]) -> list[dict[str, Any]]:
+        def image_zoom_in_tool(self, bbox_2d: list[int]) -> list[dict[str, Any]]:
             """Zoom in.
 
             Args:
-                bsquare2d: Box.
+                bbox_2d: Box.
             """
             calls.append(1)
             time.sleep(delay)
-            return [{"type": "image", "image": pixels(cut(self.image, bsquare2d))}]
+            return [{"type": "image", "image": pixels(cut(self.image, bbox_2d))}]
 
     def reward(completions: list[Any], answer: list[str], **_: object) -> list[float]:
         said = (c[-1].get("content") or "" for c in completions)
@@ -219,6 +219,8 @@ def native(prompts: int, steps: int, delay: float) -> list[Measured]:
     class Watched(GRPOTrainer):
         def _generate_and_score_completions(self, inputs: Any) -> Any:
             batch = super()._generate_and_score_completions(inputs)
+            failed = self._metrics["train"]["tools/failure_frequency"][-1]
+            assert failed < 0.1, f"{failed:.0%} of the calls failed: not the same work"
             trained.append((int(batch["num_items_in_batch"]), len(calls)))
             calls.clear()
             return batch
@@ -297,7 +299,7 @@ def plain(prompts: int, steps: int, delay: float) -> list[Measured]:
                 calls += 1
                 time.sleep(delay)
                 try:
-                    crop = cut(shown[n][0], json.loads(found[1])["bsquare2d"])
+                    crop = cut(shown[n][0], json.loads(found[1])["bbox_2d"])
                 except (ValueError, KeyError):
                     continue
                 observed = observation(renderer)
