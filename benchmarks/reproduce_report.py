@@ -58,16 +58,32 @@ def protocol() -> dict[str, Any]:
 
 
 def tables(results: Results) -> dict[str, str]:
-    """Name of a place in the page -> its table."""
-    return {
+    """Name of a place in the page -> its table, and which runs of the protocol it lacks."""
+    lacks = missing(results)
+    made = {
         "claim": claim(results),
         "far": far(results),
         "bonus": bonus(results),
         "prior": prior(results),
         "filter": filtered(results),
         "selectivity": selectivity(results),
-        "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
     }
+    parts = {
+        name: table if table.count("\n") > 1 else "Not run yet." for name, table in made.items()
+    }
+    return parts | {
+        "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
+        "missing": f"Runs of the protocol that are still to be done: {lacks}." if lacks else "",
+    }
+
+
+def missing(results: Results) -> str:
+    """Arms with fewer seeds than the protocol says."""
+    left = {
+        arm: options["seeds"] - len(results.get(arm, []))
+        for arm, options in protocol()["arms"].items()
+    }
+    return ", ".join(f"{arm} {count}" for arm, count in left.items() if count)
 
 
 def claim(results: Results) -> str:
