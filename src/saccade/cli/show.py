@@ -84,7 +84,7 @@ def _can_draw(console: Console, image: Image) -> bool:
 
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     """A row for each group and one for all; what is not scored has columns of its own."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
     for name in (
         "n",
@@ -101,7 +101,7 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
         table.add_column(name, justify="right")
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
-        interval = "-" if s.low is None else f"{s.low:.3f}-{s.high:.3f}"
+        interval = "-" if s.low is None else f"{s.low:.2f}-{s.high:.2f}"
         numbers = [_number(v) for v in (s.accuracy, s.score, s.calls, s.iou)]
         table.add_row(
             name, str(s.scored), numbers[0], interval, *numbers[1:],
