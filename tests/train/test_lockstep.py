@@ -4,6 +4,7 @@ import asyncio
 import logging
 import multiprocessing
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -120,14 +121,18 @@ async def test_a_policy_can_run_again() -> None:
 
 
 async def test_a_stuck_generation_is_named() -> None:
-    script = Script(turns=1)
-    policy = LockStep(
-        script.asks, lambda t: 1, lambda r: time.sleep(30) or [], lambda yes: yes, patience=0.2
-    )
+    script, stuck = Script(turns=1), threading.Event()
+
+    def never(requests: Sequence[TurnRequest]) -> list[Completion]:
+        stuck.wait(30)
+        return []
+
+    policy = LockStep(script.asks, lambda t: 1, never, lambda yes: yes, patience=0.2)
     started = time.monotonic()
     with pytest.raises(ServiceError, match=r"a generation of 2 turns did not come back"):
         await played(policy, environment(0), 2)
     assert time.monotonic() - started < 5
+    stuck.set()
 
 
 async def test_a_stuck_tool_is_named(caplog: pytest.LogCaptureFixture) -> None:

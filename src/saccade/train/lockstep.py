@@ -13,6 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from saccade.errors import ServiceError
@@ -150,7 +151,8 @@ async def _apart(writes: Writes, requests: Sequence[TurnRequest]) -> list[Comple
             result = writes(requests)
         except BaseException as error:  # handed over, whatever it is
             result = error
-        loop.call_soon_threadsafe(settle, result)
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, result)
 
     threading.Thread(target=work, name="generation", daemon=True).start()
     return await future
