@@ -141,6 +141,21 @@ async def test_a_stuck_tool_is_named(caplog: pytest.LogCaptureFixture) -> None:
     assert "tools have not come back for 0.1 s: t:0 after turn 1" in caplog.text
 
 
+async def test_only_what_is_still_under_way_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """One episode is over, the other's tool has not come back."""
+
+    def writes(requests: Sequence[TurnRequest]) -> list[Completion]:
+        texts = ["<answer>1</answer>", CALL] if len(requests) == 2 else ["<answer>1</answer>"]
+        return [Completion(text=text) for text in texts]
+
+    policy = LockStep(Script(2).asks, lambda t: 1, writes, lambda yes: yes, patience=0.1)
+    with caplog.at_level(logging.WARNING):
+        done = await played(policy, environment(0.3), 2)
+    assert {t.stop for t in done} == {StopReason.ANSWER}
+    assert "t:1 after turn 1" in caplog.text
+    assert "t:0" not in caplog.text
+
+
 async def test_an_error_of_a_generation_ends_the_run() -> None:
     def broken(requests: Sequence[TurnRequest]) -> list[Completion]:
         raise RuntimeError("out of memory")

@@ -108,8 +108,8 @@ class LockStep:
             self._changed.clear()
             self._waiting = [w for w in self._waiting if not w.future.done()]  # timed out
             for task in tasks:
-                if task.done():
-                    task.result()  # an error in one ends the run
+                if task.done():  # an error in one ends the run
+                    self._under_way.pop(task.result().id, None)
             if sum(not task.done() for task in tasks) <= len(self._waiting):
                 return
             try:
