@@ -9,8 +9,8 @@
 Source: DeepEyes (arXiv 2505.14362), section 3.4; the code was not published. We deviate in the
 order (what costs no model comes first) and measure difficulty on the question as it will be asked.
 
-Everything follows from two run folders in `out`, `direct/` and `shown/`, which resume; the report
-and the kept questions are written anew each time.
+Everything follows from the run folders in `out`, `direct/`, `looking/` (for the benefit) and
+`shown/`, which resume; the report and the kept questions are written anew each time.
 """
 
 from __future__ import annotations
@@ -110,11 +110,6 @@ class Curated(NamedTuple):
     tasks: Path
     """The kept questions, a task file."""
     decisions: tuple[Decision, ...]
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """Reason -> dropped questions."""
-        return Counter(f"{d.stage}: {d.reason}" for d in self.decisions if not d.kept)
 
 
 Progress = Callable[[str, int, int], None]
