@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from saccade.cli.runfile import RecipeFile, Settings, read_runfile
 
 app = typer.Typer(
     name="check", help="Whether something will work, before it is started.", no_args_is_help=True
@@ -20,13 +21,8 @@ def _check() -> None:
 
 @app.command()
 def recipe(
-    path: Annotated[Path, typer.Argument(metavar="RECIPE", help="A run file of `saccade rl`.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
-        ),
-    ] = None,
+    path: RecipeFile,
+    settings: Settings = None,
     processes: Annotated[int, typer.Option(min=1, help="That train together.")] = 1,
     sharded: Annotated[
         bool, typer.Option(help="Weights and optimiser are shared out (ZeRO-3, FSDP).")
@@ -37,15 +33,13 @@ def recipe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Validate a run file and estimate what a step of it costs."""
-    from saccade.cli.embedded import with_folders
     from saccade.cli.extras import needs
-    from saccade.config import read_toml, validate, with_overrides
     from saccade.recipe import make_environment
 
     with needs("train"):
         from saccade.train.estimate import estimate
         from saccade.train.options import RLRecipe
-    chosen = validate(RLRecipe, with_folders(with_overrides(read_toml(path), settings or [])))
+    chosen = read_runfile(RLRecipe, path, settings)
     fingerprint = make_environment(chosen).fingerprint
     found = estimate(chosen, processes=processes, sharded=sharded)
     fits = memory is None or found.total <= memory

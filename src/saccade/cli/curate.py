@@ -9,27 +9,22 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.runfile import RecipeFile, Settings, read_runfile
+
 
 def curate(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
-        ),
-    ] = None,
+    recipe: RecipeFile,
+    settings: Settings = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the counts as JSON and nothing else.")
     ] = False,
 ) -> None:
     """Keep the questions that reinforcement learning can learn from; run it again to resume."""
-    from saccade.cli.embedded import with_folders
     from saccade.cli.progress import bars
-    from saccade.config import read_toml, validate, with_overrides
     from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run
 
-    chosen = validate(CurateRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))
+    chosen = read_runfile(CurateRecipe, recipe, settings)
     with bars(quiet=as_json) as progress:
         stages = {}
 

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from saccade.cli.runfile import RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
 
 
 def rl(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
-        ),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    recipe: RecipeFile,
+    settings: Settings = None,
+    threads: Threads = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
     ] = False,
 ) -> None:
     """Train a model by the outcome of its own episodes; run it again to resume."""
-    from saccade.cli.embedded import with_folders
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
-    from saccade.config import read_toml, validate, with_overrides
 
     with needs("train"):
         from saccade.models import use_threads
@@ -37,7 +31,7 @@ def rl(
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)
-    chosen = validate(RLRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))
+    chosen = read_runfile(RLRecipe, recipe, settings)
     news: list[Step] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.train.steps)

@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.runfile import RecipeFile, Settings, read_runfile
+
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
     from saccade.store import RunReader
 
 
 def rollout(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE",
-            help="key=value, over what the run file says.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: RecipeFile,
+    settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
     n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,
     as_json: Annotated[
@@ -32,8 +27,6 @@ def rollout(
     ] = False,
 ) -> None:
     """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
-    from saccade.cli.embedded import with_folders
-    from saccade.config import read_toml, validate, with_overrides
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
     from saccade.store import RunReader
@@ -41,7 +34,7 @@ def rollout(
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
     overrides += [] if n is None else [f"tasks.n={n}"]
-    chosen = validate(Recipe, with_folders(with_overrides(read_toml(recipe), overrides)))
+    chosen = read_runfile(Recipe, recipe, overrides)
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)

@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.runfile import RecipeFile, Settings, Threads, read_runfile
+
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
 
 
 def sft(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
-        ),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    recipe: RecipeFile,
+    settings: Settings = None,
+    threads: Threads = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
     ] = False,
 ) -> None:
     """Fine-tune a model on demonstrations; run it again to resume."""
-    from saccade.cli.embedded import with_folders
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
-    from saccade.config import read_toml, validate, with_overrides
 
     with needs("train"):
         from saccade.models import use_threads
@@ -37,7 +32,7 @@ def sft(
         from saccade.train.sft import sft as train
     if threads is not None:
         use_threads(threads)
-    chosen = validate(SFTRecipe, with_folders(with_overrides(read_toml(recipe), settings or [])))
+    chosen = read_runfile(SFTRecipe, recipe, settings)
     losses: list[float] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.steps)

@@ -1,0 +1,33 @@
+"""What every command with a run file takes, and how it reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
+    ),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+def read_runfile(kind: type[_Kind], path: Path, settings: Sequence[str] | None) -> _Kind:
+    """A run file with settings over it; names of embedded models become folders.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that `kind` does not know.
+    """
+    from saccade.cli.embedded import with_folders
+    from saccade.config import read_toml, validate, with_overrides
+
+    return validate(kind, with_folders(with_overrides(read_toml(path), list(settings or []))))
