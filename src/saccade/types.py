@@ -331,7 +331,8 @@ class Sampling(Record):
     """Strings that end the turn; kept in the text."""
     force: str = ""
     """Text that the turn goes on with once its thought is closed, or starts with if it opens none:
-    `<tool_call>` makes a policy call. For local models, which tell its log-probabilities too."""
+    `<tool_call>` makes a policy call. A text with a thought of its own is the start of the turn.
+    For local models, which tell its log-probabilities too."""
     seed: int = 0
 
 

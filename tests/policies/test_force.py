@@ -78,6 +78,15 @@ def test_a_turn_without_a_thought_starts_with_the_text() -> None:
     assert written == [thought, 5, end, call, 6, end, 7]
 
 
+def test_a_text_with_a_thought_of_its_own_is_the_start_of_the_turn() -> None:
+    renderer = load_renderer(folder_of("nano-base"))
+    text = "<think>The red object.</think><answer>"
+    own, thought = renderer.encode(text), renderer.encode("<think>")[0]
+    force = Force(text, renderer)
+    assert [force.choose(thought) for _ in own] == own
+    assert force.choose(5) == 5
+
+
 def test_a_model_without_thought_tokens_is_refused(tmp_path: Path) -> None:
     renderer = load_renderer(folder_of("nano-base"))
 

@@ -1,5 +1,6 @@
 """Runs of `saccade rl`: what they leave, what they resume, and that two processes are one."""
 
+import asyncio
 import json
 import os
 import signal
@@ -25,9 +26,11 @@ from saccade.store import RunReader
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
 from saccade.train.checkpoints import Step
+from saccade.train.lockstep import LockStep
 from saccade.train.options import RLRecipe
+from saccade.train.practice import Peers, Practice
 from saccade.train.rl import rl
-from saccade.types import ToolContext, ToolFunction
+from saccade.types import Completion, Score, ToolContext, ToolFunction, Trajectory
 from saccade.world import tasks
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano_deepeyes.toml"
@@ -249,3 +252,37 @@ def test_a_step_in_which_everything_was_aborted_ends_the_run(tmp_path: Path) -> 
 def test_bad_settings_are_explained(tmp_path: Path, settings: tuple[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rl(recipe_of(tmp_path / "run", *settings))
+
+
+def test_what_came_before_a_fatal_failure_is_never_held_against_the_episode(tmp_path: Path) -> None:
+    """Boxes that are not square fail here; with one an episode is lost."""
+    recipe = recipe_of(
+        tmp_path, "tools.zoom_in.max_ratio=1", 'train.mask=["tool_failure"]', "train.failures=1"
+    )
+    renderer = load(NANO).renderer
+    task = next(tasks("read", n=1, seed=3, split="dev"))
+    call, answer = (
+        '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [1, 2, 9, 4]}}'
+        "</tool_call>",
+        "<answer>1</answer>",
+    )
+    practice = Practice(
+        recipe, renderer, LockStep(*[None] * 4, patience=1.0), log=print,  # type: ignore[list-item, arg-type]
+        peers=Peers(), agrees_on=lambda tensor: tensor,
+    )  # fmt: skip
+
+    async def played(*texts: str) -> Trajectory:
+        async with practice.environment.episode(task) as episode:
+            for text in texts:
+                await episode.step(Completion(text=text))
+        return episode.trajectory.model_copy(update={"score": Score(value=0.0)})
+
+    lost, fine = asyncio.run(played(call, answer)), asyncio.run(played(answer))
+    assert not lost.results[0].ok
+    lessons = list(practice._lessons_of([lost, lost, fine], [1, 1, 1], [-1.0, 0.5, -1.0], [{}] * 3))
+    assert [set(lesson.advantages) for lesson in lessons] == [{0.0}, {0.5}, {-1.0}]
+    after = len(
+        renderer.render(lost.model_copy(update={"turns": lost.turns[:1]}), generation=False).ids
+    )
+    assert any(lessons[1].learned[:after])
+    assert not any(lessons[1].learned[after:])

@@ -68,7 +68,10 @@ class Sampler(LogitsProcessor):
 
 
 class Force:
-    """Puts a given text after the thought of a turn, or at its start if it opens none."""
+    """Puts a given text after the thought of a turn, or at its start if there is none.
+
+    A text that opens a thought itself replaces the one of the model.
+    """
 
     def __init__(self, text: str, renderer: QwenVLRenderer) -> None:
         """Prepare for one turn.
@@ -81,7 +84,7 @@ class Force:
             raise ConfigError("sampling.force: <think> and </think> must be tokens of this model")
         self._open, self._close = (ids[0] for ids in tags)
         self._left = renderer.encode(text)
-        self._due: bool | None = None
+        self._due: bool | None = True if self._left[:1] == [self._open] else None
         """None before the first token; then whether the text is being put."""
 
     def choose(self, wanted: int) -> int:

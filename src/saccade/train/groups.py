@@ -86,10 +86,16 @@ def learned_turns(trajectory: Trajectory, masks: Sequence[Mask], failures: int) 
     """
     if trajectory.score is None or _OVER.get(trajectory.stop or StopReason.ANSWER) in masks:
         return 0
+    fatal = fatal_turn(trajectory, failures) if "tool_failure" in masks else None
+    return len(trajectory.turns) if fatal is None else fatal
+
+
+def fatal_turn(trajectory: Trajectory, failures: int) -> int | None:
+    """The turn, counted from 1, in which that many calls in a row had failed, if there is one."""
     in_a_row = 0
-    for number, turn in enumerate(trajectory.turns if "tool_failure" in masks else (), start=1):
+    for number, turn in enumerate(trajectory.turns, start=1):
         for result in turn.results:
             in_a_row = 0 if result.ok else in_a_row + 1
             if in_a_row >= failures:
                 return number
-    return len(trajectory.turns)
+    return None

@@ -15,10 +15,13 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from saccade.errors import ServiceError
 from saccade.policies.hf import TurnRequest
 from saccade.types import Completion, Sampling, Trajectory
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class LockStep:
         self._asks, self._counts, self._writes, self._agrees = asks, counts, writes, agrees
         self._patience = patience
         self._waiting: list[_Waiting] = []
-        self._under_way: dict[str, str] = {}
+        self._under_way: dict[asyncio.Task[object] | None, str] = {}
         self._changed = asyncio.Event()
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
@@ -65,10 +68,11 @@ class LockStep:
         """
         waiting = _Waiting(self._asks(trajectory, sampling))
         self._waiting.append(waiting)
-        self._under_way.pop(trajectory.id, None)
+        self._under_way.pop(asyncio.current_task(), None)
         self._changed.set()
         completion = await waiting.future
-        self._under_way[trajectory.id] = f"after turn {len(trajectory.turns) + 1}"
+        late = f"{trajectory.id} after turn {len(trajectory.turns) + 1}"
+        self._under_way[asyncio.current_task()] = late
         return completion
 
     def count_tokens(self, trajectory: Trajectory) -> int:
@@ -77,10 +81,8 @@ class LockStep:
     async def close(self) -> None:
         """Nothing to give back."""
 
-    async def run(
-        self, episodes: Sequence[Coroutine[None, None, Trajectory]]
-    ) -> tuple[Trajectory, ...]:
-        """Let episodes whose policy this is run to their end.
+    async def run(self, episodes: Sequence[Coroutine[None, None, T]]) -> tuple[T, ...]:
+        """Let episodes, or parts of them, whose policy this is run to their end.
 
         Raises:
             ServiceError: a generation did not come back.
@@ -103,19 +105,20 @@ class LockStep:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _until_all_wait(self, tasks: Sequence[asyncio.Task[Trajectory]]) -> None:
+    async def _until_all_wait(self, tasks: Sequence[asyncio.Task[T]]) -> None:
         while True:
             self._changed.clear()
             self._waiting = [w for w in self._waiting if not w.future.done()]  # timed out
             for task in tasks:
-                if task.done():  # an error in one ends the run
-                    self._under_way.pop(task.result().id, None)
+                if task.done():
+                    task.result()  # an error in one ends the run
+                    self._under_way.pop(task, None)
             if sum(not task.done() for task in tasks) <= len(self._waiting):
                 return
             try:
                 await asyncio.wait_for(self._changed.wait(), self._patience)
             except TimeoutError:
-                late = ", ".join(f"{name} {where}" for name, where in self._under_way.items())
+                late = ", ".join(self._under_way.values())
                 _log.warning("tools have not come back for %g s: %s", self._patience, late)
 
     async def _one_round(self, batch: list[_Waiting]) -> None:

@@ -19,6 +19,7 @@ from saccade.config import suggestion
 from saccade.recipe import Recipe
 from saccade.train.counterfactual import Counterfactual
 from saccade.train.groups import Mask, Scale, Select
+from saccade.train.probe import AnswerProbe
 from saccade.types import Record, Sampling
 
 PRESETS: dict[str, dict[str, JsonValue]] = {
@@ -107,10 +108,12 @@ class Training(Record):
     was full (`over_long`; DAPO, section 3.4), that used up their turns (`over_turn`; Mini-o3,
     arXiv 2509.07969), and what came after `failures` failed calls in a row (`tool_failure`)."""
     failures: int = Field(default=3, ge=1)
-    """Failed calls in a row that are fatal. Masking what follows is the idea of OpenSearch-VL's
-    fatal-aware GRPO; the number is ours."""
+    """Failed calls in a row that are fatal. What follows is masked, and what came before is never
+    worth less than 0: OpenSearch-VL's fatal-aware GRPO (arXiv 2605.05185); the number is ours."""
     counterfactual: Counterfactual | None = None
     """Some of each group are forced to call, some to answer; see `saccade.train.counterfactual`."""
+    probe: AnswerProbe | None = None
+    """Calls are credited with what they changed about the answer; see `saccade.train.probe`."""
     freeze_vision: bool = True
     lora: LoRA | None = None
     gradient_checkpointing: bool = False
@@ -147,6 +150,8 @@ class Training(Record):
                 f"counterfactual: {forced.call} + {forced.answer} forced members in a group of "
                 f"{self.group}"
             )
+        if forced is not None and self.probe is not None:
+            raise ValueError("probe: counterfactual groups weigh calls already; choose one of both")
         if self.prompts % self.updates:
             raise ValueError(
                 f"prompts = {self.prompts} cannot be shared among {self.updates} updates"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from accelerate.utils import gather_object
 
-from saccade.errors import ServiceError
+from saccade.errors import ConfigError, ServiceError
 from saccade.measures import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
 from saccade.recipe import make_environment, make_reward
@@ -18,9 +18,17 @@ from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.rollout import rollout
 from saccade.run import manifest
 from saccade.store import RunFolder
+from saccade.train import probe
 from saccade.train.counterfactual import member_of, spread, weigh
 from saccade.train.feed import Feed
-from saccade.train.groups import advantages, deviations, learned_turns, scores, selected
+from saccade.train.groups import (
+    advantages,
+    deviations,
+    fatal_turn,
+    learned_turns,
+    scores,
+    selected,
+)
 from saccade.train.grpo import Lesson
 from saccade.train.lockstep import LockStep
 from saccade.train.options import RLRecipe
@@ -68,6 +76,11 @@ class Practice:
         self._recipe, self._renderer, self._policy = recipe, renderer, policy
         self._log, self._peers, self._gather = log, peers, agrees_on
         self.environment = make_environment(recipe)
+        if self.environment.dialect.prefix and (recipe.train.counterfactual or recipe.train.probe):
+            raise ConfigError(
+                "train: counterfactual and probe put text after the thought of a turn, which they "
+                f"cannot find where the dialect ({self.environment.dialect.name}) opens it"
+            )
         self._reward = make_reward(recipe)
         self._feed = Feed(recipe, recipe.train.shuffle)
 
@@ -87,14 +100,16 @@ class Practice:
         spare = [place for place in range(len(values)) if place not in chosen]
         self._measure(pairs, values, len(chosen))
         self._keep(number, pairs)
+        changed = await self._probe(pairs)
         lessons: list[Lesson] = []
         for place in [*chosen, *spare][:slots]:
-            group = trajectories[place * options.group : (place + 1) * options.group]
+            members = slice(place * options.group, (place + 1) * options.group)
+            group = trajectories[members]
             learned = [
                 learned_turns(t, options.mask, options.failures) if place in chosen else 0
                 for t in group
             ]
-            lessons += self._lessons_of(group, learned, worth[place].tolist())
+            lessons += self._lessons_of(group, learned, worth[place].tolist(), changed[members])
         return lessons
 
     async def close(self) -> None:
@@ -102,22 +117,64 @@ class Practice:
         await self._reward.close()
 
     def _lessons_of(
-        self, group: Sequence[Trajectory], turns: Sequence[int], worth: Sequence[float]
+        self,
+        group: Sequence[Trajectory],
+        turns: Sequence[int],
+        worth: Sequence[float],
+        changed: Sequence[Mapping[int, int]],
     ) -> Iterator[Lesson]:
         """Of a group; `turns` of each member are learned from."""
-        options, renderer = self._recipe.train.counterfactual, self._renderer
+        options, renderer = self._recipe.train, self._renderer
+        forced = options.counterfactual
         rendered = [renderer.render(t, generation=False) for t in group]
         weighed = None
-        if options is not None:
-            members = [member_of(renderer, t, options) for t in group]
-            weighed = weigh(members, options.decision)
+        if forced is not None:
+            members = [member_of(renderer, t, forced) for t in group]
+            weighed = weigh(members, forced.decision)
         for number, (trajectory, item) in enumerate(zip(group, rendered, strict=True)):
             learned, values = item.sampled, [worth[number]] * len(item.ids)
-            if options is not None and weighed is not None:
-                values, learned = spread(renderer, trajectory, item, weighed[number], options)
+            if forced is not None and weighed is not None:
+                values, learned = spread(renderer, trajectory, item, weighed[number], forced)
+            elif options.probe is not None:
+                values = probe.routed(
+                    renderer, trajectory, item, worth[number], changed[number], options.probe
+                )
+            if "tool_failure" in options.mask and fatal_turn(trajectory, options.failures):
+                values = [max(value, 0.0) for value in values]
             end = _end_of(renderer, trajectory, turns[number])
             learned = [known and at < end for at, known in enumerate(learned)]
             yield Lesson(item, learned, values)
+
+    async def _probe(self, pairs: Sequence[Pair]) -> list[dict[int, int]]:
+        """For each episode: turn -> what its calls changed about the answer."""
+        changed: list[dict[int, int]] = [{} for _ in pairs]
+        options = self._recipe.train.probe
+        if options is None:
+            return changed
+        places = [
+            (number, around)
+            for number, (_, trajectory) in enumerate(pairs)
+            if trajectory.score is not None
+            for around in probe.around_calls(trajectory, options)
+        ]
+        told = await self._policy.run(
+            [
+                probe.is_right(
+                    question, pairs[number][0], self._policy, self.environment.dialect, self._reward
+                )
+                for number, around in places
+                for question in (around.before, around.after)
+            ]
+        )
+        for (number, around), before, after in zip(places, told[::2], told[1::2], strict=True):
+            if (value := probe.value_of(before, after)) is not None:
+                changed[number][around.turn] = value
+        values = torch.tensor([v for turns in changed for v in turns.values()], dtype=torch.float32)
+        counts = torch.stack([torch.tensor(float(len(values))), values.sum()])
+        calls, gain = self._gather(counts).view(-1, 2).sum(0).tolist()
+        self._log("probe/calls", calls)
+        self._log("probe/gain", gain)
+        return changed
 
     async def _episodes(self, number: int) -> list[Pair]:
         recipe, options = self._recipe, self._recipe.train

@@ -1,0 +1,118 @@
+"""Differential answer probes: where the model is asked, what a call is worth, who learns."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from test_rl import fresh_process_state, metrics, recipe_of
+
+from saccade.nano import folder_of
+from saccade.nano.settings import environment
+from saccade.policies.forced import FirstMove
+from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.rewards import RewardOptions
+from saccade.rollout import rollout
+from saccade.train.options import Training
+from saccade.train.probe import AnswerProbe, around_calls, is_right, routed, value_of
+from saccade.train.rl import rl
+from saccade.types import Sampling, Task, Trajectory
+from saccade.world import tasks
+
+__all__ = ["fresh_process_state"]
+
+PROBE = AnswerProbe()
+
+
+@pytest.fixture(scope="module")
+def policy() -> HFPolicy:
+    return HFPolicy(HFOptions(path=str(folder_of("nano-agent"))))
+
+
+def attempted(policy: HFPolicy, family: str, n: int) -> list[tuple[Task, Trajectory]]:
+    """Questions that were answered by a call."""
+    reward = RewardOptions().make()
+    return [
+        (
+            task,
+            asyncio.run(
+                rollout(FirstMove(policy, "<tool_call>"), environment(), task, reward=reward)
+            ),
+        )
+        for task in tasks(family, n=n, seed=31, split="dev")
+    ]
+
+
+def asked(policy: HFPolicy, task: Task, trajectory: Trajectory) -> int | None:
+    (around,) = around_calls(trajectory, PROBE)
+    dialect, reward = environment().dialect, RewardOptions().make()
+    before, after = (
+        asyncio.run(is_right(question, task, policy, dialect, reward))
+        for question in (around.before, around.after)
+    )
+    return value_of(before, after)
+
+
+def test_the_model_is_asked_after_its_thought_and_after_the_result(policy: HFPolicy) -> None:
+    ((_, trajectory),) = attempted(policy, "read", 1)
+    (around,) = around_calls(trajectory, PROBE)
+    text = trajectory.turns[0].completion.text
+    thought, force = text[: text.index("<tool_call>")], around.before.force
+    assert thought.startswith("<think>")
+    assert force == thought + "<answer>"
+    assert (around.turn, around.before.so_far.turns) == (0, ())
+    assert around.after.so_far.turns == trajectory.turns[:1]
+    assert around.after.force == "<answer>"
+    sampling = Sampling(force=force, max_tokens=64, stop=environment().record.stop)
+    assert asyncio.run(policy.act(around.before.so_far, sampling)).text.startswith(force)
+
+
+def test_a_look_is_worth_something_where_it_is_needed_and_nothing_elsewhere(
+    policy: HFPolicy,
+) -> None:
+    small = [asked(policy, *pair) for pair in attempted(policy, "read", 20)]
+    large = [asked(policy, *pair) for pair in attempted(policy, "easy", 20)]
+    assert sum(value or 0 for value in small) >= 12
+    assert sum(value or 0 for value in large) <= 3
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, True), (False, None)])
+def test_an_undecided_answer_makes_no_value(before: bool | None, after: bool | None) -> None:
+    assert value_of(before, after) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "value", "worth"),
+    [
+        (0.5, 1, 1.5),  # useful, and the answer was right
+        (-0.5, 1, 1.0),  # useful; the wrong answer is not its fault
+        (0.5, 0, 0.0),  # superfluous: no share in a right answer
+        (-0.5, 0, 0.0),
+        (0.5, -1, -1.0),  # misleading, although the answer was right in the end
+        (-0.5, -1, -1.5),
+    ],
+)
+def test_an_outcome_reaches_the_calls_that_it_is_due_to(
+    policy: HFPolicy, outcome: float, value: int, worth: float
+) -> None:
+    ((_, trajectory),) = attempted(policy, "read", 1)
+    renderer = policy.loaded.renderer
+    rendered = renderer.render(trajectory, generation=False)
+    values = routed(renderer, trajectory, rendered, outcome, {0: value}, PROBE)
+    sampled = [v for v, own in zip(values, rendered.sampled, strict=True) if own]
+    first = len(trajectory.turns[0].completion.token_ids or ())
+    assert sampled[:first] == [worth] * first
+    assert sampled[first:] == [outcome] * (len(sampled) - first)
+    assert len(sampled) > first
+
+
+def test_a_run_asks_and_learns(tmp_path: Path) -> None:
+    rl(recipe_of(tmp_path, "tasks.family=read", "train.steps=2", "train.probe={}"))
+    for row in metrics(tmp_path):
+        assert row["probe/calls"] == 8  # this model always calls on `read`
+        assert 0 < row["probe/gain"] <= 8
+        assert row["sampling_gap"] < 1e-4
+
+
+def test_calls_are_weighed_in_one_way() -> None:
+    with pytest.raises(ValueError, match="choose one of both"):
+        Training.model_validate({"probe": {}, "counterfactual": {}})
