@@ -11,7 +11,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
-from saccade.measures import looks, summary, summary_by, wilson
+from saccade.measures import looks, patterns, summary, summary_by, wilson
 from saccade.types import (
     Action,
     Completion,
@@ -90,6 +90,37 @@ def test_looks_are_measured_in_the_photograph() -> None:
     assert same.iou == pytest.approx(1, abs=0.05)
     assert shifted.iou == pytest.approx(1 / 3, abs=0.03)
     assert shifted.coverage == pytest.approx(1 / 2, abs=0.03)
+
+
+A, B = Box(100, 100, 200, 200), Box(600, 500, 700, 600)
+TWO = TASK.model_copy(update={"boxes": (TargetBox(box=A), TargetBox(box=B))})
+AROUND_A, IN_A, BESIDE_A, AWAY = (
+    Box(50, 50, 250, 250), Box(100, 100, 180, 180), Box(180, 100, 280, 200),
+    Box(800, 100, 900, 200),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "boxes", "found"),
+    [
+        (TASK, [A], ()),
+        (TASK, [AROUND_A, IN_A], ("confirmation",)),
+        (TASK, [IN_A, AROUND_A], ("confirmation",)),
+        (TASK, [A, BESIDE_A], ()),
+        (TASK, [AWAY, A], ("search", "correction")),
+        (TASK, [A, AWAY], ("search",)),
+        (TASK, [BESIDE_A, A], ("correction",)),
+        (TWO, [A, B], ("search", "comparison")),
+        (TWO, [Box(0, 0, 1000, 800), B], ("confirmation",)),
+        (TASK, [], ()),
+    ],
+)
+def test_ways_of_looking_are_told_by_their_regions(
+    task: Task, boxes: list[Box], found: tuple[str, ...]
+) -> None:
+    done = episode(*(turn(showing(box)) for box in boxes))
+    assert patterns(task, done) == found
+    assert summary([(task, done)]).patterns == dict.fromkeys(sorted(found), 1)
 
 
 def test_images_that_are_no_part_of_the_photograph_are_no_looks() -> None:

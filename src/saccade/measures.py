@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
 from statistics import fmean, median
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -98,6 +98,51 @@ def thought_iou(task: Task, trajectory: Trajectory) -> float | None:
     return max(region.iou(box) for box in boxes)
 
 
+Pattern = Literal["search", "comparison", "confirmation", "correction"]
+
+
+def patterns(task: Task, trajectory: Trajectory) -> tuple[Pattern, ...]:
+    """Which ways of looking more than once an episode shows, judged by its regions alone.
+
+    - search: a look at a place that overlaps with no earlier one;
+    - comparison: two true boxes, each seen by a look that does not see the other;
+    - confirmation: a look within what was seen before, or about it;
+    - correction: no true box was seen at first, and later one was.
+
+    A look sees a box that it covers by half, and lies within another by nine tenths of its area.
+    The names are those of DeepEyes (arXiv 2505.14362), section 4.4, which has no definition; these
+    are ours.
+    """
+    shown = [part for r in trajectory.successes for part in r.content if isinstance(part, Image)]
+    truth = [(task.images[t.image - 1].source.digest, t.box) for t in task.boxes]
+    known = {source for source, _ in truth} | {image.source.digest for image in task.images}
+    seen: list[tuple[str, Box]] = [
+        (image.source.digest, image.region) for image in shown if image.source.digest in known
+    ]
+    hits = [
+        {n for n, (at, box) in enumerate(truth) if at == source and region.coverage(box) >= 0.5}
+        for source, region in seen
+    ]
+    earlier = [
+        [region for source, region in seen[:number] if source == own]
+        for number, (own, _) in enumerate(seen)
+    ]
+    found: dict[Pattern, bool] = {
+        "search": any(
+            before and all(region.iou(b) == 0 for b in before)
+            for (_, region), before in zip(seen, earlier, strict=True)
+        ),
+        "comparison": any(a - b and b - a for a in hits for b in hits),
+        "confirmation": any(
+            max(b.coverage(region), region.coverage(b)) >= 0.9
+            for (_, region), before in zip(seen, earlier, strict=True)
+            for b in before
+        ),
+        "correction": bool(hits and not hits[0] and any(hits)),
+    }
+    return tuple(name for name, shows in found.items() if shows)
+
+
 def response_tokens(trajectory: Trajectory) -> int | None:
     """Tokens that the model wrote, observations left out; None if they were not counted."""
     return _total(
@@ -158,6 +203,8 @@ class Summary(Record):
     stops: dict[str, int]
     problems: dict[str, int]
     """Format problems by kind, all turns counted."""
+    patterns: dict[str, int] = Field(default_factory=dict)
+    """Finished episodes that show a way of looking more than once; see `patterns`."""
 
 
 class Facts(NamedTuple):
@@ -175,6 +222,7 @@ class Facts(NamedTuple):
     look: Look | None
     """The best one."""
     thought_iou: float | None
+    patterns: tuple[Pattern, ...]
     seconds: float
     dropped: int
     problems: dict[str, int]
@@ -195,6 +243,7 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
         prompt_tokens=prompt_tokens(trajectory),
         look=_best(looks(task, trajectory)),
         thought_iou=thought_iou(task, trajectory),
+        patterns=patterns(task, trajectory),
         seconds=trajectory.seconds,
         dropped=sum(turn.dropped is not None for turn in trajectory.turns),
         problems=_problems(trajectory),
@@ -244,6 +293,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         dropped=sum(e.dropped for e in episodes),
         stops=dict(sorted(stops.items())),
         problems=dict(sorted(problems.items())),
+        patterns=dict(sorted(Counter(p for e in finished for p in e.patterns).items())),
     )
 
 

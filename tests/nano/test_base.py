@@ -72,7 +72,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
 @pytest.mark.parametrize(
     "switches",
-    [{"words": False, "thought": False, "muon": False}, {"together": True}, {"sight": False}],
+    [
+        {"words": False, "thought": False, "muon": False},
+        {"together": True},
+        {"sight": False},
+    ],
     ids=lambda s: next(iter(s)),
 )
 def test_every_ingredient_can_be_left_out(tmp_path: Path, switches: dict[str, bool]) -> None:
@@ -80,6 +84,26 @@ def test_every_ingredient_can_be_left_out(tmp_path: Path, switches: dict[str, bo
     assert (base.folder / "model.safetensors").exists()
     together = "together" in switches or "sight" in switches
     assert ("sight" in base.measured) is not together
+
+
+def test_a_width_is_that_of_the_layers(tmp_path: Path) -> None:
+    base = trained(tmp_path, width=64, sight=False)
+    norms = [w for name, w in weights(base.folder).items() if name.endswith("norm.weight")]
+    assert {tuple(norm.shape) for norm in norms} == {(64,)}
+    with pytest.raises(ValueError, match="multiple of 32"):
+        BaseOptions(width=80)
+
+
+def test_without_thoughts_none_is_asked_for(tmp_path: Path) -> None:
+    """Nobody says where the object is, and no stage waits for it."""
+    plan = Plan(
+        take_off={"thought_easy": 0.9}, aims={"thought_read0": 0.9}, limit=2, cool_down=2, every=2
+    )
+    plans = {**PLANS, "speech": plan, "prior": plan}
+    options = OPTIONS.model_copy(update={"thought": False})
+    assert (train_base(options, tmp_path / "without", plans=plans).folder / "config.json").exists()
+    with pytest.raises(TrainingError, match="thought_easy"):
+        train_base(OPTIONS, tmp_path / "with", plans=plans)
 
 
 def test_another_prior_starts_from_a_finished_base(base: Base, tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from collections import Counter
 from itertools import islice
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PILImage
 from pixel_oracle import Seen, centre_distance, edge_distance, look
 
 from saccade.errors import ConfigError
+from saccade.geometry import Box
 from saccade.types import Task
 from saccade.world import FAMILIES, task_of, tasks
 
@@ -36,16 +39,27 @@ def answers(question: str, seen: dict[str, Seen]) -> dict[str, Seen]:
     return {str(asked.digit): asked}
 
 
+def back(box: Box, quarters: int, side: int) -> tuple[float, ...]:
+    """A box turned counter-clockwise, by its corners: (x, y) goes to (y, side - x)."""
+    corners = [(box.x1, box.y1), (box.x2, box.y2)]
+    for _ in range(quarters):
+        corners = [(y, side - x) for x, y in corners]
+    (x1, y1), (x2, y2) = corners
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("native", [672, 1008])
 def test_the_pixels_allow_one_answer_and_it_is_the_gold_one(family: str, native: int) -> None:
     if family == "far":
         native *= 2  # its digits are nine pixels wide at 672: too few for this reader
     for task in tasks(family, n=16 if native == 672 else 4, seed=3, native=native):
-        seen = look(task.images[0].pixels())
+        pixels, quarters = task.images[0].pixels(), task.meta.get("clockwise", 0) // 90
+        assert (quarters in (1, 2, 3)) == (family == "turned")
+        seen = look(PILImage.fromarray(np.rot90(np.asarray(pixels), quarters)))
         ((answer, target),) = answers(task.question, seen).items()
         assert task.answer == answer
-        assert [tuple(b.box) for b in task.boxes] == [target.box]
+        assert [back(b.box, quarters, native) for b in task.boxes] == [target.box]
         assert task.boxes[0].label == target.colour
         assert target.large == (family == "easy")
         assert task.meta["objects"] == len(seen)
@@ -160,7 +174,7 @@ def test_tasks_are_drawn_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [
-        ("raed", {}, "'raed'.*read, read0, read1, easy, far, relation, colour"),
+        ("raed", {}, "'raed'.*read, read0, read1, easy, far, turned, relation, colour"),
         ("read", {"split": "val"}, "'train', 'dev' or 'test', got 'val'"),
         ("read", {"native": 671}, "at least 672 pixels, got 671"),
         ("read", {"seed": -1}, "seed=-1"),

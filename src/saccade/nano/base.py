@@ -25,7 +25,7 @@ from saccade.nano import course
 from saccade.nano.course import Measured, Plan, Progress
 from saccade.nano.exam import Exam
 from saccade.nano.lessons import Mix, Teacher
-from saccade.nano.model import build, renderer_of, save
+from saccade.nano.model import HEAD, WIDTH, build, renderer_of, save
 from saccade.nano.pool import Pool, draw_pool
 from saccade.nano.sight import Sight
 from saccade.nano.speech import Speech
@@ -62,6 +62,8 @@ class BaseOptions(Record):
     """Share of questions that are answered by a call, in the last stage; before it, none."""
     start: str = ""
     """Folder of a finished base: its first stages are taken over, and only the last is trained."""
+    width: int = Field(default=WIDTH, ge=HEAD, multiple_of=HEAD)
+    """Of the layers; the shipped models have 96."""
     scenes: int = Field(default=16_000, ge=1)
     dev_scenes: int = Field(default=400, ge=1)
     exam: int = Field(default=100, ge=1)
@@ -113,12 +115,14 @@ def train_base(
         "speech": replace(SPEECH, limit=options.limit),
         "prior": PRIOR,
     } | (plans or {})
+    if not options.thought:
+        plan = {name: _without_thoughts(one) for name, one in plan.items()}
     out.mkdir(parents=True, exist_ok=True)
     _take_over(options.start, out)
     claim(out / "options.json", options.model_dump(mode="json"))
     pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
     dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
-    model, tokenizer = build(options.seed)
+    model, tokenizer = build(options.seed, options.width)
     renderer = renderer_of(tokenizer)
     sight = Sight(model.model.visual, pool, dev)
     exam = Exam(n=options.exam, seed=options.seed)
@@ -159,6 +163,15 @@ def train_base(
     measured["prior"] = stage("prior", speech(options.prior))
     save(model, tokenizer, out / "nano-base")
     return Base(out / "nano-base", measured)
+
+
+def _without_thoughts(plan: Plan) -> Plan:
+    """The same aims, but for what is said before a decision."""
+    take_off, aims = (
+        {skill: aim for skill, aim in one.items() if skill not in THOUGHTS}
+        for one in (plan.take_off, plan.aims)
+    )
+    return replace(plan, take_off=take_off, aims=aims)
 
 
 def _take_over(start: str, out: Path) -> None:

@@ -20,21 +20,26 @@ from saccade.render.patches import PatchRule
 from saccade.render.qwen_vl import QwenVLRenderer
 
 WIDTH = 96
+"""Of the shipped models."""
+
+HEAD = 32
 PATCH, MERGE = 7, 2
 FACTOR = PATCH * MERGE
 MEAN, STD = 0.45, 0.27
 """Of the pixels of the world, all channels."""
 
 
-def build(seed: int) -> tuple[Qwen2_5_VLForConditionalGeneration, PreTrainedTokenizerFast]:
-    """A model with random weights, and its tokenizer.
+def build(
+    seed: int, width: int = WIDTH
+) -> tuple[Qwen2_5_VLForConditionalGeneration, PreTrainedTokenizerFast]:
+    """A model with random weights, and its tokenizer; `width` is a multiple of `HEAD`.
 
     Weights start with a spread of one over the square root of their inputs; the constant 0.02 of
     the class is far too small for layers of this width.
     """
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer))
+    model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, width))
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and name != "lm_head":
             # What is added to the residual stream starts at half size.
@@ -69,16 +74,16 @@ def renderer_of(tokenizer: PreTrainedTokenizerFast) -> QwenVLRenderer:
     return QwenVLRenderer(tokenizer, PatchRule(PATCH, MERGE, 2, (MEAN,) * 3, (STD,) * 3))
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+def _config(tokenizer: PreTrainedTokenizerFast, width: int) -> Qwen2_5_VLConfig:
     end, pad = tokenizer.convert_tokens_to_ids([END, PAD])
     depth = 3
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": WIDTH,
-            "intermediate_size": 256,
+            "hidden_size": width,
+            "intermediate_size": width * 8 // 3,
             "num_hidden_layers": 3,
-            "num_attention_heads": 3,
+            "num_attention_heads": width // HEAD,
             "num_key_value_heads": 1,
             "max_position_embeddings": 1024,
             # A base of 20 instead of 10,000: positions in short prompts must be told apart.
@@ -91,14 +96,14 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
         },
         vision_config={
             "depth": depth,
-            "hidden_size": WIDTH,
-            "intermediate_size": 192,
-            "num_heads": 3,
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
+            "num_heads": width // HEAD,
             "patch_size": PATCH,
             "spatial_merge_size": MERGE,
             "temporal_patch_size": 2,
             "window_size": 112,
-            "out_hidden_size": WIDTH,
+            "out_hidden_size": width,
             "fullatt_block_indexes": list(range(depth)),
         },
         image_token_id=tokenizer.convert_tokens_to_ids("<|image_pad|>"),

@@ -82,10 +82,11 @@ def markdown(reports: Sequence[RunReport]) -> str:
         cells = [_cell(row.run), _cell(row.group), str(s.scored), right]
         cells += [_number(getattr(s, c.field), c.digits) for c in COLUMNS[2:]]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "| run | group | stops | form problems |", "|---|---|---|---|"]
+    lines += ["", "| run | group | stops | form problems | looks |", "|---|---|---|---|---|"]
     for row in _rows(reports):
-        stops, problems = (_counts(c) for c in (row.summary.stops, row.summary.problems))
-        lines.append(f"| {_cell(row.run)} | {_cell(row.group)} | {stops} | {problems} |")
+        s = row.summary
+        told = " | ".join(_counts(counts) for counts in (s.stops, s.problems, s.patterns))
+        lines.append(f"| {_cell(row.run)} | {_cell(row.group)} | {told} |")
     lines.append("")
     for made in reports:
         command = made.command.replace("`", "'")

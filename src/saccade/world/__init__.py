@@ -16,6 +16,7 @@ from math import hypot
 from typing import NamedTuple, cast, get_args
 
 import numpy as np
+from PIL import Image as PILImage
 
 from saccade.errors import ConfigError
 from saccade.geometry import Box
@@ -46,6 +47,8 @@ class Family(NamedTuple):
     """Whether the scene has a large object; None leaves it to chance."""
     least: int = 2
     grain: Grain = SMALL
+    turned: bool = False
+    """Whether the whole scene is turned by one, two or three quarters."""
 
 
 def _read(rng: np.random.Generator, scene: Scene) -> Question | None:
@@ -109,6 +112,7 @@ FAMILIES = {
     "read1": Family(_read, large=True),
     "easy": Family(_easy, large=True),
     "far": Family(_read, large=False, least=4, grain=TINY),
+    "turned": Family(_read, large=None, turned=True),
     "relation": Family(_relation, large=None, least=3),
     "colour": Family(_colour, large=None, least=3),
 }
@@ -170,11 +174,16 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
         question = rules.ask(rng, scene)
         if question is not None:
             break
+    turns = int(rng.integers(1, 4)) if rules.turned else 0
     return Task(
         id=f"{family}-{split}-{native}-s{seed}-{index:05d}",
-        prompt=(Image.from_pixels(scene.pixels), question.text),
+        prompt=(Image.from_pixels(_turned(scene.pixels, turns)), question.text),
         answer=question.answer,
-        boxes=(TargetBox(box=question.target.box, label=question.target.colour),),
+        boxes=(
+            TargetBox(
+                box=_turned_box(question.target.box, turns, native), label=question.target.colour
+            ),
+        ),
         judge="exact",
         source="world",
         meta={
@@ -185,5 +194,19 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
             "index": index,
             "native": native,
             "objects": len(scene.objects),
+            **({"clockwise": 90 * turns} if turns else {}),
         },
     )
+
+
+def _turned(pixels: PILImage.Image, turns: int) -> PILImage.Image:
+    """The same pixels, turned clockwise by quarters."""
+    for _ in range(turns):
+        pixels = pixels.transpose(PILImage.Transpose.ROTATE_270)  # PIL counts the other way
+    return pixels
+
+
+def _turned_box(box: Box, turns: int, side: int) -> Box:
+    for _ in range(turns):
+        box = Box(side - box.y2, box.x1, side - box.y1, box.x2)
+    return box
