@@ -93,13 +93,15 @@ def bases(protocol: dict[str, Any], needed: set[str], start: Path | None) -> Non
     """Train those bases of the protocol that are needed and not there yet."""
     command = [sys.executable, "-m", "saccade", "nano", "train-base", "--out"]
     for name in sorted(needed & set(protocol["bases"])):
-        folder = WORK / f"base-{name}"
+        folder, base = WORK / f"base-{name}", protocol["bases"][name]
         if (folder / "nano-base").exists():
             continue
-        if start is None:
-            start = WORK / "base"
-            subprocess.run([*command, str(start), "seed=0"], check=True)
-        settings = [f"start={start}", f"prior={protocol['bases'][name]}", "seed=0"]
+        settings = [*base["settings"], "seed=0"]
+        if not base.get("fresh"):
+            if start is None:
+                start = WORK / "base"
+                subprocess.run([*command, str(start), "seed=0"], check=True)
+            settings.append(f"start={start}")
         subprocess.run([*command, str(folder), *settings], check=True)
 
 
