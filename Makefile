@@ -41,9 +41,15 @@ bench: setup
 # Every arm and seed of the protocol; resumes run by run. About two hours on two cores.
 reproduce-deepeyes: setup
 	$(BIN)/python benchmarks/reproduce_deepeyes.py
+	$(BIN)/python benchmarks/reproduce_transfer.py
 	$(BIN)/python benchmarks/reproduce_report.py --figure docs/images/deepeyes_dynamics.png
 
-setup: $(VENV)/installed
+setup: $(VENV)/installed $(VENV)/torchvision
+
+# Beside the environment, never in it: a test loads checkpoints as others do, with a stock processor.
+$(VENV)/torchvision: $(VENV)/installed
+	$(PIP) --no-deps --target $@ torchvision==0.28.0
+	touch $@
 
 # torch first: a range that another package asks for would fetch a build with CUDA.
 # The pin of torch itself is TORCH, so that another build can be chosen.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForImageTextToText
 
 from saccade.config import read_toml, validate, with_overrides
@@ -22,6 +24,7 @@ from saccade.errors import ConfigError, ServiceError
 from saccade.models import collate, load
 from saccade.nano import folder_of
 from saccade.nano.settings import environment
+from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.store import RunReader
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
@@ -30,7 +33,7 @@ from saccade.train.lockstep import LockStep
 from saccade.train.options import RLRecipe
 from saccade.train.practice import Peers, Practice
 from saccade.train.rl import rl
-from saccade.types import Completion, Score, ToolContext, ToolFunction, Trajectory
+from saccade.types import Completion, Sampling, Score, ToolContext, ToolFunction, Trajectory
 from saccade.world import tasks
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano_deepeyes.toml"
@@ -147,6 +150,39 @@ def test_a_saved_model_answers_as_it_did_before(
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         assert (folder / name).read_bytes() == (Path(NANO) / name).read_bytes()
     assert load(folder).renderer.rule == load(NANO).renderer.rule
+
+
+def test_a_stock_processor_and_model_write_what_ours_do(tmp_path: Path) -> None:
+    beside = Path(sys.prefix) / "torchvision"
+    if not (beside / "torchvision").is_dir():
+        pytest.skip(f"no torchvision in {beside}: `make setup` installs it")
+    folder = rl(recipe_of(tmp_path / "run", "train.steps=1", "train.lora={rank = 4, alpha = 8}"))
+    begun = environment().begin(next(tasks("read", n=1, seed=3, split="dev")))
+    begun.images[0].pixels().save(tmp_path / "view.png")
+    policy = HFPolicy(HFOptions(path=str(folder)))
+    rendered = policy.loaded.renderer.render(begun, generation=True)
+    text = re.sub(r"(<\|image_pad\|>)+", r"\1", policy.loaded.renderer.decode(rendered.ids))
+    child = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("stock_processor.py")), str(folder),
+         str(tmp_path / "view.png")],
+        input=text, text=True, capture_output=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(beside)},
+    )  # fmt: skip
+    name, prompt, ids = json.loads(child.stdout)
+    assert name == "Qwen2_5_VLProcessor"
+    assert prompt == rendered.ids
+    ours = asyncio.run(policy.act(begun, Sampling(max_tokens=40)))
+    assert ids == list(ours.token_ids or ())
+
+
+def test_tensorboard_gets_what_the_run_logs(tmp_path: Path) -> None:
+    rl(recipe_of(tmp_path, "train.steps=2", 'train.trl={report_to=["tensorboard"]}'))
+    (events,) = tmp_path.rglob("events.out.tfevents.*")
+    read = EventAccumulator(str(events.parent))
+    read.Reload()
+    for name in ("accuracy", "calls", "reward/tool_bonus", "kl_to_start"):
+        told = {event.step: event.value for event in read.Scalars(f"train/{name}")}
+        assert told == pytest.approx({row["step"]: row[name] for row in metrics(tmp_path)})
 
 
 def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
