@@ -32,8 +32,9 @@ from saccade.store import claim
 from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
 from saccade.train.grpo import GRPO
 from saccade.train.lockstep import LockStep
-from saccade.train.options import LoRA, RLRecipe
+from saccade.train.options import LoRA, RLRecipe, Training
 from saccade.train.practice import ROLLOUTS, Peers, Practice
+from saccade.train.vllm import VLLM
 from saccade.types import Completion
 
 
@@ -88,10 +89,19 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
 
 def _practice(recipe: RLRecipe, loaded: LoadedModel, trainer: GRPO) -> Practice:
     gather = trainer.accelerator.gather
+
+    def most(count: int) -> int:
+        return int(gather(torch.tensor([count], device=loaded.device)).max())
+
+    engine = VLLM(trainer.vllm_generation, loaded, most) if trainer.use_vllm else None
     policy = LockStep(
         asks=lambda trajectory, sampling: request_turn(loaded, trajectory, sampling),
         counts=lambda t: len(loaded.renderer.render(t, generation=True).ids),
-        writes=lambda requests: _write(trainer, loaded, requests, recipe.train.generation_batch),
+        writes=lambda requests: (
+            engine.write(requests, step=trainer.state.global_step)
+            if engine
+            else _write(trainer, loaded, requests, recipe.train.generation_batch)
+        ),
         agrees=lambda yes: bool(gather(torch.tensor([yes], device=loaded.device)).any()),
         patience=recipe.train.patience,
     )
@@ -172,14 +182,28 @@ def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
     }
     if twice := sorted(set(ours) & set(options.trl)):
         raise ConfigError(f"train.trl: {', '.join(twice)}: set by the other options of `train`")
-    if options.trl.get("use_vllm"):
-        raise ConfigError("train.trl: use_vllm: generation with vLLM is not built yet")
     usual: dict[str, object] = {"report_to": [], "bf16": False}
+    if options.trl.get("use_vllm"):
+        usual["vllm_importance_sampling_correction"] = False
+        _check_vllm(options)
     try:
         parsed = HfArgumentParser(GRPOConfig).parse_dict({**usual, **ours, **options.trl})
     except ValueError as error:
         raise ConfigError(f"train.trl: {error}") from error
     return cast(GRPOConfig, parsed[0])
+
+
+def _check_vllm(options: Training) -> None:
+    if options.counterfactual or options.probe:
+        raise ConfigError(
+            "train.trl: use_vllm: counterfactual and probe force what a model writes, which vLLM "
+            "cannot; leave one of them out"
+        )
+    if options.trl.get("vllm_importance_sampling_correction"):
+        raise ConfigError(
+            "train.trl: vllm_importance_sampling_correction: the ratio of the loss is against what "
+            "vLLM sampled already; leave it out"
+        )
 
 
 def _lora(options: LoRA | None) -> LoraConfig | None:

@@ -1,0 +1,118 @@
+"""Turns written by vLLM, beside the training or on a server of its own, through TRL's seam.
+
+What differs from our own sampling: noise comes from the engine, so a resumed run goes on with other
+episodes; it cannot be forced; and its log-probabilities differ from those of the training. The
+ratio of the loss is therefore taken against what the engine reported of each sampled token.
+
+Not run here with a real engine, which needs an accelerator: tests/train/test_vllm.py holds TRL's
+side of the contract against an engine on transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Protocol
+
+from PIL import Image as PILImage
+
+from saccade.errors import ServiceError
+from saccade.models import LoadedModel
+from saccade.policies.hf import TurnRequest
+from saccade.types import Completion
+
+
+class Engine(Protocol):
+    """`trl.generation.vllm_generation.VLLMGeneration`, as far as it is used."""
+
+    mode: str
+    tensor_parallel_size: int
+    max_completion_length: int
+    generation_kwargs: dict[str, object]
+    processing_class: object
+
+    def sync_weights(self) -> None: ...
+
+    def generate(
+        self,
+        prompts: list[list[int]],
+        images: list[list[PILImage.Image] | None] | None,
+        num_generations: int,
+    ) -> tuple[list[list[int]], list[list[int]], list[list[list[float | None]]] | None, object]: ...
+
+
+class VLLM:
+    """Writes turns with an engine."""
+
+    def __init__(self, engine: Engine, loaded: LoadedModel, most: Callable[[int], int]) -> None:
+        """Prepare.
+
+        Args:
+            engine: Of the trainer.
+            loaded: The model that is trained, and its renderer.
+            most: The largest of a number over all processes; a collective call.
+        """
+        self._engine, self._loaded, self._most = engine, loaded, most
+        self._synced: int | None = None
+        # TRL asks a processor which id stands for an image.
+        engine.processing_class = SimpleNamespace(image_token_id=loaded.renderer.image_token)
+
+    def write(self, requests: Sequence[TurnRequest], *, step: int) -> list[Completion]:
+        """One generation call, in which every process takes part.
+
+        Args:
+            requests: Turns of this process; their stop strings and temperature are the same.
+            step: Optimiser steps so far: new weights are sent when it has changed.
+
+        Raises:
+            ServiceError: the engine did not tell the log-probability of each token.
+        """
+        engine, renderer = self._engine, self._loaded.renderer
+        if step != self._synced:
+            engine.sync_weights()
+            self._synced = step
+        count = len(requests)
+        if engine.mode == "server" or engine.tensor_parallel_size > 1:
+            count = self._most(count)  # such a call is shared out in equal parts
+        if not count:
+            return []
+        stops = {stop for request in requests for stop in request.sampling.stop}
+        engine.generation_kwargs |= {
+            "stop": sorted(stops),
+            "include_stop_str_in_output": True,
+            "skip_special_tokens": False,
+            "logit_bias": dict.fromkeys(renderer.suppressed, -100.0),
+        }
+        engine.max_completion_length = max((r.limit for r in requests), default=1)
+        prompts = [list(request.rendered.ids) for request in requests]
+        shown = [[i.pixels() for i in r.rendered.images] or None for r in requests]
+        idle = count - len(requests)
+        _, written, told, _ = engine.generate(
+            prompts + [[renderer.end_of_turn]] * idle, [*shown, *[None] * idle], 1
+        )
+        if told is None:
+            raise ServiceError("vLLM told no log-probabilities; is it asked for them (logprobs)?")
+        return [
+            self._completion(request, ids, [values[0] for values in known])
+            for request, ids, known in zip(requests, written, told, strict=False)
+        ]
+
+    def _completion(
+        self, request: TurnRequest, ids: list[int], told: list[float | None]
+    ) -> Completion:
+        renderer = self._loaded.renderer
+        ids = ids[: request.limit]
+        known = [value for value in told[: len(ids)] if value is not None]
+        if len(known) < len(ids):
+            raise ServiceError("vLLM told no log-probability of a token (it was not a number)")
+        text = renderer.decode(ids)
+        ended = renderer.end_of_turn in ids or any(s in text for s in request.sampling.stop)
+        return Completion(
+            text=text,
+            finish="stop" if ended else "length",
+            token_ids=tuple(ids),
+            log_probs=tuple(known),
+            model=self._loaded.path,
+            prompt_tokens=len(request.rendered.ids),
+            completion_tokens=len(ids),
+        )

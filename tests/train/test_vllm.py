@@ -1,0 +1,176 @@
+"""Generation through TRL's vLLM seam, with an engine on transformers in the place of vLLM.
+
+vLLM itself needs an accelerator. What is checked is our side: what is asked of the engine is what
+TRL's own code takes (its signature, its placing of images), and what comes back is trained on.
+"""
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image as PILImage
+from test_rl import NANO, fresh_process_state, metrics, recipe_of
+from trl.generation.vllm_generation import VLLMGeneration
+
+from saccade.errors import ConfigError, ServiceError
+from saccade.image import Image
+from saccade.models import LoadedModel, load
+from saccade.nano.settings import environment
+from saccade.policies.hf import TurnRequest, request_turn, write_turns
+from saccade.render.qwen_vl import Rendered
+from saccade.train.rl import rl
+from saccade.train.vllm import VLLM
+from saccade.types import Sampling
+from saccade.world import tasks
+
+__all__ = ["fresh_process_state"]
+
+
+class Engine:
+    """Has weights of its own, which only `sync_weights` renews, as vLLM has."""
+
+    tensor_parallel_size = 1
+    told = True
+
+    def __init__(self, model: torch.nn.Module, mode: str = "colocate", **options: object) -> None:
+        self.source, self.mode, self.temperature = model, mode, options.get("temperature", 1.0)
+        self.own = load(NANO)
+        self.processing_class: object = options.get("processing_class")
+        self.generation_kwargs: dict[str, object] = {}
+        self.max_completion_length = 16
+        self.syncs = self.calls = 0
+        made.append(self)
+
+    def sync_weights(self) -> None:
+        self.own.model.load_state_dict(self.source.state_dict())
+        self.syncs += 1
+
+    def generate(
+        self,
+        prompts: list[list[int]],
+        images: list[list[PILImage.Image] | None] | None,
+        num_generations: int,
+        profiler: object = None,
+    ) -> tuple[object, ...]:
+        assert num_generations == 1
+        assert self.generation_kwargs["include_stop_str_in_output"] is True
+        assert set(self.generation_kwargs["logit_bias"]) == set(self.own.renderer.suppressed)
+        for name, value in self.source.state_dict().items():
+            assert torch.equal(self.own.model.state_dict()[name], value), "weights of another step"
+        self.calls += 1
+        requests = []
+        for number, (ids, shown) in enumerate(zip(prompts, images or [], strict=True)):
+            known = {"mm_placeholders": {"image": shown or []}}
+            VLLMGeneration._place_features(self, known if shown else None, ids)  # raises if not
+            nothing = [float("nan")] * len(ids)
+            pixels = tuple(Image.from_pixels(picture) for picture in shown or ())
+            rendered = Rendered(ids, [False] * len(ids), nothing, pixels, len(ids))
+            sampling = Sampling(
+                temperature=self.temperature, stop=tuple(self.generation_kwargs["stop"]),
+                seed=1000 * self.calls + number,
+            )  # fmt: skip
+            requests.append(TurnRequest(rendered, sampling, self.max_completion_length))
+        written = write_turns(self.own, requests)
+        told = [[[value] for value in w.log_probs or ()] for w in written] if self.told else None
+        return prompts, [list(w.token_ids or ()) for w in written], told, None
+
+
+made: list[Engine] = []
+
+
+@pytest.fixture(autouse=True)
+def none_made() -> None:
+    made.clear()
+
+
+def test_the_engine_is_asked_as_trl_does() -> None:
+    theirs = inspect.signature(VLLMGeneration.generate)
+    assert list(theirs.parameters) == ["self", "prompts", "images", "num_generations", "profiler"]
+    for name in ("mode", "tensor_parallel_size", "max_completion_length", "generation_kwargs"):
+        assert name in inspect.signature(VLLMGeneration).parameters
+
+
+def test_a_run_samples_from_the_engine_with_the_weights_of_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", Engine)
+    rl(recipe_of(tmp_path, "train.steps=3", "train.trl={use_vllm=true}"))
+    (engine,) = made
+    rows = metrics(tmp_path)
+    assert engine.syncs == 3
+    assert engine.calls >= 6  # a question and a look, in each step
+    for row in rows:
+        assert row["episodes"] == 8
+        # The ratio is against what was sampled: with these weights it is 1 everywhere.
+        assert row["clip_ratio/region_mean"] == 0
+        assert abs(row["kl_to_start"]) < 1
+        assert row["grad_norm"] >= 0
+    assert any(row["grad_norm"] > 0 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return load(NANO)
+
+
+def asked(loaded: LoadedModel, count: int, limit: int = 40) -> list[TurnRequest]:
+    sampling = Sampling(temperature=1.0, stop=environment().record.stop, max_tokens=limit)
+    begun = [environment().begin(task) for task in tasks("read", n=count, seed=5, split="dev")]
+    return [request_turn(loaded, trajectory, sampling) for trajectory in begun]
+
+
+def test_a_shared_call_has_equal_parts_and_an_idle_process_joins_it(loaded: LoadedModel) -> None:
+    engine = Engine(loaded.model, "server")
+    vllm = VLLM(engine, loaded, lambda count: 3)
+    assert len(vllm.write(asked(loaded, 1), step=0)) == 1
+    assert vllm.write([], step=0) == []
+    assert (engine.calls, engine.syncs) == (2, 1)
+    alone = Engine(loaded.model)
+    assert VLLM(alone, loaded, lambda count: 3).write([], step=0) == []
+    assert (alone.calls, alone.syncs) == (0, 1)
+
+
+def test_each_turn_keeps_its_own_limit(loaded: LoadedModel) -> None:
+    short, long = asked(loaded, 1, limit=3), asked(loaded, 1, limit=60)
+    first, second = VLLM(Engine(loaded.model), loaded, int).write([*short, *long], step=0)
+    assert (first.finish, len(first.token_ids or ()), len(first.log_probs or ())) == (
+        "length",
+        3,
+        3,
+    )
+    assert second.finish == "stop"
+    assert second.text.endswith(("</tool_call>", "</answer>"))
+
+
+def test_missing_log_probabilities_are_an_error(loaded: LoadedModel) -> None:
+    engine = Engine(loaded.model)
+    engine.told = False
+    with pytest.raises(ServiceError, match="no log-probabilities"):
+        VLLM(engine, loaded, int).write(asked(loaded, 1), step=0)
+    engine.generate = lambda *_: ([[1]], [[5]], [[[None]]], None)  # type: ignore[method-assign]
+    with pytest.raises(ServiceError, match="not a number"):
+        VLLM(engine, loaded, int).write(asked(loaded, 1), step=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        (["train.trl={use_vllm=true}", "train.probe={}"], "force what a model writes"),
+        (
+            ["train.trl={use_vllm=true, vllm_importance_sampling_correction=true}"],
+            "the ratio of the loss is against what",
+        ),
+    ],
+)
+def test_what_vllm_cannot_do_is_refused(tmp_path: Path, settings: list[str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        rl(recipe_of(tmp_path, *settings))
+
+
+def test_the_image_id_is_found_where_trl_looks_for_it(loaded: LoadedModel) -> None:
+    engine = Engine(loaded.model)
+    VLLM(engine, loaded, int)
+    assert isinstance(engine.processing_class, SimpleNamespace)
+    assert engine.processing_class.image_token_id == loaded.renderer.image_token
