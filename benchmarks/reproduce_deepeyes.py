@@ -189,7 +189,9 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
 
     scenes = {"n": final["n"], "seed": final["seed"], "split": final["split"]}
     made |= {"final": final, "greedy": {}, "sampled": {}, "paired": {}}
-    kind = "controls" if made["arm"] in WITH_CONTROLS else "plain"
+    made["parameters"] = policy.loaded.model.num_parameters()
+    controls = made["arm"] in WITH_CONTROLS or made["arm"].startswith("base-")
+    kind = "controls" if controls else "plain"
     for family, arms in GREEDY["selectivity" if selective else kind].items():
         asked = questions(family, **scenes)
         made["greedy"][family] = {}

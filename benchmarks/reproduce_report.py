@@ -19,6 +19,9 @@ import numpy as np
 
 HERE = Path(__file__).parent
 CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
+TRANSFER = CURATED.with_name("transfer")
+BASES = {"base": "`nano-base`", "base-no-thought": "the base without thoughts"}
+NOT_RUN = "Not run yet."
 Run = dict[str, Any]
 Results = dict[str, list[Run]]
 
@@ -65,13 +68,14 @@ def tables(results: Results) -> dict[str, str]:
         "far": far(results),
         "bonus": bonus(results),
         "prior": prior(results),
+        "size": size(results),
+        "phases": phases(results),
         "filter": filtered(results),
         "selectivity": selectivity(results),
     }
-    parts = {
-        name: table if table.count("\n") > 1 else "Not run yet." for name, table in made.items()
-    }
+    parts = {name: table if table.count("\n") > 1 else NOT_RUN for name, table in made.items()}
     return parts | {
+        "transfer": transfer(TRANSFER),
         "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
         "missing": f"Runs of the protocol that are still to be done: {lacks}." if lacks else "",
     }
@@ -176,6 +180,75 @@ def prior(results: Results) -> str:
     return "\n".join(lines)
 
 
+def size(results: Results) -> str:
+    """The same training of models of three widths, each from a base of its own."""
+    lines = [
+        "| model | parameters | its base: `read` right when forced to look | calls, T = 1 "
+        "| seeds | `read` right: each seed | mean | calls: each seed | steps until half of the "
+        "episodes call |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, start in (
+        ("width-64", "base-width-64"), ("deepeyes", "base"), ("width-128", "base-width-128"),
+    ):  # fmt: skip
+        if arm in results and start in results:
+            base = results[start][0]
+            forced = number(base["greedy"]["read"].get("own_box", {}).get("accuracy"))
+            told = f"{base.get('parameters', 0) / 1e6:.2f} M"
+            rate = f"{base['sampled']['read']['call_rate']:.4f}"
+            name, *rest = _row(results, arm).split(" | ")
+            name = "| width 96, as shipped" if arm == "deepeyes" else name
+            lines.append(" | ".join([name, told, forced, rate, *rest]))
+    return "\n".join(lines)
+
+
+def phases(results: Results) -> str:
+    """Calls and lengths at the start, at their peak and at the end."""
+    lines = [
+        "| trained on | seed | calls: first step | peak (step) | last step | tokens written: first "
+        "step | peak (step) | last step |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for arm, name in (("deepeyes", "`read`"), ("far", "`far`"), ("unfiltered", "`read`, `easy`")):
+        for run in results.get(arm, []):
+            cells = []
+            for key, digits in (("calls", 2), ("response_tokens", 1)):
+                known = [(row[key], int(row["step"])) for row in run["steps"] if key in row]
+                peak, at = max(known)
+                first, last = known[0][0], known[-1][0]
+                cells += [f"{first:.{digits}f}", f"{peak:.{digits}f} ({at})", f"{last:.{digits}f}"]
+            lines.append(f"| {name} | {run['seed']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def transfer(folder: Path) -> str:
+    """Questions, prompts and tools that no training had."""
+    cells = (
+        ("none", "read"), ("none", "easy"), ("zoom", "relation"), ("zoom", "colour"),
+        ("zoom", "turned"), ("zoom, rotate", "turned"), ("zoom, rotate", "read"),
+    )  # fmt: skip
+    lines = [
+        "| model | " + " | ".join(f"`{family}`, {tools}" for tools, family in cells) + " | turned "
+        "by the tool | looks twice |",
+        "|---" * (len(cells) + 3) + "|",
+    ]
+    n = 0
+    for path in sorted(folder.glob("*.json")):
+        told = json.loads(path.read_text())
+        n, found = told["n"], told["found"]
+        shown = [found[tools][family] for tools, family in cells]
+        turned = sum(cell["rotated"] for cell in found["zoom, rotate"].values())
+        more: dict[str, int] = {}
+        for asked in found.values():
+            for cell in asked.values():
+                for name, count in cell["patterns"].items():
+                    more[name] = more.get(name, 0) + count
+        twice = ", ".join(f"{count} {name}" for name, count in more.items()) or "never"
+        pairs = (f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in shown)
+        lines.append(f"| {told['model']} | {' | '.join(pairs)} | {turned} | {twice} |")
+    return "\n".join([*lines, "", f"Right / calls, greedy, n = {n} a cell."]) if n else NOT_RUN
+
+
 def filtered(results: Results) -> str:
     """Curated questions against the same ones unfiltered."""
     lines = [
@@ -211,12 +284,13 @@ def selectivity(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     arms = [name for name, arm in protocol()["arms"].items() if arm.get("group") == "selectivity"]
-    for run in [*results.get("base", []), *(r for arm in arms for r in results.get(arm, []))]:
+    bases = [*results.get("base", []), *results.get("base-no-thought", [])]
+    for run in [*bases, *(r for arm in arms for r in results.get(arm, []))]:
         greedy, sampled = run["greedy"], run["sampled"]
         cells = [greedy[f]["agent"] for f in ("read0", "read1", "easy")]
         told = [f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in cells]
         both = [greedy[f]["agent"] for f in ("read", "easy")]
-        title = "`nano-base`" if run["arm"] == "base" else protocol()["arms"][run["arm"]]["title"]
+        title = BASES.get(run["arm"]) or protocol()["arms"][run["arm"]]["title"]
         lines.append(
             f"| {title} | {run['seed'] if 'steps' in run else ''} | {' | '.join(told)} | "
             f"{number(sampled['read']['call_rate'])}; {number(sampled['easy']['call_rate'])} | "
