@@ -214,7 +214,7 @@ def phases(results: Results) -> str:
             cells = []
             for key, digits in (("calls", 2), ("response_tokens", 1)):
                 known = [(row[key], int(row["step"])) for row in run["steps"] if key in row]
-                peak, at = max(known)
+                peak, at = max(known, key=lambda pair: (pair[0], -pair[1]))
                 first, last = known[0][0], known[-1][0]
                 cells += [f"{first:.{digits}f}", f"{peak:.{digits}f} ({at})", f"{last:.{digits}f}"]
             lines.append(f"| {name} | {run['seed']} | {' | '.join(cells)} |")
