@@ -26,15 +26,16 @@ README = (ROOT / "README.md").read_text()
 def test_the_tree_names_every_file_once() -> None:
     tree = README.split("## The tree")[1]
     named: list[str] = []
-    folder = ""
+    folders: dict[int, str] = {0: ""}
     for line in tree.splitlines():
         found = re.match(r"( +)(\S+)", line)
-        if not found or not line.startswith("  "):
+        if not found:
             continue
         indent, name = len(found.group(1)), found.group(2)
-        if indent == 2:
-            folder = name if name.endswith("/") else ""
-        named.append(name if indent == 2 else folder + name)
+        path = folders.get(indent - 2, "") + name
+        if name.endswith("/"):
+            folders[indent] = path
+        named.append(path)
     package = ROOT / "src" / "saccade"
     real = {str(p.relative_to(package)) for p in package.rglob("*.py") if p.name[:2] != "__"}
     assert {name for name in named if name.endswith(".py")} == real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated
 
@@ -68,3 +69,52 @@ def recipe(
             typer.echo(f"that is more than {memory:g} GiB", err=True)
     if not fits:
         raise typer.Exit(1)
+
+
+@app.command()
+def sandbox(
+    mode: Annotated[str, typer.Option(help="auto, namespaces or landlock.")] = "auto",
+    scratch: Annotated[str, typer.Option(help="Folder for scratch in Landlock mode.")] = "/tmp",
+    allow_degraded: Annotated[
+        bool, typer.Option(help="Go on where a mechanism is missing.")
+    ] = False,
+    only: Annotated[str, typer.Option(help="Try what has this in its name.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Say how this machine can isolate code, and try everything that must not work.
+
+    Exit code 1 if anything that a model may try is not contained.
+    """
+    from saccade.cli.extras import needs
+
+    with needs("sandbox"):
+        import pyseccomp  # noqa: F401
+    from saccade.config import Table, validate
+    from saccade.tools.sandbox.abuses.commit import Committed, commit_all
+    from saccade.tools.sandbox.modes import tried
+    from saccade.tools.sandbox.options import SandboxOptions
+
+    table: Table = {"mode": mode, "scratch": scratch, "allow_degraded": allow_degraded}
+    options = validate(SandboxOptions, table)
+    modes = tried(options)
+    if not as_json:
+        for name, works in modes.items():
+            typer.echo(f"{name:<11} {works}")
+        typer.echo("")
+
+    def tell(done: Committed) -> None:
+        if not as_json:
+            held = "contained    " if done.contained else "NOT CONTAINED"
+            typer.echo(f"{held} {done.name:<48} {done.mechanism}")
+            if not done.contained:
+                typer.echo(f"              {done.evidence[:200]!r}")
+
+    facts, abuses = asyncio.run(commit_all(options, only=only, on_done=tell))
+    escaped = [done for done in abuses if not done.contained]
+    if as_json:
+        told = [done._asdict() for done in abuses]
+        typer.echo(json.dumps({"modes": modes, **facts, "abuses": told}))
+    else:
+        typer.echo("")
+        typer.echo(f"mode {facts['mode']}: {len(abuses) - len(escaped)} of {len(abuses)} contained")
+    raise typer.Exit(1 if escaped else 0)

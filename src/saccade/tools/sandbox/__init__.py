@@ -1,0 +1,32 @@
+"""A sandbox for code that a model wrote: fast, stateful, closed.
+
+async with Sandbox() as sandbox, sandbox.notebook() as notebook:
+    cell = await notebook.run("import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()")
+    cell.images[0].save("figure.png")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saccade.tools.sandbox.cells import Cell
+    from saccade.tools.sandbox.inside.plan import Limits
+    from saccade.tools.sandbox.options import SandboxOptions
+    from saccade.tools.sandbox.pool import Notebook, Sandbox, Session
+
+__all__ = ["Cell", "Limits", "Notebook", "Sandbox", "SandboxOptions", "Session"]
+
+_PLACES = {
+    "Cell": "cells", "Limits": "inside.plan", "SandboxOptions": "options",
+    "Notebook": "pool", "Sandbox": "pool", "Session": "pool",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Load the host's side when it is asked for: the inside imports this package too."""
+    if name not in _PLACES:
+        raise AttributeError(name)
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,0 +1,195 @@
+"""Other processes, and what outlives a cell."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from saccade.tools.sandbox.abuses import Abuse
+from saccade.tools.sandbox.abuses.scene import Scene
+from saccade.tools.sandbox.cells import Cell
+from saccade.tools.sandbox.pool import Session
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+async def _idle(scene: Scene, session: Session, cell: Cell) -> bool:
+    """Whether the process gets no processor time while no cell runs."""
+    if session.ended:
+        return True
+    before = _processor_seconds(session.pid)
+    await asyncio.sleep(0.4)
+    return _processor_seconds(session.pid) - before < 0.05
+
+
+async def _says_nothing_more(scene: Scene, session: Session, cell: Cell) -> bool:
+    """Whether nothing is printed after the cell."""
+    before = session.printed_bytes()
+    await asyncio.sleep(0.6)
+    return session.printed_bytes() == before
+
+
+async def _gone(scene: Scene, session: Session, cell: Cell) -> bool:
+    """Whether nothing of a closed session is left."""
+    pid = session.pid
+    session.close()
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid}"):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def _processor_seconds(pid: int) -> float:
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+_FORKS = """
+children = []
+try:
+    for _ in range(40):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        children.append(pid)
+except OSError as error:
+    print(error)
+print("ESCAPED" if len(children) == 40 else "CONTAINED", len(children))
+"""
+_THREADS = """
+import threading
+threading.stack_size(1 << 16)
+stop = threading.Event()
+started = []
+try:
+    for _ in range(200):
+        thread = threading.Thread(target=stop.wait, daemon=True)
+        thread.start()
+        started.append(thread)
+except RuntimeError as error:
+    print(error)
+stop.set()
+print("ESCAPED" if len(started) == 200 else "CONTAINED", len(started))
+"""
+_NOT_ALONE = "a session is one process: there is nothing to switch off that would let it reach more"
+
+ABUSES = (
+    Abuse("fork bomb", _FORKS, ("seccomp", "threads")),
+    Abuse("fork bomb by vfork", """
+reaches('clone', 17 | 0x4000, 0, 0, 0, 0)
+if os.getpid() != _me: os._exit(0)
+""".replace("reaches", "_me = os.getpid()\nreaches", 1), ("seccomp", "threads")),
+    Abuse("thread bomb", _THREADS, ("threads",)),
+    Abuse(
+        "signal a process of the host", "attempt(lambda: os.kill(VICTIM, 0))",
+        ("processes", "seccomp", "user", "landlock"),
+    ),
+    Abuse(
+        "kill a process of the host", "attempt(lambda: os.kill(VICTIM, 9))",
+        ("processes", "seccomp", "user", "landlock"),
+    ),
+    Abuse(
+        "signal the parent", "attempt(lambda: os.kill(HOST, 0))",
+        ("processes", "seccomp", "user", "landlock"),
+    ),
+    Abuse("signal every process by number", """
+reached = []
+for pid in range(2, 40000):
+    try:
+        os.kill(pid, 0)
+        reached.append(pid)
+    except OSError:
+        pass
+reached = [pid for pid in reached if pid != os.getpid()]
+print("ESCAPED" if reached else "CONTAINED", reached[:5])
+""", ("processes", "seccomp", "user", "landlock")),
+    Abuse("number of its own process", """
+print("CONTAINED" if os.getpid() == 1 and os.getppid() == 0 else "ESCAPED", os.getpid())
+""", ("processes",), modes=("namespaces",)),
+    Abuse(
+        "kill(-1)",
+        "try:\n    os.kill(-1, 9)\nexcept OSError as e:\n    print(e)\nprint('CONTAINED')",
+        (), may_end=True, always="off, it would kill processes of the host",
+    ),
+    Abuse(
+        "kill itself", "os.kill(os.getpid(), 9)\nprint('CONTAINED')", (), may_end=True,
+        always=_NOT_ALONE,
+    ),
+    Abuse("os._exit", "os._exit(0)", (), may_end=True, always=_NOT_ALONE),
+    Abuse("os.abort", "os.abort()", (), may_end=True, always=_NOT_ALONE),
+    Abuse("segmentation fault", "ctypes.string_at(0)", (), may_end=True, always=_NOT_ALONE),
+    Abuse(
+        "stack overflow", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nf()", (),
+        may_end=True, always=_NOT_ALONE,
+    ),
+    Abuse("thread that outlives the cell", """
+import threading
+def spin():
+    while True:
+        try:
+            while True: sum(range(100))
+        except BaseException:
+            pass
+threading.Thread(target=spin, daemon=True).start()
+time.sleep(0.1)
+print("CONTAINED")
+""", ("freeze",), check=_idle),
+    Abuse("thread that goes on printing", """
+import threading
+def chatter():
+    while True:
+        try:
+            os.write(1, b'x')
+            time.sleep(0.01)
+        except BaseException:
+            pass
+threading.Thread(target=chatter, daemon=True).start()
+time.sleep(0.1)
+print("CONTAINED")
+""", ("freeze",), check=_says_nothing_more),
+    Abuse("thread that prints later", """
+import threading
+def late():
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            pass
+    os.write(1, b'late')
+threading.Thread(target=late, daemon=True).start()
+time.sleep(0.1)
+print("CONTAINED")
+""", ("freeze",), check=_says_nothing_more),
+    Abuse(
+        "atexit handler",
+        "import atexit\natexit.register(lambda: time.sleep(60))\nprint('CONTAINED')",
+        (), check=_gone, always="a session ends by SIGKILL; nothing runs at its exit",
+    ),
+    Abuse(
+        "ignored signals", """
+import signal
+for number in range(1, 64):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+print("CONTAINED")
+""", (), check=_gone, always="SIGKILL cannot be ignored",
+    ),
+    Abuse(
+        "child that outlives the session", "attempt(lambda: os.fork() or os._exit(0))",
+        ("seccomp", "threads"),
+    ),
+    Abuse("process of multiprocessing", """
+def work(): pass
+def start():
+    import multiprocessing
+    process = multiprocessing.get_context('fork').Process(target=work)
+    process.start()
+    process.join()
+attempt(start)
+""", ("seccomp", "threads", "landlock")),
+)  # fmt: skip

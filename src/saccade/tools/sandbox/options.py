@@ -1,0 +1,60 @@
+"""How a sandbox is set up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from saccade.tools.sandbox.inside.plan import Limits
+from saccade.types import Record
+
+Mode = Literal["namespaces", "landlock", "bare"]
+
+USUAL = (
+    "math", "re", "json", "collections", "itertools", "functools", "statistics", "string",
+    "textwrap", "copy", "datetime", "fractions", "decimal", "asyncio",
+    "numpy", "PIL.Image", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageFilter", "PIL.ImageOps",
+    "PIL.ImageEnhance", "PIL.ImageChops", "PIL.ImageStat", "matplotlib.pyplot",
+    "matplotlib.patches", "scipy.ndimage", "scipy.signal", "scipy.optimize", "scipy.spatial", "cv2",
+)  # fmt: skip
+"""Loaded once and shared by all sessions."""
+
+LONG = (
+    *USUAL,
+    "skimage",
+    "skimage.filters",
+    "skimage.measure",
+    "skimage.morphology",
+    "pandas",
+    "sympy",
+)
+"""With what else may be imported; every session then starts with it."""
+
+SHOWN = ("numpy", "PIL", "matplotlib", "scipy", "cv2", "skimage", "pandas", "sympy")
+"""What a model is told that it can import."""
+
+
+class SandboxOptions(Record):
+    """Options of a sandbox; in a run file `tools.python.sandbox`."""
+
+    mode: Literal["auto", "namespaces", "landlock"] = "auto"
+    """`namespaces`: all mechanisms. `landlock`: for containers that do not allow namespaces:
+    Landlock rules, system call filter and limits, but host files can be named, and the scratch
+    space is only as bounded as the file system that it is on. `auto`: the first that works here."""
+    allow_degraded: bool = False
+    """Start even where a mechanism is missing: with Landlock on an unbounded scratch space, or with
+    nothing but the filter and limits ("bare": host files can be read). Never for models that you do
+    not trust."""
+    libraries: Literal["usual", "long"] = "usual"
+    """What is loaded before the first session: `long` adds skimage, pandas and sympy, which a
+    session of `usual` imports when it needs them."""
+    limits: Limits = Limits()
+    scratch: str = "/tmp"
+    """Folder for scratch spaces in Landlock mode; its file system must be of limited size."""
+    max_sessions: int = Field(default=256, ge=1)
+    """That live at one time; more wait."""
+    max_cells: int | None = Field(default=None, ge=1)
+    """That run at one time; the default is the number of cores. More wait."""
+    first_user: int = Field(default=200_000, ge=1000)
+    """As root each session is a user of its own, from this number on."""

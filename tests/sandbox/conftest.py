@@ -1,0 +1,21 @@
+"""One sandbox for the tests of a module."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from saccade.tools.sandbox import Notebook, Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """As it is set up by default."""
+    made = Sandbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def notebook(sandbox: Sandbox) -> AsyncIterator[Notebook]:
+    async with sandbox.notebook() as made:
+        yield made

@@ -1,0 +1,296 @@
+"""Sessions from outside: nothing leaks, nothing stays, no isolation means refusal."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image as PILImage
+
+from saccade.errors import ConfigError
+from saccade.tools.sandbox import Sandbox, SandboxOptions
+from saccade.tools.sandbox.inside.plan import Limits
+from saccade.tools.sandbox.memory import shared_image
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started, and theirs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+async def test_one_episode_leaves_nothing_for_the_next(sandbox: Sandbox) -> None:
+    leave = (
+        "import builtins, os, sys, random\nbuiltins.leaked = 1\nos.environ['LEAKED'] = '1'\n"
+        "open('leaked.txt', 'w').write('1')\nsys.modules['leaked'] = sys\n"
+        "import numpy\nnumpy.leaked = 1\nos.mkdir('/tmp/folder')\nleaked = 1"
+    )
+    look = (
+        "import builtins, os, sys, numpy\n"
+        "[hasattr(builtins, 'leaked'), 'LEAKED' in os.environ, os.listdir('/tmp'), "
+        "'leaked' in sys.modules, hasattr(numpy, 'leaked'), 'leaked' in globals()]"
+    )
+    async with sandbox.notebook() as first, sandbox.notebook() as beside:
+        assert (await first.run(leave)).status == "ok"
+        async with sandbox.notebook() as second:
+            for notebook in (beside, second):
+                assert (await notebook.run(look)).value == "[False, False, [], False, False, False]"
+
+
+async def test_two_episodes_have_images_of_their_own(sandbox: Sandbox) -> None:
+    red, blue = (PILImage.new("RGB", (30, 20), colour) for colour in ("red", "blue"))
+    async with sandbox.notebook(images=[red]) as a, sandbox.notebook(images=[blue]) as b:
+        await a.run("image_1.paste((0, 255, 0), (0, 0, 30, 20))")
+        assert (await a.run("image_1.getpixel((3, 3))")).value == "(0, 255, 0)"
+        assert (await b.run("image_1.getpixel((3, 3))")).value == "(0, 0, 255)"
+        async with sandbox.notebook(images=[red]) as c:
+            assert (await c.run("image_1.getpixel((3, 3))")).value == "(255, 0, 0)"
+    assert shared_image(red) is shared_image(red)
+
+
+async def test_a_killed_session_takes_no_other_with_it(sandbox: Sandbox) -> None:
+    sessions = [await sandbox.session() for _ in range(8)]
+    for number, session in enumerate(sessions):
+        await session.run(f"x = {number}")
+    ends = [
+        "import os; os._exit(1)",
+        "import ctypes; ctypes.string_at(0)",
+        "import os; os.close(3)",
+    ]
+    ended = await asyncio.gather(*(s.run(c) for s, c in zip(sessions, ends, strict=False)))
+    assert [cell.status for cell in ended] == ["killed"] * 3
+    left = await asyncio.gather(*(session.run("x") for session in sessions[3:]))
+    assert [cell.value for cell in left] == ["3", "4", "5", "6", "7"]
+    assert (await sessions[0].run("x")).status == "killed"
+    for session in sessions:
+        session.close()
+
+
+async def test_sessions_with_abuses_among_them_leave_nothing_behind() -> None:
+    abuses = [
+        "1 + 1", "import os; os._exit(0)", "while True: pass", "import os; os.write(3, b'R{')",
+        "print('x' * 100_000)", "open('f', 'wb').write(b'x' * (1 << 20))",
+        "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
+    ]  # fmt: skip
+    others = children(os.getpid())
+    async with Sandbox(SandboxOptions(limits=Limits(seconds=0.2, grace_seconds=0.3))) as own:
+        await own.start()
+        (server,) = set(children(os.getpid())) - set(others)
+        (await own.session()).close()
+        before = descriptors()
+
+        async def one(number: int) -> str:
+            async with own.notebook() as notebook:
+                return (await notebook.run(abuses[number % len(abuses)])).status
+
+        for start in range(0, 280, 28):
+            await asyncio.gather(*(one(start + n) for n in range(28)))
+        assert descriptors() == before
+        until = time.monotonic() + 5
+        while len(children(server)) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        assert children(server) == []
+    assert server not in children(os.getpid())
+
+
+async def test_a_server_that_dies_is_started_again() -> None:
+    others = children(os.getpid())
+    async with Sandbox() as own:
+        await own.start()
+        (server,) = set(children(os.getpid())) - set(others)
+        session = await own.session()
+        os.kill(server, signal.SIGKILL)
+        while Path(f"/proc/{session.pid}").exists():
+            await asyncio.sleep(0.01)
+        assert (await session.run("1")).status == "killed"
+        async with own.notebook() as notebook:
+            assert (await notebook.run("1 + 1")).value == "2"
+
+
+def test_sessions_end_when_the_host_is_killed(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import asyncio, sys, time
+        from saccade.tools.sandbox import Sandbox
+        async def main():
+            sandbox = Sandbox()
+            sessions = [await sandbox.session() for _ in range(3)]
+            await sessions[0].run("x = 1")
+            print("ready", flush=True)
+            await sessions[1].run("import time; time.sleep(60)", seconds=10)
+        asyncio.run(main())
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "ready\n"
+        mine = children(host.pid)
+        assert len(mine) == 4
+        host.kill()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < until, "sessions outlive their host"
+        time.sleep(0.05)
+
+
+async def test_no_more_cells_run_than_there_are_turns() -> None:
+    nap = "import time\nt = time.monotonic()\ntime.sleep(0.2)\n[t, time.monotonic()]"
+    async with (
+        Sandbox(SandboxOptions(max_cells=1)) as own, own.notebook() as a, own.notebook() as b
+    ):  # fmt: skip
+        spans = await asyncio.gather(a.run(nap), b.run(nap))
+    first, second = sorted(json.loads(span.value or "") for span in spans)
+    assert first[1] <= second[0]
+
+
+REPLICA = """
+import json, os, sys
+import pyseccomp as s
+rules = s.SyscallFilter(s.ALLOW)
+for name in ("unshare", "mount", "setns", "pivot_root", "umount2", "open_tree", "move_mount"):
+    rules.add_rule(s.ERRNO(1), name)
+rules.add_rule(s.ERRNO(1), "clone", s.Arg(0, s.MASKED_EQ, 0x7E020000, 0x10000000))
+for flag in (0x10000000, 0x20000, 0x20000000):
+    rules.add_rule(s.ERRNO(1), "clone", s.Arg(0, s.MASKED_EQ, flag, flag))
+rules.add_rule(s.ERRNO(38), "clone3")
+rules.load()
+import asyncio
+from saccade.errors import ConfigError
+from saccade.tools.sandbox import Sandbox, SandboxOptions
+async def main():
+    try:
+        async with Sandbox(SandboxOptions.model_validate(json.loads(sys.argv[1]))) as sandbox:
+            async with sandbox.notebook() as notebook:
+                cell = await notebook.run("1 + 1")
+                print(json.dumps([sandbox.mode, cell.value]))
+    except ConfigError as error:
+        print(json.dumps(["refused", str(error)]))
+asyncio.run(main())
+"""
+"""A process that may do what Docker's default profile allows: no namespaces, no mounts.
+
+Source: moby, profiles/seccomp/default.json (unshare, mount, setns and clone with CLONE_NEW* need
+CAP_SYS_ADMIN there).
+"""
+
+
+def in_a_container(**options: object) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICA, json.dumps(options)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_where_nothing_bounds_the_scratch_space_it_refuses_and_says_what_to_do() -> None:
+    folder = tempfile.mkdtemp(dir="/var/tmp")
+    try:
+        what, why = in_a_container(scratch=folder)
+    finally:
+        os.rmdir(folder)
+    assert what == "refused"
+    for part in (
+        "namespaces: OSError",
+        "is on a disk",
+        "seccomp=unconfined",
+        "tmpfs",
+        "allow_degraded",
+    ):
+        assert part in why or part.replace("OSError", "PermissionError") in why, part
+
+
+@pytest.fixture
+def bounded(tmp_path: Path) -> Iterator[str]:
+    """A file system of limited size; mounting one needs root."""
+    folder = tmp_path / "scratch"
+    folder.mkdir(mode=0o777)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "tmpfs", str(folder)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("only root can mount a bounded scratch space")
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
+            parent.chmod(0o755)
+        if parent == Path("/tmp"):
+            break
+    yield str(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_where_it_is_bounded_landlock_takes_over(bounded: str) -> None:
+    assert in_a_container(scratch=bounded) == ["landlock", "2"]
+
+
+def test_what_is_missing_can_be_accepted() -> None:
+    assert in_a_container(allow_degraded=True, scratch="/tmp") == ["landlock", "2"]
+
+
+async def test_an_asked_for_mode_is_not_replaced() -> None:
+    with pytest.raises(ConfigError, match="is on a disk"):
+        await Sandbox(SandboxOptions(mode="landlock", scratch="/var/tmp")).start()
+
+
+def test_landlock_contains_the_abuses_too(bounded: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "saccade", "check", "sandbox", "--mode", "landlock", "--scratch",
+         bounded, "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["mode"] == "landlock"
+    escaped = [(a["name"], a["evidence"]) for a in told["abuses"] if not a["contained"]]
+    assert escaped == []
+    assert len(told["abuses"]) > 170
+    assert all(a["mechanism"] for a in told["abuses"])
+    assert done.returncode == 0
+
+
+def test_the_command_counts_what_escapes() -> None:
+    """On a scratch space without bounds a disk can be filled: it says so, and fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEGRADED], capture_output=True, text=True, check=False
+    )
+    told = json.loads(done.stdout)
+    escaped = {a["name"] for a in told["abuses"] if not a["contained"]}
+    assert done.returncode == 1
+    assert escaped == {"fill the scratch space", "own library on the scratch space"}
+
+
+DEGRADED = """
+import sys
+import saccade.tools.sandbox.modes as modes
+from saccade.tools.sandbox.server import Refused, Server
+start = Server.start
+def only_bare(self):
+    if self.mode != "bare":
+        raise Refused(f"sandbox: mode {self.mode}: not in this test")
+    start(self)
+Server.start = only_bare
+from saccade.cli import main
+sys.argv = ["saccade", "check", "sandbox", "--allow-degraded", "--json", "--only", "scratch"]
+main()
+"""
