@@ -53,7 +53,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_modules_that_are_named_exist(document: Path) -> None:
     for name in re.findall(r"`((?:\w+/)*\w+\.py)`", document.read_text()):
         known = [p for p in ROOT.rglob(name.rsplit("/", 1)[-1]) if ".venv" not in p.parts]
-        published = name in ("visual_toolbox_v2.py", "vl_agent.py", "prompt.py")
+        published = name in ("deepeyesv2.py", "visual_toolbox_v2.py", "vl_agent.py", "prompt.py")
         inside = any(str(p).endswith(name) for p in known)
         assert inside or published or name in ("utils.py", "helpers.py"), name
 

@@ -14,6 +14,7 @@ import pytest
 
 from saccade.dialects.base import MAX_TURN_CHARS, Dialect
 from saccade.dialects.deepeyes import DeepEyes
+from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
 from saccade.types import Action, ProblemKind
@@ -27,12 +28,15 @@ VALID = [
     'Thought: look\nCall: image_zoom_in_tool {"bbox_2d": [1, 2, 3, 4]}',
     "Thought: seen\nAnswer: 7",
     "It is 7.",
+    "<think>Compute.</think>\n<code>\n```python\nx = 1\nprint(x)\n```\n</code>",
+    f"<think>Both.</think><code>\n```python\n1\n```\n</code><tool_call>{CALL}</tool_call>",
 ]
 TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>"]
 BITS = [
     *TAGS, *TAGS, "<|im_end|>", "<|image_pad|>", "NaN", "1e999", "-Infinity", "\\ud800", "\ud800",
     "\0", "{", "}", "[", "]", '"', ",", ":", "\\", "Answer:", "Call:", "Thought:", "\nAnswer: x",
     "\n", " ", "x" * 300, "[" * 200, '{"a":' * 100, "9" * 5000, "\u202e", "🙂", "<", ">", "</",
+    "<code>", "</code>", "```", "```python\n", "\n```",
     '"name": 3', '"arguments": "x"', "null", "true", "<answer></answer>", "<answer>" * 3,
 ]  # fmt: skip
 
@@ -129,6 +133,17 @@ def check_against_oracle(text: str, action: Action) -> None:
     assert action.thought == ("\n".join(thoughts) if thoughts else None)
 
 
+def check_code(text: str, action: Action) -> None:
+    """A cell is a verbatim part of a `<code>` block; nothing else makes one."""
+    cells = [call.arguments["code"] for call in action.calls if call.name == "python"]
+    clean = text.encode("utf-8", "replace").decode()
+    for cell in cells:
+        assert "</code>" in clean
+        assert f"```python\n{cell}\n```" in clean or (not cell and "```python\n```" in clean)
+    if "<code>" not in text:
+        assert action == DeepEyes().parse(text) or "</code>" in text
+
+
 def check_invariants(dialect: Dialect, text: str, action: Action) -> None:
     assert not (action.calls and action.answer is not None)
     clean = text.encode("utf-8", "replace").decode()
@@ -147,15 +162,17 @@ def check_invariants(dialect: Dialect, text: str, action: Action) -> None:
 def fuzz(seed: int, n: int) -> float:
     """Check n strings, half of them mutated turns at least; returns seconds."""
     rng = random.Random(seed)
-    dialects: list[Dialect] = [DeepEyes(), Plain(), Native()]
+    dialects: list[Dialect] = [DeepEyes(), DeepEyesV2(), Plain(), Native()]
     started = time.monotonic()
     for index in range(n):
-        text = mutated(rng) if index % 4 else noise(rng)
-        dialect = dialects[index % 3]
+        text = mutated(rng) if rng.randrange(4) else noise(rng)
+        dialect = dialects[index % 4]
         action = dialect.parse(text)
         check_invariants(dialect, text, action)
         if dialect.name == "deepeyes":
             check_against_oracle(text, action)
+        if dialect.name == "deepeyes_v2":
+            check_code(text, action)
         if index % 50 == 0:
             assert Action.model_validate_json(action.model_dump_json()) == action
     return time.monotonic() - started
@@ -182,7 +199,7 @@ def test_the_oracle_notices_a_parser_that_prefers_calls(monkeypatch: pytest.Monk
 )  # fmt: skip
 def test_ten_megabytes_are_read_in_linear_time(bit: str) -> None:
     text = bit * (10_000_000 // len(bit))
-    for dialect in (DeepEyes(), Plain(), Native()):
+    for dialect in (DeepEyes(), DeepEyesV2(), Plain(), Native()):
         started = time.process_time()
         action = dialect.parse(text)
         assert time.process_time() - started < 5

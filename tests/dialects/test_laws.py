@@ -10,6 +10,7 @@ from tiny import ADDED, SPECIAL, build_tokenizer
 from saccade.dialects import BUILT_IN
 from saccade.dialects.base import Dialect, Prompts
 from saccade.dialects.deepeyes import DeepEyes
+from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.inert import inert
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
@@ -17,7 +18,7 @@ from saccade.geometry import CoordSpace
 from saccade.image import Image
 from saccade.types import Action, Completion, Task, ToolCall, ToolResult, WireCall
 
-DIALECTS: list[Dialect] = [DeepEyes(), Plain(), Native()]
+DIALECTS: list[Dialect] = [DeepEyes(), DeepEyesV2(), Plain(), Native()]
 every = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)
 TOKENS = SPECIAL + ADDED
 
@@ -119,7 +120,7 @@ def test_an_observation_can_never_be_read_as_an_action(dialect: Dialect, text: s
     action = dialect.parse(shown)
     assert action.calls == ()
     assert action.answer in (None, shown.strip()), "native: all of a turn is its answer"
-    if dialect.name == "deepeyes":
+    if dialect.name.startswith("deepeyes"):
         assert action.answer is None
 
 

@@ -27,7 +27,7 @@ async def ran(*codes: str, images: tuple[Image, ...] = (PHOTO,)) -> list[tuple[P
 async def test_what_a_cell_did_is_told_as_published() -> None:
     """Layout: DeepEyesV2, deepeyesv2.py, `Code execution result` (its header is the dialect's)."""
     ((shown,),) = await ran("print('hi')\n6 * 7")
-    assert shown == "stdout:\n```\nhi\n42\n```\n\nstderr:\n```\n\n```"
+    assert shown == "stdout:\n```hi\n42```\n\nstderr:\n``````"
     ((failed,),) = await ran("1 / 0")
     assert isinstance(failed, str)
     assert "ZeroDivisionError" in failed.partition("stderr:")[2]

@@ -40,20 +40,26 @@ class Seen(NamedTuple):
 def look(picture: PILImage.Image) -> dict[str, Seen]:
     """Colour -> object."""
     pixels = np.asarray(picture).astype(np.float32)
+    return {
+        colour: _describe(pixels, colour, box) for colour, box in look_for_colours(pixels).items()
+    }
+
+
+def look_for_colours(pixels: NDArray[np.float32]) -> dict[str, tuple[int, int, int, int]]:
+    """Colour -> where it is."""
     rows, columns = np.nonzero(pixels.max(2) > 180)
     found = pixels[rows, columns]
     pastels = np.array(list(PASTELS.values()), np.float32)
     tints = pastels / pastels.max(1, keepdims=True)
     nearest = ((found / found.max(1, keepdims=True))[:, None] - tints[None]) ** 2
     which = nearest.sum(2).argmin(1)
-    seen = {}
+    boxes = {}
     for i, colour in enumerate(PASTELS):
         own = which == i
         if own.any():
             x, y = columns[own], rows[own]
-            box = (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1)
-            seen[colour] = _describe(pixels, colour, box)
-    return seen
+            boxes[colour] = (int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1)
+    return boxes
 
 
 def _describe(pixels: NDArray[np.float32], colour: str, box: tuple[int, int, int, int]) -> Seen:
@@ -93,6 +99,25 @@ def _sample(ink: NDArray[np.float32], inset: int, width: int, slack: int) -> int
     near = range(-step, step + 1, max(1, step // 3))
     places = [(y + dy, x + dx) for dy in near for dx in near]
     return best([(v, u) for v, u in places if max(abs(v), abs(u)) <= slack])[1]
+
+
+def read_plates(picture: PILImage.Image, margin: float, digit: float) -> dict[str, int]:
+    """Colour -> the two-digit number on the plate of that colour; lengths in view pixels."""
+    pixels = np.asarray(picture).astype(np.float32)
+    unit = pixels.shape[1] / 56
+    inset, width = round(margin * unit), round(digit * unit)
+    found = {}
+    for colour, seen in look_for_colours(pixels).items():
+        x1, y1, x2, y2 = seen
+        patch = pixels[y1:y2, x1:x2].max(2)
+        ink = 1 - patch / patch[0, 0]
+        samples = [
+            _sample(ink[:, start : start + width + 2 * inset], inset, width, 0)
+            for start in (0, width)
+        ]
+        tens, units = (int(_archive()[1][sample]) for sample in samples)
+        found[colour] = 10 * tens + units
+    return found
 
 
 @cache

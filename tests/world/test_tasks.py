@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
-from pixel_oracle import Seen, centre_distance, edge_distance, look
+from pixel_oracle import (
+    Seen,
+    centre_distance,
+    edge_distance,
+    look,
+    look_for_colours,
+    read_plates,
+)
 
 from saccade.errors import ConfigError
 from saccade.geometry import Box
@@ -48,7 +55,25 @@ def back(box: Box, quarters: int, side: int) -> tuple[float, ...]:
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+PLATES = {"compute": (1.5, 10.0), "compute_far": (0.4, 0.9)}
+"""Family -> margin and digit of its plates, in view pixels."""
+
+
+@pytest.mark.parametrize("family", PLATES)
+def test_the_product_of_the_plates_is_the_gold_answer(family: str) -> None:
+    margin, digit = PLATES[family]
+    native = 672 if family == "compute" else 2016
+    for task in tasks(family, n=12, seed=3, native=native):
+        words = task.question.rstrip("?").split()
+        numbers = read_plates(task.images[0].pixels(), margin, digit)
+        assert numbers.keys() == {words[6], words[-2]} == {box.label for box in task.boxes}
+        assert int(task.answer or 0) == numbers[words[6]] * numbers[words[-2]]
+        assert all(10 <= number <= 99 for number in numbers.values())
+        boxes = look_for_colours(np.asarray(task.images[0].pixels()).astype(np.float32))
+        assert {b.label: tuple(b.box) for b in task.boxes} == boxes
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in PLATES])
 @pytest.mark.parametrize("native", [672, 1008])
 def test_the_pixels_allow_one_answer_and_it_is_the_gold_one(family: str, native: int) -> None:
     if family == "far":
@@ -174,7 +199,11 @@ def test_tasks_are_drawn_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [
-        ("raed", {}, "'raed'.*read, read0, read1, easy, far, turned, relation, colour"),
+        (
+            "raed",
+            {},
+            "'raed'.*read, read0, read1, easy, far, turned, relation, colour, compute, compute_far",
+        ),
         ("read", {"split": "val"}, "'train', 'dev' or 'test', got 'val'"),
         ("read", {"native": 671}, "at least 672 pixels, got 671"),
         ("read", {"seed": -1}, "seed=-1"),

@@ -1,4 +1,4 @@
-"""How actions and observations are written as text: `deepeyes`, `plain`, `native`."""
+"""How actions and observations are written: `deepeyes`, `deepeyes_v2`, `plain`, `native`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from saccade.dialects.base import Dialect
 
 BUILT_IN = {
     "deepeyes": "saccade.dialects.deepeyes:DeepEyes",
+    "deepeyes_v2": "saccade.dialects.deepeyes_v2:DeepEyesV2",
     "plain": "saccade.dialects.plain:Plain",
     "native": "saccade.dialects.native:Native",
 }

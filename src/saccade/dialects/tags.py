@@ -1,4 +1,4 @@
-"""Reading a turn that is marked up with tags: shared by `deepeyes` and `native`.
+"""Reading a turn that is marked up with tags: shared by `deepeyes`, `deepeyes_v2` and `native`.
 
 Everything is linear in the length of the text, and nothing raises.
 """
@@ -10,6 +10,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple, NoReturn
 
 from pydantic import JsonValue
@@ -17,7 +18,7 @@ from pydantic import JsonValue
 from saccade.dialects.base import MAX_ANSWER_CHARS, MAX_TURN_CHARS
 from saccade.types import Action, Problem, ProblemKind, ToolCall
 
-_TAG = re.compile(r"<(/?)(think|tool_call|answer)>")
+TAGS = ("think", "tool_call", "answer")
 _FORGED = re.compile(r"<\|\w+\|>")
 _MAX_DEPTH = 64
 
@@ -43,10 +44,11 @@ _UNBALANCED = {
     "think": ProblemKind.UNBALANCED_THINK,
     "answer": ProblemKind.UNBALANCED_ANSWER,
     "tool_call": ProblemKind.UNBALANCED_CALL,
+    "code": ProblemKind.UNBALANCED_CALL,
 }
 
 
-def scan(text: str) -> Scan:
+def scan(text: str, names: tuple[str, ...] = TAGS) -> Scan:
     """Take a turn apart into blocks.
 
     A block ends at its own closing tag. Tags inside a closed block are its text: what a model
@@ -59,10 +61,10 @@ def scan(text: str) -> Scan:
         problems.append(Problem(kind=ProblemKind.TOO_LONG, detail=detail))
     text = text[:MAX_TURN_CHARS].encode("utf-8", "replace").decode()
     problems += forged_tokens(text)
-    tags = list(_TAG.finditer(text))
+    tags = list(_tag(names).finditer(text))
     closings = {
         name: deque(i for i, tag in enumerate(tags) if tag.groups() == ("/", name))
-        for name in _UNBALANCED
+        for name in names
     }
     blocks: list[Block] = []
     outside: list[str] = []
@@ -93,8 +95,14 @@ def scan(text: str) -> Scan:
         blocks.append(Block(name, text[at:end_of_text], closed=False))
         at = end_of_text
     outside.append(text[at:])
-    problems += [Problem(kind=kind) for name, kind in _UNBALANCED.items() if name in unbalanced]
+    kinds = dict.fromkeys(_UNBALANCED[name] for name in _UNBALANCED if name in unbalanced)
+    problems += [Problem(kind=kind) for kind in kinds]
     return Scan(tuple(blocks), "".join(outside), tuple(problems))
+
+
+@cache
+def _tag(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<(/?)({'|'.join(names)})>")
 
 
 def thought_of(found: Scan) -> str | None:
@@ -193,10 +201,10 @@ def call_text(name: str, arguments: str) -> str:
     return f'{{"name": {json.dumps(name)}, "arguments": {arguments.strip() or "{}"}}}'
 
 
-def text_after_call(text: str) -> tuple[Problem, ...]:
+def text_after_call(text: str, closing: str = "</tool_call>") -> tuple[Problem, ...]:
     """A problem if anything but space follows the last call."""
-    _, closing, rest = text[:MAX_TURN_CHARS].rpartition("</tool_call>")
-    if closing and rest.strip():
+    _, closed, rest = text[:MAX_TURN_CHARS].rpartition(closing)
+    if closed and rest.strip():
         return (Problem(kind=ProblemKind.TEXT_AFTER_CALL),)
     return ()
 

@@ -80,7 +80,7 @@ def told(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
     """
     stdout = cell.stdout + (f"{cell.value}\n" if cell.value is not None else "")
     stderr = cell.stderr + (cell.error or "")
-    text = f"stdout:\n```\n{stdout.rstrip()}\n```\n\nstderr:\n```\n{stderr.rstrip()}\n```"
+    text = f"stdout:\n```{stdout.rstrip()}```\n\nstderr:\n```{stderr.rstrip()}```"
     if cell.notes:
         text += f"\n\n[{'; '.join(cell.notes)}]"
     if not cell.images:

@@ -17,12 +17,15 @@ from typing import NamedTuple, cast, get_args
 
 import numpy as np
 from PIL import Image as PILImage
+from pydantic import JsonValue
 
 from saccade.errors import ConfigError
 from saccade.geometry import Box
 from saccade.image import Image
 from saccade.types import TargetBox, Task
 from saccade.world.digits import Split
+from saccade.world.plates import LEGIBLE, Format, draw_plates
+from saccade.world.plates import TINY as TINY_PLATES
 from saccade.world.scene import MIN_NATIVE, SMALL, TINY, Grain, Scene, SceneObject, draw_scene
 
 
@@ -106,7 +109,7 @@ def _gap(a: Box, b: Box) -> float:
     return hypot(max(dx, 0), max(dy, 0))
 
 
-FAMILIES = {
+FAMILIES: dict[str, Family | Format] = {
     "read": Family(_read, large=None),
     "read0": Family(_read, large=False),
     "read1": Family(_read, large=True),
@@ -115,6 +118,8 @@ FAMILIES = {
     "turned": Family(_read, large=None, turned=True),
     "relation": Family(_relation, large=None, least=3),
     "colour": Family(_colour, large=None, least=3),
+    "compute": LEGIBLE,
+    "compute_far": TINY_PLATES,
 }
 
 
@@ -162,10 +167,46 @@ def task_of(task_id: str) -> Task:
     return _task(family, int(index), int(seed), cast(Split, split), int(native))
 
 
+class Drawn(NamedTuple):
+    """What a task is made of."""
+
+    pixels: PILImage.Image
+    text: str
+    answer: str
+    targets: tuple[tuple[str, Box], ...]
+    """Label and box of what must be found."""
+    facts: dict[str, JsonValue]
+
+
 def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task:
-    rules = FAMILIES[family]
     key = [seed, index, native, zlib.crc32(f"{family}/{split}".encode())]
-    rng = np.random.default_rng(key)
+    rng, rules = np.random.default_rng(key), FAMILIES[family]
+    drawn = (
+        _scene(family, rules, rng, split, native)
+        if isinstance(rules, Family)
+        else _product(family, rules, rng, split, native)
+    )
+    return Task(
+        id=f"{family}-{split}-{native}-s{seed}-{index:05d}",
+        prompt=(Image.from_pixels(drawn.pixels), drawn.text),
+        answer=drawn.answer,
+        boxes=tuple(TargetBox(box=box, label=label) for label, box in drawn.targets),
+        judge="exact",
+        source="world",
+        meta={
+            "family": family,
+            "split": split,
+            "seed": seed,
+            "index": index,
+            "native": native,
+            **drawn.facts,
+        },
+    )
+
+
+def _scene(
+    family: str, rules: Family, rng: np.random.Generator, split: Split, native: int
+) -> Drawn:
     while True:
         large = bool(rng.random() < 0.5) if rules.large is None else rules.large
         scene = draw_scene(
@@ -175,27 +216,31 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
         if question is not None:
             break
     turns = int(rng.integers(1, 4)) if rules.turned else 0
-    return Task(
-        id=f"{family}-{split}-{native}-s{seed}-{index:05d}",
-        prompt=(Image.from_pixels(_turned(scene.pixels, turns)), question.text),
-        answer=question.answer,
-        boxes=(
-            TargetBox(
-                box=_turned_box(question.target.box, turns, native), label=question.target.colour
-            ),
-        ),
-        judge="exact",
-        source="world",
-        meta={
-            "family": family,
+    return Drawn(
+        _turned(scene.pixels, turns),
+        question.text,
+        question.answer,
+        ((question.target.colour, _turned_box(question.target.box, turns, native)),),
+        {
             "subfamily": f"{family}{int(large)}" if rules.large is None else family,
-            "split": split,
-            "seed": seed,
-            "index": index,
-            "native": native,
             "objects": len(scene.objects),
             **({"clockwise": 90 * turns} if turns else {}),
         },
+    )
+
+
+def _product(
+    family: str, form: Format, rng: np.random.Generator, split: Split, native: int
+) -> Drawn:
+    """The product of two numbers: it is not in the image."""
+    (first, second), pixels = draw_plates(rng, native=native, split=split, form=form)
+    return Drawn(
+        pixels,
+        f"What is the number on the {first.colour} plate times the number on the {second.colour} "
+        "plate?",
+        str(first.number * second.number),
+        ((first.colour, first.box), (second.colour, second.box)),
+        {"subfamily": family, "objects": 2},
     )
 
 

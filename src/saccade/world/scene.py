@@ -56,7 +56,9 @@ OFF_CENTRE = 0.35
 """How far a small digit lies off the centre of its object, at most, either way. Where it always lay
 in the middle, the balance of its ink within two view pixels told a third of the digits."""
 
-_INK = 5.0
+INK_LEVEL = 5.0
+"""Of the darkest ink, of 255."""
+
 _GRADIENT = np.array([[-30, 0, 20], [0, 30, -20]], np.float32)
 
 
@@ -108,7 +110,7 @@ def draw_scene(
     if native < MIN_NATIVE:
         raise ValueError(f"native={native}: a scene needs at least {MIN_NATIVE} pixels a side")
     scale = native / VIEW
-    canvas = _background(rng, native)
+    canvas = background(rng, native)
     count = int(rng.integers(least, len(COLOURS) + 1))
     colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]
     objects: list[SceneObject] = []
@@ -122,13 +124,13 @@ def draw_scene(
         sample = int(rng.choice(members(split)))
         shape = SHAPES[int(rng.integers(len(SHAPES)))]
         patch = canvas[y : y + side, x : x + side]
-        _paint(rng, patch, COLOURS[colour], shape)
+        paint(rng, patch, COLOURS[colour], shape)
         inset = (side - digit_side) // 2
         slack = 0 if span == 2 else round(OFF_CENTRE * scale)
         left, top = (inset + int(rng.integers(-slack, slack + 1)) for _ in range(2))
         alpha = glyph(rng, sample, digit_side, split)[..., None]
         under = patch[top : top + digit_side, left : left + digit_side]
-        under[:] = (_INK * alpha + (1 - alpha) * under).astype(np.uint8)
+        under[:] = (INK_LEVEL * alpha + (1 - alpha) * under).astype(np.uint8)
         box = Box(x, y, x + side, y + side)
         digit = int(load().labels[sample])
         digit_box = Box(0, 0, digit_side, digit_side).shift(x + left, y + top)
@@ -149,7 +151,8 @@ def _places(rng: np.random.Generator, count: int, large: bool) -> list[tuple[int
     return places + [(*free[i], 1) for i in order]
 
 
-def _background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
+def background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
+    """A dark gradient, (native, native, 3)."""
     base = (rng.uniform(50, 85) + rng.uniform(-6, 6, 3)).astype(np.float32)
     ramp = (np.arange(native, dtype=np.float32) + 0.5) / native * 2 - 1
     across = base + ramp[:, None] * _GRADIENT[0]
@@ -161,9 +164,10 @@ def _background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
     return canvas
 
 
-def _paint(
+def paint(
     rng: np.random.Generator, patch: NDArray[np.uint8], colour: tuple[int, int, int], shape: str
 ) -> None:
+    """Draw a square or a disc that fills `patch`, in a shade of the colour."""
     shade = np.clip(np.array(colour) + rng.normal(0, 8, 3), 0, 255).astype(np.uint8)
     if shape == "square":
         patch[:] = shade

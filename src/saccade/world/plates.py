@@ -1,0 +1,83 @@
+"""Two plates, on each a two-digit number: reading them is not enough, they must be multiplied.
+
+A small model learns sums of two-digit numbers by heart, products it does not: here code is what is
+needed, and with small plates a look before it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image as PILImage
+
+from saccade.geometry import Box
+from saccade.world.digits import Split, glyph, load, members
+from saccade.world.scene import COLOURS, INK_LEVEL, VIEW, background, paint
+
+
+class Format(NamedTuple):
+    """Lengths in view pixels."""
+
+    digit: float
+    margin: float
+
+
+LEGIBLE = Format(digit=10.0, margin=1.5)
+TINY = Format(digit=0.9, margin=0.4)
+"""As small as the digits of `far`."""
+
+
+class Plate(NamedTuple):
+    """A number on a coloured plate."""
+
+    colour: str
+    number: int
+    box: Box
+    """Native pixels, whole numbers."""
+
+
+class Plates(NamedTuple):
+    """A drawn pair."""
+
+    plates: tuple[Plate, Plate]
+    pixels: PILImage.Image
+
+
+def draw_plates(rng: np.random.Generator, *, native: int, split: Split, form: Format) -> Plates:
+    """One plate in the upper half, one in the lower.
+
+    Args:
+        rng: Source of all randomness.
+        native: Side of the scene in pixels.
+        split: Which handwritten samples may appear.
+        form: How large digits and plates are.
+    """
+    scale = native / VIEW
+    canvas = background(rng, native)
+    colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))[:2]]
+    digit, margin = round(form.digit * scale), round(form.margin * scale)
+    width, height = 2 * digit + 2 * margin, digit + 2 * margin
+    plates = []
+    for half, colour in enumerate(colours):
+        x = int(rng.integers(margin, native - width - margin))
+        y = half * (native // 2) + int(rng.integers(margin, native // 2 - height - margin))
+        patch = canvas[y : y + height, x : x + width]
+        paint(rng, patch, COLOURS[colour], "square")
+        samples = [_sample(rng, split, first=True), _sample(rng, split, first=False)]
+        for place, sample in enumerate(samples):
+            left = margin + place * digit
+            under = patch[margin : margin + digit, left : left + digit]
+            alpha = glyph(rng, sample, digit, split)[..., None]
+            under[:] = (INK_LEVEL * alpha + (1 - alpha) * under).astype(np.uint8)
+        tens, units = (int(load().labels[sample]) for sample in samples)
+        plates.append(Plate(colour, 10 * tens + units, Box(x, y, x + width, y + height)))
+    return Plates((plates[0], plates[1]), PILImage.fromarray(canvas))
+
+
+def _sample(rng: np.random.Generator, split: Split, *, first: bool) -> int:
+    """A handwritten digit; a number does not begin with 0."""
+    while True:
+        sample = int(rng.choice(members(split)))
+        if not first or load().labels[sample] > 0:
+            return sample
