@@ -181,16 +181,14 @@ def prior(results: Results) -> str:
 
 
 def size(results: Results) -> str:
-    """The same training of models of three widths, each from a base of its own."""
+    """The same training of models of two widths, each from a base of its own."""
     lines = [
         "| model | parameters | its base: `read` right when forced to look | calls, T = 1 "
         "| seeds | `read` right: each seed | mean | calls: each seed | steps until half of the "
         "episodes call |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for arm, start in (
-        ("width-64", "base-width-64"), ("deepeyes", "base"), ("width-128", "base-width-128"),
-    ):  # fmt: skip
+    for arm, start in (("width-64", "base-width-64"), ("deepeyes", "base")):
         if arm in results and start in results:
             base = results[start][0]
             forced = number(base["greedy"]["read"].get("own_box", {}).get("accuracy"))

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -189,11 +190,14 @@ class Server:
             "libraries": LONG if self._options.libraries == "long" else USUAL,
         }  # fmt: skip
         ours.settimeout(START_SECONDS)
-        try:
-            ours.send(json.dumps(wanted).encode())
-            told = json.loads(ours.recv(1 << 16) or b'{"error": "it died"}')
-        except (OSError, ValueError) as error:
-            told = {"error": str(error)}
+        with tempfile.TemporaryDirectory(prefix="saccade-root.") as folder:
+            # An empty folder to hang the root in; once inside, nobody needs it.
+            os.chmod(folder, 0o755)
+            try:
+                ours.send(json.dumps({**wanted, "root": folder}).encode())
+                told = json.loads(ours.recv(1 << 16) or b'{"error": "it died"}')
+            except (OSError, ValueError) as error:
+                told = {"error": str(error)}
         if "ready" not in told:
             ours.close()
             self._process.kill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -79,9 +78,11 @@ def map_user(proc: int, process: str, *, inside: int, user: int, group: int) -> 
     _write(proc, f"{process}/gid_map", f"{inside} {group} 1")
 
 
-def build_root(readable: tuple[str, ...]) -> None:
-    """Change into a root of read-only copies of `readable`, four devices and an empty /tmp."""
-    new = tempfile.mkdtemp(prefix="saccade-root.")
+def build_root(new: str, readable: tuple[str, ...]) -> None:
+    """Change into a root of read-only copies of `readable`, four devices and an empty /tmp.
+
+    `new` is an empty folder, which can be removed afterwards.
+    """
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     quiet = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", new, "tmpfs", quiet, "size=1m,mode=755")

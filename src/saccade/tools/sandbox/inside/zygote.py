@@ -40,6 +40,7 @@ class Wanted(TypedDict):
     libraries: list[str]
     first_user: int
     scratch: str
+    root: str
     huge_pages: bool
 
 
@@ -102,7 +103,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     if namespaces:
         jail.enter_namespaces(proc, root=root, network="network" not in off)
         if "root" not in off:
-            jail.build_root(readable)
+            jail.build_root(wanted["root"], readable)
     version = kernel.landlock_version()
     if wanted["mode"] == "landlock" and version < (1 if root else 3):
         raise OSError(
@@ -128,6 +129,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
 
 def load_libraries(names: list[str]) -> dict[str, str]:
     """Import what sessions share; one that is not installed is left out."""
+    vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
     versions = {}
     for name in names:
         try:
