@@ -11,7 +11,7 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from saccade.cli import check, nano
+from saccade.cli import check, nano, serve
 from saccade.cli.curate import curate
 from saccade.cli.demo import demo
 from saccade.cli.rl import rl
@@ -38,6 +38,7 @@ app.command()(view)
 app.command()(report)
 app.add_typer(check.app)
 app.add_typer(nano.app)
+app.add_typer(serve.app)
 
 
 def main() -> NoReturn:

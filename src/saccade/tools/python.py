@@ -17,8 +17,9 @@ from saccade.errors import ToolError
 from saccade.image import Image
 from saccade.tools.arguments import refuse_unknown, short
 from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import SHOWN, SandboxOptions
+from saccade.tools.sandbox.options import SHOWN, RemoteOptions, SandboxOptions
 from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.tools.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.types import Part, Record, ToolContext, ToolFunction, ToolSpec
 
 MAX_CODE = 100_000
@@ -29,6 +30,8 @@ class Python(Record):
     """Run Python in a notebook that is closed off from the machine and the network."""
 
     sandbox: SandboxOptions = SandboxOptions()
+    remote: RemoteOptions | None = None
+    """Run cells on other machines, which have their own limits, instead of here."""
     after_kill: AfterKill = "replay"
     """Whether earlier cells are run again when a cell had to be killed, or variables are lost."""
 
@@ -48,14 +51,14 @@ class Python(Record):
                 "properties": {"code": {"type": "string", "description": "A cell."}},
                 "required": ["code"],
             },
-            options={**self.model_dump(mode="json"), "isolation": _shared(self.sandbox).facts()},
+            options={**self.model_dump(mode="json"), "isolation": self._place().facts()},
         )
 
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         """A notebook of its own, gone with the episode."""
-        sandbox = _shared(self.sandbox)
-        async with sandbox.notebook(seed=context.seed, after_kill=self.after_kill) as notebook:
+        place = self._place()
+        async with place.notebook(seed=context.seed, after_kill=self.after_kill) as notebook:
             given = 0
 
             async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
@@ -70,6 +73,21 @@ class Python(Record):
                 return told(await notebook.run(code), context)
 
             yield call
+
+    def _place(self) -> Sandbox | RemoteSandbox:
+        """Where cells run: shared by all episodes with these options."""
+        key = self.model_dump_json(include={"sandbox", "remote"})
+        if key not in _PLACES:
+            if self.remote is not None:
+                _PLACES[key] = RemoteSandbox(self.remote)
+            else:
+                sandbox = Sandbox(self.sandbox)
+                sandbox.start_now()
+                _PLACES[key] = sandbox
+        return _PLACES[key]
+
+
+_PLACES: dict[str, Sandbox | RemoteSandbox] = {}
 
 
 def told(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
@@ -89,21 +107,8 @@ def told(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
     return (f"{text}\n\nImages:\n", *shown)
 
 
-async def _give(notebook: Notebook, context: ToolContext, given: int) -> int:
+async def _give(notebook: Notebook | RemoteNotebook, context: ToolContext, given: int) -> int:
     """Define what the conversation has shown since the last cell: at its native resolution."""
     for number, image in enumerate(context.images[given:], start=given + 1):
         await notebook.give(f"image_{number}", image.native().pixels())
     return len(context.images)
-
-
-_SANDBOXES: dict[str, Sandbox] = {}
-
-
-def _shared(options: SandboxOptions) -> Sandbox:
-    """The one sandbox of this process with these options, started."""
-    key = options.model_dump_json()
-    if key not in _SANDBOXES:
-        sandbox = Sandbox(options)
-        sandbox.start_now()
-        _SANDBOXES[key] = sandbox
-    return _SANDBOXES[key]

@@ -58,3 +58,16 @@ class SandboxOptions(Record):
     """That run at one time; the default is the number of cores. More wait."""
     first_user: int = Field(default=200_000, ge=1000)
     """As root each session is a user of its own, from this number on."""
+
+
+class RemoteOptions(Record):
+    """A sandbox on other machines."""
+
+    urls: tuple[str, ...] = Field(min_length=1)
+    """Hosts, such as "http://10.0.0.5:8787"."""
+    protocol: Literal["saccade", "deepeyes_v2", "sandbox_fusion"] = "saccade"
+    token_env: str = "SACCADE_SANDBOX_TOKEN"
+    """Name of the environment variable with the token that the hosts want."""
+    timeout_seconds: float = Field(default=240.0, gt=0)
+    cooldown_seconds: float = Field(default=30.0, gt=0)
+    """That a host which failed is left alone."""

@@ -1,0 +1,39 @@
+"""`saccade serve`: what others can use over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="serve", help="Serve something over HTTP.", no_args_is_help=True)
+
+
+@app.callback()
+def _serve() -> None:
+    """A group of commands."""
+
+
+@app.command()
+def sandbox(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value: host, port, sandbox.limits.seconds, ..."),
+    ] = None,
+) -> None:
+    """Serve a sandbox for Python cells, until it is told to stop.
+
+    On another interface than 127.0.0.1 clients must show the token in SACCADE_SANDBOX_TOKEN.
+    """
+    from saccade.cli.extras import needs
+    from saccade.config import validate, with_overrides
+
+    with needs("serve"):
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    with needs("sandbox"):
+        import pyseccomp  # noqa: F401
+    from saccade.serve.sandbox import ServeOptions, serve
+
+    options = validate(ServeOptions, with_overrides({}, settings or []))
+    serve(options, on_ready=lambda url: typer.echo(f"a sandbox at {url}; Ctrl-C ends it"))

@@ -1,0 +1,341 @@
+"""Sandboxes over HTTP: real server processes, the formats of others, and hosts that die."""
+
+import asyncio
+import base64
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import pytest
+from PIL import Image as PILImage
+
+from saccade.errors import ConfigError, ServiceError
+from saccade.geometry import CoordSpace, PixelBudget
+from saccade.image import Image
+from saccade.serve.sandbox import SandboxServer, ServeOptions
+from saccade.tools.python import Python
+from saccade.tools.sandbox.cells import Cell
+from saccade.tools.sandbox.options import RemoteOptions
+from saccade.tools.sandbox.remote import HostLost, RemoteSandbox, cell_of
+from saccade.types import ToolContext
+
+TOKEN = "a-token-of-the-tests"
+PHOTO = PILImage.new("RGB", (40, 30), (10, 200, 30))
+
+
+class Process:
+    """`saccade serve sandbox` in a process of its own."""
+
+    def __init__(self, *settings: str, token: str = "") -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "saccade", "serve", "sandbox", "port=0", *settings],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "SACCADE_SANDBOX_TOKEN": token},
+        )  # fmt: skip
+        assert self.child.stdout is not None
+        told = self.child.stdout.readline()
+        found = re.search(r"http://\S+(?=;)", told)
+        assert found, told
+        self.url = found[0]
+
+    def end(self, number: int = signal.SIGKILL) -> int:
+        self.child.send_signal(number)
+        code = self.child.wait(20)
+        if self.child.stdout:
+            self.child.stdout.close()
+        return code
+
+
+@contextmanager
+def served(*settings: str, token: str = "") -> Iterator[Process]:
+    process = Process(*settings, token=token)
+    try:
+        yield process
+    finally:
+        if process.child.poll() is None:
+            process.end()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Process]:
+    with served("sandbox.limits.seconds=2") as process:
+        yield process
+
+
+def at(*hosts: Process, protocol: str = "saccade", **options: float) -> RemoteSandbox:
+    urls = tuple(host.url for host in hosts)
+    return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **options))  # type: ignore[arg-type]
+
+
+async def test_a_notebook_there_is_one_here(host: Process) -> None:
+    async with at(host).notebook(seed=3) as notebook:
+        await notebook.give("image_1", PHOTO)
+        cell = await notebook.run("x = 41\nprint('hi')\nimage_1.size, image_1.getpixel((0, 0))")
+        assert (cell.status, cell.stdout, cell.value) == ("ok", "hi\n", "((40, 30), (10, 200, 30))")
+        cell = await notebook.run("x + 1\nimage_1.crop((0, 0, 5, 5))")
+        assert [image.size for image in cell.images] == [(5, 5)]
+        assert cell.images[0].getpixel((1, 1)) == (10, 200, 30)
+        failed = await notebook.run("1 / 0")
+        assert (failed.status, "ZeroDivisionError" in (failed.error or "")) == ("error", True)
+        late = await notebook.run("while True: pass", seconds=0.3)
+        assert late.status == "timeout"
+        killed = await notebook.run("import os; os._exit(1)")
+        assert killed.status == "killed"
+        assert (await notebook.run("x")).value == "41"
+
+
+async def test_a_repeated_request_runs_once(host: Process) -> None:
+    async with httpx.AsyncClient(base_url=host.url) as client:
+        name = (await client.post("/v1/sessions", json={})).json()["id"]
+        body = {"number": 1, "code": "n = globals().get('n', 0) + 1\nn"}
+        told = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
+        assert [reply.json()["value"] for reply in told] == ["1", "1"]
+        body = {"number": 2, "code": "n"}
+        assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).json()["value"] == "1"
+        stale = await client.post(f"/v1/sessions/{name}/cells", json={"number": 1, "code": "n"})
+        assert stale.status_code == 409
+        await client.delete(f"/v1/sessions/{name}")
+        assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("POST", "/v1/sessions", b"{", 422),
+        ("POST", "/v1/sessions", b'{"seeed": 1}', 422),
+        ("POST", "/v1/sessions/nobody/cells", b"{}", 404),
+        ("PUT", "/v1/sessions/nobody/images/image_1", b"", 404),
+        ("POST", "/jupyter_sandbox", b'{"code": "1"}', 422),
+        ("POST", "/run_code", b'{"code": "1"}', 422),
+        ("GET", "/etc/passwd", b"", 404),
+    ],
+)
+def test_what_is_no_request_is_answered(
+    host: Process, method: str, path: str, content: bytes, status: int
+) -> None:
+    assert httpx.request(method, host.url + path, content=content).status_code == status
+
+
+def test_images_must_be_pngs_of_limited_size(host: Process) -> None:
+    name = httpx.post(host.url + "/v1/sessions", json={}).json()["id"]
+    place = f"{host.url}/v1/sessions/{name}/images"
+    jpeg = io.BytesIO()
+    PHOTO.save(jpeg, "JPEG")
+    assert httpx.put(f"{place}/image_1", content=jpeg.getvalue()).status_code == 422
+    assert httpx.put(f"{place}/..%2Fx", content=b"").status_code in (404, 422)
+    huge = io.BytesIO()
+    PILImage.new("1", (9_000, 9_000)).save(huge, "PNG")
+    assert httpx.put(f"{place}/image_1", content=huge.getvalue()).status_code == 413
+    with served("body_mib=1") as small:
+        name = httpx.post(small.url + "/v1/sessions", json={}).json()["id"]
+        place = f"{small.url}/v1/sessions/{name}/images/image_1"
+        assert httpx.put(place, content=b"x" * (2 << 20)).status_code == 413
+
+
+def test_off_the_loopback_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SACCADE_SANDBOX_TOKEN", raising=False)
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 can be reached from outside"):
+        SandboxServer(ServeOptions(host="0.0.0.0"))
+
+
+async def test_the_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(token=TOKEN) as process:
+        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
+            assert httpx.get(process.url + "/v1/health", headers=headers).status_code == 401
+        with pytest.raises(ServiceError, match="token is missing or wrong"):
+            async with at(process).notebook() as notebook:
+                await notebook.run("1")
+        monkeypatch.setenv("SACCADE_SANDBOX_TOKEN", TOKEN)
+        async with at(process).notebook() as notebook:
+            assert (await notebook.run("1 + 1")).value == "2"
+
+
+def test_sessions_are_limited_and_a_full_host_says_when_to_come_back() -> None:
+    with served("sandbox.max_sessions=3", "sessions_per_client=2", "idle_seconds=1") as process:
+        replies = [httpx.post(process.url + "/v1/sessions", json={}) for _ in range(3)]
+        assert [reply.status_code for reply in replies] == [201, 201, 429]
+        assert replies[2].headers["retry-after"] == "1"
+        assert "2 sessions are yours" in replies[2].json()["error"]
+
+        async def later() -> Cell:
+            async with at(process).notebook() as notebook:
+                return await notebook.run("1 + 1")
+
+        assert asyncio.run(later()).value == "2"  # when the idle ones have ended
+
+
+async def test_told_to_stop_it_lets_running_cells_end() -> None:
+    process = Process("drain_seconds=10")
+    async with at(process).notebook() as notebook:
+        await notebook.run("x = 1")
+        slow = asyncio.create_task(notebook.run("import time; time.sleep(1.5); x"))
+        await asyncio.sleep(0.5)
+        stopped = asyncio.create_task(asyncio.to_thread(process.end, signal.SIGTERM))
+        assert (await slow).value == "1"
+        await stopped
+
+
+async def test_a_dead_host_takes_only_its_own_notebooks_with_it() -> None:
+    """Two pools under load; one is killed. Its notebooks go on at the other, counted."""
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(served()) for _ in range(2))
+        remote = at(first, second)
+
+        async def episode(
+            number: int, ready: asyncio.Event, go: asyncio.Event
+        ) -> tuple[str | None, int]:
+            async with remote.notebook() as notebook:
+                await notebook.give("image_1", PHOTO)
+                await notebook.run(f"x = {number}")
+                where = notebook.url
+                ready.set()
+                await go.wait()
+                for _ in range(5):
+                    await notebook.run("x = x + 1\nimport time; time.sleep(0.02)")
+                cell = await notebook.run("x, image_1.size")
+                assert cell.value == f"({number + 5}, (40, 30))"
+                return where, notebook.restarts
+
+        started, go = [asyncio.Event() for _ in range(12)], asyncio.Event()
+        tasks = [asyncio.create_task(episode(n, started[n], go)) for n in range(12)]
+        await asyncio.gather(*(event.wait() for event in started))
+        go.set()
+        await asyncio.sleep(0.05)
+        first.end(signal.SIGKILL)
+        done = await asyncio.gather(*tasks)
+        there = [restarts for where, restarts in done if where == first.url]
+        beside = [restarts for where, restarts in done if where == second.url]
+        assert len(there) == len(beside) == 6
+        assert set(beside) == {0}
+        assert set(there) == {1}
+        assert remote.moved == 6
+        async with remote.notebook() as notebook:  # new ones avoid the dead host
+            await notebook.run("1")
+            assert notebook.url == second.url
+        second.end(signal.SIGKILL)
+        with pytest.raises(ServiceError, match="none of 2 hosts answers"):
+            async with remote.notebook() as notebook:
+                await notebook.run("1")
+
+
+async def test_without_replay_variables_are_lost_with_their_host() -> None:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(served()) for _ in range(2))
+        remote = at(first, second)
+        async with remote.notebook(after_kill="fresh") as notebook:
+            await notebook.give("image_1", PHOTO)
+            await notebook.run("x = 1")
+            (first if notebook.url == first.url else second).end()
+            cell = await notebook.run("'x' in globals(), image_1.size")
+            assert cell.value == "(False, (40, 30))"
+
+
+def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
+    """Fields: DeepEyesV2, deepeyesv2.py, request and reply of its sandbox; its server v1."""
+
+    def ask(code: str, session: str = "abc") -> dict:
+        body = {"session_id": session, "code": code, "timeout": 200}
+        reply = httpx.post(f"{host.url}/jupyter_sandbox", json=body, timeout=30)
+        assert reply.status_code == 200
+        return reply.json()
+
+    first = ask("x = 5\nprint('hi')\nx")
+    assert set(first) == {"output", "status", "execution_time"}
+    assert set(first["output"]) == {"result", "stdout", "stderr", "images", "debug_info"}
+    assert (first["status"], first["output"]["stdout"], first["output"]["result"]) == (
+        "success",
+        "hi\n",
+        "5",
+    )
+    failed = ask("x / 0")  # an exception is a success there, with its text in stderr
+    assert failed["status"] == "success"
+    assert "ZeroDivisionError" in failed["output"]["stderr"]
+    plot = ask("import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()")
+    with PILImage.open(io.BytesIO(base64.b64decode(plot["output"]["images"][0]))) as figure:
+        assert figure.format == "PNG"
+    assert ask("import os; os._exit(1)")["status"] == "error"
+    assert ask("x", session="other")["output"]["stderr"].startswith("Traceback")
+    httpx.post(f"{host.url}/clear_session", json={"session_id": "abc"})
+    assert "NameError" in ask("x")["output"]["stderr"]
+
+
+def test_requests_of_sandbox_fusion_are_understood(host: Process) -> None:
+    """Fields: SandboxFusion, sandbox/server/sandbox_api.py, RunCodeRequest and RunCodeResponse."""
+
+    def ask(**body: object) -> dict:
+        reply = httpx.post(f"{host.url}/run_code", json={"language": "python", **body}, timeout=30)
+        assert reply.status_code == 200
+        return reply.json()
+
+    fine = ask(code="print('hello')", compile_timeout=10, run_timeout=10, memory_limit_MB=-1,
+               stdin=None, files={}, fetch_files=[])  # fmt: skip
+    assert set(fine) == {
+        "status",
+        "message",
+        "compile_result",
+        "run_result",
+        "executor_pod_name",
+        "files",
+    }
+    assert fine["status"] == "Success"
+    assert (fine["run_result"]["status"], fine["run_result"]["stdout"]) == ("Finished", "hello\n")
+    assert fine["run_result"]["return_code"] == 0
+    failed = ask(code="1 / 0")
+    assert (failed["status"], failed["run_result"]["return_code"]) == ("Failed", 1)
+    assert "ZeroDivisionError" in failed["run_result"]["stderr"]
+    late = ask(code="while True: pass", run_timeout=0.3)
+    assert (late["status"], late["run_result"]["status"]) == ("Failed", "TimeLimitExceeded")
+    for other in ({"language": "cpp", "code": "int"}, {"code": "1", "files": {"a": "eA=="}}):
+        assert ask(**other)["status"] == "SandboxError"
+
+
+async def test_our_client_speaks_to_theirs(host: Process) -> None:
+    async with at(host, protocol="deepeyes_v2").notebook() as notebook:
+        await notebook.give("image_1", PHOTO)
+        cell = await notebook.run("y = image_1.size\nprint(y)\nimage_1")
+        assert (cell.stdout, len(cell.images)) == ("(40, 30)\n", 1)
+        assert "ZeroDivisionError" in (await notebook.run("1 / 0")).stderr
+    async with at(host, protocol="sandbox_fusion").notebook() as notebook:
+        assert (await notebook.run("x = 2\nprint('first')")).stdout == "first\n"
+        assert (await notebook.run("print(x * 21)")).stdout == "42\n"
+        failed = await notebook.run("x / 0")
+        assert (failed.status, "ZeroDivisionError" in (failed.error or "")) == ("error", True)
+        with pytest.raises(ConfigError, match="cannot be given images"):
+            await notebook.give("image_1", PHOTO)
+
+
+async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
+    tool = Python(remote=RemoteOptions(urls=(host.url,)))
+    context = ToolContext(
+        images=[Image.from_pixels(PHOTO)], coords=CoordSpace.ABSOLUTE, observation=PixelBudget(),
+        seed=0,
+    )  # fmt: skip
+    assert tool.spec.options["isolation"] == {"mode": "remote", "protocol": "saccade"}
+    async with tool.open(context) as call:
+        (text,) = await call({"code": "image_1.size"})
+        assert "(40, 30)" in str(text)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {}, {"status": "superb"}, {"status": "ok", "stdout": 3}, {"status": "ok", "images": "x"},
+        {"status": "ok", "images": ["!"]}, {"status": "ok", "images": ["eA=="]},
+        {"status": "ok", "images": ["eA=="] * 50}, {"status": "ok", "notes": 1},
+    ],
+)  # fmt: skip
+def test_a_host_is_not_believed(told: dict) -> None:
+    with pytest.raises(HostLost):
+        cell_of(told)
+
+
+def test_text_of_a_host_is_cut_and_cleaned() -> None:
+    cell = cell_of({"status": "ok", "stdout": "a\x1b[2J" + "x" * 200_000, "value": "\ud800"})
+    assert cell.stdout.startswith("a[2Jx")
+    assert len(cell.stdout) < 110_000
+    assert cell.value == "?"
