@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.commit import OF_THE_SERVER, commit, neighbour_in
+from saccade.tools.sandbox.abuses.commit import OF_THE_SERVER, commit, neighbour_in, quick
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.inside.plan import MECHANISMS
+from saccade.tools.sandbox.options import SandboxOptions
 from saccade.tools.sandbox.pool import Sandbox, Session
 
 ABUSES = all_abuses()
@@ -24,7 +25,7 @@ class Boxes:
     async def get(self, off: frozenset[str]) -> tuple[Sandbox, Session]:
         key = off & OF_THE_SERVER
         if key not in self._made:
-            self._made[key] = Sandbox(off=key)
+            self._made[key] = Sandbox(quick(SandboxOptions()), off=key)
         neighbour = self._neighbours.get(key)
         if neighbour is None or neighbour.ended:
             self._neighbours[key] = await neighbour_in(self._made[key])

@@ -14,9 +14,7 @@ DeepEyesV2, and `POST /run_code` of SandboxFusion, for Python.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hmac
-import io
 import json
 import os
 import re
@@ -27,7 +25,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from PIL import Image as PILImage
 from pydantic import Field, JsonValue, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -35,14 +32,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from saccade.errors import ConfigError, ServiceError
+from saccade.serve.cells import (
+    FusionRun,
+    JupyterCell,
+    NewSession,
+    NumberedCell,
+    Refusal,
+    cell_to_json,
+    fusion_answer,
+    fusion_refusal,
+    jupyter_answer,
+    not_supported,
+    read_png,
+)
 from saccade.tools.sandbox.cells import Cell
 from saccade.tools.sandbox.options import SandboxOptions
 from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.types import Record
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MAX_IMAGE_PIXELS = 64_000_000
-MAX_SESSION_NAME = 200
 
 
 class ServeOptions(Record):
@@ -65,39 +73,6 @@ class ServeOptions(Record):
     """That running cells have when the server is told to stop."""
 
 
-class _Session(Record):
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    after_kill: AfterKill = "replay"
-
-
-class _Cell(Record):
-    number: int = Field(ge=1)
-    code: str
-    seconds: float | None = Field(default=None, gt=0)
-
-
-class _JupyterCell(Record):
-    """Source: DeepEyesV2, `deepeyesv2.py`, request of its sandbox."""
-
-    session_id: str = Field(min_length=1, max_length=MAX_SESSION_NAME)
-    code: str
-    timeout: float | None = Field(default=None, gt=0)
-
-
-class _FusionRun(Record):
-    """Source: SandboxFusion, `sandbox/server/sandbox_api.py`, `RunCodeRequest`."""
-
-    code: str
-    language: str
-    compile_timeout: float = 10
-    run_timeout: float = Field(default=10, gt=0)
-    memory_limit_MB: int = -1
-    stdin: str | None = None
-    files: dict[str, str | None] = Field(default_factory=dict)
-    fetch_files: list[str] = Field(default_factory=list)
-    args: list[str] = Field(default_factory=list)
-
-
 @dataclass
 class _Guest:
     """A session of a client."""
@@ -108,14 +83,6 @@ class _Guest:
     number: int = 0
     answer: dict[str, JsonValue] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-class Refusal(Exception):
-    """An answer that is not 200."""
-
-    def __init__(self, status: int, error: str, retry_after: int | None = None) -> None:
-        super().__init__(error)
-        self.status, self.error, self.retry_after = status, error, retry_after
 
 
 T = TypeVar("T", bound=Record)
@@ -193,7 +160,7 @@ class SandboxServer:
         return JSONResponse(facts)
 
     async def _open(self, request: Request) -> Response:
-        wanted = await self._body(request, _Session)
+        wanted = await self._body(request, NewSession)
         name = secrets.token_hex(16)
         self._admit(name, _client(request), seed=wanted.seed, after_kill=wanted.after_kill)
         return JSONResponse({"id": name, "idle_seconds": self.options.idle_seconds}, 201)
@@ -214,7 +181,7 @@ class SandboxServer:
         return JSONResponse({})
 
     async def _run(self, request: Request) -> Response:
-        guest, wanted = self._guest(request), await self._body(request, _Cell)
+        guest, wanted = self._guest(request), await self._body(request, NumberedCell)
         async with guest.turn:
             if wanted.number == guest.number:  # the client asks again
                 return JSONResponse(guest.answer)
@@ -227,7 +194,7 @@ class SandboxServer:
 
     async def _jupyter(self, request: Request) -> Response:
         """DeepEyesV2: a session begins with its first cell; an exception is a success there."""
-        wanted = await self._body(request, _JupyterCell)
+        wanted = await self._body(request, JupyterCell)
         client = _client(request)
         name = f"jupyter:{client}:{wanted.session_id}"
         if name not in self._guests:
@@ -236,17 +203,7 @@ class SandboxServer:
         async with guest.turn:
             guest.used = time.monotonic()
             cell = await self._cell(guest.notebook, wanted.code, wanted.timeout)
-        fine = cell.status in ("ok", "error")
-        output = {
-            "result": cell.value or "",
-            "stdout": cell.stdout,
-            "stderr": cell.stderr + (cell.error or ""),
-            "images": [png(image) for image in cell.images],
-            "debug_info": {},
-        }
-        status = "success" if fine else "error"
-        told = {"output": output, "status": status, "execution_time": cell.seconds}
-        return JSONResponse(told)
+        return JSONResponse(jupyter_answer(cell))
 
     async def _clear(self, request: Request) -> Response:
         wanted = json.loads(await self._read(request) or b"{}")
@@ -256,33 +213,12 @@ class SandboxServer:
 
     async def _fusion(self, request: Request) -> Response:
         """SandboxFusion: a program in a session of its own."""
-        wanted = await self._body(request, _FusionRun)
-        unknown = [
-            name for name in ("stdin", "files", "fetch_files", "args") if getattr(wanted, name)
-        ]
-        if wanted.language != "python" or unknown:
-            what = f"language {wanted.language!r}" if not unknown else ", ".join(unknown)
-            told = {"status": "SandboxError", "message": f"not supported here: {what}"}
-            return JSONResponse({**told, "compile_result": None, "run_result": None, "files": {}})
+        wanted = await self._body(request, FusionRun)
+        if what := not_supported(wanted):
+            return JSONResponse(fusion_refusal(what))
         async with self._sandbox.notebook() as notebook:
             cell = await self._cell(notebook, wanted.code, wanted.run_timeout)
-        late = cell.status == "timeout"
-        run = {
-            "status": "TimeLimitExceeded" if late else "Finished",
-            "execution_time": cell.seconds,
-            "return_code": None if late else int(cell.status != "ok"),
-            "stdout": cell.stdout,
-            "stderr": cell.stderr + (cell.error or ""),
-        }
-        answer: dict[str, object] = {
-            "status": "Success" if cell.status == "ok" else "Failed",
-            "message": "",
-            "compile_result": None,
-            "run_result": run,
-            "executor_pod_name": None,
-            "files": {},
-        }
-        return JSONResponse(answer)
+        return JSONResponse(fusion_answer(cell))
 
     async def _cell(self, notebook: Notebook, code: str, seconds: float | None) -> Cell:
         if self._waiting >= self.options.cells_waiting:
@@ -342,42 +278,6 @@ class SandboxServer:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "body"
             raise Refusal(422, f"{where}: {first['msg']}") from None
-
-
-def read_png(data: bytes) -> PILImage.Image:
-    """A PNG of limited size.
-
-    Raises:
-        Refusal: it is none.
-    """
-    try:
-        image = PILImage.open(io.BytesIO(data), formats=["PNG"])
-        if image.width * image.height > MAX_IMAGE_PIXELS:
-            raise Refusal(413, f"{image.width}x{image.height} are too many pixels")
-        return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-        raise Refusal(422, f"not a PNG: {error}") from None
-
-
-def cell_to_json(cell: Cell) -> dict[str, JsonValue]:
-    """A cell as it travels; images as PNG in base64."""
-    return {
-        "status": cell.status,
-        "stdout": cell.stdout,
-        "stderr": cell.stderr,
-        "value": cell.value,
-        "error": cell.error,
-        "images": [png(image) for image in cell.images],
-        "notes": list(cell.notes),
-        "seconds": cell.seconds,
-    }
-
-
-def png(image: PILImage.Image) -> str:
-    """Base64."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url: None) -> None:

@@ -29,7 +29,7 @@ async def _lives(scene: Scene, session: Session, cell: Cell) -> bool:
     return cell.status == "killed" or (await session.run("1 + 1")).value == "2"
 
 
-_UNTIL = "end = time.monotonic() + 3\n"
+_UNTIL = "end = time.monotonic() + 2\n"
 _WORKED = "print('ESCAPED')"
 _SPIN = ("interrupt", "deadline")
 
@@ -67,7 +67,7 @@ attempt(stack)
 """, ("memory",)),
     Abuse("endless loop", f"{_UNTIL}while time.monotonic() < end: pass\n{_WORKED}", _SPIN,
           seconds=0.5, may_end=True),
-    Abuse("endless sleep", f"time.sleep(3)\n{_WORKED}", _SPIN, seconds=0.5, may_end=True),
+    Abuse("endless sleep", f"time.sleep(2)\n{_WORKED}", _SPIN, seconds=0.5, may_end=True),
     Abuse("regular expression that never ends",
           f"import re\n{_UNTIL}re.match('(a*)*b', 'a' * 26)\n"
           f"while time.monotonic() < end: re.match('(a*)*b', 'a' * 20)\n{_WORKED}", _SPIN,
@@ -106,7 +106,7 @@ while time.monotonic() < end: pass
 import threading
 lock = threading.Lock()
 lock.acquire()
-lock.acquire(timeout=3)
+lock.acquire(timeout=2)
 {_WORKED}
 """, _SPIN, seconds=0.5, may_end=True),
     Abuse("processor time", f"""
