@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 
+import saccade
 from saccade.errors import ConfigError
 from saccade.tools.sandbox import Sandbox, SandboxOptions
 from saccade.tools.sandbox.inside.plan import Limits
 from saccade.tools.sandbox.memory import shared_image
+from saccade.tools.sandbox.server import packages
 
 
 def descriptors() -> int:
@@ -177,6 +179,7 @@ for flag in (0x10000000, 0x20000, 0x20000000):
 rules.add_rule(s.ERRNO(38), "clone3")
 rules.load()
 import asyncio
+import saccade
 from saccade.errors import ConfigError
 from saccade.tools.sandbox import Sandbox, SandboxOptions
 async def main():
@@ -294,3 +297,41 @@ from saccade.cli import main
 sys.argv = ["saccade", "check", "sandbox", "--allow-degraded", "--json", "--only", "scratch"]
 main()
 """
+
+
+AS_NOBODY = """
+import os, sys
+sys.path[:0] = sys.argv[1:]
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+os.chdir("/")
+from saccade.cli import main
+sys.argv = ["saccade", "check", "sandbox", "--json"]
+main()
+"""
+
+
+def test_an_ordinary_user_is_as_safe() -> None:
+    if os.getuid() != 0:
+        pytest.skip("this is an ordinary user already")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    usable = [p for p in (sys.executable, f"/usr/bin/{version}") if reachable(Path(p).resolve())]
+    paths = [str(Path(saccade.__file__).parents[1]), *packages()]
+    if not usable or not all(reachable(Path(path)) for path in paths):
+        pytest.skip("interpreter or packages are where only root can look")
+    done = subprocess.run(
+        [usable[0], "-c", AS_NOBODY, *paths], capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/tmp"},
+    )  # fmt: skip
+    told = json.loads(done.stdout or "{}")
+    assert told.get("mode") == "namespaces", done.stderr
+    assert [a["name"] for a in told["abuses"] if not a["contained"]] == []
+    assert done.returncode == 0
+
+
+def reachable(path: Path) -> bool:
+    """Whether any user can get there."""
+    return path.exists() and all(
+        part.stat().st_mode & 0o005 == 0o005 for part in (path, *path.parents)
+    )

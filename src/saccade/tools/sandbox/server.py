@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[3]
 """Folder of the package."""
 
 _RUN = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from saccade.tools.sandbox.inside.zygote import main; main(int(sys.argv[2]))"
+    "import sys; sys.path[:0] = sys.argv[2:]; "
+    "from saccade.tools.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
 )
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp",
@@ -180,13 +180,14 @@ class Server:
         if "LD_LIBRARY_PATH" in os.environ:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _RUN, str(ROOT), str(theirs.fileno())],
+            [sys.executable, "-I", "-c", _RUN, str(theirs.fileno()), str(ROOT), *packages()],
             env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd="/",
         )  # fmt: skip
         theirs.close()
         wanted = {
             "mode": self.mode, "off": sorted(self._off), "first_user": self._options.first_user,
             "scratch": self._options.scratch, "huge_pages": True,
+            "packages": packages(),
             "libraries": LONG if self._options.libraries == "long" else USUAL,
         }  # fmt: skip
         ours.settimeout(START_SECONDS)
@@ -216,6 +217,11 @@ def signal_process(session: Started, number: int) -> None:
         ProcessLookupError: it has ended.
     """
     signal.pidfd_send_signal(session.handle, number)
+
+
+def packages() -> list[str]:
+    """Folders of installed packages that this process imports from, wherever they are."""
+    return [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 
 
 def _append_only(descriptor: int) -> None:

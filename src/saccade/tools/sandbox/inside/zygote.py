@@ -38,6 +38,7 @@ class Wanted(TypedDict):
     mode: str
     off: list[str]
     libraries: list[str]
+    packages: list[str]
     first_user: int
     scratch: str
     root: str
@@ -99,7 +100,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     if namespaces and os.geteuid() == 0 and not _may_administer(proc):
         jail.become_nobody(wanted["first_user"])
     root = os.geteuid() == 0
-    readable = jail.readable_paths((sys.base_prefix, sys.prefix))
+    readable = jail.readable_paths((sys.base_prefix, sys.prefix, *wanted["packages"]))
     if namespaces:
         jail.enter_namespaces(proc, root=root, network="network" not in off)
         if "root" not in off:
