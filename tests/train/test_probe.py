@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_rl import fresh_process_state, metrics, recipe_of
 
+from saccade.errors import ConfigError
 from saccade.nano import folder_of
 from saccade.nano.settings import environment
 from saccade.policies.forced import FirstMove
@@ -111,6 +112,12 @@ def test_a_run_asks_and_learns(tmp_path: Path) -> None:
         assert row["probe/calls"] == 8  # this model always calls on `read`
         assert 0 < row["probe/gain"] <= 8
         assert row["sampling_gap"] < 1e-4
+
+
+def test_a_dialect_that_opens_the_thought_itself_is_refused(tmp_path: Path) -> None:
+    for option in ("train.probe={}", "train.counterfactual={call=1, answer=1}"):
+        with pytest.raises(ConfigError, match=r"cannot find where the dialect \(deepeyes_v2\)"):
+            rl(recipe_of(tmp_path / option[6:9], "dialect.kind=deepeyes_v2", option))
 
 
 def test_calls_are_weighed_in_one_way() -> None:

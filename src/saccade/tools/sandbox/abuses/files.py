@@ -20,6 +20,13 @@ ABUSES = (
         "attempt(lambda: os.listdir('../' * 20 + FOLDER))", READ,
     ),
     Abuse(
+        "devices of the host", """
+found = [name for name in ('console', 'tty', 'kmsg', 'mem', 'vda', 'sda', 'fuse', 'ptmx', 'full')
+         if os.path.exists('/dev/' + name)]
+print("ESCAPED" if found else "CONTAINED", found)
+""", ("root",), modes=("namespaces",),
+    ),
+    Abuse(
         "walk the file system", """
 found = [p for p in ('/etc', '/home', '/root', '/var', '/sys', '/proc', '/run', '/boot')
          if os.path.isdir(p) and os.access(p, os.R_OK)]

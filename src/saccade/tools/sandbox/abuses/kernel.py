@@ -148,6 +148,18 @@ print('ESCAPED' if effective else 'CONTAINED', hex(effective))
         "_libc.syscall(ctypes.c_long(0x40000000 | 39))\nprint('ESCAPED')", FILTER, may_end=True,
     ),
     Abuse(
+        "call by the interrupt of another architecture", """
+import mmap
+if os.uname().machine != 'x86_64':
+    print('CONTAINED: there is no such interrupt')
+else:
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')  # mov eax, 20; int 0x80; ret
+    ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+    print('ESCAPED')
+""", FILTER, may_end=True,
+    ),
+    Abuse(
         "raise the limits", """
 import resource
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
