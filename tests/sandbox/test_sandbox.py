@@ -19,7 +19,7 @@ import saccade
 from saccade.errors import ConfigError
 from saccade.tools.sandbox import Sandbox, SandboxOptions
 from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.memory import shared_image
+from saccade.tools.sandbox.memory import KEPT, shared_image
 from saccade.tools.sandbox.server import packages
 
 
@@ -68,6 +68,32 @@ async def test_two_episodes_have_images_of_their_own(sandbox: Sandbox) -> None:
         async with sandbox.notebook(images=[red]) as c:
             assert (await c.run("image_1.getpixel((3, 3))")).value == "(255, 0, 0)"
     assert shared_image(red) is shared_image(red)
+    before = descriptors()
+    many = [PILImage.new("RGB", (4, 4)) for _ in range(200)]
+    assert len({shared_image(image).descriptor for image in many}) <= KEPT + 1
+    assert descriptors() <= before + KEPT
+
+
+async def test_a_cell_that_is_given_up_ends_its_session(sandbox: Sandbox) -> None:
+    session = await sandbox.session()
+    cell = asyncio.create_task(session.run("import time; time.sleep(5)"))
+    await asyncio.sleep(0.1)
+    cell.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cell
+    assert session.ended == "the cell was given up"
+    assert (await session.run("1")).status == "killed"
+
+
+async def test_hundreds_of_images_can_be_given(sandbox: Sandbox) -> None:
+    async with sandbox.notebook() as notebook:
+        await notebook.run("1")  # it is stopped from now on
+        for number in range(400):
+            await notebook.give(
+                f"image_{number}", PILImage.new("RGB", (4, 4), (number % 256, 0, 0))
+            )
+        cell = await notebook.run("[image_0.getpixel((0, 0))[0], image_399.getpixel((0, 0))[0]]")
+        assert cell.value == "[0, 143]"
 
 
 async def test_a_killed_session_takes_no_other_with_it(sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
+from collections import OrderedDict
 
 from PIL import Image as PILImage
 
@@ -23,13 +24,20 @@ class SharedImage:
         weakref.finalize(self, os.close, self.descriptor)
 
 
-_SHARED: dict[int, SharedImage] = {}
+KEPT = 64
+"""Images whose memory is kept for the next session; sessions keep what they were given."""
+
+_SHARED: OrderedDict[int, tuple[weakref.ref[PILImage.Image], SharedImage]] = OrderedDict()
 
 
 def shared_image(image: PILImage.Image) -> SharedImage:
-    """The memory of an image; the same one as long as the image lives."""
+    """The memory of an image; the same one for those that were used lately."""
     key = id(image)
-    if key not in _SHARED:
-        _SHARED[key] = SharedImage(image)
-        weakref.finalize(image, _SHARED.pop, key, None)
-    return _SHARED[key]
+    kept = _SHARED.get(key)
+    if kept is None or kept[0]() is not image:  # another image had this place before
+        kept = weakref.ref(image), SharedImage(image)
+    _SHARED[key] = kept
+    _SHARED.move_to_end(key)
+    while len(_SHARED) > KEPT:
+        _SHARED.popitem(last=False)
+    return kept[1]

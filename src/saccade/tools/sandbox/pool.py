@@ -70,14 +70,14 @@ class Session:
         """Define a variable that holds an image: its pixels, without name, path or metadata."""
         if self.ended:
             return
-        self._stop(False)
         message = json.dumps({"op": "image", "name": name}).encode()
         memory = shared_image(image)
         while True:
             try:
                 socket.send_fds(self._started.channel, [message], [memory.descriptor])
                 return
-            except BlockingIOError:
+            except BlockingIOError:  # so many that the session must take some
+                self._stop(False)
                 await asyncio.sleep(0.001)
             except OSError:
                 self._end("the process of the session has ended")
@@ -108,6 +108,9 @@ class Session:
             reason = f"the session sent back what it must not ({error}), and was killed"
         except OSError:
             reason = "the process of the session ended"
+        except asyncio.CancelledError:
+            self._end("the cell was given up")
+            raise
         else:
             self._stop(True)
             return self._cell(head.status, started, head, tuple(images))

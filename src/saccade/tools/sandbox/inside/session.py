@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import os
 import socket
+from collections.abc import Callable
 from typing import IO, Literal, cast
 
 from saccade.tools.sandbox.inside.notebook import Notebook, Outcome
@@ -30,7 +32,9 @@ class Memory(mmap.mmap):
             super().seek(0, os.SEEK_END)
 
 
-_write, _recv, _map, _close = os.write, socket.recv_fds, Memory, os.close
+_write, _recv, _close = os.write, socket.recv_fds, os.close
+SMALL = 1 << 20
+"""Bytes of an image that is copied; a larger one stays shared, and keeps a descriptor open."""
 
 
 def serve(channel: int, order: Order) -> None:
@@ -43,8 +47,7 @@ def serve(channel: int, order: Order) -> None:
             return
         told = _decode(packet.decode())
         if told["op"] == "image":
-            memory = cast(IO[bytes], _map(descriptors[0], 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
-            notebook.give(told["name"], memory)
+            notebook.give(told["name"], _opened(descriptors[0]))
             _close(descriptors[0])
             continue
         code = bytearray()
@@ -52,6 +55,19 @@ def serve(channel: int, order: Order) -> None:
             code += host.recv(PACKET)
         text = code.decode("utf-8", "surrogatepass")
         _send(channel, told["number"], notebook.run(told["number"], text, told["seconds"]))
+
+
+def _opened(
+    descriptor: int,
+    size: Callable[[int], os.stat_result] = os.fstat,
+    read: Callable[[int, int, int], bytes] = os.pread,
+    share: Callable[[int, int, int, int], Memory] = Memory,
+) -> IO[bytes]:
+    """The memory of an image as a file."""
+    length = size(descriptor).st_size
+    if length <= SMALL:
+        return io.BytesIO(read(descriptor, length, 0))
+    return cast(IO[bytes], share(descriptor, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
 
 
 def _send(channel: int, number: int, outcome: Outcome) -> None:
