@@ -91,15 +91,18 @@ def sandbox(
         import pyseccomp  # noqa: F401
     from saccade.config import Table, validate
     from saccade.tools.sandbox.abuses.commit import Committed, commit_all
-    from saccade.tools.sandbox.modes import tried
+    from saccade.tools.sandbox.modes import machine, tried
     from saccade.tools.sandbox.options import SandboxOptions
 
     table: Table = {"mode": mode, "scratch": scratch, "allow_degraded": allow_degraded}
     options = validate(SandboxOptions, table)
-    modes = tried(options)
+    has, modes = machine(options), tried(options)
     if not as_json:
-        for name, works in modes.items():
-            typer.echo(f"{name:<11} {works}")
+        for name, told in {
+            **has,
+            **{f"mode {mode}": works for mode, works in modes.items()},
+        }.items():
+            typer.echo(f"{name:<16} {told}")
         typer.echo("")
 
     def tell(done: Committed) -> None:
@@ -112,8 +115,8 @@ def sandbox(
     facts, abuses = asyncio.run(commit_all(options, only=only, on_done=tell))
     escaped = [done for done in abuses if not done.contained]
     if as_json:
-        told = [done._asdict() for done in abuses]
-        typer.echo(json.dumps({"modes": modes, **facts, "abuses": told}))
+        listed = [done._asdict() for done in abuses]
+        typer.echo(json.dumps({"machine": has, "modes": modes, **facts, "abuses": listed}))
     else:
         typer.echo("")
         typer.echo(f"mode {facts['mode']}: {len(abuses) - len(escaped)} of {len(abuses)} contained")

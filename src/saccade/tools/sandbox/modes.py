@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from pathlib import Path
 
 from saccade.errors import ConfigError
+from saccade.tools.sandbox.inside.kernel import landlock_version
 from saccade.tools.sandbox.options import Mode, SandboxOptions
 from saccade.tools.sandbox.server import Refused, Server
 
@@ -48,6 +50,18 @@ def choose(options: SandboxOptions, off: frozenset[str] = frozenset()) -> Server
     raise ConfigError(f"sandbox: this machine cannot isolate code. {'; '.join(missing)}. {CURE}")
 
 
+def machine(options: SandboxOptions) -> dict[str, str]:
+    """What this kernel says that it has; `tried` tells what works."""
+    return {
+        "kernel": f"Linux {platform.release()}, {platform.machine()}",
+        "user": f"{os.getuid()}" + (" (root)" if os.getuid() == 0 else ""),
+        "user namespaces": f"at most {_setting('user/max_user_namespaces')}",
+        "filter actions": _setting("kernel/seccomp/actions_avail"),
+        "Landlock": f"version {landlock_version()}" if landlock_version() else "none",
+        "scratch": unbounded(options) or f"{options.scratch} is bounded",
+    }
+
+
 def tried(options: SandboxOptions) -> dict[str, str]:
     """Each mode, and whether this machine can do it: "works", or why not."""
     found: dict[str, str] = {}
@@ -80,6 +94,13 @@ def unbounded(options: SandboxOptions) -> str | None:
     if found.f_blocks * found.f_frsize > MAX_SCRATCH:
         return f"{folder} holds {found.f_blocks * found.f_frsize >> 30} GiB; limit it to 16"
     return None
+
+
+def _setting(name: str) -> str:
+    try:
+        return (Path("/proc/sys") / name).read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def file_system(folder: Path) -> str:
