@@ -1,0 +1,1 @@
+"""The Fisher metric of a classifier in its input: where it is most sensitive, and how much."""
