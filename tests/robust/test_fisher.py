@@ -1,4 +1,4 @@
-"""The spectrum against the matrix itself: in float64, and with 60 digits where that is not enough."""
+"""The spectrum against the matrix itself: in float64, or with 60 digits where that is too few."""
 
 import mpmath
 import pytest
@@ -173,7 +173,7 @@ def test_passes_are_counted_by_what_reaches_the_target() -> None:
     assert found.passes.vjp == steps + 1  # and the start gradient
     assert found.passes.forward == 1 + steps
     assert len(calls) == found.passes.forward + 1  # one asked how many classes there are
-    assert steps <= 6
+    assert steps <= 12
     gram = eigenpairs(Classifier(module), batch(), 1, "gram")
     assert (gram.passes.forward, gram.passes.vjp, gram.passes.jvp) == (1, 29, 0)
 

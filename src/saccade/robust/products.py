@@ -178,6 +178,7 @@ def _vjp(
 def _quiet() -> Iterator[None]:
     """Torch 2.13 warns of itself when it first differentiates forwards."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
         warnings.filterwarnings(
             "ignore", message=".*torch.jit.script.*", category=DeprecationWarning
         )
