@@ -139,7 +139,7 @@ def _by_lanczos(
         diagonal.append((w * basis[-1]).sum(1))
         known = torch.stack(basis, 1)
         for _ in range(2):
-            w = w - torch.einsum("nid,ni->nd", known, torch.einsum("nid,nd->ni", known, w))
+            w = w - torch.einsum("bid,bi->bd", known, torch.einsum("bid,bd->bi", known, w))
         length = w.norm(dim=1)
         beside.append(length)
         values, rotation = torch.linalg.eigh(_tridiagonal(diagonal, beside))
