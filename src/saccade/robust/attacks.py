@@ -4,9 +4,10 @@
     found.success.float().mean(1)            # fooling rate at each epsilon
 
 `ossa` moves along the largest eigenvector of the Fisher matrix (Zhao et al., arXiv 1810.03806,
-algorithm 1); its sign is that by which the loss rises to first order (published: tried by a forward
-pass). `fgm` and `pgd` are the usual ones, with the gradient of the loss divided by the probability of
-an error: the direction is the same, and it is not lost to float32 where a net is sure of itself.
+algorithm 1); its sign is that by which the loss rises to first order (published: tried by a
+forward pass). `fgm` and `pgd` are the usual ones, with the gradient of the loss divided by the
+probability of an error: the direction is the same, and it is not lost to float32 where a net is
+sure of itself.
 `deepfool` is the first step of DeepFool (arXiv 1511.04599), `random` a direction at random: what a
 method must beat.
 """
