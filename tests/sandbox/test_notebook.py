@@ -173,6 +173,15 @@ async def test_what_is_too_large_is_cut_and_says_so(sandbox: Sandbox) -> None:
         session.close()
 
 
+async def test_long_text_of_wide_characters_fits(notebook: Notebook) -> None:
+    cell = await notebook.run("'\U0001f600' * 200_000")
+    assert cell.status == "ok"
+    assert 1000 < len(cell.value or "") < 25_000
+    both = await notebook.run("raise ValueError('\U0001f600' * 200_000)")
+    assert both.status == "error"
+    assert (await notebook.run("1 + 1")).value == "2"
+
+
 async def test_given_images_are_pixels_and_nothing_else(notebook: Notebook) -> None:
     """No name, no path, no metadata: nothing that tells the data set or the answer."""
     photo = PILImage.new("RGB", (640, 480), (1, 2, 3))

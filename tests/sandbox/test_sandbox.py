@@ -85,6 +85,13 @@ async def test_a_cell_that_is_given_up_ends_its_session(sandbox: Sandbox) -> Non
     assert (await session.run("1")).status == "killed"
 
 
+async def test_processor_time_of_a_session_is_limited(sandbox: Sandbox) -> None:
+    session = await sandbox.session(limits=Limits(cpu_seconds=1))
+    ended = [(await session.run("for _ in range(10**7): pass")).status for _ in range(40)]
+    assert ended[0] == "ok"
+    assert ended[-1] == "killed"
+
+
 async def test_hundreds_of_images_can_be_given(sandbox: Sandbox) -> None:
     async with sandbox.notebook() as notebook:
         await notebook.run("1")  # it is stopped from now on

@@ -33,6 +33,9 @@ class Memory(mmap.mmap):
 
 
 _write, _recv, _close = os.write, socket.recv_fds, os.close
+SHORT = 4000
+"""Characters of a text that must fit into a packet whatever they are."""
+
 SMALL = 1 << 20
 """Bytes of an image that is copied; a larger one stays shared, and keeps a descriptor open."""
 
@@ -71,7 +74,7 @@ def _opened(
 
 
 def _send(channel: int, number: int, outcome: Outcome) -> None:
-    head = {
+    head: dict[str, object] = {
         "number": number,
         "status": outcome.status,
         "value": outcome.value,
@@ -79,7 +82,13 @@ def _send(channel: int, number: int, outcome: Outcome) -> None:
         "notes": outcome.notes[:20],
         "images": [[picture.width, picture.height] for picture in outcome.pictures],
     }
-    _write(channel, b"R" + _encode(head).encode("utf-8", "replace"))
+    packet = b"R" + _encode(head).encode("utf-8", "replace")
+    if len(packet) > PACKET:  # characters of four bytes
+        for name in ("value", "error"):
+            text = getattr(outcome, name)
+            head[name] = None if text is None else f"{text[:SHORT]}\n... [cut]"
+        packet = b"R" + _encode(head).encode("utf-8", "replace")
+    _write(channel, packet)
     for picture in outcome.pictures:
         for start in range(0, len(picture.pixels), CHUNK):
             _write(channel, b"D" + picture.pixels[start : start + CHUNK])
