@@ -1,6 +1,8 @@
 """Many sessions with random abuses among them: nothing may stay behind.
 
-    python benchmarks/sandbox_soak.py [--sessions 20000 --together 32 --seed 0 --out FILE]
+    python benchmarks/sandbox_soak.py [--sessions 20000 --together 32 --seed 0
+                                       --out docs/sandbox_soak.json]
+    python benchmarks/sandbox_soak.py --write docs/sandbox.md     # from docs/sandbox_soak.json
 
 A third of the sessions commit an abuse of the list, the others count and look around; each of these
 checks that it got its own result. Looked at throughout: processes, descriptors and memory of the
@@ -36,7 +38,14 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--write", type=Path, help="write the last result into this page instead")
     options = parser.parse_args()
+    if options.write:
+        told = sentence(json.loads(Path("docs/sandbox_soak.json").read_text()))
+        before, rest = options.write.read_text().split("<!-- soak -->")
+        after = rest.split("<!-- /soak -->")[1]
+        options.write.write_text(f"{before}<!-- soak -->\n{told}\n<!-- /soak -->{after}")
+        return
     with Scene() as scene:
         found = asyncio.run(soak(options, scene))
     text = json.dumps(found, indent=1)
@@ -114,6 +123,20 @@ async def soak(options: argparse.Namespace, scene: Scene) -> dict[str, object]:
         "looks": [looks[0], *looks[1:-1:10], looks[-1]],
         "problems": problems,
     }
+
+
+def sentence(found: dict) -> str:
+    """What the page says of it."""
+    first, last, counts = found["looks"][0], found["looks"][-1], found["statuses"]
+    wrong = "; ".join(found["problems"]) or "nothing"
+    return (
+        f"{found['sessions']:,} sessions, a third of them with an abuse ({counts['killed']:,} were "
+        f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: host "
+        f"{first['host MiB']:.0f} to {last['host MiB']:.0f} MiB and {first['host descriptors']:.0f} to "
+        f"{last['host descriptors']:.0f} descriptors, fork server {first['server MiB']:.0f} to "
+        f"{last['server MiB']:.0f} MiB; disturbed, left behind or grown: {wrong}.\n\n"
+        "`python benchmarks/sandbox_soak.py --sessions 20000`"
+    )
 
 
 def look(server: int, sessions: int) -> dict[str, float]:

@@ -140,6 +140,15 @@ def test_the_reproduction_shows_what_its_runs_left() -> None:
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
 
 
+def test_the_sandbox_page_shows_what_was_measured() -> None:
+    text = (ROOT / "docs" / "sandbox.md").read_text()
+    soak = json.loads((ROOT / "docs" / "sandbox_soak.json").read_text())
+    assert benchmark("sandbox_soak").sentence(soak) in text
+    assert (soak["sessions"], soak["problems"]) == (20_000, [])
+    measured = ROOT / "docs" / "sandbox.json"
+    assert benchmark("sandbox").tables(json.loads(measured.read_text())) in text
+
+
 def test_tool_use_emerges_from_outcome_reward() -> None:
     """Of the figures in docs/reproducing_results: n = 400 questions, 2,000 attempts."""
     results = benchmark("reproduce_report").read(ROOT / "docs" / "reproducing_results" / "deepeyes")
