@@ -133,8 +133,8 @@ def sentence(found: dict) -> str:
         f"{found['sessions']:,} sessions, a third of them with an abuse ({counts['killed']:,} were "
         f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: host "
         f"{first['host MiB']:.0f} to {last['host MiB']:.0f} MiB and "
-        f"{first['host descriptors']:.0f} to {last['host descriptors']:.0f} descriptors, fork server {first['server MiB']:.0f} to "
-        f"{last['server MiB']:.0f} MiB; disturbed, left behind or grown: {wrong}.\n\n"
+        f"{first['host descriptors']:.0f} to {last['host descriptors']:.0f} descriptors, "
+        f"fork server {first['server MiB']:.0f} to {last['server MiB']:.0f} MiB; disturbed, left behind or grown: {wrong}.\n\n"
         "`python benchmarks/sandbox_soak.py --sessions 20000`"
     )
 
