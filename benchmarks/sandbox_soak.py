@@ -129,12 +129,15 @@ def sentence(found: dict) -> str:
     """What the page says of it."""
     first, last, counts = found["looks"][0], found["looks"][-1], found["statuses"]
     wrong = "; ".join(found["problems"]) or "nothing"
+    host = (
+        f"host {first['host MiB']:.0f} to {last['host MiB']:.0f} MiB and "
+        f"{first['host descriptors']:.0f} to {last['host descriptors']:.0f} descriptors"
+    )
+    server = f"fork server {first['server MiB']:.0f} to {last['server MiB']:.0f} MiB"
     return (
         f"{found['sessions']:,} sessions, a third of them with an abuse ({counts['killed']:,} were "
-        f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: host "
-        f"{first['host MiB']:.0f} to {last['host MiB']:.0f} MiB and "
-        f"{first['host descriptors']:.0f} to {last['host descriptors']:.0f} descriptors, "
-        f"fork server {first['server MiB']:.0f} to {last['server MiB']:.0f} MiB; disturbed, left behind or grown: {wrong}.\n\n"
+        f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: {host}, {server}; "
+        f"disturbed, left behind or grown: {wrong}.\n\n"
         "`python benchmarks/sandbox_soak.py --sessions 20000`"
     )
 
