@@ -136,8 +136,8 @@ def sentence(found: dict) -> str:
     server = f"fork server {first['server MiB']:.0f} to {last['server MiB']:.0f} MiB"
     return (
         f"{found['sessions']:,} sessions, a third of them with an abuse ({counts['killed']:,} were "
-        f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: {host}, {server}; "
-        f"disturbed, left behind or grown: {wrong}.\n\n"
+        f"killed, {counts['timeout']:,} interrupted), in {found['seconds']:.0f} s: {host}, "
+        f"{server}; disturbed, left behind or grown: {wrong}.\n\n"
         "`python benchmarks/sandbox_soak.py --sessions 20000`"
     )
 
