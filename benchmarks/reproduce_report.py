@@ -189,7 +189,7 @@ def size(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, start in (("width-64", "base-width-64"), ("deepeyes", "base")):
-        if arm in results and start in results:
+        if "width-64" in results and start in results:
             base = results[start][0]
             forced = number(base["greedy"]["read"].get("own_box", {}).get("accuracy"))
             told = f"{base.get('parameters', 0) / 1e6:.2f} M"
