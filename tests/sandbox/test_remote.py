@@ -63,7 +63,7 @@ def served(*settings: str, token: str = "") -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Process]:
-    with served("sandbox.limits.seconds=2") as process:
+    with served("sandbox.limits.seconds=20") as process:
         yield process
 
 
