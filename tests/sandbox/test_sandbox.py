@@ -45,11 +45,11 @@ async def test_one_episode_leaves_nothing_for_the_next(sandbox: Sandbox) -> None
     leave = (
         "import builtins, os, sys, random\nbuiltins.leaked = 1\nos.environ['LEAKED'] = '1'\n"
         "open('leaked.txt', 'w').write('1')\nsys.modules['leaked'] = sys\n"
-        "import numpy\nnumpy.leaked = 1\nos.mkdir('/tmp/folder')\nleaked = 1"
+        "import numpy\nnumpy.leaked = 1\nos.mkdir('folder')\nleaked = 1"
     )
     look = (
         "import builtins, os, sys, numpy\n"
-        "[hasattr(builtins, 'leaked'), 'LEAKED' in os.environ, os.listdir('/tmp'), "
+        "[hasattr(builtins, 'leaked'), 'LEAKED' in os.environ, os.listdir('.'), "
         "'leaked' in sys.modules, hasattr(numpy, 'leaked'), 'leaked' in globals()]"
     )
     async with sandbox.notebook() as first, sandbox.notebook() as beside:
@@ -83,6 +83,16 @@ async def test_a_cell_that_is_given_up_ends_its_session(sandbox: Sandbox) -> Non
         await cell
     assert session.ended == "the cell was given up"
     assert (await session.run("1")).status == "killed"
+
+
+async def test_scratch_is_where_programs_look_for_it(sandbox: Sandbox) -> None:
+    async with sandbox.notebook() as notebook:
+        cell = await notebook.run(
+            "import os, tempfile\nopen('a.txt', 'w').write('x')\n"
+            "tempfile.NamedTemporaryFile().name, os.getcwd(), os.listdir(os.environ['HOME'])"
+        )
+        assert cell.value is not None, cell.error
+        assert "['a.txt']" in cell.value
 
 
 async def test_processor_time_of_a_session_is_limited(sandbox: Sandbox) -> None:

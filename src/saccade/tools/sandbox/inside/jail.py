@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 
 from saccade.tools.sandbox.inside import filter as calls
 from saccade.tools.sandbox.inside import kernel
 from saccade.tools.sandbox.inside.plan import MIB, Limits, Order
+
+SCRATCH = "/scratch"
+"""Of a session with a root of its own; /tmp leads there too."""
 
 USER = 1000
 """Who a session is, inside."""
@@ -32,6 +36,8 @@ class House:
     first_user: int
     scratch: str
     """Where sessions without a file system of their own have their folders."""
+    own_scratch: str
+    """Where the others have theirs: not /tmp, where libraries may be."""
     proc: int
     """A descriptor of /proc, which no session has."""
     program: bytes
@@ -79,7 +85,7 @@ def map_user(proc: int, process: str, *, inside: int, user: int, group: int) -> 
 
 
 def build_root(new: str, readable: tuple[str, ...]) -> None:
-    """Change into a root of read-only copies of `readable`, four devices and an empty /tmp.
+    """Change into a root of read-only copies of `readable`, four devices and a place for scratch.
 
     `new` is an empty folder, which can be removed afterwards.
     """
@@ -103,7 +109,9 @@ def build_root(new: str, readable: tuple[str, ...]) -> None:
     for name in _DEVICES:
         _touch(f"{new}/dev/{name}")
         kernel.mount(f"/dev/{name}", f"{new}/dev/{name}", None, kernel.MS_BIND)
-    os.makedirs(f"{new}/tmp", exist_ok=True)
+    os.mkdir(new + SCRATCH)
+    if not os.path.exists(f"{new}/tmp"):  # no library is beneath it
+        os.symlink(SCRATCH, f"{new}/tmp")
     again = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
     kernel.mount(None, new, None, again | quiet)
     kernel.enter_root(new)
@@ -124,6 +132,7 @@ def lock_down(house: House, order: Order, channel: int, printed: tuple[int, int]
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     folder = _own_user_and_scratch(house, order)
     os.environ.update(HOME=folder, TMPDIR=folder, MPLCONFIGDIR=folder)
+    tempfile.tempdir = None  # to be looked up again
     with suppress(OSError):
         _write(house.proc, "self/oom_score_adj", "1000")
     os.nice(5)
@@ -148,7 +157,7 @@ def _own_user_and_scratch(house: House, order: Order) -> str:
     """The folder that the session may write to."""
     limits = order.limits
     own_mount = house.namespaces and order.has("scratch")
-    folder = "/tmp" if own_mount else f"{house.scratch}/{order.scratch}"
+    folder = house.own_scratch if own_mount else f"{house.scratch}/{order.scratch}"
     if house.namespaces:
         if not house.root:
             map_user(house.proc, "self", inside=USER, user=0, group=0)

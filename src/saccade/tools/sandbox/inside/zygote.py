@@ -120,7 +120,8 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
         raise OSError(f"a library started {threads - 1} threads; their locks cannot be copied")
     house = House(
         namespaces=namespaces, root=root, first_user=wanted["first_user"],
-        scratch=wanted["scratch"], proc=proc, program=program, readable=readable,
+        scratch=wanted["scratch"], own_scratch="/tmp" if "root" in off else jail.SCRATCH,
+        proc=proc, program=program, readable=readable,
         address_space=int(_read(proc, "self/statm").split()[0]) * PAGE, landlock=version,
     )  # fmt: skip
     return house, {
