@@ -18,6 +18,7 @@ from PIL import Image as PILImage
 import saccade
 from saccade.errors import ConfigError
 from saccade.tools.sandbox import Sandbox, SandboxOptions
+from saccade.tools.sandbox.inside import jail
 from saccade.tools.sandbox.inside.plan import Limits
 from saccade.tools.sandbox.memory import KEPT, shared_image
 from saccade.tools.sandbox.server import packages
@@ -39,6 +40,25 @@ def children(pid: int) -> list[int]:
             if int(stat.rpartition(")")[2].split()[1]) == pid:
                 found += [int(entry.name), *children(int(entry.name))]
     return found
+
+
+def test_a_process_that_is_not_locked_down_cannot_pass_for_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What each session tries before it reads code works here, in an ordinary process."""
+    house = jail.House(True, True, 0, "", "", 0, b"", (), 0, 0)
+    with pytest.raises(OSError, match="does not hold: socket works"):
+        jail.prove(house)
+
+    def refused() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(jail, "_try_socket", refused)
+    with pytest.raises(OSError, match="does not hold: fork works"):
+        jail.prove(house)
+    monkeypatch.setattr(jail, "_try_fork", refused)
+    with pytest.raises(OSError, match="/etc/passwd"):
+        jail.prove(house)
 
 
 async def test_one_episode_leaves_nothing_for_the_next(sandbox: Sandbox) -> None:

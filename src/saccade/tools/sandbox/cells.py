@@ -99,7 +99,7 @@ def read_head(packet: bytes, number: int, limits: Limits, *, trust: bool = False
 def clean(text: str) -> str:
     """Text that a terminal, a tokenizer and a UTF-8 file can hold: no control characters."""
     whole = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c for c in whole if c in "\n\t" or (c.isprintable() or not _is_control(c)))
+    return "".join(c for c in whole if c in "\n\t" or not _is_control(c))
 
 
 def _is_control(character: str) -> bool:

@@ -223,9 +223,8 @@ class Notebook:
         *,
         seed: int = 0,
         after_kill: AfterKill = "replay",
-        off: frozenset[str] = frozenset(),
     ) -> None:
-        self._sandbox, self._seed, self._after_kill, self._off = sandbox, seed, after_kill, off
+        self._sandbox, self._seed, self._after_kill = sandbox, seed, after_kill
         self._session: Session | None = None
         self._given: dict[str, PILImage.Image] = {}
         self._log: list[str | tuple[str, PILImage.Image]] = []
@@ -265,7 +264,7 @@ class Notebook:
 
     async def _current(self) -> Session:
         if self._session is None or self._session.ended:
-            self._session = await self._sandbox.session(seed=self._seed, off=self._off)
+            self._session = await self._sandbox.session(seed=self._seed)
             for entry in self._log:
                 if isinstance(entry, str):
                     async with self._sandbox.turn():
@@ -303,7 +302,7 @@ class Sandbox:
         await asyncio.to_thread(self.close)
 
     async def start(self) -> None:
-        """Start the fork server and try what it must hold; about a second.
+        """Start the fork server; about a second. Every session tries what must hold it.
 
         Raises:
             ConfigError: this machine cannot isolate: which mechanism is missing, and what to do.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from saccade.tools.sandbox.inside import filter as calls
 from saccade.tools.sandbox.inside import kernel
 from saccade.tools.sandbox.inside.plan import MIB, Limits, Order
+from saccade.tools.sandbox.inside.wire import CHANNEL
 
 SCRATCH = "/scratch"
 """Of a session with a root of its own; /tmp leads there too."""
@@ -150,7 +152,38 @@ def lock_down(house: House, order: Order, channel: int, printed: tuple[int, int]
         signal.signal(number, signal.SIG_DFL)
     if order.has("seccomp"):
         kernel.load_filter(calls.for_process(house.program, os.getpid()))
+    if not order.off:
+        prove(house)
     return channel
+
+
+def prove(house: House) -> None:
+    """Try what must not work, before any code of a model is read.
+
+    Raises:
+        OSError: it works: the kernel does not do what it said.
+    """
+    for name, attempt in (("socket", _try_socket), ("fork", _try_fork)):
+        try:
+            attempt()
+        except OSError:
+            continue
+        raise OSError(f"the lock-down does not hold: {name} works")
+    if house.namespaces:
+        seen = [
+            path for path in ("/proc/self", "/etc/passwd", "/sys/kernel") if os.path.exists(path)
+        ]
+        if seen or os.getpid() != 1:
+            raise OSError(f"the lock-down does not hold: pid {os.getpid()}, {seen} can be seen")
+
+
+def _try_socket() -> None:
+    socket.socket().close()
+
+
+def _try_fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
 
 
 def _own_user_and_scratch(house: House, order: Order) -> str:
@@ -188,10 +221,10 @@ def _only_the_channel(channel: int, printed: tuple[int, int], *, close: bool) ->
     null = os.open("/dev/null", os.O_RDWR)
     for target, number in ((null, 0), (printed[0], 1), (printed[1], 2)):
         os.dup2(target, number)
-    os.dup2(channel, 3)
+    os.dup2(channel, CHANNEL)
     if close:
-        os.closerange(4, 1 << 16)
-    return 3
+        os.closerange(CHANNEL + 1, 1 << 16)
+    return CHANNEL
 
 
 def _set_limits(house: House, order: Order) -> None:
