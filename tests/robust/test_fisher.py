@@ -181,7 +181,7 @@ def test_passes_are_counted_by_what_reaches_the_target() -> None:
 def test_leaving_classes_out_costs_passes_and_little_accuracy() -> None:
     target, x = Classifier(net(50, scale=3.0)), batch()
     whole = eigenpairs(target, x, 1, "gram")
-    part = eigenpairs(target, x, 1, "gram", coverage=0.99)
+    part = eigenpairs(target, x, coverage=0.99)
     assert part.passes.vjp < whole.passes.vjp
     assert (part.log_values - whole.log_values).abs().max() < 0.05
 
@@ -208,6 +208,7 @@ def test_a_net_in_bfloat16_is_close() -> None:
         (torch.full((2, 1, 3, 4), torch.nan), {}, r"pixels are not finite"),
         (torch.zeros(2, 1, 3, 4), {"k": 0}, r"k: at least 1"),
         (torch.zeros(2, 1, 3, 4), {"coverage": 1.5}, r"coverage: more than 0"),
+        (torch.zeros(2, 1, 3, 4), {"coverage": 0.9, "method": "lanczos"}, r"is to be gram"),
     ],
 )
 def test_what_cannot_be_used_is_named(x: torch.Tensor, options: dict, match: str) -> None:

@@ -14,6 +14,7 @@ precision of float32; no labels are sampled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -84,6 +85,10 @@ def eigenpairs(
         raise ConfigError(f"coverage: more than 0 and at most 1, got {coverage}")
     with torch.no_grad():
         classes = target.log_probs(x[:1]).shape[-1]
+    if coverage < 1:
+        if method == "lanczos":
+            raise ConfigError("coverage: lanczos needs no class left out; method is to be gram")
+        method = "gram"
     if method == "auto":
         method = "gram" if classes <= GRAM_CLASSES else "lanczos"
     held = (classes if method == "gram" else max_steps + 2) * x[0].numel() * x.element_size()
@@ -189,7 +194,7 @@ def _finished(
     gradient: torch.Tensor,
     k: int,
     *,
-    apply: object = None,
+    apply: Callable[[torch.Tensor], torch.Tensor] | None = None,
     residuals: torch.Tensor | None = None,
 ) -> Eigenpairs:
     """Eigenvalues of G from those of G / q; what lies beyond the rank is -inf and 0."""
@@ -198,7 +203,7 @@ def _finished(
     real = values > floor
     vectors = torch.nn.functional.normalize(vectors, dim=-1) * real[..., None]
     if residuals is None:
-        assert callable(apply)
+        assert apply is not None
         off = apply(vectors) - values[..., None] * vectors
         residuals = off.norm(dim=-1) / values[:, :1].clamp_min(1e-300)
     logs = torch.where(
