@@ -110,8 +110,8 @@ def patterns(task: Task, trajectory: Trajectory) -> tuple[Pattern, ...]:
     - correction: no true box was seen at first, and later one was.
 
     A look sees a box that it covers by half, and lies within another by nine tenths of its area.
-    The names are those of DeepEyes (arXiv 2505.14362), section 4.4, which has no definition; these
-    are ours.
+    DeepEyes (arXiv 2505.14362) names the first three and defines none; the definitions are ours,
+    and so is the fourth.
     """
     shown = [part for r in trajectory.successes for part in r.content if isinstance(part, Image)]
     truth = [(task.images[t.image - 1].source.digest, t.box) for t in task.boxes]
