@@ -1,34 +1,16 @@
 """Attacks on a small net that reads handwritten digits."""
 
+from typing import get_args
+
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from saccade.errors import ConfigError
-from saccade.robust.attacks import attack, loss_direction
+from saccade.robust.attacks import Method, attack
+from saccade.robust.directions import loss_direction
 from saccade.robust.target import Classifier
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """A net, and images of the test part that it reads right."""
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images / 16).float().view(-1, 1, 8, 8)
-    y = torch.tensor(labels)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
-    for _ in range(150):
-        optimizer.zero_grad()
-        cross_entropy(net(x[:1000]), y[:1000]).backward()
-        optimizer.step()
-    net.eval().requires_grad_(requires_grad=False)
-    x, y = x[1000:], y[1000:]
-    right = net(x).argmax(1) == y
-    assert right.float().mean() > 0.85
-    return net, x[right][:300], y[right][:300]
 
 
 def scaled(net: nn.Module, by: float) -> nn.Module:
@@ -46,7 +28,7 @@ def rate(net: nn.Module, x: torch.Tensor, y: torch.Tensor, method: str, epsilon:
     return float(found.success.float().mean())
 
 
-@pytest.mark.parametrize("method", ["ossa", "ossa_iterated", "fgm", "pgd", "deepfool", "random"])
+@pytest.mark.parametrize("method", list(get_args(Method)))
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_what_is_returned_keeps_to_size_and_bounds(digits: tuple, method: str, norm: str) -> None:
     net, x, y = digits

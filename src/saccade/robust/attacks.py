@@ -3,33 +3,32 @@
     found = attack(Classifier(model), images, labels, method="ossa", epsilons=[0.5, 1.0])
     found.success.float().mean(1)            # fooling rate at each epsilon
 
-`ossa` moves along the largest eigenvector of the Fisher matrix (Zhao et al., arXiv 1810.03806,
-algorithm 1); its sign is that by which the loss rises to first order (published: tried by a
-forward pass). `fgm` and `pgd` are the usual ones, with the gradient of the loss divided by the
-probability of an error: the direction is the same, and it is not lost to float32 where a net is
-sure of itself.
-`deepfool` is the first step of DeepFool (arXiv 1511.04599), `random` a direction at random: what a
-method must beat.
+The methods of one step are told in `directions.direction`. Of several: `pgd` (Madry et al., arXiv
+1706.06083, without a random start), `ossa_iterated` (a spectral step each time), `ossa_two_step`
+(.6 and .4 of the size, the second from where the first led; Tron et al., Machine Learning 113,
+2024). Attacks that look for the least change have no epsilon: see `minimal`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
-from torch.nn.functional import normalize
 
 from saccade.errors import ConfigError
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
+from saccade.robust.directions import Norm, Step, direction
 from saccade.robust.target import Target, checked
 
-Method = Literal["ossa", "ossa_iterated", "fgm", "pgd", "deepfool", "random"]
-Norm = Literal["l2", "linf"]
+Method = Literal[
+    "ossa", "ossa_two_step", "ossa_iterated", "fgm", "otcm", "pgd", "deepfool", "random"
+]
 STEP_SHARE = 2.5
 """Steps of `pgd` and `ossa_iterated` are this times epsilon over their number (Madry et al.)."""
+TWO_STEPS = (0.6, 0.4)
+CHUNK = 256
+"""Inputs at a time."""
 
 
 class Attacked(NamedTuple):
@@ -41,6 +40,25 @@ class Attacked(NamedTuple):
     """(E, N) bool, judged on what is returned."""
     sizes: torch.Tensor
     """(E, N): norm of the change as it is returned; clipping makes it smaller."""
+
+
+class Box(NamedTuple):
+    """Where inputs may lie."""
+
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+    levels: int | None = None
+    """Round to so many equal steps between the bounds; 255 for images of 8 bits."""
+
+    def hold(self, x: torch.Tensor) -> torch.Tensor:
+        """The nearest input that may be."""
+        if self.bounds is None:
+            return x
+        low, high = self.bounds
+        x = x.clamp(low, high)
+        if self.levels is None:
+            return x
+        step = (high - low) / self.levels
+        return low + ((x - low) / step).round() * step
 
 
 def attack(
@@ -77,123 +95,87 @@ def attack(
         ConfigError: inputs out of bounds, labels of another number, epsilons that are no sizes.
     """
     x = checked(x)
-    _check(x, labels, wanted, epsilons, bounds, levels)
-    with torch.no_grad():
-        labels = target.log_probs(x).argmax(1) if labels is None else labels
-    aim = labels if wanted is None else wanted
-    sign = 1.0 if wanted is None else -1.0
-    box = _Box(bounds, levels)
-    made = []
-    if method in ("pgd", "ossa_iterated"):
-        for epsilon in epsilons:
-            made.append(_stepped(target, x, aim, sign, method, epsilon, norm, box, steps))
-    else:
-        way = _direction(target, x, aim, sign, method, norm, seed)
-        made = [box.hold(x + epsilon * way) for epsilon in epsilons]
-    inputs = torch.stack(made)
-    with torch.no_grad():
-        said = torch.stack([target.log_probs(one).argmax(1) for one in inputs])
+    check_labels(x, labels=labels, wanted=wanted)
+    check_box(x, Box(bounds, levels))
+    if not epsilons or not all(e > 0 and math.isfinite(e) for e in epsilons):
+        raise ConfigError(f"epsilons: expected sizes above 0, got {list(epsilons)}")
+    if method not in get_args(Method):
+        raise ConfigError(f"method: one of {', '.join(get_args(Method))}, got {method!r}")
+    labels = _most_likely(target, x) if labels is None else labels
+    parts = []
+    for at in range(0, len(x), CHUNK):
+        part = slice(at, at + CHUNK)
+        aim = labels[part] if wanted is None else wanted[part]
+        way = _Way(target, x[part], aim, wanted is not None, norm, Box(bounds, levels))
+        parts.append(way.moved(method, epsilons, steps, seed + at))
+    return measured(target, x, torch.cat(parts, 1), labels, wanted, norm=norm)
+
+
+def measured(
+    target: Target,
+    x: torch.Tensor,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    wanted: torch.Tensor | None = None,
+    *,
+    norm: Norm | Literal["l0"] = "l2",
+) -> Attacked:
+    """Success and size of changed inputs (E, N, *shape): of what is returned, whatever made it."""
+    said = torch.stack([_most_likely(target, one) for one in inputs])
     success = said != labels if wanted is None else said == wanted
     change = (inputs - x).flatten(2).double()
-    sizes = change.norm(dim=2) if norm == "l2" else change.abs().amax(2)
+    if norm == "l0":
+        sizes = (change != 0).sum(2).double()
+    else:
+        sizes = change.norm(dim=2) if norm == "l2" else change.abs().amax(2)
     return Attacked(inputs, success, sizes)
 
 
-def loss_direction(target: Target, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(N, *shape): the gradient of -log p(label), divided by the probability of an error.
+class _Way(NamedTuple):
+    """One batch under attack."""
 
-    That is the gradient of log((1 - p) / p), which stays of order one where p is 1 in float32.
-    """
-    return _odds_gradient(Product(target, x), labels)
+    target: Target
+    x: torch.Tensor
+    aim: torch.Tensor
+    towards: bool
+    norm: Norm
+    box: Box
 
+    def moved(
+        self, method: Method, epsilons: Sequence[float], steps: int, seed: int
+    ) -> torch.Tensor:
+        """(E, N, *shape)."""
+        if method == "ossa_two_step":
+            return torch.stack([self._two_steps(epsilon) for epsilon in epsilons])
+        if method == "pgd" or method == "ossa_iterated":
+            single: Step = "fgm" if method == "pgd" else "ossa"
+            return torch.stack([self._stepped(single, epsilon, steps) for epsilon in epsilons])
+        way = self._direction(self.x, method, seed)
+        return torch.stack([self.box.hold(self.x + epsilon * way) for epsilon in epsilons])
 
-def _odds_gradient(product: Product, labels: torch.Tensor) -> torch.Tensor:
-    others = product.log_probs.double().scatter(1, labels[:, None], -torch.inf)
-    cotangent = others.softmax(1).scatter(1, labels[:, None], -1.0)
-    return product.pull(cotangent).view_as(product.x)
+    def _two_steps(self, epsilon: float) -> torch.Tensor:
+        moved = self.x
+        for share in TWO_STEPS:
+            ahead = moved + share * epsilon * self._direction(moved, "ossa")
+            moved = self.box._replace(levels=None).hold(ahead)
+        return self.box.hold(moved)
 
+    def _stepped(self, method: Step, epsilon: float, steps: int) -> torch.Tensor:
+        """Projected steps; the loss goes on rising after an input is lost: it stays lost."""
+        moved, size = self.x, STEP_SHARE * epsilon / steps
+        for _ in range(steps):
+            ahead = moved + size * self._direction(moved, method)
+            moved = self.box.hold(self.x + projected(ahead - self.x, epsilon, self.norm))
+        return moved
 
-def _direction(
-    target: Target,
-    x: torch.Tensor,
-    aim: torch.Tensor,
-    sign: float,
-    method: Method,
-    norm: Norm,
-    seed: int,
-) -> torch.Tensor:
-    """A change of size one."""
-    if method == "random":
-        generator = torch.Generator().manual_seed(seed)
-        way = torch.randn(x.shape, generator=generator).to(x)
-    elif method == "deepfool":
-        way = _to_nearest_boundary(target, x, aim)
-    elif method == "ossa":
-        way = _spectral(target, x, aim, sign)
-    else:
-        way = sign * loss_direction(target, x, aim)
-    return _sized(way, norm)
-
-
-def _spectral(target: Target, x: torch.Tensor, aim: torch.Tensor, sign: float) -> torch.Tensor:
-    """The top eigenvector, with the sign by which the loss rises (or falls, if targeted)."""
-    vector = eigenpairs(target, x).vectors[:, 0]
-    gradient = sign * loss_direction(target, x, aim)
-    along = (vector * gradient).flatten(1).sum(1)
-    turned = torch.where(along < 0, -1.0, 1.0).to(x.dtype)
-    return vector * turned.view(-1, *[1] * (x.ndim - 1))
+    def _direction(self, x: torch.Tensor, method: Step, seed: int = 0) -> torch.Tensor:
+        return direction(
+            self.target, x, self.aim, towards=self.towards, method=method, norm=self.norm, seed=seed
+        )
 
 
-def _to_nearest_boundary(target: Target, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The first step of DeepFool: towards the nearest boundary of the linearised target."""
-    product = Product(target, x)
-    log_probs = product.log_probs.double()
-    gaps = log_probs.gather(1, labels[:, None]) - log_probs
-    nearest = torch.full((len(x),), torch.inf, dtype=torch.float64)
-    way = torch.zeros_like(x)
-    for k in range(log_probs.shape[1]):
-        cotangent = torch.zeros_like(log_probs)
-        cotangent[:, k] += 1
-        cotangent.scatter_add_(1, labels[:, None], -torch.ones_like(gaps[:, :1]))
-        gradient = product.pull(cotangent)
-        distance = gaps[:, k] / gradient.double().norm(dim=1).clamp_min(1e-300)
-        better = (distance < nearest) & (labels != k)
-        nearest = torch.where(better, distance, nearest)
-        way[better] = gradient.view_as(x)[better]
-    return way
-
-
-def _stepped(
-    target: Target,
-    x: torch.Tensor,
-    aim: torch.Tensor,
-    sign: float,
-    method: Method,
-    epsilon: float,
-    norm: Norm,
-    box: _Box,
-    steps: int,
-) -> torch.Tensor:
-    """Projected steps; the loss goes on rising after an input is lost, so that it stays lost."""
-    moved, size = x, STEP_SHARE * epsilon / steps
-    for _ in range(steps):
-        if method == "ossa_iterated":
-            way = _spectral(target, moved, aim, sign)
-        else:
-            way = sign * loss_direction(target, moved, aim)
-        moved = x + _projected(moved + size * _sized(way, norm) - x, epsilon, norm)
-        moved = box.hold(moved)
-    return moved
-
-
-def _sized(way: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """Of size one; 0 where there is no direction."""
-    if norm == "linf":
-        return way.sign()
-    return normalize(way.double().flatten(1), dim=1).to(way.dtype).view_as(way)
-
-
-def _projected(change: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
+def projected(change: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
+    """The nearest change of size at most epsilon."""
     if norm == "linf":
         return change.clamp(-epsilon, epsilon)
     sizes = change.flatten(1).norm(dim=1).clamp_min(1e-12)
@@ -202,44 +184,38 @@ def _projected(change: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor
     return shrunk
 
 
-class _Box(NamedTuple):
-    """Where inputs may lie."""
+def check_labels(x: torch.Tensor, **classes: torch.Tensor | None) -> None:
+    """One class for each input.
 
-    bounds: tuple[float, float] | None
-    levels: int | None
-
-    def hold(self, x: torch.Tensor) -> torch.Tensor:
-        if self.bounds is None:
-            return x
-        low, high = self.bounds
-        x = x.clamp(low, high)
-        if self.levels is None:
-            return x
-        step = (high - low) / self.levels
-        return low + ((x - low) / step).round() * step
-
-
-def _check(
-    x: torch.Tensor,
-    labels: torch.Tensor | None,
-    wanted: torch.Tensor | None,
-    epsilons: Sequence[float],
-    bounds: tuple[float, float] | None,
-    levels: int | None,
-) -> None:
-    for name, given in (("labels", labels), ("wanted", wanted)):
+    Raises:
+        ConfigError: not so.
+    """
+    for name, given in classes.items():
         if given is not None and given.shape != (len(x),):
             shape = tuple(given.shape)
             raise ConfigError(
                 f"{name}: expected one class for each of {len(x)} inputs, got {shape}"
             )
-    if not epsilons or not all(e > 0 and math.isfinite(e) for e in epsilons):
-        raise ConfigError(f"epsilons: expected sizes above 0, got {list(epsilons)}")
-    if levels is not None and (levels < 1 or bounds is None):
+
+
+def check_box(x: torch.Tensor, box: Box) -> None:
+    """Inputs lie in it.
+
+    Raises:
+        ConfigError: not so, or levels without bounds.
+    """
+    if box.levels is not None and (box.levels < 1 or box.bounds is None):
         raise ConfigError("levels: at least 1, between bounds")
-    if bounds is not None:
+    if box.bounds is not None:
         low, high = float(x.min()), float(x.max())
-        if low < bounds[0] or high > bounds[1]:
+        if low < box.bounds[0] or high > box.bounds[1]:
             raise ConfigError(
-                f"inputs: from {low:g} to {high:g}, outside of the bounds {bounds}; say bounds=..."
+                f"inputs: from {low:g} to {high:g}, outside of the bounds {box.bounds}; "
+                "say bounds=..."
             )
+
+
+def _most_likely(target: Target, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        parts = [target.log_probs(part).argmax(1) for part in torch.split(x, CHUNK)]
+    return torch.cat(parts)

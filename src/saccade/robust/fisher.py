@@ -43,6 +43,11 @@ class Eigenpairs(NamedTuple):
     """(N, k) float64: |G v - lambda v| / lambda_1."""
     gradients: torch.Tensor
     """(N, *shape): the loss gradient over q, which does not vanish; it gives vectors a sign."""
+    top: torch.Tensor
+    """(N,) int64: the most likely class."""
+    gap: torch.Tensor
+    """(N,) float64: 1 - lambda_2 / lambda_1; near 0 the first vector is not determined. With
+    `lanczos` of few products it is an estimate, 1 where one product was enough."""
     passes: Passes
     """Passes through the target, as if for one batch."""
 
@@ -101,9 +106,9 @@ def eigenpairs(
     ]
     if len(parts) == 1:
         return parts[0]
-    tensors = [torch.cat(field) for field in list(zip(*parts, strict=True))[:4]]
+    tensors = [torch.cat(field) for field in list(zip(*parts, strict=True))[:-1]]
     most = max((part.passes for part in parts), key=lambda passes: passes.equivalents)
-    return Eigenpairs(tensors[0], tensors[1], tensors[2], tensors[3], most)
+    return Eigenpairs._make([*tensors, most])
 
 
 def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenpairs:
@@ -121,10 +126,11 @@ def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenp
     wide = gradients.double()
     gram = root @ (wide @ wide.transpose(1, 2)) @ root.transpose(1, 2)
     values, rotation = torch.linalg.eigh(gram)
+    gap = _gap(values)
     values, rotation = values.flip(1)[:, :k], rotation.flip(2)[:, :, :k]
     vectors = rotation.transpose(1, 2) @ (root @ wide)
     return _finished(
-        product, values, vectors, (weights[..., None] * wide).sum(1), k,
+        product, values, vectors, (weights[..., None] * wide).sum(1), k, gap,
         apply=lambda v: _times(tail, weights, wide, v),
     )  # fmt: skip
 
@@ -148,6 +154,7 @@ def _by_lanczos(
         length = w.norm(dim=1)
         beside.append(length)
         values, rotation = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        gap = _gap(values)
         values, rotation = values.flip(1)[:, :k], rotation.flip(2)[:, :, :k]
         residuals = length[:, None] * rotation[:, -1].abs() / values[:, :1].clamp_min(1e-300)
         enough = len(diagonal) >= k and bool((residuals <= tolerance).all())
@@ -157,7 +164,7 @@ def _by_lanczos(
             torch.where(length[:, None] > 1e-12, w / length[:, None].clamp_min(1e-12), 0.0)
         )
     vectors = torch.einsum("nid,nik->nkd", torch.stack(basis, 1), rotation)
-    return _finished(product, values, vectors, start, k, residuals=residuals)
+    return _finished(product, values, vectors, start, k, gap, residuals=residuals)
 
 
 def _class_gradient(product: Product, n: int) -> torch.Tensor:
@@ -193,6 +200,7 @@ def _finished(
     vectors: torch.Tensor,
     gradient: torch.Tensor,
     k: int,
+    gap: torch.Tensor,
     *,
     apply: Callable[[torch.Tensor], torch.Tensor] | None = None,
     residuals: torch.Tensor | None = None,
@@ -219,8 +227,17 @@ def _finished(
         vectors.to(x.dtype).view(len(x), k, *x.shape[1:]),
         torch.where(torch.isfinite(logs), residuals, 0.0),
         gradient.to(x.dtype).view_as(x),
+        product.tail.top,
+        gap,
         product.passes,
     )
+
+
+def _gap(values: torch.Tensor) -> torch.Tensor:
+    """(N,) from eigenvalues (N, k), smallest first."""
+    if values.shape[1] == 1:
+        return torch.ones_like(values[:, 0])
+    return 1 - values[:, -2].clamp_min(0) / values[:, -1].clamp_min(1e-300)
 
 
 def _tridiagonal(diagonal: list[torch.Tensor], beside: list[torch.Tensor]) -> torch.Tensor:
