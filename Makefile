@@ -57,7 +57,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	$(BIN)/python -c "import torch" 2> /dev/null || $(PIP) -c $(VENV)/constraints.txt $(TORCH)
-	$(PIP) -c $(VENV)/constraints.txt -e ".[all,dev]"
+	$(PIP) -c $(VENV)/constraints.txt -e ".[all,dev,peers]"
 	touch $@
 
 # Renew the frozen closure from what an environment without constraints resolves to.
@@ -65,7 +65,7 @@ lock:
 	rm -rf build/lock-env
 	$(PYTHON) -m venv build/lock-env
 	build/lock-env/bin/python -m pip install --quiet $(TORCH)
-	build/lock-env/bin/python -m pip install --quiet ".[all,dev]" transformers==5.23.0
+	build/lock-env/bin/python -m pip install --quiet ".[all,dev,peers]" transformers==5.23.0
 	echo '# The frozen closure of the CI environment; `make lock` renews it.' > constraints.txt
 	build/lock-env/bin/python -m pip freeze --exclude-editable \
 	  | grep -v '^saccade' | sed 's/+cpu$$//' >> constraints.txt

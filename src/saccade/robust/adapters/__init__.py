@@ -1,0 +1,1 @@
+"""Our attacks and detector in the shape that other libraries ask for (extra `peers`)."""

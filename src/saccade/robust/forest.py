@@ -1,0 +1,127 @@
+"""A random forest as plain arrays: it is fitted by scikit-learn, and travels without pickle.
+
+scikit-learn follows the node indices of a forest without looking, so a forest from a file that
+is not trusted can crash the process. Here they are checked when it is read.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from saccade.errors import FormatError
+
+TREES = 300
+MOST_BYTES = 256 << 20
+"""Of a file, unpacked."""
+
+
+class Forest(NamedTuple):
+    """All trees, node after node; a child lies behind its parent, a leaf is its own child."""
+
+    roots: NDArray[np.int64]
+    """(T,), first node of each tree."""
+    left: NDArray[np.int64]
+    """(M,), taken where the feature is at most `split`."""
+    right: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    split: NDArray[np.float64]
+    share: NDArray[np.float64]
+    """(M,), of the samples in the node, by weight, that are positive."""
+
+    @classmethod
+    def fit(
+        cls, rows: NDArray[np.float64], truth: NDArray[np.bool_], *, min_leaf: int, seed: int
+    ) -> Forest:
+        """Fit 300 trees to rows (N, F), both kinds of equal weight."""
+        fitted = RandomForestClassifier(
+            TREES, min_samples_leaf=min_leaf, class_weight="balanced", random_state=seed, n_jobs=1
+        ).fit(rows, truth)
+        trees = [tree.tree_ for tree in fitted.estimators_]
+        roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
+        own = [start + np.arange(tree.node_count) for start, tree in zip(roots, trees, strict=True)]
+        children = [
+            [
+                np.where(side < 0, node, start + side)
+                for side in (tree.children_left, tree.children_right)
+            ]
+            for start, tree, node in zip(roots, trees, own, strict=True)
+        ]
+        counts = np.concatenate([tree.value[:, 0] for tree in trees])
+        positive = int(np.flatnonzero(fitted.classes_)[0])
+        return cls(
+            roots,
+            np.concatenate([left for left, _ in children]),
+            np.concatenate([right for _, right in children]),
+            np.concatenate([tree.feature for tree in trees]).clip(0).astype(np.int64),
+            np.concatenate([tree.threshold for tree in trees]),
+            counts[:, positive] / counts.sum(1),
+        )
+
+    def score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,): mean over the trees of the positive share in the leaf that a row (N, F) reaches."""
+        values = rows.astype(np.float32)  # as scikit-learn compares
+        node = np.tile(self.roots, (len(rows), 1))
+        which = np.arange(len(rows))[:, None]
+        while True:
+            smaller = values[which, self.feature[node]] <= self.split[node]
+            ahead = np.where(smaller, self.left[node], self.right[node])
+            if (ahead == node).all():
+                return np.asarray(self.share[node].mean(1))
+            node = ahead
+
+    def save(self, path: Path, **numbers: float) -> None:
+        """Write it, with some numbers, as arrays of numpy (`.npz`)."""
+        with path.open("wb") as file:
+            held = {**self._asdict(), **{k: np.float64(v) for k, v in numbers.items()}}
+            np.savez_compressed(file, allow_pickle=False, **held)
+
+    @classmethod
+    def load(cls, path: Path, *names: str) -> tuple[Forest, dict[str, float]]:
+        """Read a forest and the numbers of these names.
+
+        Raises:
+            FormatError: not what `save` wrote, too large, or nodes that lead nowhere.
+        """
+        try:
+            with zipfile.ZipFile(path) as packed:
+                size = sum(entry.file_size for entry in packed.infolist())
+            if size > MOST_BYTES:
+                raise FormatError(f"{path}: {size} bytes unpacked, at most {MOST_BYTES}")
+            with np.load(path, allow_pickle=False) as held:
+                arrays = {name: held[name] for name in cls._fields}
+                numbers = {name: float(held[name]) for name in names}
+        except FormatError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise FormatError(f"{path}: no saved forest ({error})") from error
+        for name, array in arrays.items():
+            wanted = np.float64 if name in ("split", "share") else np.int64
+            if array.dtype != wanted or array.ndim != 1 or not len(array):
+                raise FormatError(f"{path}: {name} is no row of {wanted.__name__}")
+        forest = cls(**arrays)
+        if problem := forest._problem():
+            raise FormatError(f"{path}: {problem}")
+        return forest, numbers
+
+    def _problem(self) -> str | None:
+        nodes = len(self.left)
+        if any(len(part) != nodes for part in self[2:]):
+            return "the arrays are of unequal length"
+        if self.roots.min() < 0 or self.roots.max() >= nodes:
+            return "a root is no node"
+        own = np.arange(nodes)
+        leaf = self.left == own
+        for side in (self.left, self.right):
+            if side.max() >= nodes or ((side <= own) != leaf).any():
+                return "a child does not lie behind its parent"
+        if self.feature.min() < 0:
+            return "a feature is below 0"
+        if not np.isfinite(self.split).all() or self.share.min() < 0 or self.share.max() > 1:
+            return "a split or a share is out of range"
+        return None
