@@ -15,6 +15,7 @@ from saccade.cli import check, nano, serve
 from saccade.cli.curate import curate
 from saccade.cli.demo import demo
 from saccade.cli.rl import rl
+from saccade.cli.robust import attack, detect
 from saccade.cli.rollout import rollout
 from saccade.cli.sft import sft
 from saccade.cli.solve import solve
@@ -36,6 +37,8 @@ app.command()(sft)
 app.command()(rl)
 app.command()(view)
 app.command()(report)
+app.command()(attack)
+app.command()(detect)
 app.add_typer(check.app)
 app.add_typer(nano.app)
 app.add_typer(serve.app)

@@ -181,6 +181,12 @@ class Setting(NamedTuple):
     min_leaf: int = 3
     strength: float = 1.0
 
+    @property
+    def key(self) -> str:
+        """Settings of one key give the same features."""
+        own = {k: v for k, v in self.values.items() if k not in ("min_leaf", "C")}
+        return repr(sorted(own.items()))
+
 
 def grid(name: str, classes: int) -> Iterator[Setting]:
     """The settings of a signal that are tried on the development split, eight each at most."""

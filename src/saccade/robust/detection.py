@@ -1,0 +1,255 @@
+"""What `saccade detect` measures: which signals tell attacked images from clean and noisy ones.
+
+Images that the net reads right are split by image: 40 % to fit, 20 % to choose settings, 40 % to
+test. Only attacks that succeeded count as adversarial. Every signal, ours and those it must beat,
+has a grid of at most eight settings; for each attack the best on the development part is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from saccade.robust.adaptive import adaptive
+from saccade.robust.attacks import CHUNK, Attacked, attack
+from saccade.robust.datasets import Dataset
+from saccade.robust.detectors import Detector, Scorer, fit_head, stacked
+from saccade.robust.directions import Step, sized
+from saccade.robust.evaluate import Subject, Told, subjects
+from saccade.robust.fisher import eigenpairs
+from saccade.robust.minimal import greedy_l0, opt
+from saccade.robust.options import RobustRecipe
+from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
+from saccade.robust.signals import SIGNALS, Features, Reference, Setting, Signal, grid
+from saccade.robust.target import Classifier, tail_of
+from saccade.store import claim, write_whole
+
+ATTACKS = (
+    "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",
+    "adaptive_eigenvalue",
+)  # fmt: skip
+NEGATIVES = ("clean", "noisy")
+CROSSED = ("fisher", "log_q", "log_probs")
+PARTS = (0.4, 0.6)
+FEWEST = 5
+
+
+class Sets(NamedTuple):
+    """Each kind of input, and which of them count."""
+
+    inputs: dict[str, torch.Tensor]
+    counts: dict[str, NDArray[np.bool_]]
+    part: NDArray[np.int64]
+    """(N,): 0 to fit, 1 to choose, 2 to test."""
+    kept: dict[str, NDArray[np.int64]]
+    """Which images a kind is of; the adaptive ones are of a part."""
+
+
+def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> DetectResult:
+    """Measure detection on every net of a recipe; kept as JSON in its folder, net by net.
+
+    The detector of the first net, fitted to FGM, is saved beside it.
+
+    Raises:
+        ConfigError: the folder holds a run with other options.
+    """
+    folder = Path(recipe.out)
+    config = recipe.model_dump(mode="json", exclude={"attack", "out"})
+    claim(folder / "detect.config.json", config)
+    nets = []
+    for data, subject in subjects(recipe, told):
+        kept = folder / f"detect-{subject.seed}.json"
+        if not kept.exists():
+            measured = _detected(recipe, data, subject, told, folder)
+            write_whole(kept, measured.model_dump_json().encode())
+        nets.append(NetDetection.model_validate_json(kept.read_bytes()))
+    made = DetectResult(config=config, nets=tuple(nets), auc=_over_nets(nets))
+    write_whole(folder / "detect.json", made.model_dump_json(indent=1).encode())
+    return made
+
+
+def _detected(
+    recipe: RobustRecipe, data: Dataset, subject: Subject, told: Told, folder: Path
+) -> NetDetection:
+    target = Classifier(subject.net)
+    sets = _attack_all(recipe, target, subject, told)
+    order = np.random.default_rng(recipe.seed).permutation(len(data.train.y))
+    known = data.train.part(torch.from_numpy(order[: recipe.detect.reference]))
+    reference = Reference(known.x, known.y)
+    auc: Auc = {}
+    chosen: dict[str, dict[str, dict[str, float]]] = {}
+    crossed: dict[str, Auc] = {}
+    curves: dict[str, tuple[Span, ...] | None] = {}
+    for done, name in enumerate(SIGNALS):
+        told(f"net {subject.seed}: {name}", done, len(SIGNALS))
+        table = _Table(name, target, reference, sets, data.classes, recipe.seed)
+        auc[name], chosen[name] = {}, {}
+        for kind in ATTACKS:
+            setting, scorer = table.best(kind)
+            auc[name][kind] = table.auc(setting, scorer, kind, part=2)
+            chosen[name][kind] = dict(setting.values)
+            if name in CROSSED:
+                row = {other: table.auc(setting, scorer, other, part=2) for other in ATTACKS}
+                crossed.setdefault(name, {})[kind] = row
+            if kind == "ossa":
+                curves[name] = table.curve(setting, scorer, kind)
+    if subject.seed == recipe.nets[0]:
+        _save(recipe, target, sets, folder)
+    return NetDetection(
+        net=subject.seed, accuracy=subject.accuracy, n=len(subject.images.y),
+        success={kind: float(np.mean(sets.counts[kind])) for kind in ATTACKS},
+        auc=auc, settings=chosen, crossed=crossed, curves=curves,
+    )  # fmt: skip
+
+
+def _attack_all(recipe: RobustRecipe, target: Classifier, subject: Subject, told: Told) -> Sets:
+    options, (x, y) = recipe.detect, subject.images
+    n = len(y)
+    one, stepped = options.epsilon, options.stepped_epsilon
+    found: dict[str, Attacked] = {}
+    single: tuple[Step, ...] = ("fgm", "otcm", "ossa")
+    makers: dict[str, Callable[[], Attacked]] = {
+        **{step: partial(attack, target, x, y, method=step, epsilons=[one]) for step in single},
+        "bim": partial(attack, target, x, y, method="pgd", epsilons=[stepped], steps=10),
+        "opt": partial(opt, target, x, y),
+        "l0": partial(greedy_l0, target, x, y, most=options.l0),
+        "pgd40": partial(attack, target, x, y, method="pgd", epsilons=[2 * stepped], steps=40),
+    }
+    for done, (kind, make) in enumerate(makers.items()):
+        told(f"net {subject.seed}: {kind}", done, len(ATTACKS))
+        found[kind] = make()
+    part = np.searchsorted(PARTS, (np.arange(n) + 0.5) / n)
+    everything = np.arange(n)
+    kept = dict.fromkeys((*NEGATIVES, *found), everything)
+    tested = everything[part == 2][: options.adaptive_n]
+    few = np.concatenate([everything[part < 2][: options.adaptive_n], tested])
+    with torch.no_grad():
+        log_q = float(tail_of(target.log_probs(x)).log_q.median())
+    spectrum = [eigenpairs(target, chunk).log_values[:, 0] for chunk in torch.split(x, CHUNK)]
+    log_lambda = float(torch.cat(spectrum).median())
+    which = torch.from_numpy(few)
+    for kind, bound in (("adaptive_confidence", None), ("adaptive_eigenvalue", log_lambda)):
+        told(f"net {subject.seed}: {kind}", len(found), len(ATTACKS))
+        found[kind] = adaptive(
+            target, x[which], y[which], epsilon=2 * stepped, log_q=log_q, log_lambda=bound,
+            steps=options.adaptive_steps, restarts=options.adaptive_restarts, seed=recipe.seed,
+        )  # fmt: skip
+        kept[kind] = few
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(recipe.seed))
+    inputs = {"clean": x, "noisy": (x + one * sized(noise, "l2")).clamp(0, 1)}
+    counts = {kind: np.ones(n, bool) for kind in NEGATIVES}
+    for kind, made in found.items():
+        inputs[kind], counts[kind] = made.inputs[0], made.success[0].numpy()
+    return Sets(inputs, counts, part, kept)
+
+
+class _Table:
+    """A signal with all its settings on all kinds of input; features are computed once."""
+
+    def __init__(
+        self, name: str, target: Classifier, reference: Reference, sets: Sets, classes: int,
+        seed: int,
+    ) -> None:  # fmt: skip
+        self._settings = list(grid(name, classes))
+        self._target, self._reference, self._sets, self._seed = target, reference, sets, seed
+        self._signals: dict[str, Signal] = {}
+        self._features: dict[tuple[str, str], Features] = {}
+
+    def best(self, kind: str) -> tuple[Setting, Scorer]:
+        """The setting that does best on the development part, fitted to an attack."""
+        tried = []
+        for setting in self._settings:
+            scorer = self._fitted(setting, kind)
+            tried.append((self.auc(setting, scorer, kind, part=1) or 0.0, setting, scorer))
+        _, setting, scorer = max(tried, key=lambda row: row[0])
+        return setting, scorer
+
+    def auc(self, setting: Setting, scorer: Scorer, kind: str, *, part: int) -> float | None:
+        """Area under the ROC; None where too few attacks succeeded."""
+        scores, truth = self._scores(setting, scorer, kind, part)
+        return float(roc_auc_score(truth, scores)) if truth.sum() >= FEWEST else None
+
+    def curve(self, setting: Setting, scorer: Scorer, kind: str) -> tuple[Span, ...] | None:
+        """The ROC on the test part, at most 101 points."""
+        scores, truth = self._scores(setting, scorer, kind, 2)
+        if truth.sum() < FEWEST:
+            return None
+        fpr, tpr, _ = roc_curve(truth, scores)
+        at = np.linspace(0, 1, 101)
+        points = zip(at, np.interp(at, fpr, tpr), strict=True)
+        return tuple((round(float(a), 4), round(float(b), 4)) for a, b in points)
+
+    def _scores(
+        self, setting: Setting, scorer: Scorer, kind: str, part: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        negatives = [self._rows(setting, name, part) for name in NEGATIVES]
+        rows, truth = stacked(negatives, [self._rows(setting, kind, part)])
+        return scorer(rows), truth
+
+    def _fitted(self, setting: Setting, kind: str) -> Scorer:
+        changed = self._rows(setting, kind, 0)
+        if len(changed) < FEWEST:
+            return lambda features: features[:, 0]
+        rows, truth = stacked([self._rows(setting, name, 0) for name in NEGATIVES], [changed])
+        return fit_head(
+            setting.head, rows, truth, min_leaf=setting.min_leaf, strength=setting.strength,
+            seed=self._seed,
+        )  # fmt: skip
+
+    def _rows(self, setting: Setting, kind: str, part: int) -> Features:
+        if setting.key not in self._signals:
+            self._signals[setting.key] = setting.fit(self._target, self._reference)
+        if (setting.key, kind) not in self._features:
+            signal = self._signals[setting.key]
+            made = signal(self._target, self._sets.inputs[kind])
+            self._features[setting.key, kind] = made
+        mine = self._sets.counts[kind] & (self._sets.part[self._sets.kept[kind]] == part)
+        rows: Features = self._features[setting.key, kind][mine]
+        return rows
+
+
+def _save(recipe: RobustRecipe, target: Classifier, sets: Sets, folder: Path) -> None:
+    fit = sets.part < 2
+    changed = sets.inputs["fgm"][torch.from_numpy(fit & sets.counts["fgm"])]
+    clean, noisy = (sets.inputs[name][torch.from_numpy(fit)] for name in NEGATIVES)
+    detector = Detector.fit(
+        target, clean, changed, noisy=noisy, seed=recipe.seed,
+        false_positive_rate=recipe.detect.false_positive_rate,
+    )  # fmt: skip
+    detector.save(folder / "detector.npz")
+
+
+def _over_nets(nets: Sequence[NetDetection]) -> dict[str, dict[str, SignalAuc]]:
+    """Signal -> attack -> what stands in all nets together."""
+    made: dict[str, dict[str, SignalAuc]] = {}
+    for name in SIGNALS:
+        made[name] = {}
+        for kind in ATTACKS:
+            pairs = [(net.auc["fisher"][kind], net.auc[name][kind]) for net in nets]
+            known = [own for _, own in pairs if own is not None]
+            gains = [f - own for f, own in pairs if f is not None and own is not None]
+            made[name][kind] = SignalAuc(
+                nets=tuple(own for _, own in pairs),
+                mean=float(np.mean(known)) if known else None,
+                interval=_interval(known),
+                fisher_minus=float(np.mean(gains)) if gains else None,
+                fisher_minus_interval=_interval(gains),
+            )
+    return made
+
+
+def _interval(values: Sequence[float]) -> Span | None:
+    """95 % of the mean over nets, by Student's t."""
+    if len(values) < 2:
+        return None
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    mean = float(np.mean(values))
+    return mean - half, mean + half

@@ -1,0 +1,178 @@
+"""What `saccade attack` measures on a classifier: fooling rates, saturation, vulnerability.
+
+Only images that the net reads right are attacked. Each net is measured once and kept in the run
+folder; a run that is interrupted goes on with the next net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import nn
+
+from saccade.errors import ConfigError
+from saccade.measures import wilson
+from saccade.robust.attacks import CHUNK, attack
+from saccade.robust.datasets import Dataset, Split, load_dataset
+from saccade.robust.directions import direction
+from saccade.robust.fisher import eigenpairs
+from saccade.robust.minimal import least_along
+from saccade.robust.nets import Scaled, kept_net, load_model
+from saccade.robust.options import RobustRecipe
+from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
+from saccade.robust.target import Classifier, tail_of
+from saccade.store import claim, write_whole
+
+Told = Callable[[str, int, int], None]
+"""What is under way, steps done, steps in all."""
+
+
+class Subject(NamedTuple):
+    """A net, and images that it reads right."""
+
+    seed: int
+    net: nn.Module
+    accuracy: float
+    """On the whole test part."""
+    images: Split
+
+
+def subjects(recipe: RobustRecipe, told: Told) -> Iterator[tuple[Dataset, Subject]]:
+    """The nets of a recipe, trained where they are not there yet.
+
+    Raises:
+        ConfigError: the net reads too few test images right.
+    """
+    data = load_dataset(recipe.data)
+    for seed in recipe.nets if recipe.model is None else recipe.nets[:1]:
+        if recipe.model is not None:
+            net = load_model(recipe.model)
+        else:
+            file = Path(recipe.out) / "nets" / f"net-{seed}.npz"
+            tell = partial(told, f"train net {seed}")
+            net = kept_net(file, data, seed=seed, epochs=recipe.epochs, on_step=tell)
+        said = torch.cat([net(part).argmax(1) for part in torch.split(data.test.x, CHUNK)])
+        right = (said == data.test.y).nonzero()[:, 0]
+        order = np.random.default_rng(recipe.seed).permutation(len(right))[: recipe.n]
+        if len(order) < 20:
+            raise ConfigError(
+                f"{recipe.data}: the net reads {len(right)} of {len(data.test.y)} test images "
+                "right; too few to attack"
+            )
+        images = data.test.part(right[torch.from_numpy(order)])
+        yield data, Subject(seed, net, len(right) / len(data.test.y), images)
+
+
+def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> AttackResult:
+    """Attack every net of a recipe; what is measured is kept as JSON in its folder.
+
+    Raises:
+        ConfigError: the folder holds a run with other options.
+    """
+    folder = Path(recipe.out)
+    config = recipe.model_dump(mode="json", exclude={"detect", "out"})
+    claim(folder / "attack.config.json", config)
+    nets = []
+    for _, subject in subjects(recipe, told):
+        kept = folder / f"attack-{subject.seed}.json"
+        if not kept.exists():
+            write_whole(kept, _attacked(recipe, subject, told).model_dump_json().encode())
+        nets.append(NetAttack.model_validate_json(kept.read_bytes()))
+    made = AttackResult(config=config, nets=tuple(nets), rates=_pooled(recipe, nets))
+    write_whole(folder / "attack.json", made.model_dump_json(indent=1).encode())
+    return made
+
+
+def _attacked(recipe: RobustRecipe, subject: Subject, told: Told) -> NetAttack:
+    section, (x, y) = recipe.attack, subject.images
+    fooled, sizes = {}, {}
+    jobs = [(scale, method) for scale in section.scales for method in section.methods]
+    for done, (scale, method) in enumerate(jobs):
+        told(f"net {subject.seed}: {method}", done, len(jobs))
+        found = attack(
+            Classifier(_confident(subject.net, scale)), x, y, method=method,
+            epsilons=section.epsilons, norm=section.norm,
+            bounds=(0.0, 1.0) if section.clip or section.levels else None,
+            levels=section.levels, steps=section.steps, seed=recipe.seed,
+        )  # fmt: skip
+        key = f"{method} x{scale:g}"
+        fooled[key] = tuple(int(count) for count in found.success.sum(1))
+        sizes[key] = tuple(float(size) for size in found.sizes.mean(1))
+    told(f"net {subject.seed}: vulnerability", len(jobs), len(jobs))
+    return NetAttack(
+        net=subject.seed, accuracy=subject.accuracy, n=len(y), fooled=fooled, mean_size=sizes,
+        vulnerability=vulnerability(subject.net, subject.images, section.limit),
+    )  # fmt: skip
+
+
+def vulnerability(net: nn.Module, images: Split, limit: float) -> Vulnerability:
+    """The largest eigenvalue as a score of each input, against the least L2 that flips it.
+
+    That size is measured along the top eigenvector, either way, without clipping (as in the
+    paper's figure); images that never flip are the saturation of the attack and rank as `limit`.
+    Beside it the confidence, which must be beaten; intervals are of 1,000 resamplings of images.
+    """
+    target = Classifier(net)
+    rows = []
+    for at in range(0, len(images.y), CHUNK):
+        x, y = images.part(slice(at, at + CHUNK))
+        pairs = eigenpairs(target, x)
+        with torch.no_grad():
+            log_q = tail_of(target.log_probs(x)).log_q
+        ossa = direction(target, x, y)
+        both = [least_along(target, x, y, sign * ossa, limit=limit) for sign in (1, -1)]
+        gradient = direction(target, x, y, method="fgm")
+        along_gradient = least_along(target, x, y, gradient, limit=limit)
+        rows.append(torch.stack([pairs.log_values[:, 0], log_q, torch.minimum(*both), both[0],
+                                 along_gradient], 1))  # fmt: skip
+    table = torch.cat(rows).numpy()
+    least = np.minimum(table[:, 2], limit)
+
+    def score(which: np.ndarray) -> tuple[float, float]:
+        ranks = [stats.spearmanr(table[which, i], least[which]).statistic for i in (0, 1)]
+        return float(ranks[0]), float(ranks[1])
+
+    whole = score(np.arange(len(table)))
+    rng = np.random.default_rng(0)
+    again = np.array([score(rng.integers(0, len(table), len(table))) for _ in range(1000)])
+    gain = np.abs(again[:, 0]) - np.abs(again[:, 1])
+    low, high = (float(v) for v in np.quantile(gain, (0.025, 0.975)))
+    flips = [int(np.isinf(table[:, i]).sum()) for i in (2, 3, 4)]
+    return Vulnerability(
+        spearman_log_lambda1=whole[0],
+        spearman_log_q=whole[1],
+        gain=abs(whole[0]) - abs(whole[1]),
+        gain_interval=(low, high),
+        never_flips=NeverFlips(
+            n=len(table), along_the_eigenvector=flips[0], with_its_sign=flips[1],
+            along_the_gradient=flips[2], limit=limit,
+        ),
+        log_lambda1=tuple(round(float(v), 4) for v in table[:, 0]),
+        log_q=tuple(round(float(v), 4) for v in table[:, 1]),
+        least_l2=tuple(None if np.isinf(v) else round(float(v), 4) for v in table[:, 2]),
+    )  # fmt: skip
+
+
+def _pooled(recipe: RobustRecipe, nets: Sequence[NetAttack]) -> dict[str, tuple[Rate, ...]]:
+    """Method and scale -> rates over all nets, by epsilon."""
+    n = sum(net.n for net in nets)
+    made = {}
+    for key in nets[0].fooled:
+        cells = []
+        for i, epsilon in enumerate(recipe.attack.epsilons):
+            fooled = sum(net.fooled[key][i] for net in nets)
+            each = tuple(net.fooled[key][i] / net.n for net in nets)
+            span = wilson(fooled, n)
+            cells.append(Rate(epsilon=epsilon, rate=fooled / n, n=n, interval=span, nets=each))
+        made[key] = tuple(cells)
+    return made
+
+
+def _confident(net: nn.Module, scale: float) -> nn.Module:
+    return net if scale == 1 else Scaled(net, scale).eval()
