@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
+from saccade.robust.options import RobustRecipe
 from saccade.serve.scripted import ScriptedServer
 from saccade.train.options import RLRecipe
 from saccade.train.sft import SFTRecipe
@@ -109,11 +110,14 @@ def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     table = read_toml(recipe)
-    verbs = {"runs": "sft", "train": "rl", "curate": "curate"}
+    verbs = {"runs": "sft", "train": "rl", "curate": "curate", "attack": "attack"}
     verb = next((verb for key, verb in verbs.items() if key in table), "rollout")
     assert recipe.read_text().startswith(f"# saccade {verb} recipes/{recipe.name}")
     if verb == "sft":
         assert validate(SFTRecipe, table).runs
+        return
+    if verb == "attack":
+        assert validate(RobustRecipe, table).nets == (0, 1, 2, 3, 4)
         return
     made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
     assert make_environment(made).fingerprint

@@ -7,6 +7,7 @@ has a grid of at most eight settings; for each attack the best on the developmen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,17 +19,18 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from saccade.errors import ConfigError
 from saccade.robust.adaptive import adaptive
 from saccade.robust.attacks import CHUNK, Attacked, attack
 from saccade.robust.datasets import Dataset
-from saccade.robust.detectors import Detector, Scorer, fit_head, stacked
+from saccade.robust.detectors import Detector, Scorer, clean_needed, fit_head, stacked
 from saccade.robust.directions import Step, sized
 from saccade.robust.evaluate import Subject, Told, subjects
 from saccade.robust.fisher import eigenpairs
 from saccade.robust.minimal import greedy_l0, opt
 from saccade.robust.options import RobustRecipe
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
-from saccade.robust.signals import SIGNALS, Features, Reference, Setting, Signal, grid
+from saccade.robust.signals import Features, Reference, Setting, Signal, grid
 from saccade.robust.target import Classifier, tail_of
 from saccade.store import claim, write_whole
 
@@ -59,9 +61,15 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
     The detector of the first net, fitted to FGM, is saved beside it.
 
     Raises:
-        ConfigError: the folder holds a run with other options.
+        ConfigError: the folder holds a run with other options; too few images.
     """
     folder = Path(recipe.out)
+    needed = clean_needed(recipe.detect.false_positive_rate) / PARTS[1]
+    if recipe.n < needed:
+        raise ConfigError(
+            f"n: a false positive rate of {recipe.detect.false_positive_rate} needs "
+            f"{math.ceil(needed)} images, got {recipe.n}"
+        )
     config = recipe.model_dump(mode="json", exclude={"attack", "out"})
     claim(folder / "detect.config.json", config)
     nets = []
@@ -88,8 +96,9 @@ def _detected(
     chosen: dict[str, dict[str, dict[str, float]]] = {}
     crossed: dict[str, Auc] = {}
     curves: dict[str, tuple[Span, ...] | None] = {}
-    for done, name in enumerate(SIGNALS):
-        told(f"net {subject.seed}: {name}", done, len(SIGNALS))
+    signals = recipe.detect.signals
+    for done, name in enumerate(signals):
+        told(f"net {subject.seed}: {name}", done, len(signals))
         table = _Table(name, target, reference, sets, data.classes, recipe.seed)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
@@ -230,7 +239,7 @@ def _save(recipe: RobustRecipe, target: Classifier, sets: Sets, folder: Path) ->
 def _over_nets(nets: Sequence[NetDetection]) -> dict[str, dict[str, SignalAuc]]:
     """Signal -> attack -> what stands in all nets together."""
     made: dict[str, dict[str, SignalAuc]] = {}
-    for name in SIGNALS:
+    for name in nets[0].auc:
         made[name] = {}
         for kind in ATTACKS:
             pairs = [(net.auc["fisher"][kind], net.auc[name][kind]) for net in nets]

@@ -79,8 +79,8 @@ class Detector:
         if not 0 < false_positive_rate < 1:
             raise ConfigError(f"false_positive_rate: between 0 and 1, got {false_positive_rate}")
         held = int(len(clean) * CALIBRATION)
-        if held * false_positive_rate < 1 or not len(adversarial):
-            needed = math.ceil(1 / false_positive_rate / CALIBRATION)
+        needed = clean_needed(false_positive_rate)
+        if len(clean) < needed or not len(adversarial):
             raise ConfigError(
                 f"detector: a false positive rate of {false_positive_rate} needs {needed} clean "
                 f"inputs and some adversarial ones, got {len(clean)} and {len(adversarial)}"
@@ -127,6 +127,11 @@ class Detector:
         if not (math.isfinite(threshold) and 0 < rate < 1):
             raise FormatError(f"{path}: the threshold or its rate is out of range")
         return cls(forest, int(k), threshold, rate)
+
+
+def clean_needed(false_positive_rate: float) -> int:
+    """Clean inputs that a threshold needs: one false alarm among those kept for it."""
+    return math.ceil(math.ceil(1 / false_positive_rate) / CALIBRATION)
 
 
 def fit_head(

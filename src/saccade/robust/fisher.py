@@ -42,9 +42,9 @@ class Eigenpairs(NamedTuple):
     residuals: torch.Tensor
     """(N, k) float64: |G v - lambda v| / lambda_1."""
     gradients: torch.Tensor
-    """(N, *shape): the loss gradient over q, which does not vanish; it gives vectors a sign."""
+    """(N, *shape): the loss gradient over Q, which does not vanish; it gives vectors a sign."""
     top: torch.Tensor
-    """(N,) int64: the most likely class."""
+    """(N,) or (N, T) int64: the most likely class."""
     gap: torch.Tensor
     """(N,) float64: 1 - lambda_2 / lambda_1; near 0 the first vector is not determined. With
     `lanczos` of few products it is an estimate, 1 where one product was enough."""
@@ -89,13 +89,16 @@ def eigenpairs(
     if not 0 < coverage <= 1:
         raise ConfigError(f"coverage: more than 0 and at most 1, got {coverage}")
     with torch.no_grad():
-        classes = target.log_probs(x[:1]).shape[-1]
+        shape = target.log_probs(x[:1]).shape
+    classes, sequence = shape[-1], len(shape) == 3
     if coverage < 1:
         if method == "lanczos":
             raise ConfigError("coverage: lanczos needs no class left out; method is to be gram")
         method = "gram"
+    if method == "gram" and sequence:
+        raise ConfigError("method: gram is for one distribution an input; use lanczos")
     if method == "auto":
-        method = "gram" if classes <= GRAM_CLASSES else "lanczos"
+        method = "gram" if classes <= GRAM_CLASSES and not sequence else "lanczos"
     held = (classes if method == "gram" else max_steps + 2) * x[0].numel() * x.element_size()
     size = max(1, chunk_bytes // held)
     parts = [
@@ -144,7 +147,10 @@ def _by_lanczos(
     basis = [torch.nn.functional.normalize(start, dim=1)]
     diagonal: list[torch.Tensor] = []
     beside: list[torch.Tensor] = []
-    limit = min(max_steps, x[0].numel(), product.log_probs.shape[1] - 1)
+    rank = (
+        product.log_probs[0].numel() - product.log_probs[0].numel() // product.log_probs.shape[-1]
+    )
+    limit = min(max_steps, x[0].numel(), rank)
     while True:
         w = product(basis[-1]).double()
         diagonal.append((w * basis[-1]).sum(1))
@@ -214,9 +220,7 @@ def _finished(
         assert apply is not None
         off = apply(vectors) - values[..., None] * vectors
         residuals = off.norm(dim=-1) / values[:, :1].clamp_min(1e-300)
-    logs = torch.where(
-        real, product.tail.log_q[:, None] + values.clamp_min(1e-300).log(), -torch.inf
-    )
+    logs = torch.where(real, product.log_q[:, None] + values.clamp_min(1e-300).log(), -torch.inf)
     missing = k - values.shape[1]
     if missing > 0:
         logs = torch.nn.functional.pad(logs, (0, missing), value=-torch.inf)
@@ -227,7 +231,7 @@ def _finished(
         vectors.to(x.dtype).view(len(x), k, *x.shape[1:]),
         torch.where(torch.isfinite(logs), residuals, 0.0),
         gradient.to(x.dtype).view_as(x),
-        product.tail.top,
+        product.tail.top.view(product.log_probs.shape[:-1]),
         gap,
         product.passes,
     )

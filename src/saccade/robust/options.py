@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from saccade.config import suggestion
 from saccade.robust.attacks import Method
 from saccade.robust.directions import Norm
+from saccade.robust.signals import SIGNALS
 from saccade.types import Record
 
 Size = Annotated[float, Field(gt=0)]
@@ -54,8 +56,19 @@ class DetectSection(Record):
     adaptive_steps: int = Field(default=100, ge=1)
     adaptive_restarts: int = Field(default=5, ge=1)
     false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
+    signals: tuple[str, ...] = SIGNALS
+    """What is tried; `fisher` is always."""
     reference: int = Field(default=2000, ge=100)
     """Training images to which KD, LID and Mahalanobis are fitted."""
+
+    @field_validator("signals")
+    @classmethod
+    def _are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
+        for name in signals:
+            if name not in SIGNALS:
+                known = ", ".join(SIGNALS)
+                raise ValueError(f"no signal {name!r}{suggestion(name, SIGNALS)}; known: {known}")
+        return tuple(dict.fromkeys(("fisher", *signals)))
 
 
 class RobustRecipe(Record):

@@ -36,7 +36,13 @@ class Passes:
 
 @dataclass
 class Product:
-    """G v / q at a batch of inputs. Vectors are (N, D)."""
+    """G v / Q at a batch of inputs. Vectors are (N, D).
+
+    A target may give one distribution an input, (N, C), or one for each of T positions of an
+    answer, (N, T, C); then G is the sum over positions, because the scores of successive tokens
+    are uncorrelated. Q is the probability of not being the most likely class, summed over
+    positions. One derivative forwards and one backwards serve all positions.
+    """
 
     target: Target
     x: torch.Tensor
@@ -47,23 +53,29 @@ class Product:
         """One forward pass, kept for all products."""
         self.log_probs, self._pull = _vjp(self.target.log_probs, self.x)
         self.passes.forward += 1
-        self.tail: Tail = tail_of(self.log_probs)
+        rows = self.log_probs.flatten(0, -2)
+        self.tail: Tail = tail_of(rows)
+        log_q = self.tail.log_q.view(len(self.x), -1)
+        self.log_q = log_q.logsumexp(1)
+        """(N,) float64: log Q."""
+        self._share = (log_q - self.log_q[:, None]).exp().view(-1, 1)
         self._push: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def pull(self, cotangent: torch.Tensor) -> torch.Tensor:
-        """J^T c: (N, C) -> (N, D)."""
+        """J^T c: (N, C) or (N * T, C) -> (N, D)."""
         self.passes.vjp += 1
-        return self._pull(cotangent.to(self.log_probs.dtype)).flatten(1)
+        shaped = cotangent.to(self.log_probs.dtype).view_as(self.log_probs)
+        return self._pull(shaped).flatten(1)
 
     def gradient(self) -> torch.Tensor:
         """(N, D): u, the gradient by which the others gain on the most likely class.
 
-        The loss gradient divided by q: it does not vanish, however confident the target is.
+        The loss gradient divided by Q: it does not vanish, however confident the target is.
         """
         return self.pull(self._cotangent(self.tail.weights, -torch.ones_like(self.tail.q)))
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
-        """G v / q for directions (N, D)."""
+        """G v / Q for directions (N, D)."""
         if self.backend == "kl":
             return self._by_divergence(v)
         return self.pull(self._metric(self.push(v)))
@@ -75,16 +87,20 @@ class Product:
         return self._push(v)
 
     def _metric(self, t: torch.Tensor) -> torch.Tensor:
-        """(diag p - p p^T) t / q, in the pivoted form."""
+        """(diag p - p p^T) t / Q, in the pivoted form."""
         tail = self.tail
-        t = t.double()
+        t = t.double().flatten(0, -2)
         t = t.gather(1, tail.others) - t.gather(1, tail.top[:, None])
         mean = (tail.weights * t).sum(1, keepdim=True)
         return self._cotangent(tail.weights * (t - tail.q * mean), -(1 - tail.q) * mean)
 
     def _cotangent(self, others: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
-        whole = torch.empty_like(self.log_probs, dtype=torch.float64)
-        return whole.scatter(1, self.tail.others, others).scatter(1, self.tail.top[:, None], top)
+        """(N * T, C), of the positions by their share of Q."""
+        whole = torch.empty(
+            len(others), others.shape[1] + 1, dtype=torch.float64, device=top.device
+        )
+        whole = whole.scatter(1, self.tail.others, others).scatter(1, self.tail.top[:, None], top)
+        return self._share * whole
 
     def _choose(self, v: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
         """The way of differentiating forwards; where an operator has none, the next one."""
@@ -150,7 +166,7 @@ class Product:
         self.passes.vjp += 1
         moved, pull = _vjp(self.target.log_probs, self.x + RADIUS * self._shaped(v))
         back = pull(moved.exp() - self.log_probs.exp())
-        return back.flatten(1) / (RADIUS * self.tail.q.to(back.dtype))
+        return back.flatten(1) / (RADIUS * self.log_q.exp()[:, None].to(back.dtype))
 
     def _shaped(self, v: torch.Tensor) -> torch.Tensor:
         return v.to(self.x.dtype).view_as(self.x)

@@ -17,7 +17,10 @@ class Target(Protocol):
     """A distribution over classes that depends on an input."""
 
     def log_probs(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, ...) inputs -> (N, C) log-probabilities, each row a function of its own input."""
+        """(N, ...) inputs -> (N, C) log-probabilities, each row a function of its own input.
+
+        Or (N, T, C), of T positions of an answer: see `products.Product`.
+        """
         ...
 
 

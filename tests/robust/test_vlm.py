@@ -1,0 +1,168 @@
+"""A tiny Qwen2.5-VL of random weights as a target, in float64, against explicit sums."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as PILImage
+from torch import nn
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
+
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
+from saccade.errors import ConfigError
+from saccade.geometry import PixelBudget
+from saccade.image import Image
+from saccade.models import LoadedModel, load, log_probs
+from saccade.robust.attacks import attack
+from saccade.robust.fisher import eigenpairs
+from saccade.robust.products import Product
+from saccade.robust.vlm import AnswerSet, WholeAnswer
+from saccade.tools.zoom import ZoomIn
+from saccade.types import Task, Trajectory
+
+ANSWERS = ["A", "B", "no", "yes"]
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_qwen2_5_vl: Path) -> Iterator[LoadedModel]:
+    """In float64 throughout; transformers computes norms and rotations in float32 whatever comes.
+
+    They are written again here, by the formulas of its modeling_qwen2_5_vl.py.
+    """
+
+    def norm(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+    def rotate(
+        q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        cos, sin = cos.unsqueeze(-2).double(), sin.unsqueeze(-2).double()
+        half = modeling.rotate_half
+        return q * cos + half(q) * sin, k * cos + half(k) * sin
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modeling.Qwen2_5_VLRMSNorm, "forward", norm)
+        patch.setattr(modeling, "apply_rotary_pos_emb_vision", rotate)
+        made = load(tiny_qwen2_5_vl, dtype=torch.float64)
+        made.model.requires_grad_(requires_grad=False)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def asked() -> Trajectory:
+    """A question about an image of 120 x 90 pixels that is shown as 28 x 28."""
+    pixels = torch.randint(0, 256, (90, 120, 3), generator=torch.Generator().manual_seed(0))
+    image = Image.from_pixels(PILImage.fromarray(pixels.to(torch.uint8).numpy()))
+    budget = PixelBudget(factor=28, min_pixels=1, max_pixels=28 * 28)
+    environment = Environment(DeepEyes(), [ZoomIn()], view=budget)
+    task = Task(id="t", prompt=(image, "What is it?"), answer="A")
+    return environment.begin(task)
+
+
+def jacobian(target: AnswerSet, x: torch.Tensor) -> torch.Tensor:
+    """(T, C, D) by one backward pass for each entry."""
+    x = x.clone().requires_grad_()
+    out = target.log_probs(x)[0]
+    rows = [
+        torch.autograd.grad(entry, x, retain_graph=True)[0].flatten() for entry in out.flatten()
+    ]
+    return torch.stack(rows).view(-1, out.shape[-1], x.numel())
+
+
+def explicit(target: WholeAnswer, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """The sum over positions of J^T (diag p - p p^T) J v, each by a backward pass of its own."""
+    x = x.clone().requires_grad_()
+    out = target.log_probs(x)[0]
+    w = torch.zeros_like(out, requires_grad=True)
+    (back,) = torch.autograd.grad(out, x, w, create_graph=True)
+    (pushed,) = torch.autograd.grad(back, w, v.view_as(x), retain_graph=True)
+    total = torch.zeros_like(v)
+    for t, row in enumerate(out):
+        p = row.detach().exp()
+        y = p * pushed[t] - p * (p @ pushed[t])
+        total += torch.autograd.grad(row, x, y, retain_graph=True)[0].flatten()
+    return total
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_a_closed_choice_is_the_renormalised_distribution(
+    loaded: LoadedModel, asked: Trajectory, source: bool
+) -> None:
+    target = AnswerSet(loaded, asked, ANSWERS, source=source)
+    x = target.pixels()
+    assert x.shape[2:] == ((90, 120) if source else (28, 28))
+    found = eigenpairs(target, x, 3)
+    gradients, p = jacobian(target, x)[0], target.log_probs(x)[0].exp()
+    rows = p.sqrt()[:, None] * gradients  # the same spectrum as the matrix of their products
+    values = torch.linalg.eigvalsh(rows @ rows.T).flip(0)[:3]
+    torch.testing.assert_close(found.log_values[0].exp(), values, rtol=1e-9, atol=0)
+
+
+def test_its_scores_are_those_of_the_sampler(loaded: LoadedModel, asked: Trajectory) -> None:
+    """Against `models.log_probs` of the written answers, in float32."""
+    target = AnswerSet(loaded, asked, ANSWERS)
+    prompt = loaded.renderer.render(asked, generation=True)
+    scores = []
+    for answer in ANSWERS:
+        ids = [*prompt.ids, *loaded.renderer.encode(answer)]
+        whole = log_probs(loaded, [prompt._replace(ids=ids)])[0]
+        scores.append(whole[len(prompt.ids) :].sum())
+    wanted = torch.stack(scores).log_softmax(0)
+    torch.testing.assert_close(
+        target.log_probs(target.pixels())[0].float(), wanted, atol=1e-5, rtol=0
+    )
+
+
+def test_one_product_serves_all_positions_of_an_answer(
+    loaded: LoadedModel, asked: Trajectory
+) -> None:
+    target = WholeAnswer(loaded, asked, "yes it is")
+    x = target.pixels()
+    product = Product(target, x)
+    assert product.log_probs.ndim == 3
+    assert product.log_probs.shape[1] > 3
+    v = torch.randn(1, x.numel(), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    before = product.passes.equivalents
+    got = product(v)[0] * product.log_q.exp()
+    assert product.passes.equivalents - before <= 4  # whatever the number of positions
+    wanted = explicit(target, x, v[0])
+    assert float((got - wanted).norm() / wanted.norm()) < 1e-10
+    pairs = eigenpairs(target, x, tolerance=1e-9)
+    top = pairs.vectors[0, 0].flatten()
+    turned = explicit(target, x, top)
+    assert float((turned - pairs.log_values[0, 0].exp() * top).norm() / turned.norm()) < 1e-8
+
+
+def test_fused_attention_leaves_first_derivatives(loaded: LoadedModel, asked: Trajectory) -> None:
+    exact = eigenpairs(
+        AnswerSet(loaded, asked, ANSWERS), AnswerSet(loaded, asked, ANSWERS).pixels()
+    )
+    fused = AnswerSet(loaded, asked, ANSWERS, exact=False)
+    torch.testing.assert_close(eigenpairs(fused, fused.pixels()).log_values, exact.log_values)
+
+
+def test_the_pixels_that_the_agent_sees_are_attacked(
+    loaded: LoadedModel, asked: Trajectory
+) -> None:
+    target = AnswerSet(loaded, asked, ANSWERS)
+    x = target.pixels()
+    label = target.log_probs(x).argmax(1)
+    found = attack(target, x, label, method="pgd", epsilons=[0.2], norm="linf", levels=255)
+    before, after = target.log_probs(x)[0, label], target.log_probs(found.inputs[0])[0, label]
+    assert float(after) < float(before)
+
+
+def test_what_cannot_be_asked_is_named(loaded: LoadedModel, asked: Trajectory) -> None:
+    with pytest.raises(ConfigError, match="at least two"):
+        AnswerSet(loaded, asked, ["A"])
+    with pytest.raises(ConfigError, match="'A' is the beginning of 'A B'"):
+        AnswerSet(loaded, asked, ["A", "A B"])
+    with pytest.raises(ConfigError, match="there is none at 3"):
+        AnswerSet(loaded, asked, ["A", "B"], image=3)
+    with pytest.raises(ConfigError, match="has no token"):
+        WholeAnswer(loaded, asked, "")
+    target = WholeAnswer(loaded, asked, "yes")
+    with pytest.raises(ConfigError, match="gram is for one distribution"):
+        eigenpairs(target, target.pixels(), method="gram")
