@@ -217,3 +217,19 @@ def test_the_table_of_the_benchmark_is_there() -> None:
     text = (ROOT / "docs" / "performance.md").read_text()
     table = text.split("<!-- rollout_overhead -->")[1].split("<!-- /rollout_overhead -->")[0]
     assert len(re.findall(r"^\| [a-z]", table, re.MULTILINE)) == 9
+
+
+def test_the_tables_of_robustness_are_those_of_the_runs() -> None:
+    page = (ROOT / "docs" / "robustness.md").read_text()
+    report = benchmark("robust_report")
+    report.RESULTS = ROOT / "docs" / "robust_results"
+    assert report.filled(page) == page
+
+
+def test_the_code_of_robustness_runs() -> None:
+    page = (ROOT / "docs" / "robustness.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

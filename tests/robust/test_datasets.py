@@ -71,7 +71,7 @@ def test_a_folder_of_images_is_a_class_each(tmp_path: Path) -> None:
 
 def test_what_is_no_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no file, folder or built-in"):
-        load_dataset("diggits")
+        load_dataset("digitz")
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps({"data": 1}))
     with pytest.raises(FormatError, match="is a pickle"):
         load_dataset(str(tmp_path))

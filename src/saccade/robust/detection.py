@@ -191,9 +191,9 @@ class _Table:
         scores, truth = self._scores(setting, scorer, kind, 2)
         if truth.sum() < FEWEST:
             return None
-        fpr, tpr, _ = roc_curve(truth, scores)
+        false, true, _ = roc_curve(truth, scores)
         at = np.linspace(0, 1, 101)
-        points = zip(at, np.interp(at, fpr, tpr), strict=True)
+        points = zip(at, np.interp(at, false, true), strict=True)
         return tuple((round(float(a), 4), round(float(b), 4)) for a, b in points)
 
     def _scores(

@@ -144,7 +144,7 @@ class Mahalanobis:
             layers = hidden(_classifier(target), part)
             for layer, means, precision in zip(layers, self._means, self._precision, strict=True):
                 off = layer.double()[:, None] - means[None]
-                columns.append(torch.einsum("ncd,de,nce->nc", off, precision, off).amin(1))
+                columns.append(torch.einsum("nkd,de,nke->nk", off, precision, off).amin(1))
             rows.append(torch.stack(columns, 1))
         return _finite(torch.cat(rows))
 
