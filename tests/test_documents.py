@@ -226,6 +226,11 @@ def test_the_tables_of_robustness_are_those_of_the_runs() -> None:
     assert report.filled(page) == page
 
 
+def test_the_goals_of_the_fisher_benchmark_are_those_of_its_run() -> None:
+    found = json.loads((ROOT / "docs" / "fisher.json").read_text())
+    assert benchmark("fisher").table(found) in (ROOT / "docs" / "robustness.md").read_text()
+
+
 def test_the_code_of_robustness_runs() -> None:
     page = (ROOT / "docs" / "robustness.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
