@@ -49,7 +49,7 @@ def test_detection_is_measured_shown_and_kept(tmp_path: Path) -> None:
     done = saccade(
         "detect", "--n", "140", "--out", str(tmp_path), "nets=[0]", "epochs=10", "--json",
         "detect.adaptive_n=10", "detect.adaptive_steps=10", "detect.adaptive_restarts=1",
-        "detect.reference=200", 'detect.signals=["log_q", "kd"]',
+        "detect.reference=200", "detect.trees=30", 'detect.signals=["log_q", "kd"]',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -99,7 +99,7 @@ def _detected(
     signals = recipe.detect.signals
     for done, name in enumerate(signals):
         told(f"net {subject.seed}: {name}", done, len(signals))
-        table = _Table(name, target, reference, sets, data.classes, recipe.seed)
+        table = _Table(name, target, reference, sets, data.classes, recipe)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
             setting, scorer = table.best(kind)
@@ -165,10 +165,11 @@ class _Table:
 
     def __init__(
         self, name: str, target: Classifier, reference: Reference, sets: Sets, classes: int,
-        seed: int,
+        recipe: RobustRecipe,
     ) -> None:  # fmt: skip
         self._settings = list(grid(name, classes))
-        self._target, self._reference, self._sets, self._seed = target, reference, sets, seed
+        self._target, self._reference, self._sets = target, reference, sets
+        self._seed, self._trees = recipe.seed, recipe.detect.trees
         self._signals: dict[str, Signal] = {}
         self._features: dict[tuple[str, str], Features] = {}
 
@@ -210,7 +211,7 @@ class _Table:
         rows, truth = stacked([self._rows(setting, name, 0) for name in NEGATIVES], [changed])
         return fit_head(
             setting.head, rows, truth, min_leaf=setting.min_leaf, strength=setting.strength,
-            seed=self._seed,
+            seed=self._seed, trees=self._trees,
         )  # fmt: skip
 
     def _rows(self, setting: Setting, kind: str, part: int) -> Features:
@@ -230,7 +231,7 @@ def _save(recipe: RobustRecipe, target: Classifier, sets: Sets, folder: Path) ->
     changed = sets.inputs["fgm"][torch.from_numpy(fit & sets.counts["fgm"])]
     clean, noisy = (sets.inputs[name][torch.from_numpy(fit)] for name in NEGATIVES)
     detector = Detector.fit(
-        target, clean, changed, noisy=noisy, seed=recipe.seed,
+        target, clean, changed, noisy=noisy, seed=recipe.seed, trees=recipe.detect.trees,
         false_positive_rate=recipe.detect.false_positive_rate,
     )  # fmt: skip
     detector.save(folder / "detector.npz")

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from saccade.errors import ConfigError, FormatError
-from saccade.robust.forest import Forest
+from saccade.robust.forest import TREES, Forest
 from saccade.robust.signals import Features, Head, Spectrum
 from saccade.robust.target import Target
 
@@ -58,6 +58,7 @@ class Detector:
         noisy: torch.Tensor | None = None,
         k: int | None = None,
         min_leaf: int = 3,
+        trees: int = TREES,
         false_positive_rate: float = 0.05,
         seed: int = 0,
     ) -> Detector:
@@ -70,6 +71,7 @@ class Detector:
             noisy: Inputs with noise, which are not to be flagged (published: always with noise).
             k: Eigenvalues; all, up to 16, if left out.
             min_leaf: Samples in a leaf of a tree.
+            trees: Of the forest.
             false_positive_rate: Share of clean inputs that may be flagged, in (0, 1).
             seed: Of the forest.
 
@@ -94,7 +96,7 @@ class Detector:
         calibration, rest = rows[:held], rows[held:]
         negatives = [rest] if noisy is None else [rest, signal(target, noisy)]
         rows, truth = stacked(negatives, [signal(target, adversarial)])
-        forest = Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed)
+        forest = Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed, trees=trees)
         scores = forest.score(calibration)
         threshold = float(np.quantile(scores, 1 - false_positive_rate, method="higher"))
         return cls(forest, k, threshold, false_positive_rate)
@@ -136,13 +138,13 @@ def clean_needed(false_positive_rate: float) -> int:
 
 def fit_head(
     head: Head, rows: Features, truth: NDArray[np.bool_], *, min_leaf: int, strength: float,
-    seed: int,
+    seed: int, trees: int = TREES,
 ) -> Scorer:  # fmt: skip
     """What turns features into a score: a forest, a logistic regression, or the number itself."""
     if head == "number":
         return lambda features: features[:, 0]
     if head == "forest":
-        return Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed).score
+        return Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed, trees=trees).score
     scaler = StandardScaler().fit(rows)
     model = LogisticRegression(C=strength, max_iter=2000, class_weight="balanced")
     model.fit(scaler.transform(rows), truth)

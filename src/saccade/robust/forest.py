@@ -36,30 +36,36 @@ class Forest(NamedTuple):
 
     @classmethod
     def fit(
-        cls, rows: NDArray[np.float64], truth: NDArray[np.bool_], *, min_leaf: int, seed: int
+        cls,
+        rows: NDArray[np.float64],
+        truth: NDArray[np.bool_],
+        *,
+        min_leaf: int,
+        seed: int,
+        trees: int = TREES,
     ) -> Forest:
-        """Fit 300 trees to rows (N, F), both kinds of equal weight."""
+        """Fit trees to rows (N, F), both kinds of equal weight."""
         fitted = RandomForestClassifier(
-            TREES, min_samples_leaf=min_leaf, class_weight="balanced", random_state=seed, n_jobs=1
+            trees, min_samples_leaf=min_leaf, class_weight="balanced", random_state=seed, n_jobs=1
         ).fit(rows, truth)
-        trees = [tree.tree_ for tree in fitted.estimators_]
-        roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
-        own = [start + np.arange(tree.node_count) for start, tree in zip(roots, trees, strict=True)]
+        grown = [tree.tree_ for tree in fitted.estimators_]
+        roots = np.cumsum([0, *(tree.node_count for tree in grown)])[:-1]
+        own = [start + np.arange(tree.node_count) for start, tree in zip(roots, grown, strict=True)]
         children = [
             [
                 np.where(side < 0, node, start + side)
                 for side in (tree.children_left, tree.children_right)
             ]
-            for start, tree, node in zip(roots, trees, own, strict=True)
+            for start, tree, node in zip(roots, grown, own, strict=True)
         ]
-        counts = np.concatenate([tree.value[:, 0] for tree in trees])
+        counts = np.concatenate([tree.value[:, 0] for tree in grown])
         positive = int(np.flatnonzero(fitted.classes_)[0])
         return cls(
             roots,
             np.concatenate([left for left, _ in children]),
             np.concatenate([right for _, right in children]),
-            np.concatenate([tree.feature for tree in trees]).clip(0).astype(np.int64),
-            np.concatenate([tree.threshold for tree in trees]),
+            np.concatenate([tree.feature for tree in grown]).clip(0).astype(np.int64),
+            np.concatenate([tree.threshold for tree in grown]),
             counts[:, positive] / counts.sum(1),
         )
 

@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from saccade.config import suggestion
 from saccade.robust.attacks import Method
 from saccade.robust.directions import Norm
+from saccade.robust.forest import TREES
 from saccade.robust.signals import SIGNALS
 from saccade.types import Record
 
@@ -58,6 +59,8 @@ class DetectSection(Record):
     false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
     signals: tuple[str, ...] = SIGNALS
     """What is tried; `fisher` is always."""
+    trees: int = Field(default=TREES, ge=1)
+    """Of each forest."""
     reference: int = Field(default=2000, ge=100)
     """Training images to which KD, LID and Mahalanobis are fitted."""
 
