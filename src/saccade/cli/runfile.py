@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")]
 Settings = Annotated[
@@ -18,7 +20,7 @@ Settings = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 
-_Kind = TypeVar("_Kind", bound=BaseModel)
+_Kind = TypeVar("_Kind", bound="BaseModel")
 
 
 def read_runfile(kind: type[_Kind], path: Path, settings: Sequence[str] | None) -> _Kind:
