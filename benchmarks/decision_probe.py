@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from saccade.measures import wilson
-from saccade.models import collate, encode_images, load, use_threads
+from saccade.models import collate, encode_images, load
 from saccade.nano import resolve
 from saccade.nano.evaluate import questions
 from saccade.nano.settings import environment
 from saccade.policies.hf import request_turn, write_turns
+from saccade.threads import use_threads
 from saccade.types import Sampling, Task
 
 FOLDS, RIDGE, CHUNK = 5, 1e-2, 100

@@ -44,10 +44,10 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from saccade.config import read_toml, validate, with_overrides
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.models import use_threads
 from saccade.nano import folder_of
 from saccade.nano.settings import CROP_SIDE, MIN_BOX, OBSERVATION, environment
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
+from saccade.threads import use_threads
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
 from saccade.train.options import RLRecipe

@@ -20,14 +20,14 @@ ROWS: list[tuple[str, bool]] = [
     ("recipe", False),
     ("rollout", False),
     ("policies", False),
-    ("env models", False),
+    ("env models threads", False),
     ("dialects tools render rewards formats world measures", True),
     ("types config store client reply", False),
     ("errors cache geometry decode image", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {
-    "torch": "render models policies train robust engines nano",
+    "torch": "threads render models policies train robust engines nano",
     "transformers": "render models policies train robust engines nano",
     "trl": "train",
     "verl": "engines",

@@ -79,14 +79,6 @@ class Batch:
         return inputs | ({"image_grid_thw": self.grids} if self.patches else {})
 
 
-def use_threads(at_most: int) -> None:
-    """Let a forward pass use no more CPU threads than this, and never more than it used so far.
-
-    Matrices of tiny models gain nothing from many threads, and lose much where cores are shared.
-    """
-    torch.set_num_threads(min(at_most, torch.get_num_threads()))
-
-
 @contextmanager
 def without_bars() -> Iterator[None]:
     """Silence the progress bars of transformers: a library says nothing, a command has its own."""

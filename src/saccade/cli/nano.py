@@ -37,9 +37,9 @@ def probe(
     from saccade.cli.progress import bars
 
     with needs("local"):
-        from saccade.models import use_threads
         from saccade.nano.probe import LIMITS, SIGHTS
         from saccade.nano.probe import probe as measure
+        from saccade.threads import use_threads
 
     use_threads(2)
     with bars(quiet=as_json) as progress:
@@ -89,9 +89,9 @@ def train_base(
     from saccade.config import validate, with_overrides
 
     with needs("local"):
-        from saccade.models import use_threads
         from saccade.nano.base import BaseOptions
         from saccade.nano.base import train_base as train
+        from saccade.threads import use_threads
 
     use_threads(threads)
     options = validate(BaseOptions, with_overrides({}, settings or []))
@@ -133,8 +133,8 @@ def evaluate(
     from saccade.world import FAMILIES as KNOWN
 
     with needs("local"):
-        from saccade.models import use_threads
         from saccade.policies.hf import HFOptions, HFPolicy
+        from saccade.threads import use_threads
 
     use_threads(2)
     name = model or DEFAULT

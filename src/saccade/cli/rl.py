@@ -26,7 +26,7 @@ def rl(
     from saccade.cli.progress import bars
 
     with needs("train"):
-        from saccade.models import use_threads
+        from saccade.threads import use_threads
         from saccade.train.options import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:

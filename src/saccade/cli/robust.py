@@ -128,8 +128,8 @@ def _table(arguments: Sequence[str] | None, flags: dict[str, str | int | None]) 
 
 def _recipe(table: Table, threads: int | None) -> RobustRecipe:
     from saccade.config import validate
-    from saccade.models import use_threads
     from saccade.robust.options import RobustRecipe
+    from saccade.threads import use_threads
 
     if threads is not None:
         use_threads(threads)

@@ -27,7 +27,7 @@ def sft(
     from saccade.cli.progress import bars
 
     with needs("train"):
-        from saccade.models import use_threads
+        from saccade.threads import use_threads
         from saccade.train.sft import SFTRecipe
         from saccade.train.sft import sft as train
     if threads is not None:

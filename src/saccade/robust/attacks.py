@@ -19,7 +19,7 @@ import torch
 
 from saccade.errors import ConfigError
 from saccade.robust.directions import Norm, Step, direction
-from saccade.robust.target import Target, checked
+from saccade.robust.target import CHUNK, Target, checked
 
 Method = Literal[
     "ossa", "ossa_two_step", "ossa_iterated", "fgm", "otcm", "pgd", "deepfool", "random"
@@ -27,8 +27,6 @@ Method = Literal[
 STEP_SHARE = 2.5
 """Steps of `pgd` and `ossa_iterated` are this times epsilon over their number (Madry et al.)."""
 TWO_STEPS = (0.6, 0.4)
-CHUNK = 256
-"""Inputs at a time."""
 
 
 class Attacked(NamedTuple):

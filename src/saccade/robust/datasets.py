@@ -11,7 +11,6 @@ nothing in them is executed (the Python version of CIFAR-10 is a pickle and is r
 from __future__ import annotations
 
 import gzip
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from sklearn.datasets import load_digits
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError, ImageError
 from saccade.image import Image
+from saccade.robust.arrays import Array, read_arrays
 
 MOST_BYTES = 4 << 30
 """Of one file, unpacked."""
@@ -96,17 +96,11 @@ def _digits() -> Dataset:
 
 def _npz(path: Path) -> Dataset:
     names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(entry.file_size for entry in packed.infolist())
-        if size > MOST_BYTES:
-            raise FormatError(f"{path}: {size} bytes unpacked, at most {MOST_BYTES}")
-        with np.load(path, allow_pickle=False) as held:
-            arrays = [held[name] for name in names]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path}: expected arrays {', '.join(names)} ({error})") from error
+    what = f"data set; expected arrays {', '.join(names)}"
+    held = read_arrays(path, what, most=MOST_BYTES)
+    if missing := [name for name in names if name not in held]:
+        raise FormatError(f"{path}: no {what} ({missing[0]} is missing)")
+    arrays = [held[name] for name in names]
     splits = [_pixels(path, *pair) for pair in (arrays[:2], arrays[2:])]
     return Dataset(path.stem, *splits)
 
@@ -195,7 +189,7 @@ def _split(name: str, whole: Split) -> Dataset:
     return Dataset(name, whole.part(order[held:]), whole.part(order[:held]))
 
 
-def _pixels(path: Path, x: NDArray[np.uint8], y: NDArray[np.integer]) -> Split:
+def _pixels(path: Path, x: Array, y: Array) -> Split:
     """Bytes (N, H, W) or (N, H, W, 3), and classes (N,) or (N, 1)."""
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
         raise FormatError(
@@ -213,5 +207,5 @@ def _checked(source: str, split: Split) -> Split:
     if x.ndim != 4 or not x.is_floating_point() or not len(x) or y.shape != (len(x),):
         raise FormatError(f"{source}: expected (N, C, H, W) floats, got {tuple(x.shape)} {x.dtype}")
     if float(x.min()) < 0 or float(x.max()) > 1 or int(y.min()) < 0:
-        raise FormatError(f"{source}: pixels are to lie in [0, 1] and classes above 0")
+        raise FormatError(f"{source}: pixels are to lie in [0, 1] and classes to be 0 or more")
     return split

@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from saccade.errors import ConfigError
 from saccade.robust.adaptive import adaptive
-from saccade.robust.attacks import CHUNK, Attacked, attack
+from saccade.robust.attacks import Attacked, attack
 from saccade.robust.datasets import Dataset
 from saccade.robust.detectors import Detector, Scorer, clean_needed, fit_head, stacked
 from saccade.robust.directions import Step, sized
@@ -31,7 +31,7 @@ from saccade.robust.minimal import greedy_l0, opt
 from saccade.robust.options import RobustRecipe
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
 from saccade.robust.signals import Features, Reference, Setting, Signal, grid
-from saccade.robust.target import Classifier, tail_of
+from saccade.robust.target import CHUNK, Classifier, tail_of
 from saccade.store import claim, write_whole
 
 ATTACKS = (

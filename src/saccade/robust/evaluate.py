@@ -18,7 +18,7 @@ from torch import nn
 
 from saccade.errors import ConfigError
 from saccade.measures import wilson
-from saccade.robust.attacks import CHUNK, attack
+from saccade.robust.attacks import attack
 from saccade.robust.datasets import Dataset, Split, load_dataset
 from saccade.robust.directions import direction
 from saccade.robust.fisher import eigenpairs
@@ -26,7 +26,7 @@ from saccade.robust.minimal import least_along
 from saccade.robust.nets import Scaled, kept_net, load_model
 from saccade.robust.options import RobustRecipe
 from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
-from saccade.robust.target import Classifier, tail_of
+from saccade.robust.target import CHUNK, Classifier, tail_of
 from saccade.store import claim, write_whole
 
 Told = Callable[[str, int, int], None]

@@ -6,19 +6,20 @@ is not trusted can crash the process. Here they are checked when it is read.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from saccade.errors import FormatError
+from saccade.robust.arrays import read_arrays, write_arrays
 
 TREES = 300
 MOST_BYTES = 256 << 20
 """Of a file, unpacked."""
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class Forest(NamedTuple):
@@ -83,9 +84,9 @@ class Forest(NamedTuple):
 
     def save(self, path: Path, **numbers: float) -> None:
         """Write it, with some numbers, as arrays of numpy (`.npz`)."""
-        with path.open("wb") as file:
-            held = {**self._asdict(), **{k: np.float64(v) for k, v in numbers.items()}}
-            np.savez_compressed(file, allow_pickle=False, **held)
+        write_arrays(
+            path, {**self._asdict(), **{k: np.asarray(v, np.float64) for k, v in numbers.items()}}
+        )
 
     @classmethod
     def load(cls, path: Path, *names: str) -> tuple[Forest, dict[str, float]]:
@@ -94,23 +95,25 @@ class Forest(NamedTuple):
         Raises:
             FormatError: not what `save` wrote, too large, or nodes that lead nowhere.
         """
-        try:
-            with zipfile.ZipFile(path) as packed:
-                size = sum(entry.file_size for entry in packed.infolist())
-            if size > MOST_BYTES:
-                raise FormatError(f"{path}: {size} bytes unpacked, at most {MOST_BYTES}")
-            with np.load(path, allow_pickle=False) as held:
-                arrays = {name: held[name] for name in cls._fields}
-                numbers = {name: float(held[name]) for name in names}
-        except FormatError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise FormatError(f"{path}: no saved forest ({error})") from error
-        for name, array in arrays.items():
-            wanted = np.float64 if name in ("split", "share") else np.int64
-            if array.dtype != wanted or array.ndim != 1 or not len(array):
-                raise FormatError(f"{path}: {name} is no row of {wanted.__name__}")
-        forest = cls(**arrays)
+        held = read_arrays(path, "saved forest", most=MOST_BYTES)
+        for name in (*cls._fields, *names):
+            if name not in held:
+                raise FormatError(f"{path}: no saved forest (no {name})")
+        for name in names:
+            if held[name].shape != () or held[name].dtype != np.float64:
+                raise FormatError(f"{path}: {name} is no number")
+        numbers = {name: float(held[name]) for name in names}
+
+        def row(name: str, kind: type[_Kind]) -> NDArray[_Kind]:
+            array = held[name]
+            if array.dtype != kind or array.ndim != 1 or not len(array):
+                raise FormatError(f"{path}: {name} is no row of {kind.__name__}")
+            return array.astype(kind, copy=False)
+
+        forest = cls(
+            row("roots", np.int64), row("left", np.int64), row("right", np.int64),
+            row("feature", np.int64), row("split", np.float64), row("share", np.float64),
+        )  # fmt: skip
         if problem := forest._problem():
             raise FormatError(f"{path}: {problem}")
         return forest, numbers

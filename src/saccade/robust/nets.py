@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError
+from saccade.robust.arrays import read_arrays, write_arrays
 from saccade.robust.datasets import Dataset, Split
 
+MOST_BYTES = 1 << 30
+"""Of a file of weights."""
 BATCH = 128
 RATE = 2e-3
 EPOCHS = {8: 60, 28: 4, 32: 16}
@@ -116,19 +117,14 @@ def kept_net(
     if not path.exists():
         net = train_net(data, seed=seed, epochs=epochs, on_step=on_step)
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".part")
-        with fresh.open("wb") as file:
-            np.savez(
-                file, allow_pickle=False, **{k: v.numpy() for k, v in net.state_dict().items()}
-            )
-        fresh.replace(path)
+        write_arrays(path, {name: value.numpy() for name, value in net.state_dict().items()})
         return net
     net = reference_net(tuple(data.train.x.shape[1:]), data.classes)
     net(data.train.x[:2])
+    held = read_arrays(path, "weights of this net", most=MOST_BYTES)
     try:
-        with np.load(path, allow_pickle=False) as held:
-            net.load_state_dict({name: torch.from_numpy(held[name]) for name in held.files})
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        net.load_state_dict({name: torch.from_numpy(value) for name, value in held.items()})
+    except (RuntimeError, TypeError) as error:
         raise FormatError(f"{path}: no weights of this net ({error}); delete it") from error
     return net.eval().requires_grad_(requires_grad=False)
 

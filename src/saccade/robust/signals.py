@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from saccade.errors import ConfigError
 from saccade.robust.fisher import eigenpairs
-from saccade.robust.target import Classifier, Target, tail_of
+from saccade.robust.target import CHUNK, Classifier, Target, tail_of
 
 Features = NDArray[np.float64]
 """(N, F)."""
-CHUNK = 250
 
 
 class Reference(NamedTuple):
@@ -279,7 +279,9 @@ def hidden(target: Classifier, x: torch.Tensor) -> list[torch.Tensor]:
 
 def _classifier(target: Target) -> Classifier:
     if not isinstance(target, Classifier):
-        raise TypeError("hidden layers are those of a Classifier")
+        raise ConfigError(
+            f"signal: needs the hidden layers of a Classifier, got {type(target).__name__}"
+        )
     return target
 
 

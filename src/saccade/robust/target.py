@@ -12,6 +12,9 @@ from torch import nn
 
 from saccade.errors import ConfigError
 
+CHUNK = 256
+"""Inputs at a time, where any number may come."""
+
 
 class Target(Protocol):
     """A distribution over classes that depends on an input."""
