@@ -124,3 +124,32 @@ def test_what_cannot_work_is_named(digits: tuple, options: dict, match: str) -> 
     net, x, _ = digits
     with pytest.raises(ConfigError, match=match):
         attack(Classifier(net), x[:2], **options)
+
+
+def test_the_least_likely_class_is_approached_by_its_gradient(digits: tuple) -> None:
+    net, x, y = digits
+    image = x[:50].clone().requires_grad_()
+    log_probs = net(image).log_softmax(1)
+    (up,) = torch.autograd.grad(log_probs.amin(1).sum(), image)
+    found = attack(Classifier(net), x[:50], y[:50], method="otcm", epsilons=[0.5], bounds=None)
+    alike = cosine_similarity((found.inputs[0] - x[:50]).flatten(1), up.flatten(1))
+    torch.testing.assert_close(alike, torch.ones(50), atol=1e-4, rtol=0)
+
+
+def test_the_second_of_two_steps_starts_where_the_first_led(digits: tuple) -> None:
+    net, x, y = digits
+    both = attack(Classifier(net), x[:50], y[:50], method="ossa_two_step", epsilons=[1.0])
+    first = attack(Classifier(net), x[:50], y[:50], epsilons=[0.6]).inputs[0]
+    second = attack(Classifier(net), first, y[:50], epsilons=[0.4]).inputs[0]
+    torch.testing.assert_close(both.inputs[0], second, atol=1e-5, rtol=0)
+
+
+def test_a_sequence_is_not_attacked(digits: tuple) -> None:
+    _, x, _ = digits
+
+    class Sequence:
+        def log_probs(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(x), 3, 4).log_softmax(-1)
+
+    with pytest.raises(ConfigError, match="one distribution an input"):
+        attack(Sequence(), x[:2], epsilons=[0.5])

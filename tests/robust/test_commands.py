@@ -69,6 +69,21 @@ def test_too_few_images_are_told_before_anything_is_attacked(tmp_path: Path) -> 
         measure_detection(RobustRecipe(n=100, out=str(tmp_path)))
 
 
+def test_where_nothing_succeeds_nothing_is_told(tmp_path: Path) -> None:
+    """Steps so small that no image is lost: no area, rather than one of a signal unfitted."""
+    made = measure_detection(
+        RobustRecipe.model_validate({
+            "n": 134, "nets": [0], "epochs": 10, "out": str(tmp_path),
+            "detect": {
+                "epsilon": 1.0, "stepped_epsilon": 1e-6, "signals": ["log_q"], "trees": 5,
+                "adaptive_n": 10, "adaptive_steps": 1, "adaptive_restarts": 1,
+            },
+        })
+    )  # fmt: skip
+    assert made.auc["fisher"]["bim"].mean is None
+    assert made.auc["fisher"]["fgm"].mean is not None
+
+
 def test_mistakes_are_told_without_a_traceback(tmp_path: Path) -> None:
     for arguments, message in (
         (("--data", "nowhere"), "no file, folder or built-in data"),

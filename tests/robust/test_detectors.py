@@ -134,6 +134,29 @@ def test_a_forest_that_would_lead_astray_is_refused(
         Detector.load(path)
 
 
+def test_without_the_check_an_astray_forest_is_taken(
+    tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the refusals above are the check's own."""
+    path = tmp_path / "forest.npz"
+    astray = detector.forest._replace(left=detector.forest.left + len(detector.forest.left))
+    dataclasses.replace(detector, forest=astray).save(path)
+    monkeypatch.setattr(Forest, "_problem", lambda forest: None)
+    Detector.load(path)
+
+
+def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    """NPY format 1.0 (numpy.lib.format): a shape of 10^15 values before eight bytes."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    header = header.ljust(117) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("roots.npy", array)
+    with pytest.raises(FormatError, match="no saved forest"):
+        Detector.load(path)
+
+
 def test_the_forest_is_that_of_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(200, 3))

@@ -52,6 +52,10 @@ def test_the_pairs_are_those_of_the_matrix(method: str, classes: int) -> None:
         torch.testing.assert_close(found.log_values[n].exp(), values, rtol=1e-7, atol=1e-12)
         alike = (found.vectors[n].flatten(1) * vectors.T).sum(1).abs()
         torch.testing.assert_close(alike, torch.ones(k, dtype=torch.float64), rtol=0, atol=1e-6)
+        if classes > 2:
+            gap = 1 - torch.linalg.eigvalsh(dense(module, image)).flip(0)[1] / values[0]
+            torch.testing.assert_close(found.gap[n], gap, rtol=1e-4, atol=1e-6)
+        assert found.top[n] == module(image[None]).argmax()
     assert found.residuals.max() < 1e-6
 
 
@@ -223,3 +227,12 @@ def test_targets_that_cannot_be_used_are_named() -> None:
         tail_of(torch.zeros(2, 1))
     with pytest.raises(ConfigError, match=r"log-probabilities of input 1 are not all finite"):
         tail_of(torch.tensor([[0.0, -1.0], [0.0, -torch.inf]]))
+
+
+def test_shapes_that_are_no_distribution_are_named() -> None:
+    class Deep:
+        def log_probs(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(x), 2, 2, 2, requires_grad=True)
+
+    with pytest.raises(ConfigError, match=r"\(N, C\) or \(N, T, C\), got \(5, 2, 2, 2\)"):
+        Product(Deep(), batch())

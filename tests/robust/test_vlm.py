@@ -149,7 +149,7 @@ def test_the_pixels_that_the_agent_sees_are_attacked(
     target = AnswerSet(loaded, asked, ANSWERS)
     x = target.pixels()
     label = target.log_probs(x).argmax(1)
-    found = attack(target, x, label, method="pgd", epsilons=[0.2], norm="linf", levels=255)
+    found = attack(target, x, label, method="pgd", epsilons=[0.2], norm="linf", levels=255, steps=3)
     before, after = target.log_probs(x)[0, label], target.log_probs(found.inputs[0])[0, label]
     assert float(after) < float(before)
 
@@ -166,3 +166,13 @@ def test_what_cannot_be_asked_is_named(loaded: LoadedModel, asked: Trajectory) -
     target = WholeAnswer(loaded, asked, "yes")
     with pytest.raises(ConfigError, match="gram is for one distribution"):
         eigenpairs(target, target.pixels(), method="gram")
+
+
+def test_a_photograph_shows_what_the_model_is_shown(loaded: LoadedModel, asked: Trajectory) -> None:
+    """Our differentiable resize against Pillow's, which rounds to whole levels."""
+    photograph = AnswerSet(loaded, asked, ANSWERS, source=True)
+    view = AnswerSet(loaded, asked, ANSWERS).pixels()[0]
+    image = loaded.renderer.render(asked, generation=True).images[0]
+    made = photograph._changed(image, photograph.pixels()[0])
+    assert made is not None
+    assert (made - view).abs().max() < 2 / 255

@@ -1,4 +1,4 @@
-"""`saccade attack` and `saccade detect`: how a classifier, or an agent, stands up to attacks."""
+"""`saccade attack` and `saccade detect`: how a classifier stands up to attacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from saccade.config import Table
     from saccade.robust.evaluate import Told
     from saccade.robust.options import RobustRecipe
 
@@ -31,7 +30,9 @@ Data = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="package.module:name of a net; gives logits.")]
 Seed = Annotated[int | None, typer.Option(help="Of the choice of images, noise and forests.")]
-N = Annotated[int | None, typer.Option("--n", min=1, help="Images, or tasks of an agent.")]
+N = Annotated[
+    int | None, typer.Option("--n", min=1, help="Test images, of those the net reads right.")
+]
 Out = Annotated[str | None, typer.Option(help="The run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
@@ -53,8 +54,8 @@ def attack(
     with needs("robust"):
         from saccade.robust import figures
         from saccade.robust.evaluate import measure_attacks, subjects
-    table = _table(arguments, {"data": data, "model": model, "seed": seed, "n": n, "out": out})
-    recipe = _recipe(table, threads)
+    flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
+    recipe = _recipe(arguments, flags, threads)
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, _telling(progress))
         _, first = next(iter(subjects(recipe, _telling(progress))))
@@ -95,8 +96,8 @@ def detect(
     with needs("robust"):
         from saccade.robust import figures
         from saccade.robust.detection import measure_detection
-    table = _table(arguments, {"data": data, "model": model, "seed": seed, "n": n, "out": out})
-    recipe = _recipe(table, threads)
+    flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
+    recipe = _recipe(arguments, flags, threads)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, _telling(progress))
     folder = Path(recipe.out)
@@ -113,27 +114,20 @@ def detect(
     typer.echo(f"written to {folder}: detect.json, detect.md, detect.png, detector.npz")
 
 
-def _table(arguments: Sequence[str] | None, flags: dict[str, str | int | None]) -> Table:
+def _recipe(
+    arguments: Sequence[str] | None, flags: dict[str, str | int | None], threads: int | None
+) -> RobustRecipe:
     """A run file if the first argument is one, key=value over it, and flags over both."""
-    from saccade.cli.embedded import with_folders
-    from saccade.config import read_toml, with_overrides
-
-    given = list(arguments or [])
-    table: Table = {}
-    if given and "=" not in given[0]:
-        table = read_toml(Path(given.pop(0)))
-    table = with_folders(with_overrides(table, given))
-    return {**table, **{key: value for key, value in flags.items() if value is not None}}
-
-
-def _recipe(table: Table, threads: int | None) -> RobustRecipe:
-    from saccade.config import validate
+    from saccade.config import read_toml, validate, with_overrides
     from saccade.robust.options import RobustRecipe
     from saccade.threads import use_threads
 
+    given = list(arguments or [])
+    table = read_toml(Path(given.pop(0))) if given and "=" not in given[0] else {}
+    given_flags = {key: value for key, value in flags.items() if value is not None}
     if threads is not None:
         use_threads(threads)
-    return validate(RobustRecipe, table)
+    return validate(RobustRecipe, {**with_overrides(table, given), **given_flags})
 
 
 def _telling(progress: Progress) -> Told:

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from saccade.robust.attacks import STEP_SHARE, Attacked, Box, check_labels, measured, projected
 from saccade.robust.directions import loss_direction, sized
 from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
+from saccade.robust.products import Product, quiet
 from saccade.robust.target import Target, checked, tail_of
 
 STEPS, RESTARTS = 100, 5
@@ -124,7 +124,7 @@ def _eigenvalue_gradient(target: Target, x: torch.Tensor) -> torch.Tensor:
     product = Product(target, x)
     v = normalize(product.gradient(), dim=1).view_as(x)
     top, others = product.tail.top[:, None], product.tail.others
-    with torch.enable_grad():
+    with torch.enable_grad(), quiet():
         point = x.detach().requires_grad_()
         log_probs, pushed = jvp(target.log_probs, (point,), (v,))[:2]
         rest = log_probs.gather(1, others)

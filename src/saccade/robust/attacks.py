@@ -99,7 +99,10 @@ def attack(
         raise ConfigError(f"epsilons: expected sizes above 0, got {list(epsilons)}")
     if method not in get_args(Method):
         raise ConfigError(f"method: one of {', '.join(get_args(Method))}, got {method!r}")
-    labels = _most_likely(target, x) if labels is None else labels
+    likeliest = _most_likely(target, x)
+    if likeliest.ndim != 1:
+        raise ConfigError("target: one distribution an input is attacked, this gives a sequence")
+    labels = likeliest if labels is None else labels
     parts = []
     for at in range(0, len(x), CHUNK):
         part = slice(at, at + CHUNK)
@@ -215,5 +218,5 @@ def check_box(x: torch.Tensor, box: Box) -> None:
 
 def _most_likely(target: Target, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        parts = [target.log_probs(part).argmax(1) for part in torch.split(x, CHUNK)]
+        parts = [target.log_probs(part).argmax(-1) for part in torch.split(x, CHUNK)]
     return torch.cat(parts)

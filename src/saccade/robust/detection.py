@@ -41,7 +41,9 @@ ATTACKS = (
 NEGATIVES = ("clean", "noisy")
 CROSSED = ("fisher", "log_q", "log_probs")
 PARTS = (0.4, 0.6)
+"""Where the parts to fit and to choose end, as shares of the images."""
 FEWEST = 5
+"""Successful attacks in a part, below which nothing is fitted, chosen or told of it."""
 
 
 class Sets(NamedTuple):
@@ -102,7 +104,11 @@ def _detected(
         table = _Table(name, target, reference, sets, data.classes, recipe)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
-            setting, scorer = table.best(kind)
+            best = table.best(kind)
+            if best is None:
+                auc[name][kind] = None
+                continue
+            setting, scorer = best
             auc[name][kind] = table.auc(setting, scorer, kind, part=2)
             chosen[name][kind] = dict(setting.values)
             if name in CROSSED:
@@ -173,12 +179,20 @@ class _Table:
         self._signals: dict[str, Signal] = {}
         self._features: dict[tuple[str, str], Features] = {}
 
-    def best(self, kind: str) -> tuple[Setting, Scorer]:
-        """The setting that does best on the development part, fitted to an attack."""
+    def best(self, kind: str) -> tuple[Setting, Scorer] | None:
+        """The setting that does best on the development part, fitted to an attack.
+
+        None where too few attacks succeeded to fit or to choose.
+        """
         tried = []
         for setting in self._settings:
+            if len(self._rows(setting, kind, 0)) < FEWEST:
+                return None
             scorer = self._fitted(setting, kind)
-            tried.append((self.auc(setting, scorer, kind, part=1) or 0.0, setting, scorer))
+            area = self.auc(setting, scorer, kind, part=1)
+            if area is None:
+                return None
+            tried.append((area, setting, scorer))
         _, setting, scorer = max(tried, key=lambda row: row[0])
         return setting, scorer
 
@@ -205,10 +219,8 @@ class _Table:
         return scorer(rows), truth
 
     def _fitted(self, setting: Setting, kind: str) -> Scorer:
-        changed = self._rows(setting, kind, 0)
-        if len(changed) < FEWEST:
-            return lambda features: features[:, 0]
-        rows, truth = stacked([self._rows(setting, name, 0) for name in NEGATIVES], [changed])
+        negatives = [self._rows(setting, name, 0) for name in NEGATIVES]
+        rows, truth = stacked(negatives, [self._rows(setting, kind, 0)])
         return fit_head(
             setting.head, rows, truth, min_leaf=setting.min_leaf, strength=setting.strength,
             seed=self._seed, trees=self._trees,

@@ -1,4 +1,4 @@
-"""Pictures of what `saccade attack` and `saccade detect` measured."""
+"""Pictures of what `saccade attack` and `saccade detect` measured, and the tables beside them."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def detection_table(result: DetectResult) -> Sequence[Sequence[str]]:
 
 def cross_table(result: DetectResult, signal: str = "fisher") -> Sequence[Sequence[str]]:
     """Rows of text: fitted to an attack, the mean AUC over nets on every attack."""
-    kinds = list(result.nets[0].crossed[signal])
+    kinds = list(next(iter(result.auc.values())))
     rows = [["fitted to", *kinds]]
     for fitted in kinds:
         told = []
         for tried in kinds:
-            known = [net.crossed[signal][fitted][tried] for net in result.nets]
+            known = [net.crossed[signal].get(fitted, {}).get(tried) for net in result.nets]
             values = [value for value in known if value is not None]
             told.append(f"{np.mean(values):.3f}" if values else "-")
         rows.append([fitted, *told])

@@ -35,7 +35,7 @@ class AttackSection(Record):
     clip: bool = True
     """Keep images in [0, 1]; without it sizes are exact, as in the paper's curves."""
     levels: int | None = Field(default=None, ge=1)
-    """Round what is returned to so many steps; 255 for images of 8 bits."""
+    """Round what is returned to so many steps, 255 for images of 8 bits; it is then clipped too."""
     steps: int = Field(default=10, ge=1)
     scales: Annotated[tuple[Size, ...], Field(min_length=1)] = (1.0,)
     """Logits are multiplied by these: the same decisions, more confident."""

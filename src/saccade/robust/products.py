@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch.func import jvp, linearize
 
+from saccade.errors import ConfigError
 from saccade.robust.target import Tail, Target, tail_of
 
 Backend = Literal["auto", "jvp", "linearize", "double_vjp", "difference", "kl"]
@@ -53,6 +54,9 @@ class Product:
         """One forward pass, kept for all products."""
         self.log_probs, self._pull = _vjp(self.target.log_probs, self.x)
         self.passes.forward += 1
+        if self.log_probs.ndim not in (2, 3):
+            shape = tuple(self.log_probs.shape)
+            raise ConfigError(f"target: log_probs must be (N, C) or (N, T, C), got {shape}")
         rows = self.log_probs.flatten(0, -2)
         self.tail: Tail = tail_of(rows)
         log_q = self.tail.log_q.view(len(self.x), -1)
@@ -128,14 +132,14 @@ class Product:
     def _by_jvp(self, v: torch.Tensor) -> torch.Tensor:
         self.passes.forward += 1
         self.passes.jvp += 1
-        with _quiet():
+        with quiet():
             pushed: torch.Tensor = jvp(self.target.log_probs, (self.x,), (self._shaped(v),))[1]
         return pushed
 
     def _by_linearize(self, v: torch.Tensor) -> torch.Tensor:
         if not hasattr(self, "_linear"):
             self.passes.forward += 1
-            with _quiet():
+            with quiet():
                 _, self._linear = linearize(self.target.log_probs, self.x)
         self.passes.jvp += 1
         pushed: torch.Tensor = self._linear(self._shaped(v))
@@ -191,7 +195,7 @@ def _vjp(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Torch 2.13 warns of itself when it first differentiates forwards."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")

@@ -48,7 +48,10 @@ class ArtAttack(EvasionAttack):
         targeted: bool = False,
         batch_size: int = 256,
     ) -> None:
-        """Sizes are in the units of `x`; its bounds are the classifier's `clip_values`."""
+        """Sizes are in the units of `x`.
+
+        Its bounds are the classifier's `clip_values`, of several the widest.
+        """
         super().__init__(estimator=estimator)
         self.method: Method = method
         self.eps = eps
