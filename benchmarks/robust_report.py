@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from saccade.robust.detection import over_nets
 from saccade.robust.figures import (
     attack_table,
     cross_table,
@@ -50,6 +51,7 @@ def filled(page: str) -> str:
     attacked, detected = results("mnist")
     tables = {
         "mnist_rates": markdown(attack_table(attacked)) + f"\n{_counts(attacked)}",
+        "mnist_ratios": _against(attacked, "fgm"),
         "mnist_vulnerability": _vulnerability(attacked),
         "mnist_auc": markdown(detection_table(detected)) + f"\n{_counts(detected)}",
         "mnist_gains": _gains(detected),
@@ -65,6 +67,21 @@ def filled(page: str) -> str:
 def _counts(result: AttackResult | DetectResult) -> str:
     nets = ", ".join(f"{net.net} ({net.accuracy:.3f})" for net in result.nets)
     return f"n = {result.nets[0].n} images a net; nets (test accuracy): {nets}.\n"
+
+
+def _against(result: AttackResult, other: str) -> str:
+    """OSSA beside another method, net by net, so that nets are what varies."""
+    ours, theirs = result.rates["ossa x1"], result.rates[f"{other} x1"]
+    rows = [["epsilon", f"{other} fools", f"OSSA / {other}", "OSSA minus it [95 %]", "nets ahead"]]
+    for mine, its in zip(ours, theirs, strict=True):
+        gains = [a - b for a, b in zip(mine.nets, its.nets, strict=True)]
+        low, high = over_nets(gains) or (float("nan"), float("nan"))
+        rows.append([
+            f"{mine.epsilon:g}", f"{its.rate:.3f}", f"{mine.rate / its.rate:.3f}",
+            f"{sum(gains) / len(gains):+.4f} [{low:+.4f}, {high:+.4f}]",
+            f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
+        ])  # fmt: skip
+    return markdown(rows)
 
 
 def _vulnerability(result: AttackResult) -> str:

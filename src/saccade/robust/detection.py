@@ -261,14 +261,14 @@ def _over_nets(nets: Sequence[NetDetection]) -> dict[str, dict[str, SignalAuc]]:
             made[name][kind] = SignalAuc(
                 nets=tuple(own for _, own in pairs),
                 mean=float(np.mean(known)) if known else None,
-                interval=_interval(known),
+                interval=over_nets(known),
                 fisher_minus=float(np.mean(gains)) if gains else None,
-                fisher_minus_interval=_interval(gains),
+                fisher_minus_interval=over_nets(gains),
             )
     return made
 
 
-def _interval(values: Sequence[float]) -> Span | None:
+def over_nets(values: Sequence[float]) -> Span | None:
     """95 % of the mean over nets, by Student's t."""
     if len(values) < 2:
         return None
