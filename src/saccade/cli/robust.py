@@ -144,7 +144,9 @@ def _show(rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table as Shown
 
-    shown = Shown(*rows[0])
+    shown = Shown()
+    for name in rows[0]:
+        shown.add_column(name, overflow="fold")  # a name that is cut cannot be read
     for row in rows[1:]:
         shown.add_row(*row)
     Console().print(shown)

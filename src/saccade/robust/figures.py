@@ -31,7 +31,11 @@ def draw_attack(result: AttackResult, out: Path) -> None:
     for position, (key, cells) in enumerate(result.rates.items()):
         epsilons = [cell.epsilon for cell in cells]
         shade = f"C{position % 10}"
-        rates.plot(epsilons, [cell.rate for cell in cells], marker=".", color=shade, label=key)
+        style = "--" if key.startswith("pgd") else "-"  # it lies on iterated OSSA
+        rates.plot(
+            epsilons, [cell.rate for cell in cells], style, marker=".", color=shade,
+            label=key.removesuffix(" x1"),
+        )  # fmt: skip
         low, high = zip(*(cell.interval for cell in cells), strict=True)
         rates.fill_between(epsilons, low, high, color=shade, alpha=0.15, linewidth=0)
     rates.set(xlabel="epsilon", ylabel="fooling rate", ylim=(0, 1))
