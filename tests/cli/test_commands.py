@@ -320,14 +320,20 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
     assert third.returncode == 0
 
 
+def heed_interrupts() -> None:
+    """As in a terminal: a suite that runs in the background of a shell ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(RECIPE.replace("n = 6", "n = 40"))
     with ScriptedServer(answer) as server:
         settings = [*server_settings(server), "concurrency=2"]
         command = [sys.executable, "-m", "saccade", "rollout", "run.toml", *settings]
         running = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=heed_interrupts,
+        )  # fmt: skip
         while len(server.requests) < 10:
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
