@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from saccade.tools.sandbox.abuses import Abuse
 from saccade.tools.sandbox.abuses.scene import Scene
@@ -18,15 +19,13 @@ async def _idle(scene: Scene, session: Session, cell: Cell) -> bool:
     if session.ended:
         return True
     before = _processor_seconds(session.pid)
-    await asyncio.sleep(0.4)
-    return _processor_seconds(session.pid) - before < 0.05
+    return not await _within_seconds(lambda: _processor_seconds(session.pid) - before >= 0.05)
 
 
 async def _says_nothing_more(scene: Scene, session: Session, cell: Cell) -> bool:
     """Whether nothing is printed after the cell."""
     before = session.printed_bytes()
-    await asyncio.sleep(0.6)
-    return session.printed_bytes() == before
+    return not await _within_seconds(lambda: session.printed_bytes() != before)
 
 
 async def _gone(scene: Scene, session: Session, cell: Cell) -> bool:
@@ -38,6 +37,15 @@ async def _gone(scene: Scene, session: Session, cell: Cell) -> bool:
             return True
         await asyncio.sleep(0.02)
     return False
+
+
+async def _within_seconds(happened: Callable[[], bool]) -> bool:
+    """Whether something happens in 1.5 s: for most of it a busy machine may let a thread wait."""
+    for _ in range(30):
+        if happened():
+            return True
+        await asyncio.sleep(0.05)
+    return happened()
 
 
 def _processor_seconds(pid: int) -> float:
