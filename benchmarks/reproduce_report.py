@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from saccade.measures import mcnemar
+
 HERE = Path(__file__).parent
 CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
 TRANSFER = CURATED.with_name("transfer")
@@ -378,13 +380,6 @@ def spread(values: Sequence[float]) -> str:
 
 def mean_of(right: str) -> str:
     return f"{right.count('1') / len(right):.3f}"
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided test that both are as likely."""
-    n = gained + lost
-    tail = sum(math.comb(n, k) for k in range(min(gained, lost) + 1)) / 2**n if n else 1.0
-    return min(1.0, 2 * tail)
 
 
 def bootstrap(values: np.ndarray, repeats: int = 10_000) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
-from saccade.robust.options import RobustRecipe
+from saccade.robust.options import AgentAttackRecipe, RobustRecipe
 from saccade.serve.scripted import ScriptedServer
 from saccade.train.options import RLRecipe
 from saccade.train.sft import SFTRecipe
@@ -116,10 +116,13 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     if verb == "sft":
         assert validate(SFTRecipe, table).runs
         return
-    if verb == "attack":
+    if verb == "attack" and "policy" in table:
+        made = validate(AgentAttackRecipe, table)
+    elif verb == "attack":
         assert validate(RobustRecipe, table).nets == (0, 1, 2, 3, 4)
         return
-    made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
+    else:
+        made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
     assert make_environment(made).fingerprint
     assert made.tasks is not None
     if made.tasks.kind == "world":  # others need data that are not here

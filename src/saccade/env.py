@@ -100,6 +100,18 @@ class Environment:
             )
         )
 
+    def with_tools(self, tools: Sequence[Tool]) -> Environment:
+        """The same with other tools."""
+        record = self.record
+        return Environment(
+            self.dialect,
+            tools,
+            limits=record.limits,
+            view=record.view,
+            observation=record.observation,
+            coords=record.coords,
+        )
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits over dialect, prompts, tools, limits and pixel rules."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from math import sqrt
+from math import comb, sqrt
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
@@ -46,6 +46,49 @@ def wilson(successes: int, n: int) -> Interval:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Interval(low, high)
+
+
+class Paired(Record):
+    """The same questions asked twice: what the second way changes."""
+
+    n: int
+    gained: int
+    """Right the second time only."""
+    lost: int
+    """Right the first time only."""
+    difference: float
+    """Of the shares that are right, second minus first."""
+    interval: Interval
+    """95 %: Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479-488, their adjusted Wald."""
+    p: float
+    """McNemar's test, exact and two-sided."""
+
+
+def paired(before: Sequence[bool], after: Sequence[bool]) -> Paired:
+    """Compare two ways to answer the same questions.
+
+    Raises:
+        ValueError: nothing to compare, or of different length.
+    """
+    pairs = list(zip(before, after, strict=True))
+    if not pairs:
+        raise ValueError("paired: nothing to compare")
+    n = len(pairs)
+    gained, lost = pairs.count((False, True)), pairs.count((True, False))
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = Z_95 * sqrt((up + down - (up - down) ** 2) / (n + 2))
+    interval = Interval(max(-1.0, up - down - half), min(1.0, up - down + half))
+    return Paired(
+        n=n, gained=gained, lost=lost, difference=(gained - lost) / n, interval=interval,
+        p=mcnemar(gained, lost),
+    )  # fmt: skip
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p of so many changes for better and for worse, were both as likely."""
+    n = gained + lost
+    tail = sum(comb(n, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / (1 << n))
 
 
 class Look(NamedTuple):

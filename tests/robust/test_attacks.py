@@ -49,6 +49,16 @@ def test_what_is_returned_keeps_to_size_and_bounds(digits: tuple, method: str, n
     assert torch.equal(found.success, said != y[:40])
 
 
+@pytest.mark.parametrize("method", ["pgd", "ossa_iterated"])
+def test_steps_of_less_than_a_level_add_up(digits: tuple, method: Method) -> None:
+    """Ten steps of a quarter of a level each: rounding each of them would move nothing."""
+    net, x, y = digits
+    x, y, level = x[:40], y[:40], 1 / 16  # the digits have 17 grey values
+    found = attack(Classifier(net), x, y, method=method, epsilons=[level], norm="linf", levels=16)
+    moved = (found.inputs[0] - x).abs()[(x > 0) & (x < 1)]
+    assert float((moved > level / 2).float().mean()) > 0.5
+
+
 def test_the_direction_is_that_of_the_loss(digits: tuple) -> None:
     net, x, y = digits
     double = nn.Sequential(*[type(m)(m.in_features, m.out_features) if isinstance(m, nn.Linear)

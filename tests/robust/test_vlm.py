@@ -1,7 +1,9 @@
 """A tiny Qwen2.5-VL of random weights as a target, in float64, against explicit sums."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -15,10 +17,13 @@ from saccade.errors import ConfigError
 from saccade.geometry import PixelBudget
 from saccade.image import Image
 from saccade.models import LoadedModel, load, log_probs
+from saccade.policies.replay import ReplayPolicy
 from saccade.robust.attacks import attack
+from saccade.robust.directions import loss_direction
 from saccade.robust.fisher import eigenpairs
 from saccade.robust.products import Product
-from saccade.robust.vlm import AnswerSet, WholeAnswer
+from saccade.robust.vlm import AnswerSet, SameAgain, WholeAnswer
+from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Task, Trajectory
 
@@ -176,3 +181,77 @@ def test_a_photograph_shows_what_the_model_is_shown(loaded: LoadedModel, asked: 
     made = photograph._changed(image, photograph.pixels()[0])
     assert made is not None
     assert (made - view).abs().max() < 2 / 255
+
+
+@pytest.fixture(scope="module")
+def episode(asked: Trajectory) -> Trajectory:
+    """Two turns, a crop between them; written by hand, so that there is a call and an answer."""
+    call = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 20, 20]}}'
+    script = {"t": [f"<think>so</think><tool_call>{call}</tool_call>", "<answer>yes 7</answer>"]}
+    tool = ZoomIn(min_side=0)
+    record = asked.environment
+    environment = Environment(DeepEyes(), [tool], view=record.view, observation=record.view)
+    task = Task(id="t", prompt=(asked.images[0], "What is it?"), answer="A")
+    return asyncio.run(rollout(ReplayPolicy(script), environment, task))
+
+
+@pytest.mark.parametrize("tokens", ["all", "answer"])
+def test_the_same_again_is_the_product_of_its_tokens(
+    loaded: LoadedModel, episode: Trajectory, tokens: Literal["all", "answer"]
+) -> None:
+    """Against `models.log_probs` of the finished episode, and 1 minus it."""
+    whole = loaded.renderer.render(episode, generation=False)
+    scores = log_probs(loaded, [whole])[0]
+    written = torch.tensor(whole.sampled)
+    if tokens == "answer":
+        ids = loaded.renderer.encode("yes 7")
+        starts = [i for i in range(len(whole.ids)) if whole.ids[i : i + len(ids)] == ids]
+        written = torch.zeros_like(written)
+        written[starts[-1] : starts[-1] + len(ids)] = True
+    wanted = scores[written].double().sum()
+    target = SameAgain(loaded, episode, tokens=tokens)
+    same, other = target.log_probs(target.pixels())[0]
+    assert float(same) == pytest.approx(float(wanted), abs=1e-4)
+    assert float(same.exp() + other.exp()) == pytest.approx(1)
+
+
+def test_the_way_to_another_answer_does_not_vanish_where_it_is_sure(
+    loaded: LoadedModel, episode: Trajectory
+) -> None:
+    """With logits so large that 1 - p is 0 in float64: the direction is that of log(1 - p)."""
+    target = SameAgain(loaded, episode, tokens="answer")
+    x = target.pixels()
+    rows = target._log_probs
+
+    def sure(states: torch.Tensor) -> torch.Tensor:
+        logits = rows(states)
+        lifted = logits.clone()
+        lifted.scatter_add_(1, target._chosen, torch.full_like(target._chosen, 60.0, dtype=x.dtype))
+        return lifted.log_softmax(-1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, "_log_probs", sure)
+        same, other = target.log_probs(x)[0]
+        assert float(same.exp()) == 1.0
+        assert -70 < float(other) < -40
+        way = loss_direction(target, x, torch.zeros(1, dtype=torch.long))
+    assert torch.isfinite(way).all()
+    assert float(way.norm()) > 0
+    plain = SameAgain(loaded, episode, tokens="answer")
+    x = x.clone().requires_grad_()
+    odds = []
+    for position in range(len(plain._written)):  # the log of the sum of the others' odds, by hand
+        log_p = plain._log_probs(plain._states(x[0], [plain._ids])[0, plain._written - 1])[position]
+        mask = torch.ones_like(log_p, dtype=torch.bool)
+        mask[plain._chosen[position]] = False
+        odds.append(log_p[mask].logsumexp(0) - log_p[plain._chosen[position, 0]])
+    (wanted,) = torch.autograd.grad(torch.stack(odds).logsumexp(0), x)
+    cosine = torch.nn.functional.cosine_similarity(way.flatten(), wanted.flatten(), dim=0)
+    assert float(cosine) > 1 - 1e-6
+
+
+def test_an_episode_without_an_answer_is_refused(loaded: LoadedModel, asked: Trajectory) -> None:
+    with pytest.raises(ConfigError, match="no tokens of 'answer'"):
+        SameAgain(loaded, asked, tokens="answer")
+    with pytest.raises(ConfigError, match="no tokens of 'all'"):
+        SameAgain(loaded, asked)

@@ -1,4 +1,4 @@
-"""`saccade attack` and `saccade detect`: how a classifier stands up to attacks."""
+"""`saccade attack` and `saccade detect`: how a classifier, or an agent, stands up to attacks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import typer
 from saccade.cli.runfile import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.progress import Progress
 
+    from saccade.config import Table
     from saccade.robust.evaluate import Told
     from saccade.robust.options import RobustRecipe
 
@@ -47,15 +48,22 @@ def attack(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Attack a classifier and show at which size how many images are lost."""
+    """Attack a classifier, or an agent, and show at which size how much is lost.
+
+    A run file with a `policy` is one of an agent: how it stands up to attacks on what it sees when
+    it answers at once, and when it looks again.
+    """
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
 
     with needs("robust"):
         from saccade.robust import figures
         from saccade.robust.evaluate import measure_attacks, subjects
-    flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = _recipe(arguments, flags, threads)
+    table = _table(arguments, threads)
+    if "policy" in table:
+        _attack_agent(table, data=data, model=model, seed=seed, n=n, out=out, as_json=as_json)
+        return
+    recipe = _recipe(table, {"data": data, "model": model, "seed": seed, "n": n, "out": out})
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, _telling(progress))
         _, first = next(iter(subjects(recipe, _telling(progress))))
@@ -97,7 +105,7 @@ def detect(
         from saccade.robust import figures
         from saccade.robust.detection import measure_detection
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = _recipe(arguments, flags, threads)
+    recipe = _recipe(_table(arguments, threads), flags)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, _telling(progress))
     folder = Path(recipe.out)
@@ -114,20 +122,75 @@ def detect(
     typer.echo(f"written to {folder}: detect.json, detect.md, detect.png, detector.npz")
 
 
-def _recipe(
-    arguments: Sequence[str] | None, flags: dict[str, str | int | None], threads: int | None
-) -> RobustRecipe:
-    """A run file if the first argument is one, key=value over it, and flags over both."""
-    from saccade.config import read_toml, validate, with_overrides
-    from saccade.robust.options import RobustRecipe
+def _attack_agent(
+    table: Table,
+    *,
+    data: str | None,
+    model: str | None,
+    seed: int | None,
+    n: int | None,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    from saccade.cli.embedded import with_folders
+    from saccade.cli.extras import needs
+    from saccade.cli.progress import bars
+    from saccade.config import validate
+    from saccade.errors import ConfigError
+
+    with needs("local"):
+        from saccade.robust.agent import measure_agent
+    from saccade.robust.agent_figures import agent_table, draw_agent
+    from saccade.robust.figures import markdown
+    from saccade.robust.options import AgentAttackRecipe
+
+    if data is not None:
+        raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
+    for name, key, value in (("policy", "path", model), ("tasks", "n", n)):
+        section = table.get(name, {})
+        if value is not None and isinstance(section, dict):
+            table = {**table, name: {**section, key: value}}
+    flags = {key: value for key, value in (("seed", seed), ("out", out)) if value is not None}
+    recipe = validate(AgentAttackRecipe, with_folders({**table, **flags}))
+    with bars(quiet=as_json) as progress:
+        result = measure_agent(recipe, _telling(progress))
+    folder = Path(recipe.out)
+    tables = {threat: agent_table(result, threat) for threat in result.threats}
+    text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
+    (folder / "agent_attack.md").write_text(text)
+    draw_agent(result, folder / "agent_attack.png")
+    if as_json:
+        typer.echo(result.model_dump_json())
+        return
+    for threat, rows in tables.items():
+        typer.echo(f"{threat}: share of {result.threats[threat][0].n} questions that is right")
+        _show(rows)
+    if result.unscored:
+        typer.echo(f"left out: {result.unscored} questions of which an episode failed on our side")
+    typer.echo(
+        f"written to {folder}: agent_attack.json, agent_attack.md, agent_attack.png, attacked/"
+    )
+
+
+def _table(arguments: Sequence[str] | None, threads: int | None) -> Table:
+    """A run file if the first argument is one, and key=value over it."""
+    from saccade.config import read_toml, with_overrides
     from saccade.threads import use_threads
 
     given = list(arguments or [])
     table = read_toml(Path(given.pop(0))) if given and "=" not in given[0] else {}
-    given_flags = {key: value for key, value in flags.items() if value is not None}
     if threads is not None:
         use_threads(threads)
-    return validate(RobustRecipe, {**with_overrides(table, given), **given_flags})
+    return with_overrides(table, given)
+
+
+def _recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
+    """The recipe of a classifier; flags go over the run file."""
+    from saccade.config import validate
+    from saccade.robust.options import RobustRecipe
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    return validate(RobustRecipe, {**table, **given})
 
 
 def _telling(progress: Progress) -> Told:

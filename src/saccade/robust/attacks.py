@@ -166,8 +166,9 @@ class _Way(NamedTuple):
         moved, size = self.x, STEP_SHARE * epsilon / steps
         for _ in range(steps):
             ahead = moved + size * self._direction(moved, method)
-            moved = self.box.hold(self.x + projected(ahead - self.x, epsilon, self.norm))
-        return moved
+            near = self.x + projected(ahead - self.x, epsilon, self.norm)
+            moved = self.box._replace(levels=None).hold(near)  # a step may be less than a level
+        return self.box.hold(moved)
 
     def _direction(self, x: torch.Tensor, method: Step, seed: int = 0) -> torch.Tensor:
         return direction(

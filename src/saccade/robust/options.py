@@ -1,4 +1,4 @@
-"""The run file of `saccade attack` and `saccade detect` on a classifier.
+"""The run files of `saccade attack` and `saccade detect`: on a classifier, and on an agent.
 
 # saccade attack recipes/ossa_digits.toml
 data = "digits"
@@ -10,11 +10,12 @@ detect = { epsilon = 1.0, stepped_epsilon = 0.75 }
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from saccade.config import suggestion
+from saccade.recipe import Recipe
 from saccade.robust.attacks import Method
 from saccade.robust.directions import Norm
 from saccade.robust.forest import TREES
@@ -92,3 +93,36 @@ class RobustRecipe(Record):
     out: str = "runs/ossa"
     attack: AttackSection = AttackSection()
     detect: DetectSection = DetectSection()
+
+
+Threat = Literal["view", "photograph"]
+Loss = Literal["answer", "all"]
+
+
+def _at_once_or_free() -> dict[str, str]:
+    return {"direct": "<answer>", "agent": ""}
+
+
+class AgentAttackSection(Record):
+    """What is tried on an agent: PGD in L-inf, on pixels of 8 bits."""
+
+    threats: Annotated[tuple[Threat, ...], Field(min_length=1)] = ("view", "photograph")
+    """What is changed: the image of the question as it is first shown, while tools still cut from
+    the clean photograph; or the photograph, from which the view and every crop are taken."""
+    epsilons: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)] = (
+        1, 2, 4, 8,
+    )  # fmt: skip
+    """Largest change of a value, in steps of 8 bits."""
+    losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = ("answer", "all")
+    """Which tokens of the clean episode shall change: those of its answer, or any of them."""
+    steps: int = Field(default=10, ge=1)
+    """Of PGD."""
+    arms: dict[str, str] = Field(default_factory=_at_once_or_free, min_length=2)
+    """Name -> what the first turn must go on with once its thought is closed; empty: nothing."""
+
+
+class AgentAttackRecipe(Recipe):
+    """A run file of `saccade attack` with a `policy`: a local model (kind "hf")."""
+
+    out: str = "runs/agent_attack"
+    attack: AgentAttackSection = AgentAttackSection()

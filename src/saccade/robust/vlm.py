@@ -7,18 +7,21 @@ Pixels are those of one image as the model is shown it, after every resize: they
 same differentiable patchify as in inference and training. With `source=True` they are those of the
 photograph, of which every view and crop of it is a differentiable resize. `AnswerSet` is a closed
 choice (options, yes / no, names of tools), renormalised over it; `WholeAnswer` is every position of
-a given answer with the whole vocabulary, whose Fisher matrix is the sum over positions.
+a given answer with the whole vocabulary, whose Fisher matrix is the sum over positions. `SameAgain`
+is the decision of a whole episode: to write what was written, or anything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import accumulate
+from typing import Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, softplus
 
 from saccade.errors import ConfigError
 from saccade.geometry import Box
@@ -30,28 +33,25 @@ from saccade.types import Trajectory
 
 
 class _Seen:
-    """A prompt of which one image, or its source, is an input."""
+    """Ids of which one image, or its source, is an input."""
 
     def __init__(
         self,
         loaded: LoadedModel,
-        trajectory: Trajectory,
+        ids: Sequence[int],
+        images: Sequence[Image],
         *,
-        written: Sequence[int],
         image: int,
         source: bool,
         exact: bool,
     ) -> None:
         self._loaded = loaded
-        prompt = loaded.renderer.render(trajectory, generation=True)
-        if not 0 <= image < len(prompt.images):
-            raise ConfigError(
-                f"image: the prompt shows {len(prompt.images)}, there is none at {image}"
-            )
-        self._ids = [*prompt.ids, *written]
-        self._images = prompt.images
-        self._shown = list(dict.fromkeys(prompt.images))  # as `collate` orders them
-        self._input = prompt.images[image]
+        if not 0 <= image < len(images):
+            raise ConfigError(f"image: the prompt shows {len(images)}, there is none at {image}")
+        self._ids = list(ids)
+        self._images = tuple(images)
+        self._shown = list(dict.fromkeys(images))  # as `collate` orders them
+        self._input = images[image]
         self._source = source
         self._exact = exact
         suppressed = torch.zeros(loaded.model.lm_head.out_features, dtype=torch.bool)
@@ -81,8 +81,17 @@ class _Seen:
 
     def _rows(self, x: torch.Tensor, answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """For each answer (T, V): log-probabilities of its positions, over what may be sampled."""
+        states = self._states(x, [[*self._ids, *answer] for answer in answers])
+        start = len(self._ids) - 1
+        return [
+            self._log_probs(row[start : start + len(answer)])
+            for row, answer in zip(states, answers, strict=True)
+        ]
+
+    def _states(self, x: torch.Tensor, ids: Sequence[list[int]]) -> torch.Tensor:
+        """(B, T, width): what the model makes of ids with the input in its place."""
         loaded = self._loaded
-        rendered = [Rendered([*self._ids, *answer], [], [], self._images, 0) for answer in answers]
+        rendered = [Rendered(row, [], [], self._images, 0) for row in ids]
         batch = collate(loaded, rendered, side="right")
         patches = list(batch.patches)
         for place, shown in enumerate(self._shown):
@@ -92,14 +101,13 @@ class _Seen:
         # Derivatives in both directions exist for plain attention only.
         attention = sdpa_kernel(SDPBackend.MATH) if self._exact else nullcontext()
         with attention:
-            states = hidden_states(loaded.model, replace(batch, patches=tuple(patches)))
-        start = len(self._ids) - 1
-        rows = []
-        for row, answer in enumerate(answers):
-            logits = loaded.model.lm_head(states[row, start : start + len(answer)])
-            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            rows.append(wide.index_select(-1, self._allowed).log_softmax(-1))
-        return rows
+            return hidden_states(loaded.model, replace(batch, patches=tuple(patches)))
+
+    def _log_probs(self, states: torch.Tensor) -> torch.Tensor:
+        """(T, width) -> (T, V) over what may be sampled."""
+        logits: torch.Tensor = self._loaded.model.lm_head(states)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return wide.index_select(-1, self._allowed).log_softmax(-1)
 
     def _columns(self, answer: Sequence[int]) -> torch.Tensor:
         return self._column[torch.tensor(answer)]
@@ -141,9 +149,9 @@ class AnswerSet(_Seen):
         Raises:
             ConfigError: fewer than two answers, one that begins another, no such image.
         """
-        super().__init__(
-            loaded, trajectory, written=written, image=image, source=source, exact=exact
-        )
+        prompt = loaded.renderer.render(trajectory, generation=True)
+        ids = [*prompt.ids, *written]
+        super().__init__(loaded, ids, prompt.images, image=image, source=source, exact=exact)
         self._answers = [self._tokens(answer) for answer in answers]
         if len(answers) < 2:
             raise ConfigError(f"answers: at least two, got {list(answers)}")
@@ -188,11 +196,79 @@ class WholeAnswer(_Seen):
         Raises:
             ConfigError: an empty answer, no such image.
         """
-        super().__init__(
-            loaded, trajectory, written=written, image=image, source=source, exact=exact
-        )
+        prompt = loaded.renderer.render(trajectory, generation=True)
+        ids = [*prompt.ids, *written]
+        super().__init__(loaded, ids, prompt.images, image=image, source=source, exact=exact)
         self._answer = self._tokens(answer)
 
     def log_probs(self, x: torch.Tensor) -> torch.Tensor:
         """Over the tokens that may be sampled."""
         return torch.stack([self._rows(one, [self._answer])[0] for one in x])
+
+
+class SameAgain(_Seen):
+    """Whether a policy would write what it wrote: (N, 3, H, W) -> (N, 2) log-probabilities.
+
+    Of the same tokens, and of any other, given what it was shown in the episode (teacher forcing).
+    Where both are of order one or one is of order 1e-30, neither is rounded away.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        trajectory: Trajectory,
+        *,
+        tokens: Literal["answer", "all"] = "all",
+        image: int = 0,
+        source: bool = False,
+        exact: bool = True,
+    ) -> None:
+        """Ask whether an episode would go the same way.
+
+        Args:
+            loaded: The model.
+            trajectory: A finished episode of it.
+            tokens: Those of the answer, or all that were written: thoughts and calls too.
+            image: As of `AnswerSet`.
+            source: As of `AnswerSet`.
+            exact: As of `AnswerSet`.
+
+        Raises:
+            ConfigError: nothing was written, or no answer is found in it.
+        """
+        whole = loaded.renderer.render(trajectory, generation=False)
+        super().__init__(loaded, whole.ids, whole.images, image=image, source=source, exact=exact)
+        written = [place for place, sampled in enumerate(whole.sampled) if sampled]
+        if tokens == "answer":
+            written = _of_answer(whole, trajectory.answer, loaded.renderer.text_of)
+        if not written:
+            raise ConfigError(f"{trajectory.id}: no tokens of {tokens!r} are found in the episode")
+        self._written = torch.tensor(written)
+        self._chosen = self._columns([whole.ids[place] for place in written])[:, None]
+
+    def log_probs(self, x: torch.Tensor) -> torch.Tensor:
+        """In float64."""
+        return torch.stack([self._of(one) for one in x])
+
+    def _of(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self._log_probs(self._states(x, [self._ids])[0, self._written - 1]).double()
+        others = rows.scatter(1, self._chosen, -torch.inf).logsumexp(1)
+        odds = others - rows.gather(1, self._chosen)[:, 0]  # logarithm, of another token
+        surprise = softplus(odds).sum()  # -log p(same), exact where p is 1 in float32
+        return torch.stack([-surprise, (-torch.expm1(-surprise)).log()])
+
+
+def _of_answer(whole: Rendered, answer: str | None, text_of: Callable[[int], str]) -> list[int]:
+    """Places of the ids that write the answer, in the last turn."""
+    end = max((place for place, sampled in enumerate(whole.sampled) if sampled), default=-1) + 1
+    start = end
+    while start and whole.sampled[start - 1]:
+        start -= 1
+    pieces = [text_of(token) for token in whole.ids[start:end]]
+    first = "".join(pieces).rfind(answer) if answer else -1
+    if answer is None or first < 0:
+        return []
+    ends = list(accumulate(map(len, pieces)))
+    begins = [0, *ends[:-1]]
+    last = first + len(answer)
+    return [start + i for i in range(len(pieces)) if ends[i] > first and begins[i] < last]

@@ -1,0 +1,288 @@
+"""An agent under attack: does looking again help?
+
+Two things can be attacked. The *view* is the image of a question as it is first shown, small; tools
+go on to cut from the clean photograph. The *photograph* is where the view and every crop are taken
+from. Each arm (answer at once; do as it likes) is attacked through its own clean episode: PGD
+raises the probability that it writes another answer, or anything else at all. No label is used.
+What is attacked is then asked anew, from the first turn, as images of 8 bits, in every arm: with
+its own attack, with that of the others (transfer), and with random signs of the same size.
+
+Gradients are taken with the tokens of the clean episode (teacher forcing): an attack that searched
+through the agent's calls could be stronger, so the figures are upper bounds of robustness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+
+from saccade.env import Environment
+from saccade.errors import ConfigError
+from saccade.image import Image
+from saccade.models import LoadedModel
+from saccade.policies.forced import FirstMove
+from saccade.policies.hf import HFPolicy
+from saccade.recipe import make_environment, make_policy, make_reward, make_tasks
+from saccade.rewards import Reward
+from saccade.robust.agent_results import (
+    CLEAN,
+    NOISE,
+    AgentAttackResult,
+    Asked,
+    Attacker,
+    Table,
+)
+from saccade.robust.attacks import attack
+from saccade.robust.options import AgentAttackRecipe, Loss, Threat
+from saccade.robust.vlm import SameAgain
+from saccade.rollout import Job, rollout_many
+from saccade.store import claim, write_whole
+from saccade.types import Task, Tool, ToolContext, ToolFunction, ToolSpec, Trajectory
+
+Told = Callable[[str, int, int], None]
+"""What is under way, steps done, steps in all."""
+
+TOGETHER = 32
+"""Tasks whose attacked images exist at one time."""
+SHOWN = 4
+"""Tasks whose attacked images are kept."""
+
+
+def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> AgentAttackResult:
+    """Attack an agent; what is measured is kept as JSON in the folder of the recipe.
+
+    A run that is interrupted goes on with the next attack.
+
+    Raises:
+        ConfigError: the policy is no local model, a task shows no image or has no answer, or the
+            folder holds a run with other options.
+    """
+    policy = make_policy(recipe)
+    if not isinstance(policy, HFPolicy):
+        raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
+    folder = Path(recipe.out)
+    config = recipe.model_dump(mode="json", exclude={"out"})
+    claim(folder / "agent_attack.config.json", config)
+    tasks = list(make_tasks(recipe))
+    for task in tasks:
+        if not task.images or task.answer is None:
+            raise ConfigError(f"tasks: {task.id} needs an image and an answer to be attacked")
+    policy.loaded.model.requires_grad_(requires_grad=False)
+    bench = _Bench(recipe, policy, make_environment(recipe), make_reward(recipe))
+    clean = {arm: bench.ask(arm, tasks, tasks) for arm in recipe.attack.arms}
+    untouched = [
+        Asked.of(clean[arm], arm=arm, by=CLEAN, loss=None, epsilon=0) for arm in recipe.attack.arms
+    ]
+    asked: dict[Threat, list[Asked]] = {threat: [] for threat in recipe.attack.threats}
+    for threat in recipe.attack.threats:
+        for by in _attackers(recipe):
+            kept = folder / f"agent-{threat}-{by.name}.json"
+            if not kept.exists():
+                found = bench.attacked(threat, by, tasks, clean, told)
+                write_whole(kept, found.model_dump_json().encode())
+            asked[threat] += Attacker.model_validate_json(kept.read_bytes()).asked
+    table = Table(untouched, asked)
+    result = AgentAttackResult(
+        config=config,
+        tasks=tuple(task.id for task in tasks),
+        unscored=table.unscored,
+        clean=table.clean(),
+        threats={threat: table.rows(threat) for threat in asked},
+        asked={threat: (*untouched, *rows) for threat, rows in asked.items()},
+    )
+    write_whole(folder / "agent_attack.json", result.model_dump_json(indent=1).encode())
+    return result
+
+
+@dataclass(frozen=True)
+class _By:
+    """Who attacks: random signs, or the gradient of a loss through an arm's clean episode."""
+
+    arm: str
+    loss: Loss | None
+
+    @property
+    def name(self) -> str:
+        return NOISE if self.loss is None else f"{self.arm}-{self.loss}"
+
+
+def _attackers(recipe: AgentAttackRecipe) -> list[_By]:
+    section = recipe.attack
+    first = next(iter(section.arms))
+    return [_By(first, None), *(_By(arm, loss) for arm in section.arms for loss in section.losses)]
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """A policy in its environment, and what is tried on it."""
+
+    recipe: AgentAttackRecipe
+    policy: HFPolicy
+    environment: Environment
+    reward: Reward
+
+    def ask(
+        self,
+        arm: str,
+        tasks: Sequence[Task],
+        shown: Sequence[Task],
+        originals: Mapping[str, Image] | None = None,
+    ) -> list[Trajectory]:
+        """Attempt tasks as they are shown, in one arm.
+
+        Args:
+            arm: Its name.
+            tasks: As they were.
+            shown: The same with other pixels.
+            originals: Source of an attacked view -> the image that tools cut from instead.
+        """
+        environment, found = self.environment, dict[str, Trajectory]()
+        if originals:
+            tools = [OnTheOriginal(tool, originals) for tool in environment.tools]
+            environment = environment.with_tools(tools)
+
+        def keep(task: Task, trajectory: Trajectory) -> None:
+            found[task.id] = trajectory
+
+        recipe = self.recipe
+        asyncio.run(
+            rollout_many(
+                FirstMove(self.policy, recipe.attack.arms[arm]),
+                environment,
+                [Job(task) for task in shown],
+                on_finish=keep,
+                concurrency=recipe.concurrency,
+                seed=recipe.seed,
+                sampling=recipe.sampling,
+                reward=self.reward,
+            )
+        )
+        return [found[task.id] for task in tasks]
+
+    def attacked(
+        self,
+        threat: Threat,
+        by: _By,
+        tasks: Sequence[Task],
+        clean: Mapping[str, Sequence[Trajectory]],
+        told: Told,
+    ) -> Attacker:
+        """Every arm on what an attacker made, at each size."""
+        section = self.recipe.attack
+        seen: dict[tuple[int, str], list[Trajectory]] = {}
+        for first in range(0, len(tasks), TOGETHER):
+            part = tasks[first : first + TOGETHER]
+            changed: list[list[Image]] = []
+            for place in range(first, first + len(part)):
+                told(f"{threat}, {by.name}", place, len(tasks))
+                changed.append(self._changed(threat, by, clean[by.arm][place], place))
+                if place < SHOWN:
+                    self._keep(f"{threat}-{by.name}-{place}", changed[-1])
+            for size, epsilon in enumerate(section.epsilons):
+                images = [of_task[size] for of_task in changed]
+                shown = [_with_image(task, image) for task, image in zip(part, images, strict=True)]
+                originals = {
+                    image.source.digest: task.images[0].fit(self.environment.record.view)
+                    for task, image in zip(part, images, strict=True)
+                }
+                for arm in section.arms:
+                    ways = originals if threat == "view" else None
+                    seen.setdefault((epsilon, arm), []).extend(self.ask(arm, part, shown, ways))
+        told(f"{threat}, {by.name}", len(tasks), len(tasks))
+        who = NOISE if by.loss is None else by.arm
+        return Attacker(
+            asked=tuple(
+                Asked.of(rows, arm=arm, by=who, loss=by.loss, epsilon=epsilon)
+                for (epsilon, arm), rows in seen.items()
+            )
+        )
+
+    def _changed(self, threat: Threat, by: _By, episode: Trajectory, place: int) -> list[Image]:
+        """The first image of an episode, changed by each size."""
+        section = self.recipe.attack
+        target = _target(self.policy.loaded, episode, by.loss, source=threat == "photograph")
+        found = attack(
+            target,
+            target.pixels(),
+            torch.zeros(1, dtype=torch.long),  # to write the same is what must not come out
+            method="random" if by.loss is None else "pgd",
+            epsilons=[epsilon / 255 for epsilon in section.epsilons],
+            norm="linf",
+            levels=255,
+            steps=section.steps,
+            seed=self.recipe.seed + place,
+        )
+        return [_as_image(pixels[0]) for pixels in found.inputs]
+
+    def _keep(self, name: str, images: Sequence[Image]) -> None:
+        """Images to look at."""
+        folder = Path(self.recipe.out) / "attacked"
+        folder.mkdir(exist_ok=True)
+        for epsilon, image in zip(self.recipe.attack.epsilons, images, strict=True):
+            write_whole(folder / f"{name}-by-{epsilon}.png", image.encoded().data)
+
+
+class OnTheOriginal:
+    """A tool that works on the clean photograph where a view of it was attacked."""
+
+    def __init__(self, tool: Tool, originals: Mapping[str, Image]) -> None:
+        self._tool, self._originals = tool, originals
+
+    @property
+    def spec(self) -> ToolSpec:
+        return self._tool.spec
+
+    @asynccontextmanager
+    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
+        images = _Originals(context.images, self._originals)
+        async with self._tool.open(replace(context, images=images)) as call:
+            yield call
+
+
+class _Originals(Sequence[Image]):
+    """The images of an episode, which grow while it runs, with originals for attacked ones."""
+
+    def __init__(self, images: Sequence[Image], originals: Mapping[str, Image]) -> None:
+        self._images, self._originals = images, originals
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Image]: ...
+    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        image = self._images[place]
+        return self._originals.get(image.source.digest, image)
+
+
+def _target(
+    loaded: LoadedModel, episode: Trajectory, loss: Loss | None, *, source: bool
+) -> SameAgain:
+    """Of the tokens that shall change; of all where an episode ended without an answer."""
+    tokens: Loss = "answer" if loss == "answer" and episode.answer else "all"
+    return SameAgain(loaded, episode, tokens=tokens, source=source, exact=False)
+
+
+def _with_image(task: Task, image: Image) -> Task:
+    """A task that shows another first image."""
+    place = next(i for i, part in enumerate(task.prompt) if isinstance(part, Image))
+    prompt = (*task.prompt[:place], image, *task.prompt[place + 1 :])
+    return task.model_copy(update={"prompt": prompt})
+
+
+def _as_image(pixels: torch.Tensor) -> Image:
+    """(3, H, W) in [0, 1]."""
+    values = (pixels.detach().float().cpu() * 255).round().to(torch.uint8)
+    return Image.from_pixels(PILImage.fromarray(np.ascontiguousarray(values.permute(1, 2, 0))))

@@ -1,0 +1,70 @@
+"""The table and the picture of an agent under attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from saccade.robust.agent_results import AgentAttackResult, Compared
+from saccade.robust.options import Threat
+
+TITLES = {
+    "view": "attack on the view; crops stay clean",
+    "photograph": "attack on the photograph",
+}
+
+
+WAYS = ("noise", "own attack", "other's attack")
+
+
+def agent_table(result: AgentAttackResult, threat: Threat) -> Sequence[Sequence[str]]:
+    """Rows of text: a size and what was done, then the share that is right in each arm."""
+    arms = list(result.clean.shares)
+    rows = [["/ 255", "", *arms, f"{arms[-1]} - {arms[0]}", "p", "calls"]]
+    rows.append(["0", "clean", *_cells(result.clean)])
+    for row in result.threats[threat]:
+        for way, compared in zip(WAYS, (row.noise, row.own, row.transfer), strict=True):
+            rows.append([str(row.epsilon), way, *_cells(compared)])
+    return rows
+
+
+def draw_agent(result: AgentAttackResult, out: Path) -> None:
+    """Accuracy against the size of the change: own attack, transfer, noise; a panel a threat."""
+    figure = Figure(figsize=(5.4 * len(result.threats), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(result.threats), squeeze=False, sharey=True)[0]
+    for axes, (threat, rows) in zip(panels, result.threats.items(), strict=True):
+        sizes = [0, *(row.epsilon for row in rows)]
+        places = range(len(sizes))
+        for shade, arm in enumerate(result.clean.shares):
+            ways = zip(*((row.noise, row.own, row.transfer) for row in rows), strict=True)
+            for name, found, style in zip(WAYS, ways, (":", "-", "--"), strict=True):
+                shares = [compared.shares[arm] for compared in (result.clean, *found)]
+                right = [share.accuracy for share in shares]
+                colour = f"C{shade}"
+                axes.plot(places, right, style, marker=".", color=colour, label=f"{arm}, {name}")
+                if name == "own attack":
+                    low, high = zip(*(share.interval for share in shares), strict=True)
+                    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xticks(places, [str(size) for size in sizes])
+        axes.set(xlabel="largest change of a value, of 255", ylim=(0, 1))
+        axes.set_title(TITLES[threat], fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(f"right, of {result.threats[threat][0].n} questions")
+    names = panels[0].get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=len(result.clean.shares), frameon=False)
+    figure.savefig(out, dpi=150)
+
+
+def _cells(compared: Compared) -> list[str]:
+    """Shares with their intervals, the difference with its, its p, and how often was called."""
+    shares, found = list(compared.shares.values()), compared.paired
+    right = [
+        f"{share.accuracy:.3f} [{share.interval.low:.2f}, {share.interval.high:.2f}]"
+        for share in shares
+    ]
+    span = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
+    p = "<.001" if found.p < 0.001 else f"{found.p:.3f}"
+    return [*right, f"{found.difference:+.3f} {span}", p, f"{shares[-1].call_rate:.2f}"]

@@ -1,0 +1,155 @@
+"""An agent under attack: the embedded one, as a user calls it, and the parts that carry a claim."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+from scipy.stats import binomtest
+
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
+from saccade.errors import ConfigError
+from saccade.geometry import PixelBudget
+from saccade.image import Image
+from saccade.policies.replay import ReplayPolicy
+from saccade.robust.agent import OnTheOriginal, measure_agent
+from saccade.robust.options import AgentAttackRecipe
+from saccade.rollout import rollout
+from saccade.tools.zoom import ZoomIn
+from saccade.types import Task
+from saccade.world import tasks
+
+ROOT = Path(__file__).parents[2]
+RECIPE = "recipes/agent_attack.toml"
+N = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `saccade attack` filled."""
+    out = tmp_path_factory.mktemp("attack")
+    done = saccade(RECIPE, "--n", str(N), "--out", str(out), "attack.epsilons=[6]",
+                   "attack.steps=4", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told == json.loads((out / "agent_attack.json").read_text())
+    return out
+
+
+def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saccade", "attack", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+
+
+def test_shares_are_those_of_the_answers(run: Path) -> None:
+    """Counted again from the signs of every question."""
+    told = json.loads((run / "agent_attack.json").read_text())
+    assert len(told["tasks"]) == N
+    for threat, (row,) in told["threats"].items():
+        asked = told["asked"][threat]
+
+        def right(arm: str, by: tuple[str, ...], asked: list[dict] = asked) -> list[bool]:
+            rows = [a["right"] for a in asked if a["arm"] == arm and a["by"] in ("clean", *by)]
+            return [set(signs) == {"1"} for signs in zip(*rows, strict=True)]
+
+        for name, by in (
+            ("noise", {"direct": ("noise",), "agent": ("noise",)}),
+            ("own", {"direct": ("direct",), "agent": ("agent",)}),
+            ("transfer", {"direct": ("agent",), "agent": ("direct",)}),
+        ):
+            direct, agent = right("direct", by["direct"]), right("agent", by["agent"])
+            shares, paired = row[name]["shares"], row[name]["paired"]
+            assert shares["direct"]["accuracy"] == sum(direct) / N
+            assert shares["agent"]["accuracy"] == sum(agent) / N
+            better = sum(b and not a for a, b in zip(direct, agent, strict=True))
+            worse = sum(a and not b for a, b in zip(direct, agent, strict=True))
+            assert (paired["gained"], paired["lost"]) == (better, worse)
+            wanted = binomtest(better, better + worse).pvalue if better + worse else 1.0
+            assert paired["p"] == pytest.approx(wanted)
+        calls = {arm: share["call_rate"] for arm, share in row["own"]["shares"].items()}
+        assert calls["direct"] < 0.3 < 0.7 < calls["agent"]
+
+
+def test_it_is_the_attack_and_not_its_size(run: Path) -> None:
+    """Over both threats and arms, own attacks cost more than random signs of the same size."""
+    threats = json.loads((run / "agent_attack.json").read_text())["threats"]
+    rows = [row for (row,) in threats.values()]
+    own = sum(s["accuracy"] for row in rows for s in row["own"]["shares"].values())
+    noise = sum(s["accuracy"] for row in rows for s in row["noise"]["shares"].values())
+    assert own <= noise - 0.5
+
+
+@pytest.mark.parametrize(("threat", "side"), [("view", 56), ("photograph", 672)])
+def test_what_is_kept_differs_by_at_most_the_size(run: Path, threat: str, side: int) -> None:
+    for number, task in enumerate(tasks("easy", n=4)):
+        photograph = task.images[0].pixels()
+        clean = photograph.resize((side, side), PILImage.Resampling.BICUBIC)
+        for by in ("noise", "direct-all", "agent-answer"):
+            with PILImage.open(run / "attacked" / f"{threat}-{by}-{number}-by-6.png") as file:
+                change = np.array(file.convert("RGB"), int) - np.array(clean, int)
+            assert change.shape == (side, side, 3)
+            assert 3 <= np.abs(change).max() <= 6
+
+
+def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
+    whole = (run / "agent_attack.json").read_bytes()
+    kept = run / "agent-view-noise.json"
+    before = kept.stat().st_mtime_ns
+    (run / "agent-view-direct-answer.json").unlink()
+    arguments = (RECIPE, "--n", str(N), "--out", str(run), "attack.steps=4")
+    done = saccade(*arguments, "attack.epsilons=[6]")
+    assert done.returncode == 0, done.stderr
+    assert (run / "agent_attack.json").read_bytes() == whole
+    assert kept.stat().st_mtime_ns == before
+    assert f"share of {N} questions" in done.stdout
+    assert (run / "agent_attack.md").read_text().count("own attack") == 2
+    assert (run / "agent_attack.png").stat().st_size > 10_000
+    other = saccade(*arguments, "attack.epsilons=[5]")
+    assert other.returncode == 2
+    assert "other options" in other.stderr
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_tools_cut_from_the_clean_photograph(clean: bool) -> None:
+    """And without the wrapper they do not: the crop then has the few pixels of the view."""
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    photograph = Image.from_pixels(PILImage.fromarray(noise))
+    budget = PixelBudget(factor=28, min_pixels=1, max_pixels=56 * 56)
+    view = photograph.fit(budget)
+    attacked = Image.from_pixels(PILImage.fromarray(255 - np.array(view.pixels())))
+    environment = Environment(DeepEyes(), [ZoomIn(min_side=0)], view=budget)
+    if clean:
+        ways = {attacked.source.digest: view}
+        environment = environment.with_tools([OnTheOriginal(ZoomIn(min_side=0), ways)])
+    call = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 28, 28]}}'
+    script = {"t": [f"<think>a</think><tool_call>{call}</tool_call>", "<answer>1</answer>"]}
+    task = Task(id="t", prompt=(attacked, "?"), answer="1")
+    episode = await rollout(ReplayPolicy(script), environment, task)
+    assert episode.images[0].source.digest == attacked.source.digest
+    (crop,) = episode.images[1:]
+    source = photograph if clean else attacked
+    assert crop.source.digest == source.source.digest
+    assert crop.region.width == (56 if clean else 28)
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    done = saccade(RECIPE, "--data", "digits", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "the questions of an agent are the run file's `tasks`" in done.stderr
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    recipe = AgentAttackRecipe.model_validate({"policy": policy, "out": str(tmp_path / "a")})
+    with pytest.raises(ConfigError, match="needs gradients"):
+        measure_agent(recipe)
+    rows = tmp_path / "tasks.jsonl"
+    rows.write_text('{"id": "q", "question": "What is it?"}\n')
+    model = str(ROOT / "src/saccade/nano/weights/nano-agent")
+    recipe = AgentAttackRecipe.model_validate({
+        "policy": {"kind": "hf", "path": model}, "tasks": {"kind": "file", "path": str(rows)},
+        "out": str(tmp_path / "b"),
+    })  # fmt: skip
+    with pytest.raises(ConfigError, match="q needs an image and an answer"):
+        measure_agent(recipe)
