@@ -169,14 +169,58 @@ def test_an_operator_without_forward_mode_falls_back() -> None:
     torch.testing.assert_close(fallen.log_values, plain.log_values, rtol=1e-3, atol=1e-3)
 
 
+class Detached(torch.autograd.Function):
+    """An operator whose own backward takes no part in a second one, and raises nothing."""
+
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)  # type: ignore[attr-defined]
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx: object, g: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return g.detach() * (1 - x.tanh() ** 2)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_second_derivative_that_is_silently_wrong_is_noticed(
+    checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without the check it is not."""
+    inner = net(20)
+
+    class Forked(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            middle = inner[1](inner[0](x))
+            return inner[3](0.2 * middle + Detached.apply(middle))
+
+    class Plain(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            middle = inner[1](inner[0](x))
+            return inner[3](0.2 * middle + middle.tanh())
+
+    if not checked:
+        monkeypatch.setattr(Product, "_is_transposed", lambda *_: True)
+    wanted = eigenpairs(Classifier(Plain().eval()), batch(), 1, "gram").log_values
+    found = eigenpairs(Classifier(Forked().eval()), batch(), 1, "lanczos").log_values
+    assert bool(((found - wanted).abs() < 1e-3).all()) == checked
+
+
 def test_passes_are_counted_by_what_reaches_the_target() -> None:
     module, calls = net(30), []
     module.register_forward_hook(lambda *_: calls.append(1))
     found = eigenpairs(Classifier(module), batch(), 1, "lanczos", backend="jvp", tolerance=1e-3)
     steps = found.passes.jvp
     assert found.passes.vjp == steps + 1  # and the start gradient
-    assert found.passes.forward == 1 + steps
+    assert 1 + steps <= found.passes.forward <= 1 + steps + 3  # 5 images, 2, 1: anew each time
     assert len(calls) == found.passes.forward + 1  # one asked how many classes there are
+    alone = eigenpairs(Classifier(module), batch()[:1], 1, "lanczos", backend="jvp")
+    assert alone.passes.forward == 1 + alone.passes.jvp
+    calls.clear()
+    usual = eigenpairs(Classifier(module), batch()[:1], 1, "lanczos").passes
+    assert len(calls) == 2  # the one that is kept, and the one that asked
+    assert (usual.forward, usual.vjp) == (1, 1 + usual.jvp)
     assert steps <= 12
     gram = eigenpairs(Classifier(module), batch(), 1, "gram")
     assert (gram.passes.forward, gram.passes.vjp, gram.passes.jvp) == (1, 29, 0)
@@ -188,6 +232,19 @@ def test_leaving_classes_out_costs_passes_and_little_accuracy() -> None:
     part = eigenpairs(target, x, coverage=0.99)
     assert part.passes.vjp < whole.passes.vjp
     assert (part.log_values - whole.log_values).abs().max() < 0.05
+
+
+def test_an_image_is_done_when_it_is_certain_whatever_the_others_need() -> None:
+    """Ten images in one batch and each of them alone: the same pairs, to the same residual."""
+    module, x = net(40), batch(10)
+    alone = [eigenpairs(Classifier(module), one[None], 1, "lanczos", tolerance=1e-3) for one in x]
+    found = eigenpairs(Classifier(module), x, 1, "lanczos", tolerance=1e-3)
+    steps = [pair.passes.jvp for pair in alone]
+    assert min(steps) < max(steps) == found.passes.jvp
+    for n, pair in enumerate(alone):
+        torch.testing.assert_close(found.log_values[n], pair.log_values[0])
+        torch.testing.assert_close(found.residuals[n], pair.residuals[0], rtol=1e-3, atol=1e-9)
+    assert found.residuals.max() <= 1e-3
 
 
 def test_chunks_change_nothing() -> None:

@@ -141,36 +141,56 @@ def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenp
 def _by_lanczos(
     target: Target, x: torch.Tensor, k: int, backend: Backend, tolerance: float, max_steps: int
 ) -> Eigenpairs:
-    """Lanczos with full reorthogonalisation, all inputs in step, from the loss gradient."""
-    product = Product(target, x, backend)
+    """Lanczos with full reorthogonalisation from the loss gradient, all inputs in step.
+
+    Each input is done when its own residuals are small enough, whatever the others need; when half
+    of those under way are done, only the others go on.
+    """
+    product = whole = Product(target, x, backend)
     start = product.gradient().double()
-    basis = [torch.nn.functional.normalize(start, dim=1)]
-    diagonal: list[torch.Tensor] = []
-    beside: list[torch.Tensor] = []
     rank = (
         product.log_probs[0].numel() - product.log_probs[0].numel() // product.log_probs.shape[-1]
     )
     limit = min(max_steps, x[0].numel(), rank)
+    kept, (n, size) = min(k, limit), start.shape
+    values, residuals = start.new_zeros(n, kept), start.new_zeros(n, kept)
+    vectors, gap = start.new_zeros(n, kept, size), start.new_ones(n)
+    basis = torch.nn.functional.normalize(start, dim=1)[:, None]  # (rows, steps, D)
+    diagonal, beside = start.new_zeros(n, 0), start.new_zeros(n, 0)
+    rows = torch.arange(n, device=x.device)
+    waits = torch.ones(n, dtype=torch.bool, device=x.device)
     while True:
-        w = product(basis[-1]).double()
-        diagonal.append((w * basis[-1]).sum(1))
-        known = torch.stack(basis, 1)
+        w = product(basis[:, -1]).double()
+        diagonal = torch.cat([diagonal, (w * basis[:, -1]).sum(1, keepdim=True)], 1)
         for _ in range(2):
-            w = w - torch.einsum("bid,bi->bd", known, torch.einsum("bid,bd->bi", known, w))
-        length = w.norm(dim=1)
-        beside.append(length)
-        values, rotation = torch.linalg.eigh(_tridiagonal(diagonal, beside))
-        gap = _gap(values)
-        values, rotation = values.flip(1)[:, :k], rotation.flip(2)[:, :, :k]
-        residuals = length[:, None] * rotation[:, -1].abs() / values[:, :1].clamp_min(1e-300)
-        enough = len(diagonal) >= k and bool((residuals <= tolerance).all())
-        if enough or len(diagonal) >= limit:
-            break
-        basis.append(
-            torch.where(length[:, None] > 1e-12, w / length[:, None].clamp_min(1e-12), 0.0)
-        )
-    vectors = torch.einsum("nid,nik->nkd", torch.stack(basis, 1), rotation)
-    return _finished(product, values, vectors, start, k, gap, residuals=residuals)
+            w = w - torch.einsum("bid,bi->bd", basis, torch.einsum("bid,bd->bi", basis, w))
+        length = w.norm(dim=1, keepdim=True)
+        found, rotation = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+        apart = _gap(found)
+        found, rotation = found.flip(1)[:, :k], rotation.flip(2)[:, :, :k]
+        off = length * rotation[:, -1].abs() / found[:, :1].clamp_min(1e-300)
+        steps = diagonal.shape[1]
+        if steps == limit:
+            done = waits
+        elif steps >= k:
+            done = waits & (off <= tolerance).all(1)
+        else:
+            done = torch.zeros_like(waits)
+        if done.any():
+            at = rows[done]
+            values[at], residuals[at], gap[at] = found[done], off[done], apart[done]
+            vectors[at] = torch.einsum("nid,nik->nkd", basis[done], rotation[done])
+            waits = waits & ~done
+            if not waits.any():
+                break
+        ahead = torch.where(length > 1e-12, w / length.clamp_min(1e-12), 0.0)
+        basis = torch.cat([basis, ahead[:, None]], 1)
+        beside = torch.cat([beside, length], 1)
+        if 2 * int(waits.sum()) <= len(waits):
+            product = product.part(waits.nonzero()[:, 0])
+            basis, diagonal, beside = basis[waits], diagonal[waits], beside[waits]
+            rows, waits = rows[waits], waits[waits]
+    return _finished(whole, values, vectors, start, k, gap, residuals=residuals)
 
 
 def _class_gradient(product: Product, n: int) -> torch.Tensor:
@@ -244,9 +264,9 @@ def _gap(values: torch.Tensor) -> torch.Tensor:
     return 1 - values[:, -2].clamp_min(0) / values[:, -1].clamp_min(1e-300)
 
 
-def _tridiagonal(diagonal: list[torch.Tensor], beside: list[torch.Tensor]) -> torch.Tensor:
-    matrix = torch.diag_embed(torch.stack(diagonal, 1))
-    if len(diagonal) > 1:
-        off = torch.stack(beside[:-1], 1)
-        matrix = matrix + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+def _tridiagonal(diagonal: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+    """(N, n, n) from (N, n) and (N, n - 1)."""
+    matrix = torch.diag_embed(diagonal)
+    if beside.shape[1]:
+        matrix = matrix + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
     return matrix

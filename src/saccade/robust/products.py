@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -52,8 +52,10 @@ class Product:
 
     def __post_init__(self) -> None:
         """One forward pass, kept for all products."""
-        self.log_probs, self._pull = _vjp(self.target.log_probs, self.x)
+        self._leaf, self._values = _forward(self.target.log_probs, self.x)
+        self.log_probs = self._values.detach()
         self.passes.forward += 1
+        self._back: tuple[torch.Tensor, torch.Tensor] | None = None
         if self.log_probs.ndim not in (2, 3):
             shape = tuple(self.log_probs.shape)
             raise ConfigError(f"target: log_probs must be (N, C) or (N, T, C), got {shape}")
@@ -63,20 +65,34 @@ class Product:
         self.log_q = log_q.logsumexp(1)
         """(N,) float64: log Q."""
         self._share = (log_q - self.log_q[:, None]).exp().view(-1, 1)
-        self._push: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self._way: Backend | None = None if self.backend == "auto" else self.backend
+
+    def part(self, rows: torch.Tensor) -> Product:
+        """The same for some of the inputs, (n,) int64, by the same way; costs a forward pass."""
+        return Product(self.target, self.x[rows], self._way or self.backend, self.passes)
 
     def pull(self, cotangent: torch.Tensor) -> torch.Tensor:
         """J^T c: (N, C) or (N * T, C) -> (N, D)."""
         self.passes.vjp += 1
-        shaped = cotangent.to(self.log_probs.dtype).view_as(self.log_probs)
-        return self._pull(shaped).flatten(1)
+        shaped = self._like_values(cotangent)
+        (back,) = torch.autograd.grad(self._values, self._leaf, shaped, retain_graph=True)
+        return back.flatten(1)
 
     def gradient(self) -> torch.Tensor:
         """(N, D): u, the gradient by which the others gain on the most likely class.
 
         The loss gradient divided by Q: it does not vanish, however confident the target is.
         """
-        return self.pull(self._cotangent(self.tail.weights, -torch.ones_like(self.tail.q)))
+        return self._open().detach().flatten(1)
+
+    def _open(self) -> torch.Tensor:
+        """The gradient as a differentiable function J^T w of its cotangent w: for `double_vjp`."""
+        self.passes.vjp += 1
+        w = self._like_values(self._cotangent(self.tail.weights, -torch.ones_like(self.tail.q)))
+        w.requires_grad_()
+        (back,) = torch.autograd.grad(self._values, self._leaf, w, create_graph=True)
+        self._back = w, back
+        return back
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         """G v / Q for directions (N, D)."""
@@ -85,10 +101,35 @@ class Product:
         return self.pull(self._metric(self.push(v)))
 
     def push(self, v: torch.Tensor) -> torch.Tensor:
-        """J v: (N, D) -> (N, C)."""
-        if self._push is None:
-            self._push = self._choose(v)
-        return self._push(v)
+        """J v: (N, D) -> (N, C). Where an operator has no forward mode, by the next best way."""
+        if self._way is not None:
+            return self._push_by(self._way, v)
+        names: tuple[Backend, ...] = ("double_vjp", "jvp")
+        for name in names:
+            before = replace(self.passes)
+            try:
+                pushed = self._push_by(name, v)
+                if self._is_transposed(v, pushed):
+                    self._way = name
+                    return pushed
+            except (NotImplementedError, RuntimeError):  # an operator has no such derivative
+                pass
+            vars(self.passes).update(vars(before))
+        self._way = "difference"
+        return self._push_by(self._way, v)
+
+    def _is_transposed(self, v: torch.Tensor, pushed: torch.Tensor) -> bool:
+        """Whether w (J v) = (J^T w) v, which costs no pass where the gradient is known.
+
+        It is not where an operator's own backward is not differentiated, as by a detached factor.
+        """
+        if self._back is None:
+            return True
+        w, back = (part.detach().flatten(1).double() for part in self._back)
+        ours, theirs = (w * pushed.flatten(1).double()).sum(1), (back * v.double()).sum(1)
+        return bool(
+            ((ours - theirs).abs() <= 0.05 * back.norm(dim=1) * v.double().norm(dim=1)).all()
+        )
 
     def _metric(self, t: torch.Tensor) -> torch.Tensor:
         """(diag p - p p^T) t / Q, in the pivoted form."""
@@ -106,28 +147,14 @@ class Product:
         whole = whole.scatter(1, self.tail.others, others).scatter(1, self.tail.top[:, None], top)
         return self._share * whole
 
-    def _choose(self, v: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The way of differentiating forwards; where an operator has none, the next one."""
-        ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    def _push_by(self, way: str, v: torch.Tensor) -> torch.Tensor:
+        ways = {
             "jvp": self._by_jvp,
             "linearize": self._by_linearize,
             "double_vjp": self._by_double_vjp,
             "difference": self._by_difference,
         }
-        if self.backend != "auto":
-            return ways[self.backend]
-        for name in ("jvp", "double_vjp"):
-            before = Passes(self.passes.forward, self.passes.jvp, self.passes.vjp)
-            try:
-                ways[name](v)
-            except (NotImplementedError, RuntimeError):
-                self.passes.forward, self.passes.jvp = before.forward, before.jvp
-                self.passes.vjp = before.vjp
-                continue
-            self.passes.forward, self.passes.jvp = before.forward, before.jvp
-            self.passes.vjp = before.vjp
-            return ways[name]
-        return self._by_difference
+        return ways[way](v)
 
     def _by_jvp(self, v: torch.Tensor) -> torch.Tensor:
         self.passes.forward += 1
@@ -146,15 +173,16 @@ class Product:
         return pushed
 
     def _by_double_vjp(self, v: torch.Tensor) -> torch.Tensor:
-        """J v as the derivative of J^T w with respect to w, which is linear in w."""
-        self.passes.forward += 1
-        self.passes.vjp += 2
-        with torch.enable_grad():
-            x = self.x.detach().requires_grad_()
-            out = self.target.log_probs(x)
-            w = torch.zeros_like(out, requires_grad=True)
-            (back,) = torch.autograd.grad(out, x, w, create_graph=True)
-            (pushed,) = torch.autograd.grad(back, w, self._shaped(v))
+        """J v as the derivative of J^T w with respect to w, which is linear in w.
+
+        No forward pass is repeated, and the transposed graph is that of the gradient.
+        """
+        if self._back is None:
+            self._open()
+        assert self._back is not None
+        w, back = self._back
+        self.passes.jvp += 1
+        (pushed,) = torch.autograd.grad(back, w, self._shaped(v), retain_graph=True)
         return pushed.detach()
 
     def _by_difference(self, v: torch.Tensor) -> torch.Tensor:
@@ -168,30 +196,24 @@ class Product:
         """The gradient of KL(p(x) || p(x + r)) at r = RADIUS v: first order only, and biased."""
         self.passes.forward += 1
         self.passes.vjp += 1
-        moved, pull = _vjp(self.target.log_probs, self.x + RADIUS * self._shaped(v))
-        back = pull(moved.exp() - self.log_probs.exp())
+        leaf, moved = _forward(self.target.log_probs, self.x + RADIUS * self._shaped(v))
+        (back,) = torch.autograd.grad(moved, leaf, moved.detach().exp() - self.log_probs.exp())
         return back.flatten(1) / (RADIUS * self.log_q.exp()[:, None].to(back.dtype))
+
+    def _like_values(self, cotangent: torch.Tensor) -> torch.Tensor:
+        return cotangent.to(self.log_probs.dtype).view_as(self.log_probs)
 
     def _shaped(self, v: torch.Tensor) -> torch.Tensor:
         return v.to(self.x.dtype).view_as(self.x)
 
 
-def _vjp(
+def _forward(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
-) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-    """Values, and what pulls cotangents of them back to x.
-
-    By ordinary autograd, which every operator supports.
-    """
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An input and its values in a graph, by ordinary autograd, which every operator supports."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        values = function(x)
-
-    def pull(cotangent: torch.Tensor) -> torch.Tensor:
-        (back,) = torch.autograd.grad(values, x, cotangent, retain_graph=True)
-        return back
-
-    return values.detach(), pull
+        return x, function(x)
 
 
 @contextmanager
