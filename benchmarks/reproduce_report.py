@@ -22,7 +22,11 @@ from saccade.measures import mcnemar
 HERE = Path(__file__).parent
 CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
 TRANSFER = CURATED.with_name("transfer")
-BASES = {"base": "`nano-base`", "base-no-thought": "the base without thoughts"}
+BASES = {
+    "base": "`nano-base`",
+    "base-no-thought": "the base without thoughts",
+    "base-never-thought": "a base that never learned thoughts",
+}
 NOT_RUN = "Not run yet."
 Run = dict[str, Any]
 Results = dict[str, list[Run]]
@@ -284,7 +288,7 @@ def selectivity(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     arms = [name for name, arm in protocol()["arms"].items() if arm.get("group") == "selectivity"]
-    bases = [*results.get("base", []), *results.get("base-no-thought", [])]
+    bases = [run for base in BASES for run in results.get(base, [])]
     for run in [*bases, *(r for arm in arms for r in results.get(arm, []))]:
         greedy, sampled = run["greedy"], run["sampled"]
         cells = [greedy[f]["agent"] for f in ("read0", "read1", "easy")]

@@ -12,10 +12,12 @@ import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from saccade.errors import ConfigError, FormatError
 from saccade.robust.attacks import attack
-from saccade.robust.detectors import Detector, fit_head
+from saccade.robust.detectors import MOST_VALUES, Detector, fit_head
+from saccade.robust.fisher import eigenpairs
 from saccade.robust.forest import TREES, Forest
 from saccade.robust.signals import SIGNALS, Reference, Spectrum, grid
 from saccade.robust.target import Classifier
@@ -205,3 +207,20 @@ def test_the_spectrum_ends_where_the_rank_does(digits: tuple) -> None:
     rows = Spectrum(12)(Classifier(net), x[:3])
     assert rows.shape == (3, 12)
     assert (rows[:, 9:] == -46.05).all()
+
+
+def test_many_classes_are_seen_through_their_largest_eigenvalues() -> None:
+    """A hundred: as many as a detector looks at come out of Lanczos as out of all gradients."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, 100))
+    target = Classifier(net.double().eval())
+    x = torch.rand(60, 1, 8, 8, dtype=torch.float64)
+    found = eigenpairs(target, x[:10], MOST_VALUES)
+    wanted = eigenpairs(target, x[:10], MOST_VALUES, "gram").log_values
+    assert found.passes.jvp > 0  # by Lanczos
+    assert float((found.log_values - wanted).abs().max()) < 1e-3
+    changed = attack(target, x, epsilons=[3.0], method="pgd", bounds=None).inputs[0]
+    detector = Detector.fit(target, torch.cat([x, x.flip(0)]), changed, trees=20)
+    assert detector.k == MOST_VALUES
+    scores = np.concatenate([detector.score(target, x), detector.score(target, changed)])
+    assert roc_auc_score(np.arange(120) >= 60, scores) > 0.7

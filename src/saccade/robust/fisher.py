@@ -25,7 +25,7 @@ from saccade.robust.target import Tail, Target, checked
 
 Method = Literal["auto", "gram", "lanczos"]
 GRAM_CLASSES = 16
-"""With at most so many classes all gradients cost less than a certified iteration."""
+"""With at most so many classes, or four times the pairs, all gradients cost less than Lanczos."""
 TOLERANCE = 1e-4
 """Of the residual of the largest pair, relative to its eigenvalue."""
 MAX_STEPS = 32
@@ -61,7 +61,7 @@ def eigenpairs(
     coverage: float = 1.0,
     backend: Backend = "auto",
     tolerance: float = TOLERANCE,
-    max_steps: int = MAX_STEPS,
+    max_steps: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Eigenpairs:
     """The k largest eigenpairs of the Fisher matrix at each input.
@@ -77,7 +77,8 @@ def eigenpairs(
             the most likely one. The error of lambda_1 is of the order of the share left out.
         backend: How `lanczos` differentiates forwards.
         tolerance: With `lanczos`: residual of the largest pair, relative to its eigenvalue.
-        max_steps: With `lanczos`: products at most.
+        max_steps: With `lanczos`: products at most; 32 or four for each pair if left out. Where
+            they were too few, the residuals say so.
         chunk_bytes: Bound on the memory of gradients; inputs are taken in chunks that fit.
 
     Raises:
@@ -98,7 +99,9 @@ def eigenpairs(
     if method == "gram" and sequence:
         raise ConfigError("method: gram is for one distribution an input; use lanczos")
     if method == "auto":
-        method = "gram" if classes <= GRAM_CLASSES and not sequence else "lanczos"
+        few = classes <= max(GRAM_CLASSES, 4 * k) and not sequence
+        method = "gram" if few else "lanczos"
+    max_steps = max(MAX_STEPS, 4 * k) if max_steps is None else max_steps
     held = (classes if method == "gram" else max_steps + 2) * x[0].numel() * x.element_size()
     size = max(1, chunk_bytes // held)
     parts = [
