@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as PILImage
 from scipy.stats import binomtest
 
+from saccade.config import validate
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
@@ -17,6 +18,7 @@ from saccade.geometry import PixelBudget
 from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent import OnTheOriginal, measure_agent
+from saccade.robust.agent_results import Asked, Table
 from saccade.robust.options import AgentAttackRecipe
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
@@ -153,3 +155,35 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     })  # fmt: skip
     with pytest.raises(ConfigError, match="q needs an image and an answer"):
         measure_agent(recipe)
+    rows.write_text("")
+    with pytest.raises(ConfigError, match="there is none to attack"):
+        measure_agent(recipe)
+
+
+def asked(arm: str, by: str, right: str, epsilon: int = 2) -> Asked:
+    loss = None if by in ("clean", "noise") else "all"
+    return Asked(arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called="0" * len(right))
+
+
+def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
+    clean = [asked("a", "clean", "1111-", 0), asked("b", "clean", "11101", 0)]
+    rows = [
+        asked("a", "noise", "11111"), asked("b", "noise", "11101"),
+        asked("a", "a", "1000-"), asked("b", "a", "1110-"),
+        asked("a", "b", "11111"), asked("b", "b", "0-001"),
+    ]  # fmt: skip
+    table = Table(clean, {"view": rows})
+    assert table.unscored == 2
+    (row,) = table.rows("view")
+    assert row.n == 3
+    assert [row.own.shares[arm].accuracy for arm in "ab"] == [1 / 3, 0]
+    assert [row.transfer.shares[arm].accuracy for arm in "ab"] == [1, 2 / 3]
+    assert table.clean().shares["b"].accuracy == 2 / 3
+    with pytest.raises(ConfigError, match="every question"):
+        Table([asked("a", "clean", "-"), asked("b", "clean", "1")], {"view": []})
+
+
+@pytest.mark.parametrize("name", ["../a", "noise", "", "a" * 31])
+def test_arms_name_files(name: str) -> None:
+    with pytest.raises(ConfigError, match="an arm is named by letters"):
+        validate(AgentAttackRecipe, {"attack": {"arms": {name: "", "b": ""}}})

@@ -14,7 +14,7 @@ through the agent's calls could be stronger, so the figures are upper bounds of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,10 +71,7 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     folder = Path(recipe.out)
     config = recipe.model_dump(mode="json", exclude={"out"})
     claim(folder / "agent_attack.config.json", config)
-    tasks = list(make_tasks(recipe))
-    for task in tasks:
-        if not task.images or task.answer is None:
-            raise ConfigError(f"tasks: {task.id} needs an image and an answer to be attacked")
+    tasks = _attackable(make_tasks(recipe))
     policy.loaded.model.requires_grad_(requires_grad=False)
     bench = _Bench(recipe, policy, make_environment(recipe), make_reward(recipe))
     clean = {arm: bench.ask(arm, tasks, tasks) for arm in recipe.attack.arms}
@@ -183,7 +180,7 @@ class _Bench:
             changed: list[list[Image]] = []
             for place in range(first, first + len(part)):
                 told(f"{threat}, {by.name}", place, len(tasks))
-                changed.append(self._changed(threat, by, clean[by.arm][place], place))
+                changed.append(self._changed(threat, by, tasks[place], clean[by.arm][place], place))
                 if place < SHOWN:
                     self._keep(f"{threat}-{by.name}-{place}", changed[-1])
             for size, epsilon in enumerate(section.epsilons):
@@ -205,9 +202,13 @@ class _Bench:
             )
         )
 
-    def _changed(self, threat: Threat, by: _By, episode: Trajectory, place: int) -> list[Image]:
+    def _changed(
+        self, threat: Threat, by: _By, task: Task, episode: Trajectory, place: int
+    ) -> list[Image]:
         """The first image of an episode, changed by each size."""
         section = self.recipe.attack
+        if not episode.turns:  # it failed on our side, and counts nowhere
+            return [task.images[0]] * len(section.epsilons)
         target = _target(self.policy.loaded, episode, by.loss, source=threat == "photograph")
         found = attack(
             target,
@@ -265,6 +266,24 @@ class _Originals(Sequence[Image]):
             return [self[i] for i in range(*place.indices(len(self)))]
         image = self._images[place]
         return self._originals.get(image.source.digest, image)
+
+
+def _attackable(tasks: Iterable[Task]) -> list[Task]:
+    """All of them.
+
+    Raises:
+        ConfigError: there is none, two have one id, or one has no image or no answer.
+    """
+    found: dict[str, Task] = {}
+    for task in tasks:
+        if not task.images or task.answer is None:
+            raise ConfigError(f"tasks: {task.id} needs an image and an answer to be attacked")
+        if task.id in found:
+            raise ConfigError(f"tasks: two have the id {task.id}")
+        found[task.id] = task
+    if not found:
+        raise ConfigError("tasks: there is none to attack")
+    return list(found.values())
 
 
 def _target(

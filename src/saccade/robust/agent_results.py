@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from saccade.errors import ConfigError
 from saccade.measures import Interval, Paired, is_correct, paired, wilson
 from saccade.robust.options import Loss, Threat
 from saccade.types import Record, Trajectory
@@ -95,13 +96,19 @@ class Table:
     """All answers of a run, by what was shown."""
 
     def __init__(self, clean: Sequence[Asked], asked: Mapping[Threat, Sequence[Asked]]) -> None:
-        """Leave out the questions of which any episode failed on our side."""
+        """Leave out the questions of which any episode failed on our side.
+
+        Raises:
+            ConfigError: that are all.
+        """
         self._clean = {row.arm: row for row in clean}
         self._asked = asked
         every = [*clean, *(row for rows in asked.values() for row in rows)]
         questions = range(len(clean[0].right))
         self._used = [i for i in questions if all(row.right[i] != "-" for row in every)]
         self.unscored = len(questions) - len(self._used)
+        if not self._used:
+            raise ConfigError("every question has an episode that failed on our side")
 
     def clean(self) -> Compared:
         return self._compared({arm: [row] for arm, row in self._clean.items()})

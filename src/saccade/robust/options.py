@@ -10,6 +10,7 @@ detect = { epsilon = 1.0, stepped_epsilon = 0.75 }
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -119,6 +120,17 @@ class AgentAttackSection(Record):
     """Of PGD."""
     arms: dict[str, str] = Field(default_factory=_at_once_or_free, min_length=2)
     """Name -> what the first turn must go on with once its thought is closed; empty: nothing."""
+
+    @field_validator("arms")
+    @classmethod
+    def _name_files(cls, arms: dict[str, str]) -> dict[str, str]:
+        for name in arms:
+            if not re.fullmatch(r"[A-Za-z0-9_]{1,30}", name) or name in ("clean", "noise"):
+                raise ValueError(
+                    f"an arm is named by letters, digits and _, not {name[:40]!r}; clean and noise "
+                    "are taken"
+                )
+        return arms
 
 
 class AgentAttackRecipe(Recipe):
