@@ -74,6 +74,9 @@ def test_shares_are_those_of_the_answers(run: Path) -> None:
             assert paired["p"] == pytest.approx(wanted)
         calls = {arm: share["call_rate"] for arm, share in row["own"]["shares"].items()}
         assert calls["direct"] < 0.3 < 0.7 < calls["agent"]
+        assert told["clean"]["shares"]["agent"]["aimed"] > 0.8
+        assert told["clean"]["shares"]["direct"]["aimed"] is None
+        assert row["own"]["shares"]["agent"]["aimed"] < row["noise"]["shares"]["agent"]["aimed"]
 
 
 def test_it_is_the_attack_and_not_its_size(run: Path) -> None:
@@ -90,6 +93,8 @@ def test_what_is_kept_differs_by_at_most_the_size(run: Path, threat: str, side: 
     for number, task in enumerate(tasks("easy", n=4)):
         photograph = task.images[0].pixels()
         clean = photograph.resize((side, side), PILImage.Resampling.BICUBIC)
+        with PILImage.open(run / "attacked" / f"{threat}-clean-{number}.png") as file:
+            assert np.array_equal(np.array(file.convert("RGB")), np.array(clean))
         for by in ("noise", "direct-all", "agent-answer"):
             with PILImage.open(run / "attacked" / f"{threat}-{by}-{number}-by-6.png") as file:
                 change = np.array(file.convert("RGB"), int) - np.array(clean, int)
@@ -109,7 +114,8 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     assert kept.stat().st_mtime_ns == before
     assert f"share of {N} questions" in done.stdout
     assert (run / "agent_attack.md").read_text().count("own attack") == 2
-    assert (run / "agent_attack.png").stat().st_size > 10_000
+    for name in ("agent_attack.png", "attacked.png"):
+        assert (run / name).stat().st_size > 10_000
     other = saccade(*arguments, "attack.epsilons=[5]")
     assert other.returncode == 2
     assert "other options" in other.stderr
@@ -162,7 +168,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
 
 def asked(arm: str, by: str, right: str, epsilon: int = 2) -> Asked:
     loss = None if by in ("clean", "noise") else "all"
-    return Asked(arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called="0" * len(right))
+    return Asked(arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called="1" * len(right),
+                 aimed="1-0-1"[: len(right)])  # fmt: skip
 
 
 def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
@@ -179,6 +186,8 @@ def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
     assert [row.own.shares[arm].accuracy for arm in "ab"] == [1 / 3, 0]
     assert [row.transfer.shares[arm].accuracy for arm in "ab"] == [1, 2 / 3]
     assert table.clean().shares["b"].accuracy == 2 / 3
+    assert row.own.shares["a"].aimed == 1 / 2  # of the first and the third
+    assert row.own.shares["a"].call_rate == 1
     with pytest.raises(ConfigError, match="every question"):
         Table([asked("a", "clean", "-"), asked("b", "clean", "1")], {"view": []})
 

@@ -140,7 +140,7 @@ def _attack_agent(
 
     with needs("local"):
         from saccade.robust.agent import measure_agent
-    from saccade.robust.agent_figures import agent_table, draw_agent
+    from saccade.robust.agent_figures import agent_table, draw_agent, draw_attacked
     from saccade.robust.figures import markdown
     from saccade.robust.options import AgentAttackRecipe
 
@@ -159,6 +159,7 @@ def _attack_agent(
     text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
     (folder / "agent_attack.md").write_text(text)
     draw_agent(result, folder / "agent_attack.png")
+    draw_attacked(recipe, folder / "attacked.png")
     if as_json:
         typer.echo(result.model_dump_json())
         return
@@ -168,7 +169,8 @@ def _attack_agent(
     if result.unscored:
         typer.echo(f"left out: {result.unscored} questions of which an episode failed on our side")
     typer.echo(
-        f"written to {folder}: agent_attack.json, agent_attack.md, agent_attack.png, attacked/"
+        f"written to {folder}: agent_attack.json, agent_attack.md, agent_attack.png, "
+        "attacked.png, attacked/"
     )
 
 

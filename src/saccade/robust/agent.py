@@ -38,6 +38,7 @@ from saccade.robust.agent_results import (
     AgentAttackResult,
     Asked,
     Attacker,
+    Outcome,
     Table,
 )
 from saccade.robust.attacks import attack
@@ -76,10 +77,16 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     bench = _Bench(recipe, policy, make_environment(recipe), make_reward(recipe))
     clean = {arm: bench.ask(arm, tasks, tasks) for arm in recipe.attack.arms}
     untouched = [
-        Asked.of(clean[arm], arm=arm, by=CLEAN, loss=None, epsilon=0) for arm in recipe.attack.arms
-    ]
+        Asked.of(
+            [Outcome.of(*pair) for pair in zip(tasks, episodes, strict=True)],
+            arm=arm, by=CLEAN, loss=None, epsilon=0,
+        )
+        for arm, episodes in clean.items()
+    ]  # fmt: skip
     asked: dict[Threat, list[Asked]] = {threat: [] for threat in recipe.attack.threats}
     for threat in recipe.attack.threats:
+        for place, task in enumerate(tasks[:SHOWN]):
+            bench.keep(f"{threat}-clean-{place}", bench.untouched(threat, task))
         for by in _attackers(recipe):
             kept = folder / f"agent-{threat}-{by.name}.json"
             if not kept.exists():
@@ -174,7 +181,7 @@ class _Bench:
     ) -> Attacker:
         """Every arm on what an attacker made, at each size."""
         section = self.recipe.attack
-        seen: dict[tuple[int, str], list[Trajectory]] = {}
+        seen: dict[tuple[int, str], list[Outcome]] = {}
         for first in range(0, len(tasks), TOGETHER):
             part = tasks[first : first + TOGETHER]
             changed: list[list[Image]] = []
@@ -182,7 +189,8 @@ class _Bench:
                 told(f"{threat}, {by.name}", place, len(tasks))
                 changed.append(self._changed(threat, by, tasks[place], clean[by.arm][place], place))
                 if place < SHOWN:
-                    self._keep(f"{threat}-{by.name}-{place}", changed[-1])
+                    for epsilon, image in zip(section.epsilons, changed[-1], strict=True):
+                        self.keep(f"{threat}-{by.name}-{place}-by-{epsilon}", image)
             for size, epsilon in enumerate(section.epsilons):
                 images = [of_task[size] for of_task in changed]
                 shown = [_with_image(task, image) for task, image in zip(part, images, strict=True)]
@@ -190,9 +198,11 @@ class _Bench:
                     image.source.digest: task.images[0].fit(self.environment.record.view)
                     for task, image in zip(part, images, strict=True)
                 }
+                ways, measured = (originals, part) if threat == "view" else (None, shown)
                 for arm in section.arms:
-                    ways = originals if threat == "view" else None
-                    seen.setdefault((epsilon, arm), []).extend(self.ask(arm, part, shown, ways))
+                    episodes = self.ask(arm, part, shown, ways)
+                    pairs = zip(measured, episodes, strict=True)
+                    seen.setdefault((epsilon, arm), []).extend(Outcome.of(*p) for p in pairs)
         told(f"{threat}, {by.name}", len(tasks), len(tasks))
         who = NOISE if by.loss is None else by.arm
         return Attacker(
@@ -208,7 +218,7 @@ class _Bench:
         """The first image of an episode, changed by each size."""
         section = self.recipe.attack
         if not episode.turns:  # it failed on our side, and counts nowhere
-            return [task.images[0]] * len(section.epsilons)
+            return [self.untouched(threat, task)] * len(section.epsilons)
         target = _target(self.policy.loaded, episode, by.loss, source=threat == "photograph")
         found = attack(
             target,
@@ -223,12 +233,16 @@ class _Bench:
         )
         return [_as_image(pixels[0]) for pixels in found.inputs]
 
-    def _keep(self, name: str, images: Sequence[Image]) -> None:
-        """Images to look at."""
+    def untouched(self, threat: Threat, task: Task) -> Image:
+        """What is attacked, as it is."""
+        image = task.images[0]
+        return image.fit(self.environment.record.view) if threat == "view" else image
+
+    def keep(self, name: str, image: Image) -> None:
+        """An image to look at."""
         folder = Path(self.recipe.out) / "attacked"
         folder.mkdir(exist_ok=True)
-        for epsilon, image in zip(self.recipe.attack.epsilons, images, strict=True):
-            write_whole(folder / f"{name}-by-{epsilon}.png", image.encoded().data)
+        write_whole(folder / f"{name}.png", image.encoded().data)
 
 
 class OnTheOriginal:

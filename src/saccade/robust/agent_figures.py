@@ -1,14 +1,17 @@
-"""The table and the picture of an agent under attack."""
+"""The table and the pictures of an agent under attack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from saccade.image import Image
 from saccade.robust.agent_results import AgentAttackResult, Compared
-from saccade.robust.options import Threat
+from saccade.robust.options import AgentAttackRecipe, Threat
 
 TITLES = {
     "view": "attack on the view; crops stay clean",
@@ -22,7 +25,7 @@ WAYS = ("noise", "own attack", "other's attack")
 def agent_table(result: AgentAttackResult, threat: Threat) -> Sequence[Sequence[str]]:
     """Rows of text: a size and what was done, then the share that is right in each arm."""
     arms = list(result.clean.shares)
-    rows = [["/ 255", "", *arms, f"{arms[-1]} - {arms[0]}", "p", "calls"]]
+    rows = [["/ 255", "", *arms, f"{arms[-1]} - {arms[0]}", "p", "calls", "aim"]]
     rows.append(["0", "clean", *_cells(result.clean)])
     for row in result.threats[threat]:
         for way, compared in zip(WAYS, (row.noise, row.own, row.transfer), strict=True):
@@ -58,8 +61,37 @@ def draw_agent(result: AgentAttackResult, out: Path) -> None:
     figure.savefig(out, dpi=150)
 
 
+def draw_attacked(recipe: AgentAttackRecipe, out: Path) -> None:
+    """The first question as it is and as each attack left it, with what was changed, enlarged."""
+    section, folder = recipe.attack, Path(recipe.out) / "attacked"
+    epsilon = section.epsilons[len(section.epsilons) // 2]
+    names = ["noise", *(f"{arm}-{loss}" for arm in section.arms for loss in section.losses)]
+    figure = Figure(
+        figsize=(2 * (len(names) + 1), 4.2 * len(section.threats)), layout="constrained"
+    )
+    panels = figure.subplots(2 * len(section.threats), len(names) + 1, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for row, threat in enumerate(section.threats):
+        clean = _read(folder / f"{threat}-clean-0.png")
+        panels[2 * row, 0].imshow(clean)
+        panels[2 * row, 0].set_title(f"{threat}, clean", fontsize=9)
+        for column, name in enumerate(names, start=1):
+            changed = _read(folder / f"{threat}-{name}-0-by-{epsilon}.png")
+            difference = (changed.astype(float) - clean) / epsilon
+            panels[2 * row, column].imshow(changed)
+            panels[2 * row, column].set_title(name.replace("-", ": "), fontsize=9)
+            panels[2 * row + 1, column].imshow(0.5 + difference / 2)
+    figure.suptitle(f"at most {epsilon} of 255; below, what was changed", fontsize=9)
+    figure.savefig(out, dpi=110)
+
+
+def _read(file: Path) -> NDArray[np.uint8]:
+    return np.array(Image.open(file).pixels(), np.uint8)
+
+
 def _cells(compared: Compared) -> list[str]:
-    """Shares with their intervals, the difference with its, its p, and how often was called."""
+    """Shares with their intervals, the difference with its, its p; how the last arm looked."""
     shares, found = list(compared.shares.values()), compared.paired
     right = [
         f"{share.accuracy:.3f} [{share.interval.low:.2f}, {share.interval.high:.2f}]"
@@ -67,4 +99,6 @@ def _cells(compared: Compared) -> list[str]:
     ]
     span = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
     p = "<.001" if found.p < 0.001 else f"{found.p:.3f}"
-    return [*right, f"{found.difference:+.3f} {span}", p, f"{shares[-1].call_rate:.2f}"]
+    aim = "-" if shares[-1].aimed is None else f"{shares[-1].aimed:.2f}"
+    calls = f"{shares[-1].call_rate:.2f}"
+    return [*right, f"{found.difference:+.3f} {span}", p, calls, aim]

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError
-from saccade.measures import Interval, Paired, is_correct, paired, wilson
+from saccade.measures import Interval, Paired, is_correct, looks, paired, wilson
 from saccade.robust.options import Loss, Threat
-from saccade.types import Record, Trajectory
+from saccade.types import Record, Task, Trajectory
 
 CLEAN, NOISE = "clean", "noise"
+
+
+class Outcome(NamedTuple):
+    """What is counted of an episode."""
+
+    right: bool | None
+    """None where it failed on our side."""
+    called: bool
+    """A call succeeded."""
+    aimed: bool | None
+    """A call showed half of the asked object or more; None where its place is not known."""
+
+    @classmethod
+    def of(cls, task: Task, episode: Trajectory) -> Self:
+        """Of an episode, with the task whose photograph its calls cut from."""
+        aimed = any(look.coverage >= 0.5 for look in looks(task, episode)) if task.boxes else None
+        return cls(is_correct(episode), bool(episode.successes), aimed)
 
 
 class Asked(Record):
@@ -29,16 +46,21 @@ class Asked(Record):
     """A sign for each question: 1, 0, or - where the episode failed on our side."""
     called: str
     """1 where a call succeeded."""
+    aimed: str
+    """1 where a call showed half of the asked object or more, - where its place is not known."""
 
     @classmethod
     def of(
-        cls, episodes: Sequence[Trajectory], *, arm: str, by: str, loss: Loss | None, epsilon: int
+        cls, outcomes: Sequence[Outcome], *, arm: str, by: str, loss: Loss | None, epsilon: int
     ) -> Self:
-        """What became of episodes."""
+        """Signs of what became of episodes."""
         sign = {True: "1", False: "0", None: "-"}
-        right = "".join(sign[is_correct(episode)] for episode in episodes)
-        called = "".join(sign[bool(episode.successes)] for episode in episodes)
-        return cls(arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called=called)
+        right, called, aimed = (
+            "".join(sign[v] for v in column) for column in zip(*outcomes, strict=True)
+        )
+        return cls(
+            arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called=called, aimed=aimed
+        )
 
 
 class Attacker(Record):
@@ -54,6 +76,8 @@ class Share(Record):
     interval: Interval
     """Wilson's."""
     call_rate: float
+    aimed: float | None
+    """Of the episodes with a call, those that were shown half of the asked object or more."""
 
 
 class Compared(Record):
@@ -144,11 +168,13 @@ class Table:
             every = [self._clean[arm], *rows]
             right[arm] = [all(row.right[i] == "1" for row in every) for i in self._used]
             n, successes = len(self._used), sum(right[arm])
-            calls = [row.called[i] == "1" for row in rows for i in self._used]
+            looked = [row.aimed[i] for row in rows for i in self._used if row.called[i] == "1"]
+            known = [sign == "1" for sign in looked if sign != "-"]
             shares[arm] = Share(
                 accuracy=successes / n,
                 interval=wilson(successes, n),
-                call_rate=sum(calls) / len(calls),
+                call_rate=len(looked) / (n * len(rows)),
+                aimed=sum(known) / len(known) if known else None,
             )
         first, *_, last = right.values()
         return Compared(shares=shares, paired=paired(first, last))
