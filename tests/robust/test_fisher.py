@@ -207,7 +207,7 @@ def test_a_second_derivative_that_is_silently_wrong_is_noticed(
     assert bool(((found - wanted).abs() < 1e-3).all()) == checked
 
 
-def test_passes_are_counted_by_what_reaches_the_target() -> None:
+def test_passes_are_counted_by_what_reaches_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     module, calls = net(30), []
     module.register_forward_hook(lambda *_: calls.append(1))
     found = eigenpairs(Classifier(module), batch(), 1, "lanczos", backend="jvp", tolerance=1e-3)
@@ -218,9 +218,18 @@ def test_passes_are_counted_by_what_reaches_the_target() -> None:
     alone = eigenpairs(Classifier(module), batch()[:1], 1, "lanczos", backend="jvp")
     assert alone.passes.forward == 1 + alone.passes.jvp
     calls.clear()
+    derivatives, grad = [], torch.autograd.grad
+
+    def counted(*arguments: object, **options: object) -> object:
+        derivatives.append(1)
+        return grad(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
     usual = eigenpairs(Classifier(module), batch()[:1], 1, "lanczos").passes
     assert len(calls) == 2  # the one that is kept, and the one that asked
     assert (usual.forward, usual.vjp) == (1, 1 + usual.jvp)
+    assert len(derivatives) == usual.jvp + usual.vjp
+    monkeypatch.undo()
     assert steps <= 12
     gram = eigenpairs(Classifier(module), batch(), 1, "gram")
     assert (gram.passes.forward, gram.passes.vjp, gram.passes.jvp) == (1, 29, 0)

@@ -75,7 +75,7 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     tasks = _attackable(make_tasks(recipe))
     policy.loaded.model.requires_grad_(requires_grad=False)
     bench = _Bench(recipe, policy, make_environment(recipe), make_reward(recipe))
-    clean = {arm: bench.ask(arm, tasks, tasks) for arm in recipe.attack.arms}
+    clean = {arm: bench.ask(arm, tasks) for arm in recipe.attack.arms}
     untouched = [
         Asked.of(
             [Outcome.of(*pair) for pair in zip(tasks, episodes, strict=True)],
@@ -137,15 +137,13 @@ class _Bench:
         self,
         arm: str,
         tasks: Sequence[Task],
-        shown: Sequence[Task],
         originals: Mapping[str, Image] | None = None,
     ) -> list[Trajectory]:
-        """Attempt tasks as they are shown, in one arm.
+        """Attempt tasks in one arm.
 
         Args:
             arm: Its name.
-            tasks: As they were.
-            shown: The same with other pixels.
+            tasks: As they are shown.
             originals: Source of an attacked view -> the image that tools cut from instead.
         """
         environment, found = self.environment, dict[str, Trajectory]()
@@ -161,7 +159,7 @@ class _Bench:
             rollout_many(
                 FirstMove(self.policy, recipe.attack.arms[arm]),
                 environment,
-                [Job(task) for task in shown],
+                [Job(task) for task in tasks],
                 on_finish=keep,
                 concurrency=recipe.concurrency,
                 seed=recipe.seed,
@@ -200,7 +198,7 @@ class _Bench:
                 }
                 ways, measured = (originals, part) if threat == "view" else (None, shown)
                 for arm in section.arms:
-                    episodes = self.ask(arm, part, shown, ways)
+                    episodes = self.ask(arm, shown, ways)
                     pairs = zip(measured, episodes, strict=True)
                     seen.setdefault((epsilon, arm), []).extend(Outcome.of(*p) for p in pairs)
         told(f"{threat}, {by.name}", len(tasks), len(tasks))
