@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
 from scipy.stats import binomtest
 
@@ -16,10 +17,13 @@ from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.geometry import PixelBudget
 from saccade.image import Image
+from saccade.models import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent import OnTheOriginal, measure_agent
 from saccade.robust.agent_results import Asked, Table
+from saccade.robust.attacks import attack
 from saccade.robust.options import AgentAttackRecipe
+from saccade.robust.vlm import AnswerSet
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Task
@@ -142,6 +146,22 @@ async def test_tools_cut_from_the_clean_photograph(clean: bool) -> None:
     source = photograph if clean else attacked
     assert crop.source.digest == source.source.digest
     assert crop.region.width == (56 if clean else 28)
+
+
+def test_a_model_in_bfloat16_is_attacked_by_single_levels(tiny_qwen2_5_vl: Path) -> None:
+    """Bright pixels are 1/128 apart in that type: kept in it, most could not change by 1/255."""
+    pixels = np.random.default_rng(0).integers(0, 256, (56, 56, 3), dtype=np.uint8)
+    image = Image.from_pixels(PILImage.fromarray(pixels))
+    view = PixelBudget(factor=28, min_pixels=1, max_pixels=56 * 56)
+    asked = Environment(DeepEyes(), view=view).begin(Task(id="t", prompt=(image, "?"), answer="A"))
+    loaded = load(tiny_qwen2_5_vl, dtype=torch.bfloat16)
+    target = AnswerSet(loaded, asked, ["A", "B", "no"], exact=False)
+    x = target.pixels()
+    found = attack(target, x, method="pgd", epsilons=[1 / 255], norm="linf", levels=255, steps=4)
+    change = ((found.inputs[0] - x) * 255).abs()
+    torch.testing.assert_close(change.round(), change, atol=1e-3, rtol=0)
+    room = (x > 0.01) & (x < 0.99)
+    assert float((change[room] > 0.5).float().mean()) > 0.8
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:

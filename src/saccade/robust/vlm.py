@@ -60,12 +60,13 @@ class _Seen:
         self._column = suppressed.logical_not().cumsum(0) - 1
 
     def pixels(self) -> torch.Tensor:
-        """(1, 3, H, W) in [0, 1], in the type of the model: the image as it is."""
+        """(1, 3, H, W) in [0, 1], of float32 at least: half of it cannot tell 256 levels apart."""
         shown = self._input
         if self._source:
             size = shown.source.size
             shown = Image(shown.source, Box(0, 0, *size), size)
-        return as_tensor(shown)[None].to(self._loaded.device, self._loaded.model.dtype)
+        wide = torch.promote_types(self._loaded.model.dtype, torch.float32)
+        return as_tensor(shown)[None].to(self._loaded.device, wide)
 
     def _changed(self, shown: Image, x: torch.Tensor) -> torch.Tensor | None:
         """What is shown of an input (3, H, W); None where it does not touch this image."""
@@ -97,7 +98,8 @@ class _Seen:
         for place, shown in enumerate(self._shown):
             changed = self._changed(shown, x)
             if changed is not None:
-                patches[place] = patchify([changed], loaded.renderer.rule).pixel_values
+                made = patchify([changed], loaded.renderer.rule).pixel_values
+                patches[place] = made.to(loaded.model.dtype)
         # Derivatives in both directions exist for plain attention only.
         attention = sdpa_kernel(SDPBackend.MATH) if self._exact else nullcontext()
         with attention:
