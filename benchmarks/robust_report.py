@@ -1,15 +1,25 @@
 """Write the tables of docs/robustness.md from what `saccade attack` and `saccade detect` kept.
 
-    python benchmarks/robust_report.py [--keep NAME RUN ...]
+    python benchmarks/robust_report.py [--keep NAME RUN]
 
-`--keep mnist runs/ossa_mnist` first copies the JSON of a run to docs/robust_results/.
+`--keep mnist runs/ossa_mnist` first copies the JSON of a run to docs/robust_results/; so does
+`--keep agent_easy runs/agent_attack` for a run on an agent.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
+import numpy as np
+from scipy.stats import spearmanr
+
+from saccade.measures import wilson
+from saccade.robust.agent_figures import agent_table, draw_agent
+from saccade.robust.agent_results import AgentAttackResult
 from saccade.robust.detection import over_nets
 from saccade.robust.figures import (
     attack_table,
@@ -19,10 +29,32 @@ from saccade.robust.figures import (
     draw_detection,
     markdown,
 )  # fmt: skip
-from saccade.robust.results import AttackResult, DetectResult
+from saccade.robust.results import AttackResult, DetectResult, SignalAuc
 
 RESULTS = Path("docs/robust_results")
-PAGE = Path("docs/robustness.md")
+PAGE, PAPERS = Path("docs/robustness.md"), Path("docs/reproducing.md")
+DATA = ("mnist", "cifar10")
+PAPER: dict[str, dict[str, Any]] = {
+    "mnist": {
+        "fisher": {"fgm": 0.9611, "otcm": 0.9847, "opt": 0.9567, "bim": 0.9910, "ossa": 0.9313},
+        "kd": {"fgm": 0.7812, "otcm": 0.9546, "opt": 0.9515, "bim": 0.9861, "ossa": 0.8424},
+        "rates": {
+            0.5: {"fgm": 0.374, "otcm": 0.295, "ossa": 0.492},
+            0.8: {"fgm": 0.636, "otcm": 0.630, "ossa": 0.776},
+        },
+        "spearman": "-0.73", "never": "0.105 up to 6",
+    },
+    "cifar10": {
+        "fisher": {"fgm": 0.8018, "otcm": 0.9368, "opt": 0.9945, "bim": 0.9943, "ossa": 0.9801},
+        "kd": {"fgm": 0.6492, "otcm": 0.9213, "opt": 0.9135, "bim": 0.9870, "ossa": 0.8889},
+        "rates": {
+            0.2: {"fgm": 0.600, "otcm": 0.555, "ossa": 0.663},
+            0.5: {"fgm": 0.773, "otcm": 0.835, "ossa": 0.882},
+        },
+        "spearman": "-0.80", "never": "-",
+    },
+}  # fmt: skip
+"""Zhao et al. (AAAI 2019): areas from the poster's table, rates and ranks read off its figures."""
 
 
 def main() -> None:
@@ -30,13 +62,29 @@ def main() -> None:
     parser.add_argument("--keep", nargs=2, metavar=("NAME", "RUN"))
     options = parser.parse_args()
     if options.keep:
-        name, run = options.keep
-        for kind in ("attack", "detect"):
-            (RESULTS / f"{name}_{kind}.json").write_bytes((Path(run) / f"{kind}.json").read_bytes())
+        keep(options.keep[0], Path(options.keep[1]))
     PAGE.write_text(filled(PAGE.read_text()))
-    attacked, detected = results("mnist")
-    draw_attack(attacked, Path("docs/images/ossa_mnist_attack.png"))
-    draw_detection(detected, Path("docs/images/ossa_mnist_detect.png"))
+    PAPERS.write_text(compared(PAPERS.read_text()))
+    draw_agent(agent("easy"), Path("docs/images/agent_attack.png"))
+    for name in DATA:
+        attacked, detected = results(name)
+        draw_attack(attacked, Path(f"docs/images/ossa_{name}_attack.png"))
+        draw_detection(detected, Path(f"docs/images/ossa_{name}_detect.png"))
+
+
+def keep(name: str, run: Path) -> None:
+    """Copy what a run measured; of an embedded model the name, not where it lies."""
+    if (run / "agent_attack.json").exists():
+        told = json.loads((run / "agent_attack.json").read_text())
+        told["config"]["policy"]["path"] = Path(told["config"]["policy"]["path"]).name
+        (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        return
+    for kind in ("attack", "detect"):
+        (RESULTS / f"{name}_{kind}.json").write_bytes((run / f"{kind}.json").read_bytes())
+
+
+def agent(name: str) -> AgentAttackResult:
+    return AgentAttackResult.model_validate_json((RESULTS / f"agent_{name}.json").read_bytes())
 
 
 def results(name: str) -> tuple[AttackResult, DetectResult]:
@@ -47,21 +95,100 @@ def results(name: str) -> tuple[AttackResult, DetectResult]:
 
 
 def filled(page: str) -> str:
-    """The page with every table between its marks made anew."""
-    attacked, detected = results("mnist")
+    """docs/robustness.md with every table between its marks made anew."""
     tables = {
-        "mnist_rates": markdown(attack_table(attacked)) + f"\n{_counts(attacked)}",
-        "mnist_ratios": _against(attacked, "fgm"),
-        "mnist_vulnerability": _vulnerability(attacked),
-        "mnist_auc": markdown(detection_table(detected)) + f"\n{_counts(detected)}",
-        "mnist_gains": _gains(detected),
-        "mnist_crossed": markdown(cross_table(detected)),
+        "agent_view": markdown(agent_table(agent("easy"), "view")),
+        "agent_photograph": markdown(agent_table(agent("easy"), "photograph")),
+        "agent_losses": _losses(agent("easy")),
+        "agent_aim": _aim(agent("easy")),
+        "cifar10_sure": _among_sure(results("cifar10")[0]),
     }
+    for name in DATA:
+        attacked, detected = results(name)
+        tables |= {
+            f"{name}_rates": markdown(attack_table(attacked)) + f"\n{_counts(attacked)}",
+            f"{name}_ratios": _against(attacked, "fgm"),
+            f"{name}_vulnerability": _vulnerability(attacked),
+            f"{name}_auc": markdown(detection_table(detected)) + f"\n{_counts(detected)}",
+            f"{name}_gains": _gains(detected),
+            f"{name}_crossed": markdown(cross_table(detected)),
+        }
+    return between_marks(page, tables)
+
+
+def compared(page: str) -> str:
+    """docs/reproducing.md with the tables of the paper's figures beside ours made anew."""
+    tables = {"ossa_auc": _paper_auc(), "ossa_rates": _paper_rates(), "ossa_score": _paper_score()}
+    return between_marks(page, tables)
+
+
+def between_marks(page: str, tables: dict[str, str]) -> str:
     for name, table in tables.items():
         before, rest = page.split(f"<!-- {name} -->")
         after = rest.split(f"<!-- /{name} -->")[1]
         page = f"{before}<!-- {name} -->\n{table}<!-- /{name} -->{after}"
     return page
+
+
+def _paper_auc() -> str:
+    """The area of the detector, and of kernel density, in the paper and here."""
+    kinds = ("fgm", "otcm", "opt", "bim", "ossa")
+    rows = [["data", "detector", "", *kinds]]
+    for name, told in PAPER.items():
+        _, detected = results(name)
+        for title, signal in (("eigenvalues", "fisher"), ("kernel density", "kd")):
+            rows.append([name, title, "paper", *(f"{told[signal][kind]:.3f}" for kind in kinds)])
+            cells = [detected.auc[signal][kind] for kind in kinds]
+            rows.append([name, title, "here", *map(_mean_and_span, cells)])
+    return markdown(rows)
+
+
+def _paper_rates() -> str:
+    """Fooling rates of one step, at a size of ours at which FGM fools about as many."""
+    kinds = ("fgm", "otcm", "ossa")
+    rows = [["data", "", "size", *kinds, "OSSA / FGM"]]
+    for name, told in PAPER.items():
+        attacked, _ = results(name)
+        for size, rates in told["rates"].items():
+            ours = attacked.rates["fgm x1"]
+            near = min(range(len(ours)), key=lambda i: abs(ours[i].rate - rates["fgm"]))
+            here = {kind: attacked.rates[f"{kind} x1"][near] for kind in kinds}
+            rows.append([
+                name, "paper", f"{size}", *(f"{rates[kind]:.3f}" for kind in kinds),
+                f"{rates['ossa'] / rates['fgm']:.2f}",
+            ])  # fmt: skip
+            rows.append([
+                name, "here", f"{ours[near].epsilon:g}",
+                *("{:.3f} [{:.2f}, {:.2f}]".format(cell.rate, *cell.interval)
+                  for cell in here.values()),
+                f"{here['ossa'].rate / here['fgm'].rate:.2f}",
+            ])  # fmt: skip
+    return markdown(rows)
+
+
+def _paper_score() -> str:
+    """Spearman of the largest eigenvalue and the least change, and images that never flip."""
+    rows = [["data", "", "log lambda_1", "log q", "never flip"]]
+    for name, told in PAPER.items():
+        attacked, _ = results(name)
+        scores = [net.vulnerability for net in attacked.nets]
+        eigen = [score.spearman_log_lambda1 for score in scores]
+        never = sum(score.never_flips.with_its_sign for score in scores)
+        n = sum(score.never_flips.n for score in scores)
+        low, high = wilson(never, n)
+        rows.append([name, "paper", told["spearman"], "-", told["never"]])
+        rows.append([
+            name, "here", f"{fmean(eigen):.2f} (nets {min(eigen):.2f} to {max(eigen):.2f})",
+            f"{fmean(score.spearman_log_q for score in scores):.2f}",
+            f"{never / n:.3f} [{low:.3f}, {high:.3f}] up to {scores[0].never_flips.limit:g}",
+        ])  # fmt: skip
+    return markdown(rows)
+
+
+def _mean_and_span(cell: SignalAuc) -> str:
+    if cell.mean is None or cell.interval is None:
+        return "-"
+    return "{:.3f} [{:.2f}, {:.2f}]".format(cell.mean, *cell.interval)
 
 
 def _counts(result: AttackResult | DetectResult) -> str:
@@ -97,6 +224,24 @@ def _vulnerability(result: AttackResult) -> str:
     return markdown(rows)
 
 
+def _among_sure(result: AttackResult) -> str:
+    """The ranks again, among the images of which the net is sure by more and more."""
+    cuts = {"all": 1.0, "1 - p_max at most .5": 0.5, "at most .2": 0.2}
+    rows = [["net", *(f"{title}: log lambda_1, log q (n)" for title in cuts)]]
+    for net in result.nets:
+        score = net.vulnerability
+        limit = score.never_flips.limit
+        least = np.array([limit if size is None else size for size in score.least_l2])
+        values, log_q = np.array(score.log_lambda1), np.array(score.log_q)
+        cells = []
+        for cut in cuts.values():
+            sure = log_q <= np.log(cut)
+            ranks = [spearmanr(of[sure], least[sure]).statistic for of in (values, log_q)]
+            cells.append(f"{ranks[0]:.3f}, {ranks[1]:.3f} ({sure.sum()})")
+        rows.append([str(net.net), *cells])
+    return markdown(rows)
+
+
 def _gains(result: DetectResult) -> str:
     kinds = list(result.auc["fisher"])
     rows = [["fisher minus", *kinds]]
@@ -109,6 +254,47 @@ def _gains(result: DetectResult) -> str:
             around = "" if span is None else f" [{span[0]:+.3f}, {span[1]:+.3f}]"
             told.append("-" if gain is None else f"{gain:+.3f}{around}")
         rows.append([name, *told])
+    return markdown(rows)
+
+
+def _losses(result: AgentAttackResult) -> str:
+    """Right answers by what was attacked, loss by loss, at each size."""
+    sizes = sorted({asked.epsilon for asked in result.asked["view"] if asked.epsilon})
+    rows = [["attack on the", "through", "tokens", "asked", *(f"{size}" for size in sizes)]]
+    for threat, every in result.asked.items():
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for asked in every:
+            if asked.loss is not None:
+                share = asked.right.count("1") / len(asked.right)
+                key = (asked.by, asked.loss, asked.arm)
+                found.setdefault(key, []).append(f"{share:.3f}")
+        rows += [[threat, *key, *shares] for key, shares in found.items()]
+    return markdown(rows)
+
+
+def _aim(result: AgentAttackResult) -> str:
+    """Whether the agent still looks at the asked object, and what comes of it; largest sizes."""
+    last = list(result.clean.shares)[-1]
+    sizes = sorted({asked.epsilon for asked in result.asked["view"]})[-2:]
+    head = ["attack on the", "through", "tokens"]
+    for size in sizes:
+        head += [f"looks at it, {size}", "right if so", "right if not"]
+    rows = [head]
+    for threat, every in result.asked.items():
+        found: dict[tuple[str, str], list[str]] = {}
+        for asked in every:
+            if asked.loss is None or asked.arm != last or asked.epsilon not in sizes:
+                continue
+            signs = list(zip(asked.right, asked.aimed, strict=True))
+            cells = found.setdefault((asked.by, asked.loss), [])
+            looked = sum(aimed == "1" for _, aimed in signs)
+            cells.append(f"{looked} of {len(signs)}")
+            for wanted in "10":
+                chosen = [right == "1" for right, aimed in signs if aimed == wanted]
+                low, high = wilson(sum(chosen), len(chosen))
+                share = f"{fmean(chosen):.2f} [{low:.2f}, {high:.2f}]" if chosen else "-"
+                cells.append(share)
+        rows += [[threat, *key, *cells] for key, cells in found.items()]
     return markdown(rows)
 
 
