@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_rl import fresh_process_state, metrics, recipe_of
 
 from saccade.models import LoadedModel, load
@@ -51,6 +52,24 @@ def test_the_decision_is_worth_the_gap_between_the_arms() -> None:
     )
     sampled = weigh(group, "sampled")
     assert [w.decision for w in sampled] == pytest.approx([one / 2, one / 2, -one / 2, -one / 2])
+
+
+def test_scores_are_divided_by_what_the_run_says(tmp_path: Path) -> None:
+    """By hand; and the same steps by the group's deviation and by none learn other weights."""
+    group = [CALL, CALL, ANSWER, ANSWER]
+    assert [w.decision for w in weigh(group, "sampled", deviation=2.0)] == [
+        0.25,
+        0.25,
+        -0.25,
+        -0.25,
+    ]
+    weights = []
+    for scale in ("group", "none"):
+        out = tmp_path / scale
+        settings = ("train.steps=2", "train.counterfactual={call=2,answer=1}", "train.group=4")
+        rl(recipe_of(out, *settings, f"train.scale={scale}"))
+        weights.append(load_file(out / "model" / "model.safetensors"))
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_an_arm_counts_as_much_as_the_other_whatever_its_size() -> None:

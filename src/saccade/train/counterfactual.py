@@ -68,13 +68,22 @@ class Worth(NamedTuple):
     """Of the tokens after the decision."""
 
 
-def weigh(members: Sequence[Member], decision: str) -> list[Worth]:
+def weigh(
+    members: Sequence[Member], decision: str, *, deviation: float | None = None
+) -> list[Worth]:
     """What a group says about each of its members.
 
     Without scores in both arms the decision is worth 0, as is all of an episode without a score.
+
+    Args:
+        members: The group.
+        decision: See `Counterfactual.decision`.
+        deviation: What scores are divided by; that of the group if left out. It makes a small
+            difference large where nothing else differs, a cost where every answer is wrong.
     """
-    values = torch.tensor([[member.score for member in members]], dtype=torch.float32)
-    deviation = float(deviations(values)) + EPSILON
+    if deviation is None:
+        values = torch.tensor([[member.score for member in members]], dtype=torch.float32)
+        deviation = float(deviations(values)) + EPSILON
     means = {arm: _mean([m.score for m in members if m.arm == arm]) for arm in ("call", "answer")}
     whole = _mean([m.score for m in members])
     found = []

@@ -22,6 +22,7 @@ from saccade.train import probe
 from saccade.train.counterfactual import member_of, spread, weigh
 from saccade.train.feed import Feed
 from saccade.train.groups import (
+    EPSILON,
     advantages,
     deviations,
     fatal_turn,
@@ -94,7 +95,9 @@ class Practice:
         pairs = await self._episodes(number)
         trajectories = [trajectory for _, trajectory in pairs]
         values = scores(trajectories, options.group)
-        worth = advantages(values, options.scale, batch=self._batch_deviation(values))
+        batch = self._batch_deviation(values)
+        worth = advantages(values, options.scale, batch=batch)
+        over = {"group": None, "batch": batch + EPSILON, "none": 1.0}[options.scale]
         slots = options.prompts // self._peers.size
         chosen = selected(values, slots, options.select)
         spare = [place for place in range(len(values)) if place not in chosen]
@@ -109,7 +112,9 @@ class Practice:
                 learned_turns(t, options.mask, options.failures) if place in chosen else 0
                 for t in group
             ]
-            lessons += self._lessons_of(group, learned, worth[place].tolist(), changed[members])
+            lessons += self._lessons_of(
+                group, learned, worth[place].tolist(), changed[members], over
+            )
         return lessons
 
     async def close(self) -> None:
@@ -122,15 +127,16 @@ class Practice:
         turns: Sequence[int],
         worth: Sequence[float],
         changed: Sequence[Mapping[int, int]],
+        over: float | None,
     ) -> Iterator[Lesson]:
-        """Of a group; `turns` of each member are learned from."""
+        """Of a group; `turns` of each member are learned from, scores divided by `over`."""
         options, renderer = self._recipe.train, self._renderer
         forced = options.counterfactual
         rendered = [renderer.render(t, generation=False) for t in group]
         weighed = None
         if forced is not None:
             members = [member_of(renderer, t, forced) for t in group]
-            weighed = weigh(members, forced.decision)
+            weighed = weigh(members, forced.decision, deviation=over)
         for number, (trajectory, item) in enumerate(zip(group, rendered, strict=True)):
             learned, values = item.sampled, [worth[number]] * len(item.ids)
             if forced is not None and weighed is not None:
