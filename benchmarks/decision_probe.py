@@ -5,7 +5,7 @@
 Half of the questions are `read1` (a small object is asked, a large one is there too), half `easy`
 (the large one is asked); the words are the same. A logistic regression on the hidden state tells
 them apart, five-fold, at two positions: the last token of the prompt, and the last of the thought
-that the model itself wrote (greedy). Chance is .5.
+that the model itself wrote (greedy; of a model that writes none, the first alone). Chance is .5.
 """
 
 from __future__ import annotations
@@ -64,12 +64,14 @@ def collect(model: str, asked: list[Task]) -> dict[str, list[np.ndarray]]:
     loaded = load(resolve(model))
     closing = loaded.renderer.encode("</think>")[0]
     kept: dict[str, list[list[np.ndarray]]] = {"end of the prompt": [], "after the thought": []}
+    thoughts = 0
     for at in range(0, len(asked), CHUNK):
         begun = [environment().begin(task) for task in asked[at : at + CHUNK]]
         requests = [request_turn(loaded, t, Sampling(max_tokens=64)) for t in begun]
         rendered = []
         for request, written in zip(requests, write_turns(loaded, requests), strict=True):
             ids = list(written.token_ids or ())
+            thoughts += closing in ids
             thought = ids[: ids.index(closing) + 1] if closing in ids else ids
             rendered.append(request.rendered._replace(ids=[*request.rendered.ids, *thought]))
         batch = collate(loaded, rendered, side="right")
@@ -87,6 +89,8 @@ def collect(model: str, asked: list[Task]) -> dict[str, list[np.ndarray]]:
         }
         for place, end in ends.items():
             kept[place].append([layer[rows, end].numpy() for layer in out.hidden_states])
+    if not thoughts:
+        del kept["after the thought"]
     return {
         place: [np.concatenate(layer) for layer in zip(*chunks, strict=True)]
         for place, chunks in kept.items()

@@ -314,7 +314,8 @@ def probe(folder: Path) -> str:
         commands.append(f"`{found['command']}` (n = {found['n']})")
         for place, layers in found["layers"].items():
             told = (f"{x['accuracy']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in layers)
-            lines.append(f"| `{found['model']}` | {place} | {' | '.join(told)} |")
+            name = found["model"].removeprefix("runs/reproduce/").partition("/")[0]
+            lines.append(f"| `{name}` | {place} | {' | '.join(told)} |")
     return "\n".join([*lines, "", "; ".join(commands)])
 
 
