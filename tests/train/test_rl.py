@@ -315,7 +315,9 @@ def test_what_came_before_a_fatal_failure_is_never_held_against_the_episode(tmp_
 
     lost, fine = asyncio.run(played(call, answer)), asyncio.run(played(answer))
     assert not lost.results[0].ok
-    lessons = list(practice._lessons_of([lost, lost, fine], [1, 1, 1], [-1.0, 0.5, -1.0], [{}] * 3))
+    lessons = list(
+        practice._lessons_of([lost, lost, fine], [1, 1, 1], [-1.0, 0.5, -1.0], [{}] * 3, None)
+    )
     assert [set(lesson.advantages) for lesson in lessons] == [{0.0}, {0.5}, {-1.0}]
     after = len(
         renderer.render(lost.model_copy(update={"turns": lost.turns[:1]}), generation=False).ids
