@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image as PILImage
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -81,7 +82,7 @@ def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
 
 
 def press(browser: webdriver.Chrome, *keys: str) -> None:
-    browser.switch_to.active_element.send_keys(*keys)
+    ActionChains(browser).send_keys(*keys).perform()
 
 
 @pytest.fixture(scope="module")
