@@ -14,7 +14,7 @@ through the agent's calls could be stronger, so the figures are upper bounds of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,14 +42,12 @@ from saccade.robust.agent_results import (
     Table,
 )
 from saccade.robust.attacks import attack
+from saccade.robust.evaluate import Told
 from saccade.robust.options import AgentAttackRecipe, Loss, Threat
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
 from saccade.store import claim, write_whole
 from saccade.types import Task, Tool, ToolContext, ToolFunction, ToolSpec, Trajectory
-
-Told = Callable[[str, int, int], None]
-"""What is under way, steps done, steps in all."""
 
 TOGETHER = 32
 """Tasks whose attacked images exist at one time."""
