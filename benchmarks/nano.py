@@ -24,7 +24,7 @@ import torch
 
 from saccade.measures import response_tokens
 from saccade.nano import DEFAULT, folder_of
-from saccade.nano.evaluate import ARMS, evaluate, questions
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.lessons import Teacher
 from saccade.nano.model import build, renderer_of
 from saccade.nano.pool import Pool, draw_pool
@@ -100,11 +100,11 @@ def speech_step(pool: Pool) -> Callable[[], object]:
 def evaluation(repeats: int) -> dict[str, list[float]]:
     policy = HFPolicy(HFOptions(path=str(folder_of(DEFAULT))))
     asked = [t for f in ("read", "easy") for t in questions(f, n=32, seed=0, split="dev")]
-    evaluate(policy, asked, ARMS["agent"])
+    evaluate(policy, asked, "agent")
     seconds, speed = [], []
     for _ in range(repeats):
         started = time.perf_counter()
-        pairs = evaluate(policy, asked, ARMS["agent"])
+        pairs = evaluate(policy, asked, "agent")
         seconds.append(time.perf_counter() - started)
         speed.append(sum(response_tokens(t) or 0 for _, t in pairs) / seconds[-1])
     return {"an evaluation of 64 tasks": seconds, "tokens a second in it": speed}

@@ -176,7 +176,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
 
 def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
     from saccade.measures import looks, summary
-    from saccade.nano.evaluate import ARMS, evaluate, questions
+    from saccade.nano.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.threads import use_threads
 
@@ -196,7 +196,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
         asked = questions(family, **scenes)
         made["greedy"][family] = {}
         for way in arms:
-            pairs = evaluate(policy, asked, ARMS[way], seed=final["seed"])
+            pairs = evaluate(policy, asked, way, seed=final["seed"])
             made["greedy"][family][way] = cell(pairs)
             if (family, way) in PAIRED:
                 best = [max((look.iou for look in looks(*p)), default=0.0) for p in pairs]
@@ -208,7 +208,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
     for family in ("read", "easy"):
         asked = questions(family, **scenes)
         pairs = evaluate(
-            policy, asked, ARMS["agent"], seed=final["seed"], temperature=1.0,
+            policy, asked, "agent", seed=final["seed"], temperature=1.0,
             samples=final["samples"],
         )  # fmt: skip
         made["sampled"][family] = cell(pairs)

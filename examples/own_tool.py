@@ -2,15 +2,15 @@
 
     python examples/own_tool.py
 
-A tool has a `spec`, which the model is told, and `open`, which gives an episode its own state and
-yields the function that is called. What the model does wrong is a `ToolError`, and its text is
-shown to the model. The policy here is a script; replace it by one of your own.
+A tool has a `spec`, which the model is told, and a `call`, which answers. What the model does wrong
+is a `ToolError`, and its text is shown to the model. A tool with a state of its own, or with
+something to start, has `open`, `start` and `close` as well: see `saccade.types.Tool`. The policy
+here is a script; replace it by one of your own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
+import numpy as np
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
@@ -20,30 +20,32 @@ from saccade.errors import ToolError
 from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
-from saccade.types import Part, Task, ToolContext, ToolFunction, ToolSpec
+from saccade.tools.base import StatelessTool
+from saccade.types import Task, ToolContext, ToolOutput, ToolSpec
 
 
-class Brightness:
-    """Tells how bright an image is."""
+class Brightness(StatelessTool):
+    """Tells how bright an image is. Its fields are its options in a run file."""
 
-    spec = ToolSpec(
-        name="brightness",
-        description="The mean brightness of an image, 0 to 255.",
-        parameters={"type": "object", "properties": {"image": {"type": "string"}}},
-    )
+    digits: int = 0
 
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-            known = {f"image_{n}": image for n, image in enumerate(context.images, start=1)}
-            image = known.get(str(arguments.get("image", "image_1")))
-            if image is None:
-                raise ToolError(f"brightness: the images are {', '.join(known)}")
-            pixels = await asyncio.to_thread(image.pixels)
-            grey = pixels.convert("L").resize((1, 1), PILImage.Resampling.BOX)
-            return (f"{grey.getpixel((0, 0))}",)
+    @property
+    def spec(self) -> ToolSpec:
+        return ToolSpec(
+            name="brightness",
+            description="The mean brightness of an image, 0 to 255.",
+            parameters={"type": "object", "properties": {"image": {"type": "string"}}},
+            options=self.model_dump(),
+        )
 
-        yield call
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
+        known = {f"image_{n}": image for n, image in enumerate(context.images, start=1)}
+        image = known.get(str(arguments.get("image", "image_1")))
+        if image is None:
+            raise ToolError(f"brightness: the images are {', '.join(known)}")
+        pixels = await asyncio.to_thread(image.pixels)
+        mean = float(np.asarray(pixels.convert("L")).mean())
+        return ToolOutput((f"{mean:.{self.digits}f}",), data={"mean": mean})
 
 
 photo = Image.from_pixels(PILImage.new("RGB", (640, 480), (200, 200, 200)))

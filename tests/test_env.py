@@ -20,13 +20,13 @@ from saccade.tools.zoom import ZoomIn
 from saccade.types import (
     Completion,
     Limits,
-    Part,
     Sampling,
     StopReason,
     Task,
     Tool,
     ToolContext,
     ToolFunction,
+    ToolOutput,
     ToolSpec,
     Trajectory,
     WireCall,
@@ -58,21 +58,27 @@ class Custom:
 
     def __init__(self, run: Callable[[], "AsyncIterator[None] | object"]) -> None:
         self.run = run
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.started = self.ended = 0
 
     @property
     def spec(self) -> ToolSpec:
         return ToolSpec(name="custom", description="", parameters={"type": "object"})
 
+    async def start(self) -> None:
+        self.started += 1
+
+    async def close(self) -> None:
+        self.ended += 1
+
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         self.opened += 1
 
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
+        async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
             done = self.run()
             if asyncio.iscoroutine(done):
                 await done
-            return ("ok",)
+            return ToolOutput(("ok",), {"ran": True})
 
         yield call
         self.closed += 1

@@ -29,7 +29,6 @@ from saccade.types import (
     Completion,
     EnvironmentRecord,
     Limits,
-    Part,
     ProblemKind,
     Sampling,
     StopReason,
@@ -38,6 +37,7 @@ from saccade.types import (
     ToolCall,
     ToolContext,
     ToolFunction,
+    ToolOutput,
     ToolResult,
     Trajectory,
     Turn,
@@ -52,7 +52,11 @@ TokenCounter = Callable[[Trajectory], int | None]
 
 
 class Environment:
-    """A dialect, tools, limits and pixel budgets. Immutable; episodes share nothing."""
+    """A dialect, tools, limits and pixel budgets. Episodes share nothing but what its tools start.
+
+    Tools are started before the first episode, by the episode itself or by `start`, and ended by
+    `close`; an environment that is used again after that starts them again.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,8 @@ class Environment:
             raise ConfigError(f"tools: each needs a name of its own, got {', '.join(names)}")
         self.dialect = dialect
         self.tools = tuple(tools)
+        self._started = False
+        self._starting = asyncio.Lock()
         self.record = _with_fingerprint(
             EnvironmentRecord(
                 fingerprint="",
@@ -100,17 +106,38 @@ class Environment:
             )
         )
 
-    def with_tools(self, tools: Sequence[Tool]) -> Environment:
-        """The same with other tools."""
+    def replace(
+        self, *, tools: Sequence[Tool] | None = None, limits: Limits | None = None
+    ) -> Environment:
+        """The same with other tools or limits."""
         record = self.record
         return Environment(
             self.dialect,
-            tools,
-            limits=record.limits,
+            self.tools if tools is None else tools,
+            limits=limits or record.limits,
             view=record.view,
             observation=record.observation,
             coords=record.coords,
         )
+
+    async def start(self) -> None:
+        """Start the tools; once more does nothing.
+
+        Raises:
+            ServiceError: a tool cannot be started.
+        """
+        async with self._starting:
+            if not self._started:
+                for tool in self.tools:
+                    await tool.start()
+                self._started = True
+
+    async def close(self) -> None:
+        """End what the tools have started."""
+        self._started = False
+        self._starting = asyncio.Lock()  # a lock belongs to the event loop that waited for it
+        for tool in self.tools:
+            await tool.close()
 
     @property
     def fingerprint(self) -> str:
@@ -145,6 +172,8 @@ class Environment:
                 asyncio.timeout(self.record.limits.max_seconds) as deadline,
                 AsyncExitStack() as stack,
             ):
+                if not self._started:
+                    await self.start()
                 await episode._open(stack)
                 begun = True
                 yield episode
@@ -246,6 +275,7 @@ class Episode:
     async def _open(self, stack: AsyncExitStack) -> None:
         record = self.trajectory.environment
         context = ToolContext(
+            task_id=self.trajectory.task_id,
             images=self._images,
             coords=record.coords,
             observation=record.observation,
@@ -256,19 +286,23 @@ class Episode:
 
     async def _execute(self, call: ToolCall) -> ToolResult:
         started = time.monotonic()
-        content: tuple[Part, ...] = ()
-        error = None
+        output, error = ToolOutput(()), None
         try:
             function = self._functions.get(call.name)
             if function is None:
                 known = ", ".join(self._functions) or "none"
                 raise ToolError(f"unknown tool {call.name[:80]!r}; the tools are: {known}")
-            content = await function(call.arguments)
+            output = await function(call.arguments)
         except ToolError as mistake:
             error = str(mistake)
-        self._images.extend(part for part in content if isinstance(part, Image))
-        seconds = time.monotonic() - started
-        return ToolResult(call=call, content=content, error=error, seconds=seconds)
+        self._images.extend(part for part in output.content if isinstance(part, Image))
+        return ToolResult(
+            call=call,
+            content=output.content,
+            error=error,
+            data=output.data or {},
+            seconds=time.monotonic() - started,
+        )
 
     def _observe(self, turn: Turn, results: list[ToolResult]) -> None:
         """Append the turn with its observation: the whole of it, or none and the end."""
@@ -312,7 +346,10 @@ class Episode:
 
 
 def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:
-    content = record.model_dump(mode="json", exclude={"fingerprint"})
+    """How long an episode may take is ours, not the model's: no part of the fingerprint."""
+    content = record.model_dump(
+        mode="json", exclude={"fingerprint": True, "limits": {"max_seconds"}}
+    )
     canonical = json.dumps([PIXEL_RULES, content], sort_keys=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     return record.model_copy(update={"fingerprint": digest})

@@ -7,8 +7,8 @@ passes through `CoordSpace.to_pixels`.
 from __future__ import annotations
 
 from enum import StrEnum
-from math import isqrt
-from typing import NamedTuple, Self
+from math import isfinite, isqrt
+from typing import NamedTuple, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -90,6 +90,21 @@ class Box(NamedTuple):
         x = min(max(x, 0.0), within.width - width)
         y = min(max(y, 0.0), within.height - height)
         return Box(x, y, x + width, y + height)
+
+
+def box_of(value: object) -> Box | None:
+    """The box in a value that a model wrote; None unless that is a list of four finite numbers."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    numbers = [float(number) for number in value if is_number(number)]
+    return Box(*numbers) if len(numbers) == 4 else None
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """A finite number; `True` is none, and neither is an integer beyond every float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 and isfinite(value)
 
 
 class CoordSpace(StrEnum):

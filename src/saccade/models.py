@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForImageTextToText, PreTrainedModel
@@ -20,8 +21,12 @@ from transformers.utils.logging import (
     is_progress_bar_enabled,
 )
 
-from saccade.errors import RenderError
+from saccade import __version__
+from saccade.errors import FormatError, RenderError
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered, load_renderer, positions
+from saccade.types import Record
+
+STAMP = "saccade.json"
 
 CHUNK = 512
 """Positions whose logits exist at one time: a large vocabulary times a long context is too much."""
@@ -129,6 +134,36 @@ def save_weights(model: PreTrainedModel, folder: str | Path, *, dtype: torch.dty
         if "dtype" in section:
             section["dtype"] = name
     path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+class Stamp(Record):
+    """What a checkpoint says of how it came about; the content of `saccade.json` in its folder."""
+
+    fingerprints: tuple[str, ...] = ()
+    """Of the environments that it was trained in."""
+    saccade: str = ""
+    """The version that wrote it."""
+
+
+def write_stamp(folder: str | Path, fingerprints: Sequence[str]) -> None:
+    """Note in a checkpoint which environments it was trained in."""
+    stamp = Stamp(fingerprints=tuple(fingerprints), saccade=__version__)
+    (Path(folder) / STAMP).write_text(stamp.model_dump_json(indent=2) + "\n")
+
+
+def read_stamp(folder: str | Path) -> Stamp:
+    """The stamp of a checkpoint; an empty one for a model that others made.
+
+    Raises:
+        FormatError: the file is no stamp.
+    """
+    path = Path(folder) / STAMP
+    if not path.is_file():
+        return Stamp()
+    try:
+        return Stamp.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise FormatError(f"{path}: {error.errors()[0]['msg']}") from error
 
 
 def collate(

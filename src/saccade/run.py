@@ -15,7 +15,6 @@ from pathlib import Path
 from saccade.dialects import prompt_warning
 from saccade.env import Environment
 from saccade.errors import ServiceError
-from saccade.geometry import CoordSpace
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward
 from saccade.rollout import Job, rollout_many
 from saccade.store import Key, Manifest, RunFolder
@@ -115,26 +114,24 @@ def jobs_of(recipe: Recipe, tasks: Iterable[Task]) -> Iterator[Job]:
 def mismatches(policy: Policy, environment: Environment) -> list[str]:
     """What the environment says otherwise than the model was made for.
 
-    A local model has a native box frame and a size factor (`policy.loaded.renderer`); a released
-    checkpoint has a prompt (by the name in `policy.model`).
+    A local model has a native box frame and a size factor; a released checkpoint has a prompt, and
+    is known by its name.
     """
     found: list[str] = []
-    record = environment.record
-    renderer = getattr(getattr(policy, "loaded", None), "renderer", None)
-    frame, rule = getattr(renderer, "coords", None), getattr(renderer, "rule", None)
-    if isinstance(frame, CoordSpace) and frame is not record.coords:
+    info, record = policy.info, environment.record
+    if info.coords not in (None, record.coords):
         found.append(
-            f"the model was trained to write boxes in the frame {frame.value!r}, the environment "
-            f"reads them as {record.coords.value!r}: set environment.coords={frame.value}"
+            f"the model was trained to write boxes in the frame {info.coords.value!r}, the "
+            f"environment reads them as {record.coords.value!r}: set "
+            f"environment.coords={info.coords.value}"
         )
-    factor = getattr(rule, "factor", record.view.factor)
-    if factor != record.view.factor or factor != record.observation.factor:
+    factors = {record.view.factor, record.observation.factor}
+    if info.factor is not None and factors != {info.factor}:
         found.append(
-            f"the model takes image sides that are multiples of {factor}: set "
-            f"environment.view.factor={factor} (and environment.observation, if given)"
+            f"the model takes image sides that are multiples of {info.factor}: set "
+            f"environment.view.factor={info.factor} (and environment.observation, if given)"
         )
-    model = getattr(policy, "model", "")
-    warning = prompt_warning(model, environment.dialect) if isinstance(model, str) else None
+    warning = prompt_warning(info.name, environment.dialect)
     return found + ([warning] if warning else [])
 
 

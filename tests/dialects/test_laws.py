@@ -14,6 +14,7 @@ from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.inert import inert
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
+from saccade.errors import ConfigError
 from saccade.geometry import CoordSpace
 from saccade.image import Image
 from saccade.types import Action, Completion, Task, ToolCall, ToolResult, WireCall
@@ -216,3 +217,41 @@ def test_every_built_in_name_resolves() -> None:
 
     made = {resolve(name, BUILT_IN, "dialect")().name for name in BUILT_IN}  # type: ignore[operator]
     assert made == set(BUILT_IN)
+
+
+@every
+def test_the_seams_are_what_is_written(dialect: Dialect) -> None:
+    """What opens and closes each part of a turn, read off turns that the dialect itself writes."""
+    seams = dialect.seams
+    call = dialect.write(Action(calls=(ToolCall(name="zoom", arguments={"x": 1}),)))
+    assert call.startswith(seams.call.opening)
+    assert call.endswith(seams.call.closing)
+    answer = dialect.write(Action(answer="7"))
+    if seams.answer is not None:
+        assert answer == seams.answer.opening + "7" + seams.answer.closing
+    if seams.thought is not None:
+        thought = dialect.write(Action(thought="Hm.", answer="7"))
+        assert thought.startswith(seams.thought.opening + "Hm." + seams.thought.closing)
+    if seams.code is not None:
+        code = dialect.write(Action(calls=(ToolCall(name="python", arguments={"code": "1"}),)))
+        assert code.startswith(seams.code.opening)
+        assert code.endswith(seams.code.closing)
+
+
+@every
+def test_a_forced_move_may_start_behind_the_thought(dialect: Dialect) -> None:
+    turn = dialect.write(Action(thought="Hm.", calls=(ToolCall(name="zoom"),)))
+    given = dialect.prefix
+    place = dialect.seams.after_thought(turn.removeprefix(given), given)
+    assert place is not None
+    if dialect.seams.thought is not None:
+        assert turn.removeprefix(given)[place:].startswith(dialect.seams.call.opening)
+        assert dialect.seams.after_thought(given + "never closed", given) in (0, None)
+    assert dialect.seams.after_thought("no thought", "") == 0
+
+
+def test_what_nothing_opens_cannot_be_forced() -> None:
+    with pytest.raises(ConfigError, match="'answer'"):
+        Native().seams.force("answer")
+    with pytest.raises(ConfigError, match="'code'"):
+        DeepEyes().seams.force("code")

@@ -6,7 +6,7 @@ import pytest
 from saccade.geometry import Box
 from saccade.image import Image
 from saccade.nano import DEFAULT, folder_of
-from saccade.nano.evaluate import ANSWER, ARMS, CALL, Arm, evaluate, questions, table
+from saccade.nano.evaluate import evaluate, questions, table
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy
 from saccade.types import Completion, TargetBox, Task, Trajectory
@@ -38,9 +38,9 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def test_direct_answers_without_a_look(policy: HFPolicy, asked: list[Task]) -> None:
-    for _, trajectory in evaluate(policy, asked, ARMS["direct"]):
+    for _, trajectory in evaluate(policy, asked, "direct"):
         assert len(trajectory.turns) == 1
-        assert ANSWER in trajectory.turns[0].completion.text
+        assert "<answer>" in trajectory.turns[0].completion.text
         assert not crops(trajectory)
 
 
@@ -48,15 +48,15 @@ def test_direct_answers_without_a_look(policy: HFPolicy, asked: list[Task]) -> N
 def test_forced_calls_are_calls_also_where_the_model_would_answer(
     policy: HFPolicy, family: str
 ) -> None:
-    pairs = evaluate(policy, questions(family, n=8, seed=2, split="dev"), ARMS["own_box"])
-    called = [CALL in t.turns[0].completion.text for _, t in pairs]
+    pairs = evaluate(policy, questions(family, n=8, seed=2, split="dev"), "own_box")
+    called = ["<tool_call>" in t.turns[0].completion.text for _, t in pairs]
     assert all(called)
     # The thought before the force is the model's own.
     assert all(t.turns[0].completion.text.startswith("<think>") for _, t in pairs)
 
 
 def test_the_true_box_shows_the_object(policy: HFPolicy, asked: list[Task]) -> None:
-    for task, trajectory in evaluate(policy, asked, ARMS["true_box"]):
+    for task, trajectory in evaluate(policy, asked, "true_box"):
         (crop,) = crops(trajectory)
         truth = task.boxes[0].box
         assert overlap(crop.region, truth) == truth.area
@@ -64,8 +64,8 @@ def test_the_true_box_shows_the_object(policy: HFPolicy, asked: list[Task]) -> N
 
 
 def test_the_wrong_box_shows_nothing_of_it(policy: HFPolicy, asked: list[Task]) -> None:
-    own = {t.task_id: crops(t) for _, t in evaluate(policy, asked, ARMS["own_box"])}
-    for task, trajectory in evaluate(policy, asked, ARMS["wrong_box"]):
+    own = {t.task_id: crops(t) for _, t in evaluate(policy, asked, "own_box")}
+    for task, trajectory in evaluate(policy, asked, "wrong_box"):
         (crop,) = crops(trajectory)
         assert overlap(crop.region, task.boxes[0].box) == 0
         assert own[task.id][0].region.width == pytest.approx(crop.region.width, abs=2)
@@ -80,7 +80,7 @@ def test_a_wrong_place_is_found_for_any_call_and_any_object(asked: list[Task]) -
     hard = [asked[0].model_copy(update={"boxes": (b,), "id": str(b.box)}) for b in (middle, huge)]
     for task in [*asked, *questions("easy", n=12, seed=4, split="dev"), *hard]:
         policy = ReplayPolicy({task.id: scripted})
-        ((_, trajectory),) = evaluate(policy, [task], Arm(place="wrong"))
+        ((_, trajectory),) = evaluate(policy, [task], "wrong_box")
         (crop,) = crops(trajectory)
         assert overlap(crop.region, task.boxes[0].box) == 0
 
@@ -89,7 +89,7 @@ def test_to_the_model_a_staged_tool_looks_like_the_real_one(
     policy: HFPolicy, asked: list[Task]
 ) -> None:
     prompts = {
-        arm: evaluate(policy, asked[:1], ARMS[arm])[0][1].prompt
+        arm: evaluate(policy, asked[:1], arm)[0][1].prompt
         for arm in ("own_box", "wrong_box", "true_box")
     }
     assert prompts["own_box"] == prompts["wrong_box"] == prompts["true_box"]
@@ -97,14 +97,14 @@ def test_to_the_model_a_staged_tool_looks_like_the_real_one(
 
 def test_the_fingerprint_tells_a_staged_tool(policy: HFPolicy, asked: list[Task]) -> None:
     prints = {
-        evaluate(policy, asked[:1], ARMS[arm])[0][1].environment.fingerprint
+        evaluate(policy, asked[:1], arm)[0][1].environment.fingerprint
         for arm in ("own_box", "wrong_box", "true_box")
     }
     assert len(prints) == 3
 
 
 def test_results_come_in_the_order_of_the_questions(policy: HFPolicy, asked: list[Task]) -> None:
-    pairs = evaluate(policy, asked, ARMS["agent"], samples=2, temperature=1.0)
+    pairs = evaluate(policy, asked, "agent", samples=2, temperature=1.0)
     assert [(t.id, tr.sample) for t, tr in pairs] == [(t.id, s) for t in asked for s in (0, 1)]
 
 

@@ -15,7 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from saccade.measures import summary
 from saccade.nano import DEFAULT, MODELS, folder_of, resolve
-from saccade.nano.evaluate import ARMS, evaluate, questions
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.tokenizer import build_tokenizer
 from saccade.policies.hf import HFOptions, HFPolicy
 
@@ -74,8 +74,8 @@ def test_the_trained_ones_look_where_they_must(name: str, looks_at_all: bool) ->
     A cold start showed when to look; outcome reward on `read` alone taught to look at everything.
     """
     shipped = policy(name)
-    read = summary(evaluate(shipped, questions("read", n=60, seed=77, split="dev"), ARMS["agent"]))
-    easy = summary(evaluate(shipped, questions("easy", n=60, seed=77, split="dev"), ARMS["agent"]))
+    read = summary(evaluate(shipped, questions("read", n=60, seed=77, split="dev"), "agent"))
+    easy = summary(evaluate(shipped, questions("easy", n=60, seed=77, split="dev"), "agent"))
     assert (read.accuracy or 0) > 0.8
     assert (read.call_rate or 0) > 0.9
     assert (easy.accuracy or 0) > 0.72
@@ -86,12 +86,12 @@ def test_the_base_has_the_skills_and_not_the_habit() -> None:
     base = policy("nano-base")
     asked = questions("read", n=60, seed=78, split="dev")
     direct, own, wrong = (
-        summary(evaluate(base, asked, ARMS[arm])).accuracy or 0
+        summary(evaluate(base, asked, arm)).accuracy or 0
         for arm in ("direct", "own_box", "wrong_box")
     )
     assert own > 0.8
     assert max(direct, wrong) < 0.3
-    assert (summary(evaluate(base, asked, ARMS["agent"])).call_rate or 0) < 0.1
+    assert (summary(evaluate(base, asked, "agent")).call_rate or 0) < 0.1
 
 
 def test_an_unknown_name_stays_a_path() -> None:

@@ -24,12 +24,12 @@ from saccade.train.lockstep import LockStep
 from saccade.types import (
     Completion,
     Limits,
-    Part,
     Sampling,
     StopReason,
     Task,
     ToolContext,
     ToolFunction,
+    ToolOutput,
     ToolSpec,
     Trajectory,
 )
@@ -47,11 +47,15 @@ class Wait:
     def spec(self) -> ToolSpec:
         return ToolSpec(name="wait", description="waits", parameters={})
 
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
+        async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
             await asyncio.sleep(self._seconds)
-            return ("waited",)
+            return ToolOutput(("waited",))
 
         yield call
 

@@ -16,7 +16,7 @@ from saccade.rollout import rollout
 from saccade.train.options import Training
 from saccade.train.probe import AnswerProbe, around_calls, is_right, routed, value_of
 from saccade.train.rl import rl
-from saccade.types import Sampling, Task, Trajectory
+from saccade.types import Force, Sampling, Task, Trajectory
 from saccade.world import tasks
 
 __all__ = ["fresh_process_state"]
@@ -63,7 +63,7 @@ def test_the_model_is_asked_after_its_thought_and_after_the_result(policy: HFPol
     assert (around.turn, around.before.so_far.turns) == (0, ())
     assert around.after.so_far.turns == trajectory.turns[:1]
     assert around.after.force == "<answer>"
-    sampling = Sampling(force=force, max_tokens=64, stop=environment().record.stop)
+    sampling = Sampling(force=Force(text=force), max_tokens=64, stop=environment().record.stop)
     assert asyncio.run(policy.act(around.before.so_far, sampling)).text.startswith(force)
 
 

@@ -94,16 +94,14 @@ def _compare(
 
     from saccade.cli.progress import bars
     from saccade.measures import summary
-    from saccade.nano.evaluate import ARMS, evaluate
+    from saccade.nano.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.run import run
 
     agent: list[Pair] = []
     with bars() as progress:
         bar = progress.add_task("episodes", total=2 * len(asked))
-        direct = evaluate(
-            policy, asked, ARMS["direct"], on_finish=lambda task, t: progress.advance(bar)
-        )
+        direct = evaluate(policy, asked, "direct", on_finish=lambda task, t: progress.advance(bar))
 
         def finished(task: Task, trajectory: Trajectory) -> None:
             agent.append((task, trajectory))

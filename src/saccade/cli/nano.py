@@ -125,11 +125,12 @@ def evaluate(
     """What looking again is worth: five arms of the same weights on held-out scenes."""
     from rich.console import Console
 
+    from saccade.arms import ARMS
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.errors import ConfigError
     from saccade.nano import DEFAULT, resolve
-    from saccade.nano.evaluate import ARMS, FAMILIES, table
+    from saccade.nano.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 
     with needs("local"):
@@ -138,7 +139,7 @@ def evaluate(
 
     use_threads(2)
     name = model or DEFAULT
-    families, arms = family or list(FAMILIES), arm or list(ARMS)
+    families, arms = family or list(FAMILIES), arm or list(COMPARED)
     for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
         for unknown in set(given) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")

@@ -81,7 +81,7 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
     from saccade.types import StopReason
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(lambda task: str(task.meta.get("family") or task.source), pairs)
+    groups = summary_by(lambda task: task.family, pairs)
     total = summary(pairs)
     if as_json:
         content = {

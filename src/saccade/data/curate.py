@@ -23,23 +23,31 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from saccade.arms import apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.formats.tasks import write_tasks
-from saccade.geometry import Box
 from saccade.measures import is_correct
-from saccade.policies.forced import FirstMove
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward, make_tasks
 from saccade.rewards import Reward
 from saccade.rewards.terms import BENEFIT
 from saccade.run import jobs_of, play
 from saccade.store import RunReader, write_whole
-from saccade.tools.staged import StagedZoom
-from saccade.types import Action, Completion, Policy, Record, Sampling, StopReason, Task, Turn
+from saccade.types import (
+    Action,
+    Completion,
+    Policy,
+    Record,
+    Sampling,
+    StopReason,
+    TargetBox,
+    Task,
+    Turn,
+    option_letter,
+)
 
 MAX_ANSWER = 300
 """Characters; longer gold answers are no labels. Source: DeepEyesV2, reward."""
-ZOOM = "image_zoom_in_tool"
 
 Right = dict[str, list[bool | None]]
 
@@ -60,18 +68,16 @@ class Curation(Record):
     """... and less than this."""
     direct: Literal["plain", "forced"] = "plain"
     """A direct answer is given without tools in the prompt; or, by local models, with them, but
-    forced to begin with `answer_text`."""
+    forced to answer."""
     benefit: bool = False
     """Measure what the tool gives, by local models: `samples` more attempts whose first move is
-    forced to begin with `call_text`. Kept tasks have it as `meta.tool_benefit`, for AT-GRPO."""
+    forced to call. Kept tasks have it as `meta.tool_benefit`, for AT-GRPO."""
     utility: Literal["off", "crop", "tool"] = "crop"
     """How the asked region is shown: as a second image of the question; or, by local models, by the
-    zoom tool to a call that is forced to begin with `call_text`. Questions without a box skip
+    zoom tool to a call that is forced to call. Questions without a box skip
     this."""
     wrong_below: float = Field(default=0.5, gt=0, le=1)
     """Wrong at a glance: less than this share of the direct answers is right."""
-    call_text: str = "<tool_call>"
-    answer_text: str = "<answer>"
 
 
 class CurateRecipe(Recipe):
@@ -182,7 +188,7 @@ def structured(task: Task, options: Curation) -> tuple[Task, str]:
     if options.structure == "keep" or not task.choices:
         return task, ""
     answer = (task.answer or "").strip()
-    letters = [chr(ord("A") + place) for place in range(len(task.choices))]
+    letters = [option_letter(place) for place in range(len(task.choices))]
     if answer in task.choices:
         text = answer
     elif answer.rstrip(".").upper() in letters:
@@ -223,7 +229,7 @@ async def _play_direct(
     if options.direct == "plain":
         changes["tools"] = {}
     else:
-        policy = FirstMove(policy, options.answer_text)
+        policy = _moved(recipe, policy, "direct")
     one_turn = recipe.model_copy(update=changes)
     count = len(ids) * options.samples
     tasks = _asked(recipe, ids)
@@ -239,7 +245,7 @@ async def _play_looking(
         "sampling": recipe.sampling.model_copy(update={"temperature": options.temperature}),
     }
     tried = recipe.model_copy(update=changes)
-    forced = FirstMove(policy, options.call_text)
+    forced = _moved(recipe, policy, "own_box")
     count, tasks = len(ids) * options.samples, _asked(recipe, ids)
     return await _play(tried, forced, make_environment(tried), tasks, count, out, told)
 
@@ -254,30 +260,19 @@ async def _play_shown(
         plain = recipe.model_copy(update={"tools": {}, "environment": section})
         shown = map(_with_region, tasks)
         return await _play(plain, policy, make_environment(plain), shown, len(ids), out, told)
-    truth: dict[str, Box] = {}
+    targets: dict[str, TargetBox] = {}
 
     def noted() -> Iterator[Task]:
         for task in tasks:
-            target = task.boxes[0]
-            truth[task.images[target.image - 1].source.digest] = target.box
+            targets.update(targets_of([task]))
             yield task
 
-    forced = FirstMove(policy, recipe.curate.call_text)
-    environment = _staged(make_environment(recipe), truth)
-    return await _play(recipe, forced, environment, noted(), len(ids), out, told)
+    player = apply_arm("true_box", policy, make_environment(recipe), targets)
+    return await _play(recipe, *player, noted(), len(ids), out, told)
 
 
-def _staged(usual: Environment, truth: Mapping[str, Box]) -> Environment:
-    """An environment whose zoom shows the asked region."""
-    record = usual.record
-    return Environment(
-        usual.dialect,
-        [StagedZoom(t, "true", truth) if t.spec.name == ZOOM else t for t in usual.tools],
-        limits=record.limits,
-        view=record.view,
-        observation=record.observation,
-        coords=record.coords,
-    )
+def _moved(recipe: CurateRecipe, policy: Policy, arm: str) -> Policy:
+    return apply_arm(arm, policy, make_environment(recipe)).policy
 
 
 async def _play(

@@ -19,12 +19,8 @@ RELEASED = ("deepeyes", "deepeyesv2")
 def prompt_warning(model: str, dialect: Dialect) -> str | None:
     """A warning if a released checkpoint would get a prompt that it was not trained with."""
     name = model.lower().replace("-", "").replace("_", "")
-    ours = getattr(type(dialect), "model_fields", {}).get("prompts")
-    if (
-        ours is None
-        or ours.default != dialect.prompts
-        or not any(released in name for released in RELEASED)
-    ):
+    published = dialect.prompts != dialect.default_prompts
+    if published or not any(released in name for released in RELEASED):
         return None
     return (
         f"{model} was trained with the published DeepEyes prompt, and this is ours: take the "

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from saccade.dialects.inert import inert
+from saccade.errors import ConfigError
 from saccade.geometry import CoordSpace
 from saccade.image import Image
-from saccade.types import Action, Completion, Message, Part, Record, Task, ToolResult, ToolSpec
+from saccade.types import (
+    Action,
+    Completion,
+    Force,
+    Message,
+    Part,
+    Record,
+    Task,
+    ToolResult,
+    ToolSpec,
+    option_letter,
+)
 
 MAX_TURN_CHARS = 1_000_000
 """More of a turn is not read; a turn limit of 100,000 tokens stays well below."""
@@ -47,6 +59,67 @@ class Prompts(Record):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
+Move = Literal["call", "code", "answer"]
+"""What a turn can do once its thought is closed."""
+
+
+class Seam(NamedTuple):
+    """The texts between which something stands in a turn."""
+
+    opening: str
+    closing: str
+    """Empty where it ends with the turn."""
+
+
+class Seams(Record):
+    """How the parts of a turn open and close. Nothing outside of a dialect writes these texts."""
+
+    thought: Seam | None
+    """None where a thought has no end of its own."""
+    call: Seam
+    answer: Seam | None
+    """None where an answer is plain text, which nothing opens."""
+    code: Seam | None = None
+    """Of a cell of code, in dialects that write it apart from other calls."""
+
+    def force(self, move: Move, prefix: str = "") -> Force:
+        """What makes a local model make this move, after a thought of its own.
+
+        Args:
+            move: What it shall do.
+            prefix: The given beginning of the turn (`Dialect.prefix`), which may open the thought.
+
+        Raises:
+            ConfigError: nothing opens this move in the dialect.
+        """
+        seam = {"call": self.call, "code": self.code, "answer": self.answer}[move]
+        if seam is None:
+            raise ConfigError(
+                f"no text of this dialect opens the move {move!r}: it cannot be forced"
+            )
+        if self.thought is None:
+            return Force(text=seam.opening)
+        begun = prefix.startswith(self.thought.opening)
+        opening = "" if begun else self.thought.opening
+        return Force(text=seam.opening, opening=opening, closing=self.thought.closing)
+
+    def after_thought(self, text: str, prefix: str = "") -> int | None:
+        """Where in a turn a forced move may start: behind its thought, or at 0 if it has none.
+
+        Args:
+            text: What the model wrote of the turn.
+            prefix: The given beginning before it.
+
+        Returns:
+            A place in `text`; None if its thought is never closed.
+        """
+        whole = prefix + text
+        if self.thought is None or not whole.startswith(self.thought.opening):
+            return 0
+        end = whole.find(self.thought.closing, len(self.thought.opening))
+        return None if end < 0 else max(0, end + len(self.thought.closing) - len(prefix))
+
+
 class Dialect(Protocol):
     """A way of writing actions. Stateless; `parse` and `write` are inverse on valid actions."""
 
@@ -55,6 +128,16 @@ class Dialect(Protocol):
 
     @property
     def prompts(self) -> Prompts: ...
+
+    @property
+    def default_prompts(self) -> Prompts:
+        """Those that it has unless a run file names others."""
+        ...
+
+    @property
+    def seams(self) -> Seams:
+        """How a thought, a call and an answer open and close."""
+        ...
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -100,6 +183,8 @@ class TextDialect(Record):
     """What the built-in dialects share."""
 
     name: ClassVar[str]
+    default_prompts: ClassVar[Prompts]
+    seams: ClassVar[Seams]
     stop: ClassVar[tuple[str, ...]] = ()
     prefix: ClassVar[str] = ""
     native_tools: ClassVar[bool] = False
@@ -178,6 +263,5 @@ def _with_images(text: str, images: list[Image]) -> list[Part]:
 def _choices(task: Task) -> str:
     if not task.choices:
         return ""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    lines = [f"{a}. {inert(text)}" for a, text in zip(letters, task.choices, strict=False)]
+    lines = [f"{option_letter(i)}. {inert(text)}" for i, text in enumerate(task.choices)]
     return "\n".join(["", *lines, "Answer with the letter of the right option."])

@@ -25,9 +25,15 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from saccade.dialects import tags
-from saccade.dialects.base import Prompts, TextDialect, content_of, fill_system, merged
+from saccade.dialects.base import Prompts, Seam, Seams, TextDialect, content_of, fill_system, merged
 from saccade.geometry import CoordSpace
 from saccade.types import Action, Message, Part, ToolResult, ToolSpec
+
+SEAMS = Seams(
+    thought=Seam("<think>", "</think>"),
+    call=Seam("<tool_call>", "</tool_call>"),
+    answer=Seam("<answer>", "</answer>"),
+)
 
 PROMPTS = Prompts(
     system=(
@@ -56,11 +62,14 @@ class DeepEyes(TextDialect):
     name: ClassVar[str] = "deepeyes"
     stop: ClassVar[tuple[str, ...]] = ("</tool_call>", "</answer>")
 
+    default_prompts: ClassVar[Prompts] = PROMPTS
+    seams: ClassVar[Seams] = SEAMS
+
     prompts: Prompts = PROMPTS
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template with one JSON schema a line."""
-        schemas = "\n".join(json.dumps(schema(tool)) for tool in tools)
+        schemas = "\n".join(json.dumps(tool.function()) for tool in tools)
         return fill_system(self.prompts.system, schemas, coords)
 
     def parse(self, text: str) -> Action:
@@ -89,13 +98,3 @@ class DeepEyes(TextDialect):
                 shown = ("<tool_response>", *shown, self.prompts.observation, "</tool_response>")
             content.extend(shown)
         return (Message(role="user", content=merged(content)),)
-
-
-def schema(tool: ToolSpec) -> dict[str, object]:
-    """A tool as the function schema that chat servers and templates use."""
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}

@@ -29,8 +29,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from saccade.dialects import tags
-from saccade.dialects.base import Prompts, TextDialect, content_of, fill_system, merged
-from saccade.dialects.deepeyes import schema
+from saccade.dialects.base import Prompts, Seam, Seams, TextDialect, content_of, fill_system, merged
 from saccade.geometry import CoordSpace
 from saccade.types import (
     Action,
@@ -45,6 +44,13 @@ from saccade.types import (
 
 PYTHON = "python"
 OPENING, CLOSING = "```python\n", "\n```"
+
+SEAMS = Seams(
+    thought=Seam("<think>", "</think>"),
+    call=Seam("<tool_call>", "</tool_call>"),
+    answer=Seam("<answer>", "</answer>"),
+    code=Seam("<code>", "</code>"),
+)
 
 PROMPTS = Prompts(
     system=(
@@ -76,6 +82,9 @@ class DeepEyesV2(TextDialect):
     stop: ClassVar[tuple[str, ...]] = ("</code>", "</tool_call>")
     prefix: ClassVar[str] = "<think>"
 
+    default_prompts: ClassVar[Prompts] = PROMPTS
+    seams: ClassVar[Seams] = SEAMS
+
     prompts: Prompts = PROMPTS
     reindent: bool = False
     """Published: code loses its indentation and gets one made from its colons, so that what follows
@@ -86,7 +95,7 @@ class DeepEyesV2(TextDialect):
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template; Python is written as code, other tools are called by JSON."""
         parts = [_RUN.format(description=t.description) for t in tools if t.name == PYTHON]
-        others = [json.dumps(schema(tool)) for tool in tools if tool.name != PYTHON]
+        others = [json.dumps(tool.function()) for tool in tools if tool.name != PYTHON]
         if others:
             parts.append(_CALL.format(schemas="\n".join(others)))
         return fill_system(self.prompts.system, "\n\n".join(parts), coords)

@@ -20,6 +20,8 @@ from saccade.dialects import tags
 from saccade.dialects.base import (
     MAX_ANSWER_CHARS,
     Prompts,
+    Seam,
+    Seams,
     TextDialect,
     content_of,
     fill_system,
@@ -37,6 +39,12 @@ from saccade.types import (
     ToolCall,
     ToolResult,
     ToolSpec,
+)
+
+SEAMS = Seams(
+    thought=Seam("<think>", "</think>"),
+    call=Seam("\n<tool_call>\n", "\n</tool_call>"),
+    answer=None,
 )
 
 PROMPTS = Prompts(
@@ -59,6 +67,9 @@ class Native(TextDialect):
 
     name: ClassVar[str] = "native"
     native_tools: ClassVar[bool] = True
+
+    default_prompts: ClassVar[Prompts] = PROMPTS
+    seams: ClassVar[Seams] = SEAMS
 
     prompts: Prompts = PROMPTS
 

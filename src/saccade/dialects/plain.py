@@ -23,6 +23,8 @@ from saccade.dialects import tags
 from saccade.dialects.base import (
     MAX_TURN_CHARS,
     Prompts,
+    Seam,
+    Seams,
     TextDialect,
     content_of,
     fill_system,
@@ -39,6 +41,8 @@ from saccade.types import (
     ToolResult,
     ToolSpec,
 )
+
+SEAMS = Seams(thought=None, call=Seam("Call: ", ""), answer=Seam("Answer: ", ""))
 
 PROMPTS = Prompts(
     system=(
@@ -67,6 +71,9 @@ class Plain(TextDialect):
 
     name: ClassVar[str] = "plain"
     stop: ClassVar[tuple[str, ...]] = ("\nResult:",)
+
+    default_prompts: ClassVar[Prompts] = PROMPTS
+    seams: ClassVar[Seams] = SEAMS
 
     prompts: Prompts = PROMPTS
 

@@ -1,55 +1,26 @@
-"""The arms: one set of weights, five ways to attempt a question.
-
-    direct      must answer at once
-    agent       does as it likes
-    own_box     must call; is shown where it pointed
-    wrong_box   must call; is shown a place without the object, of the size it asked for
-    true_box    must call; is shown the object
-
-What lies between `direct` and `true_box` is what looking again can give; between `own_box` and
-`true_box`, what better boxes could; `wrong_box` must fall to chance, or the crop is not used.
-"""
+"""The arms of the embedded models, measured: see `saccade.arms`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from saccade.arms import apply_arm, targets_of
 from saccade.measures import Summary, summary
-from saccade.nano.settings import ZOOM, environment
-from saccade.policies.forced import FirstMove
+from saccade.nano.settings import environment
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
-from saccade.tools.staged import Place, StagedZoom
-from saccade.types import Policy, Sampling, Task, Tool, Trajectory
+from saccade.types import Policy, Sampling, Task, Trajectory
 from saccade.world import tasks
 
-CALL, ANSWER = "<tool_call>", "<answer>"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What is forced on the model."""
-
-    force: str = ""
-    place: Place = "own"
-
-
-ARMS = {
-    "direct": Arm(ANSWER),
-    "agent": Arm(),
-    "own_box": Arm(CALL),
-    "wrong_box": Arm(CALL, "wrong"),
-    "true_box": Arm(CALL, "true"),
-}
+COMPARED = ("direct", "agent", "own_box", "wrong_box", "true_box")
 FAMILIES = ("read", "read0", "read1", "easy", "far")
 
 
 def evaluate(
     policy: Policy,
     questions: Sequence[Task],
-    arm: Arm,
+    arm: str,
     *,
     seed: int = 0,
     temperature: float = 0.0,
@@ -61,8 +32,7 @@ def evaluate(
     Returns:
         Each question with its scored trajectory, in the order of the questions.
     """
-    truth = {task.images[0].source.digest: task.boxes[0].box for task in questions}
-    tool: Tool = ZOOM if arm.place == "own" else StagedZoom(ZOOM, arm.place, truth)
+    player = apply_arm(arm, policy, environment(), targets_of(questions))
     pairs: list[tuple[Task, Trajectory]] = []
 
     def keep(task: Task, trajectory: Trajectory) -> None:
@@ -71,8 +41,8 @@ def evaluate(
 
     asyncio.run(
         rollout_many(
-            FirstMove(policy, arm.force),
-            environment(tool),
+            player.policy,
+            player.environment,
             [Job(task, sample) for task in questions for sample in range(samples)],
             on_finish=keep,
             seed=seed,
@@ -98,7 +68,7 @@ def table(
     temperature: float = 0.0,
     samples: int = 1,
     families: Sequence[str] = FAMILIES,
-    arms: Sequence[str] = tuple(ARMS),
+    arms: Sequence[str] = COMPARED,
     on_cell: Callable[[str, str], None] = lambda family, arm: None,
 ) -> dict[str, dict[str, Summary]]:
     """Family -> arm -> what was measured."""
@@ -108,7 +78,7 @@ def table(
         found[family] = {}
         for arm in arms:
             pairs = evaluate(
-                policy, asked, ARMS[arm], seed=seed, temperature=temperature, samples=samples
+                policy, asked, arm, seed=seed, temperature=temperature, samples=samples
             )
             found[family][arm] = summary(pairs)
             on_cell(family, arm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saccade.measures import Pair, summary
 from saccade.nano.course import Measured
-from saccade.nano.evaluate import ARMS, evaluate, questions
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.lessons import LEGIBLE, SHOW, grounding_of
 from saccade.types import Policy, Task
 
@@ -30,13 +30,13 @@ class Exam:
         small: list[Pair] = []
         shown: list[Pair] = []
         for family, asked in self._asked.items():
-            direct = evaluate(policy, asked, ARMS["direct"])
+            direct = evaluate(policy, asked, "direct")
             found[f"thought_{family}"] = sum(map(_thought_is_right, direct)) / len(direct)
             if family == "easy":
                 found["direct_easy"] = summary(direct).accuracy or 0.0
             else:
-                small += evaluate(policy, asked, ARMS["own_box"])
-                shown += evaluate(policy, [_show(task) for task in asked], ARMS["agent"])
+                small += evaluate(policy, asked, "own_box")
+                shown += evaluate(policy, [_show(task) for task in asked], "agent")
         found["shown"] = summary(shown).accuracy or 0.0
         own = summary(small)
         return {**found, "own_box": own.accuracy or 0.0, "iou": own.iou or 0.0}

@@ -10,14 +10,14 @@ from functools import lru_cache
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.nano.lessons import LEGIBLE, thought_of
-from saccade.types import Action, Completion, Sampling, Task, ToolCall, Trajectory
+from saccade.types import Action, Completion, ModelInfo, Sampling, Task, ToolCall, Trajectory
 from saccade.world import task_of
 
 
 class Oracle:
     """Answers every question of the world about a digit, with a call where one is needed."""
 
-    model = "oracle"
+    info = ModelInfo(name="oracle")
 
     def __init__(self) -> None:
         self._dialect = DeepEyes()
@@ -30,7 +30,7 @@ class Oracle:
             ConfigError: the task is none of this world.
         """
         task = self._task(trajectory.task_id)
-        return Completion(text=self._dialect.write(_move(task, trajectory)), model=self.model)
+        return Completion(text=self._dialect.write(_move(task, trajectory)), model=self.info.name)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
         """An oracle has no tokenizer."""

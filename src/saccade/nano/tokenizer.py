@@ -64,7 +64,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 def phrases() -> list[str]:
     """The added tokens, each once, in a fixed order."""
     found = [*TAGS, *WORDS, *(f" {colour}" for colour in COLOURS), *map(str, NUMBERS)]
-    found += [json.dumps(deepeyes.schema(tool.spec)) for tool in (ZoomIn(), Rotate())]
+    found += [json.dumps(tool.spec.function()) for tool in (ZoomIn(), Rotate())]
     found += COORDS.values()
     found += _between_placeholders(deepeyes.PROMPTS)
     return list(dict.fromkeys(found))

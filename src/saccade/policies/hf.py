@@ -18,10 +18,10 @@ from pydantic import Field
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from saccade.errors import ContextOverflow
-from saccade.models import LoadedModel, collate, encode_images, load
-from saccade.policies.sampler import Force, Sampler, Stopper
+from saccade.models import LoadedModel, collate, encode_images, load, read_stamp
+from saccade.policies.sampler import Forcing, Sampler, Stopper
 from saccade.render.qwen_vl import Rendered
-from saccade.types import Completion, Record, Sampling, Trajectory
+from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
 
 
 class HFOptions(Record):
@@ -55,7 +55,7 @@ def write_turns(loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Co
     model, renderer = loaded.model, loaded.renderer
     samplings = [request.sampling for request in requests]
     limits = [request.limit for request in requests]
-    forces = [Force(s.force, renderer) if s.force else None for s in samplings]
+    forces = [Forcing(s.force, renderer) if s.force else None for s in samplings]
     sampler = Sampler(samplings, renderer.suppressed, loaded.device, forces)
     stopper = Stopper(samplings, limits, renderer)
     batch = collate(loaded, [request.rendered for request in requests], side="left")
@@ -141,8 +141,15 @@ class HFPolicy:
         return load(options.path, device=options.device, dtype=getattr(torch, options.dtype))
 
     @property
-    def model(self) -> str:
-        return self._options.path
+    def info(self) -> ModelInfo:
+        """What the checkpoint says of itself; it is loaded for this."""
+        renderer = self.loaded.renderer
+        return ModelInfo(
+            name=self._options.path,
+            coords=renderer.coords,
+            factor=renderer.rule.factor,
+            fingerprints=read_stamp(self._options.path).fingerprints,
+        )
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn, with its ids and log-probabilities.

@@ -19,7 +19,7 @@ from saccade.client import ChatClient, ClientOptions
 from saccade.errors import ConfigError, ServiceError
 from saccade.image import Image
 from saccade.reply import Reply
-from saccade.types import Completion, Message, Part, Sampling, ToolSpec, Trajectory, Turn
+from saccade.types import Completion, Message, ModelInfo, Part, Sampling, Trajectory, Turn
 
 CACHE_BYTES = 256 * 2**20
 """Encoded images are kept up to this size: each turn sends all images again."""
@@ -43,8 +43,9 @@ class OpenAIPolicy:
         self._uris: ByteCache[Image, str] = ByteCache(CACHE_BYTES, len)
 
     @property
-    def model(self) -> str:
-        return self._options.model
+    def info(self) -> ModelInfo:
+        """The name that the server knows the model by; it says nothing else."""
+        return ModelInfo(name=self._options.model)
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn.
@@ -63,12 +64,12 @@ class OpenAIPolicy:
         started = time.monotonic()
         reply = await self._client.chat(await self._request(trajectory, sampling))
         if reply.finish == "content_filter":
-            raise ServiceError(f"{self.model}: the provider's filter refused the turn")
+            raise ServiceError(f"{self._options.model}: the provider's filter refused the turn")
         return Completion(
             text=_with_stop(reply, sampling.stop, told=self._options.server != "openai"),
             finish="length" if reply.finish == "length" else "stop",
             tool_calls=reply.tool_calls,
-            model=reply.model or self.model,
+            model=reply.model or self._options.model,
             prompt_tokens=reply.usage.prompt_tokens,
             completion_tokens=reply.usage.completion_tokens,
             seconds=time.monotonic() - started,
@@ -95,7 +96,7 @@ class OpenAIPolicy:
         if sampling.stop:
             body["stop"] = list(sampling.stop)
         if trajectory.environment.native_tools and trajectory.environment.tools:
-            body["tools"] = [_function(tool) for tool in trajectory.environment.tools]
+            body["tools"] = [tool.function() for tool in trajectory.environment.tools]
         if self._options.server == "vllm":
             body |= {"include_stop_str_in_output": True, "skip_special_tokens": False}
         elif self._options.server == "sglang":
@@ -159,17 +160,6 @@ def _assistant(turn: Turn) -> JsonValue:
         for call in turn.completion.tool_calls
     ]
     return {"role": "assistant", "content": text or None, "tool_calls": calls}
-
-
-def _function(tool: ToolSpec) -> JsonValue:
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-        },
-    }
 
 
 def _with_stop(reply: Reply, stops: Sequence[str], *, told: bool) -> str:

@@ -27,7 +27,18 @@ from saccade.image import Image
 from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
 from saccade.policies.search_plan import ZOOM, Look, Search, zooms_left
 from saccade.tools import ocr
-from saccade.types import Action, Completion, Record, Sampling, ToolCall, Trajectory, WireCall
+from saccade.types import (
+    OPTION_LETTERS,
+    Action,
+    Completion,
+    ModelInfo,
+    Record,
+    Sampling,
+    ToolCall,
+    Trajectory,
+    WireCall,
+    option_letter,
+)
 
 MODEL = "reader (a rule, not a model)"
 
@@ -59,7 +70,7 @@ class ReaderPolicy:
     """Writes turns by a rule. Needs the extra `ocr`."""
 
     Options = ReaderOptions
-    model = MODEL
+    info = ModelInfo(name=MODEL)
 
     def __init__(self, options: ReaderOptions | None = None) -> None:
         self._options = options or ReaderOptions()
@@ -106,7 +117,7 @@ def choices_of(trajectory: Trajectory) -> tuple[str, ...]:
         match = _OPTION.fullmatch(line)
         if match and match[1] == "A":  # what looks like a list in the question itself is none
             found = []
-        if match and match[1] == chr(ord("A") + len(found)):
+        if match and match[1] == OPTION_LETTERS[len(found) : len(found) + 1]:
             found.append(match[2])
     return tuple(found)
 
@@ -118,7 +129,7 @@ def _move(trajectory: Trajectory, seen: list[Seen]) -> Action:
     thought = _what_was_read(trajectory, seen)
     fit = clear_option(seen, choices)
     if fit is not None:
-        letter = chr(ord("A") + fit.option)
+        letter = option_letter(fit.option)
         thought += f" {_quoted(fit.line)} fits {letter} and no other option."
         return Action(thought=thought, answer=f"{letter}. {inert(choices[fit.option])}")
     lines = best_lines(seen)

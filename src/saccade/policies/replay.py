@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from saccade.errors import ConfigError, FormatError
-from saccade.types import Completion, Record, Sampling, Trajectory
+from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
 
 MAX_LINE_BYTES = 16 * 2**20
 
@@ -35,6 +35,7 @@ class ReplayPolicy:
     """Writes the turns that a script holds."""
 
     Options = ReplayOptions
+    info = ModelInfo(name="replay")
 
     def __init__(self, script: ReplayOptions | Script) -> None:
         """Take a script, or read one.

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
-from saccade.errors import ConfigError
 from saccade.render.qwen_vl import QwenVLRenderer
-from saccade.types import Sampling
+from saccade.types import Force, Sampling
 
 _TAIL_TOKENS = 48
 """A stop string is looked for in this many of the newest tokens; each holds a byte or more."""
@@ -29,7 +28,7 @@ class Sampler(LogitsProcessor):
         samplings: Sequence[Sampling],
         suppressed: Sequence[int],
         device: torch.device,
-        forces: Sequence[Force | None] = (),
+        forces: Sequence[Forcing | None] = (),
     ) -> None:
         self._forces = forces
         self.log_probs: list[list[float]] = [[] for _ in samplings]
@@ -67,34 +66,28 @@ class Sampler(LogitsProcessor):
         return -noise.clamp_min_(1e-30).log_()
 
 
-class Force:
-    """Puts a given text after the thought of a turn, or at its start if there is none.
+class Forcing:
+    """Puts a given text into a turn: after its thought, or at its start if it opens none."""
 
-    A text that opens a thought itself replaces the one of the model.
-    """
-
-    def __init__(self, text: str, renderer: QwenVLRenderer) -> None:
-        """Prepare for one turn.
-
-        Raises:
-            ConfigError: the thoughts of this model do not open and close with one token each.
-        """
-        tags = [renderer.encode(tag) for tag in ("<think>", "</think>")]
-        if any(len(ids) != 1 for ids in tags):
-            raise ConfigError("sampling.force: <think> and </think> must be tokens of this model")
-        self._open, self._close = (ids[0] for ids in tags)
-        self._left = renderer.encode(text)
-        self._due: bool | None = True if self._left[:1] == [self._open] else None
-        """None before the first token; then whether the text is being put."""
+    def __init__(self, force: Force, renderer: QwenVLRenderer) -> None:
+        self._renderer = renderer
+        self._left = renderer.encode(force.text)
+        self._opening = renderer.encode(force.opening)[:1]
+        self._closing = force.closing
+        self._written: list[int] = []
+        self._due = not force.closing
 
     def choose(self, wanted: int) -> int:
         """The next id, given what the model wants."""
-        if self._due is None:
-            self._due = wanted != self._open
-        if self._due and self._left:
-            return self._left.pop(0)
-        self._due = self._due or wanted == self._close
-        return wanted
+        if not self._written and self._opening:
+            self._due = self._due or wanted != self._opening[0]
+        chosen = self._left.pop(0) if self._due and self._left else wanted
+        self._written.append(chosen)
+        if not self._due:
+            # Each token holds a character or more, so the newest ones hold all of the closing.
+            newest = self._written[-len(self._closing) :]
+            self._due = self._closing in self._renderer.decode(newest)
+        return chosen
 
 
 class Stopper(StoppingCriteria):

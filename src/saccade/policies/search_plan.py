@@ -7,7 +7,7 @@ from math import log
 from typing import NamedTuple
 
 from saccade.dialects.inert import inert
-from saccade.geometry import Box, Size
+from saccade.geometry import Box, Size, box_of
 from saccade.image import Image
 from saccade.policies.evidence import CLEAR, Seen, similarity
 from saccade.tools.ocr import Line
@@ -199,11 +199,10 @@ def _calls(trajectory: Trajectory) -> Iterator[ToolCall]:
 
 def _look_of(call: ToolCall, trajectory: Trajectory, images: Sequence[Image]) -> _Tried | None:
     """What a call of ours asked for; also of one that failed, so that none is repeated."""
-    name, value = call.arguments.get("image", "image_1"), call.arguments.get("bbox_2d")
+    name, box = call.arguments.get("image", "image_1"), box_of(call.arguments.get("bbox_2d"))
     number = next((n for n in range(len(images)) if name == f"image_{n + 1}"), None)
-    if number is None or not isinstance(value, list) or len(value) != 4:
+    if number is None or box is None:
         return None
     image = images[number]
-    box = Box(*(float(v) for v in value if isinstance(v, int | float)))
     region = image.to_source(trajectory.environment.coords.to_pixels(box, image.size))
     return _Tried(number, region, _level_of(region.area / image.region.area))

@@ -10,6 +10,7 @@ exactly the sampled ids. Image tokens are as many as image features, or `RenderE
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import nan
@@ -163,6 +164,12 @@ class QwenVLRenderer:
     def text_of(self, token: int) -> str:
         """The text of a single id; a part of a character is a replacement character."""
         return self._text_of(token)
+
+    def count_through(self, ids: Sequence[int], text: str) -> int | None:
+        """How many of the first ids it takes until what they say holds a text; None if never."""
+        if text not in self.decode(ids):
+            return None
+        return bisect(range(1, len(ids) + 1), False, key=lambda n: text in self.decode(ids[:n])) + 1
 
     def encode(self, text: str) -> list[int]:
         """Text that holds no control tokens; what looks like one stays text."""
@@ -342,21 +349,12 @@ def _with_tools(prompt: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequenc
     """The prompt with the tool section that the family's own template writes."""
     if not tools:
         return prompt
-    schemas = "".join("\n" + json.dumps(_schema(tool), ensure_ascii=False) for tool in tools)
+    schemas = "".join("\n" + json.dumps(tool.function(), ensure_ascii=False) for tool in tools)
     section = TOOLS.replace("{tools}", schemas)
     system = prompt[0].text if prompt and prompt[0].role == "system" else ""
     rest = prompt[1:] if system else prompt
     text = system + section if system else section.removeprefix("\n\n")
     return (Message(role="system", content=(text,)), *rest)
-
-
-def _schema(tool: ToolSpec) -> dict[str, object]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}
 
 
 def _bytes_of(pixels: Pixels) -> int:

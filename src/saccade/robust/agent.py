@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from PIL import Image as PILImage
 
+from saccade.arms import apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.image import Image
 from saccade.models import LoadedModel
-from saccade.policies.forced import FirstMove
 from saccade.policies.hf import HFPolicy
 from saccade.recipe import make_environment, make_policy, make_reward, make_tasks
 from saccade.rewards import Reward
@@ -147,7 +147,7 @@ class _Bench:
         environment, found = self.environment, dict[str, Trajectory]()
         if originals:
             tools = [OnTheOriginal(tool, originals) for tool in environment.tools]
-            environment = environment.with_tools(tools)
+            environment = environment.replace(tools=tools)
 
         def keep(task: Task, trajectory: Trajectory) -> None:
             found[task.id] = trajectory
@@ -155,8 +155,7 @@ class _Bench:
         recipe = self.recipe
         asyncio.run(
             rollout_many(
-                FirstMove(self.policy, recipe.attack.arms[arm]),
-                environment,
+                *apply_arm(arm, self.policy, environment, targets_of(tasks)),
                 [Job(task) for task in tasks],
                 on_finish=keep,
                 concurrency=recipe.concurrency,
@@ -250,6 +249,12 @@ class OnTheOriginal:
     @property
     def spec(self) -> ToolSpec:
         return self._tool.spec
+
+    async def start(self) -> None:
+        await self._tool.start()
+
+    async def close(self) -> None:
+        await self._tool.close()
 
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:

@@ -10,11 +10,11 @@ detect = { epsilon = 1.0, stepped_epsilon = 0.75 }
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from saccade.arms import ARMS
 from saccade.config import suggestion
 from saccade.recipe import Recipe
 from saccade.robust.attacks import Method
@@ -100,10 +100,6 @@ Threat = Literal["view", "photograph"]
 Loss = Literal["answer", "all"]
 
 
-def _at_once_or_free() -> dict[str, str]:
-    return {"direct": "<answer>", "agent": ""}
-
-
 class AgentAttackSection(Record):
     """What is tried on an agent: PGD in L-inf, on pixels of 8 bits."""
 
@@ -118,18 +114,16 @@ class AgentAttackSection(Record):
     """Which tokens of the clean episode shall change: those of its answer, or any of them."""
     steps: int = Field(default=10, ge=1)
     """Of PGD."""
-    arms: dict[str, str] = Field(default_factory=_at_once_or_free, min_length=2)
-    """Name -> what the first turn must go on with once its thought is closed; empty: nothing."""
+    arms: tuple[str, ...] = Field(default=("direct", "agent"), min_length=2)
+    """The arms that are compared, the last against the first; see `saccade.arms`."""
 
     @field_validator("arms")
     @classmethod
-    def _name_files(cls, arms: dict[str, str]) -> dict[str, str]:
+    def _are_known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
         for name in arms:
-            if not re.fullmatch(r"[A-Za-z0-9_]{1,30}", name) or name in ("clean", "noise"):
-                raise ValueError(
-                    f"an arm is named by letters, digits and _, not {name[:40]!r}; clean and noise "
-                    "are taken"
-                )
+            if name not in ARMS:
+                known = ", ".join(ARMS)
+                raise ValueError(f"no arm {name[:40]!r}{suggestion(name, ARMS)}; known: {known}")
         return arms
 
 

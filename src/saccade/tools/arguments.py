@@ -5,13 +5,10 @@ Arguments are the model's own. Each mistake is a `ToolError` that says how to do
 
 from __future__ import annotations
 
-import math
-from typing import TypeGuard
-
 from pydantic import JsonValue
 
 from saccade.errors import ToolError
-from saccade.geometry import Box
+from saccade.geometry import Box, box_of
 from saccade.image import Image
 from saccade.types import ToolContext
 
@@ -48,11 +45,11 @@ def shown_box(
 ) -> Box:
     """`bbox_2d` in pixels of the image as shown, cut to the image; never empty."""
     value = arguments.get("bbox_2d")
-    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
+    box = box_of(value)
+    if box is None:
         raise ToolError(
             f"{tool}: bbox_2d must be four finite numbers [x1, y1, x2, y2], got {short(value)}"
         )
-    box = Box(*(float(v) for v in value if is_number(v)))
     shown = context.coords.to_pixels(box, image.size).clamp(image.size)
     if shown.width <= 0 or shown.height <= 0:
         raise ToolError(
@@ -69,13 +66,6 @@ def refuse_unknown(arguments: dict[str, JsonValue], known: tuple[str, ...], tool
         raise ToolError(
             f"{tool}: unknown argument {short(unknown[0])}; it takes {', '.join(known)}"
         )
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """A finite number; `True` is none, and neither is an integer beyond every float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < 1e300 and math.isfinite(value)
 
 
 def short(value: object) -> str:

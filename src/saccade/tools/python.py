@@ -20,7 +20,7 @@ from saccade.tools.sandbox.cells import Cell
 from saccade.tools.sandbox.options import SHOWN, RemoteOptions, SandboxOptions
 from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.tools.sandbox.remote import RemoteNotebook, RemoteSandbox
-from saccade.types import Part, Record, ToolContext, ToolFunction, ToolSpec
+from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 MAX_CODE = 100_000
 """Characters of a cell."""
@@ -54,6 +54,12 @@ class Python(Record):
             options={**self.model_dump(mode="json"), "isolation": self._place().facts()},
         )
 
+    async def start(self) -> None:
+        """The sandbox starts with the first notebook."""
+
+    async def close(self) -> None:
+        """The sandbox stays for others."""
+
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         """A notebook of its own, gone with the episode."""
@@ -61,7 +67,7 @@ class Python(Record):
         async with place.notebook(seed=context.seed, after_kill=self.after_kill) as notebook:
             given = 0
 
-            async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
+            async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
                 nonlocal given
                 refuse_unknown(arguments, ("code",), self.spec.name)
                 code = arguments.get("code")
@@ -70,7 +76,7 @@ class Python(Record):
                 if len(code) > MAX_CODE:
                     raise ToolError(f"python: a cell of {len(code):,} characters; at most 100,000")
                 given = await _give(notebook, context, given)
-                return told(await notebook.run(code), context)
+                return ToolOutput(told(await notebook.run(code), context))
 
             yield call
 

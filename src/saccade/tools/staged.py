@@ -7,53 +7,68 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import numpy as np
+from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.types import Part, Tool, ToolContext, ToolFunction, ToolSpec
+from saccade.types import TargetBox, Tool, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
-Place = Literal["own", "wrong", "true"]
+Place = Literal["wrong", "true", "blank"]
+"""What is shown: a place without the asked object, the object, or nothing at all."""
 
 TRIES = 50
 """Random places that are tried before a wrong one is put into the widest strip."""
 
+BLANK = (128, 128, 128)
+
 
 class StagedZoom:
-    """Looks like the zoom tool, and shows the true place, or a wrong one, whatever is asked for."""
+    """Looks to the model like the zoom tool, and shows what the experiment wants."""
 
-    def __init__(self, zoom: Tool, place: Place, truth: Mapping[str, Box]) -> None:
+    def __init__(self, zoom: Tool, place: Place, targets: Mapping[str, TargetBox]) -> None:
         """Make the tool.
 
         Args:
             zoom: What it looks like; called with a box.
             place: What it shows.
-            truth: Digest of an image -> the box of the asked object, in pixels of that image.
+            targets: Task id -> where the asked object is; read when a call is made. `blank` needs
+                none.
         """
-        self._zoom, self._place, self._truth = zoom, place, truth
+        self._zoom, self._place, self._targets = zoom, place, targets
 
     @property
     def spec(self) -> ToolSpec:
         spec = self._zoom.spec
         return spec.model_copy(update={"options": {**spec.options, "shows": self._place}})
 
+    async def start(self) -> None:
+        await self._zoom.start()
+
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         """The real tool, called with another box."""
         async with self._zoom.open(context) as zoom:
 
-            async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-                shown = context.images[0]
-                own = (await zoom(arguments))[0]
-                assert isinstance(own, Image)
-                box = shown.from_source(self._box(shown, own.region, context.seed))
-                return await zoom({"bbox_2d": list(context.coords.from_pixels(box, shown.size))})
+            async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
+                asked = await zoom(arguments)
+                crop = asked.content[0]
+                assert isinstance(crop, Image)
+                if self._place == "blank":
+                    blank = Image.from_pixels(PILImage.new("RGB", crop.size, BLANK))
+                    return ToolOutput((blank, *asked.content[1:]))
+                target = self._targets[context.task_id]
+                shown = context.images[target.image - 1]
+                region = target.box
+                if self._place == "wrong":
+                    region = _elsewhere(shown, crop.region, target.box, context.seed)
+                box = context.coords.from_pixels(shown.from_source(region), shown.size)
+                return await zoom({"bbox_2d": list(box), "image": f"image_{target.image}"})
 
             yield call
 
-    def _box(self, shown: Image, own: Box, seed: int) -> Box:
-        truth = self._truth[shown.source.digest]
-        return truth if self._place == "true" else _elsewhere(shown, own, truth, seed)
+    async def close(self) -> None:
+        await self._zoom.close()
 
 
 def _elsewhere(shown: Image, own: Box, truth: Box, seed: int) -> Box:

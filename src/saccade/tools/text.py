@@ -6,8 +6,6 @@ zoomed into first, by a rule as by a model.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from math import ceil, floor
 
 from pydantic import Field, JsonValue
@@ -22,12 +20,13 @@ from saccade.tools.arguments import (
     refuse_unknown,
     shown_box,
 )
-from saccade.types import Part, Record, ToolContext, ToolFunction, ToolSpec
+from saccade.tools.base import StatelessTool
+from saccade.types import ToolContext, ToolOutput, ToolSpec
 
 NAME = "read_text"
 
 
-class ReadText(Record):
+class ReadText(StatelessTool):
     """The lines of text in a region, with boxes and confidences. Needs the extra `ocr`."""
 
     max_pixels: int = Field(default=2_000_000, ge=1)
@@ -60,16 +59,8 @@ class ReadText(Record):
             options=self.model_dump(mode="json", exclude={"threads"}),
         )
 
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        """No state of its own; reading happens outside of the event loop."""
-
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-            return (await self._read(arguments, context),)
-
-        yield call
-
-    async def _read(self, arguments: dict[str, JsonValue], context: ToolContext) -> str:
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
+        """The lines of a region; they are read outside the event loop."""
         refuse_unknown(arguments, ("bbox_2d", "image"), NAME)
         name, image = addressed(arguments, context)
         region = Box(0, 0, *image.size)
@@ -92,7 +83,11 @@ class ReadText(Record):
             rows.append(f"({left} further lines are not shown; read a smaller region)")
         if reading.left:
             rows.append(f"({reading.left} lines were not read for want of time)")
-        return "\n".join(rows) or "no text found"
+        lines: list[JsonValue] = [
+            {"text": line.text, "confidence": line.confidence, "box": list(line.box.shift(x1, y1))}
+            for line in reading.lines
+        ]
+        return ToolOutput(("\n".join(rows) or "no text found",), {"lines": lines})
 
 
 def _row(line: ocr.Line, box: Box, max_chars: int) -> str:

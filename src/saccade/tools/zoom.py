@@ -10,28 +10,29 @@ whatever the model had been shown; the schema requires `bbox_2d` (published: `bb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
-from saccade.geometry import Box
+from saccade.geometry import Box, is_number
 from saccade.image import Image
 from saccade.tools.arguments import (
     IMAGE_PARAMETER,
     addressed,
     box_parameter,
-    is_number,
     refuse_unknown,
     short,
     shown_box,
 )
-from saccade.types import Part, Record, ToolContext, ToolFunction, ToolSpec
+from saccade.tools.base import StatelessTool
+from saccade.types import ToolContext, ToolOutput, ToolSpec
+
+ZOOM = "image_zoom_in_tool"
+"""The name by which a model calls the zoom tool. Source: DeepEyes."""
 
 
-class ZoomIn(Record):
+class ZoomIn(StatelessTool):
     """Cut a box out of an image, at the resolution of its source."""
 
     min_side: int = Field(default=30, ge=0)
@@ -48,7 +49,7 @@ class ZoomIn(Record):
     @property
     def spec(self) -> ToolSpec:
         return ToolSpec(
-            name="image_zoom_in_tool",
+            name=ZOOM,
             description=(
                 "Show a part of an image enlarged, cut from the image at its full resolution."
             ),
@@ -67,33 +68,25 @@ class ZoomIn(Record):
             options=self.model_dump(mode="json"),
         )
 
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        """No state of its own: the images of the episode are all that it needs."""
-
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-            return self._show(arguments, context)
-
-        yield call
-
-    def _show(self, arguments: dict[str, JsonValue], context: ToolContext) -> tuple[Part, ...]:
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
+        """The part that `bbox_2d` names."""
         refuse_unknown(arguments, ("bbox_2d", "label", "image"), self.spec.name)
         name, image = addressed(arguments, context)
         shown = shown_box(arguments, context, name, image, self.spec.name)
         region = self._grown(image.to_source(shown), image, name)
         crop = image.cut(region).fit(context.observation)
         if not self.announce:
-            return (crop,)
+            return ToolOutput((crop,))
         x1, y1, x2, y2 = (round(v) for v in context.coords.from_pixels(shown, image.size))
         text = f"image_{len(context.images) + 1}: [{x1}, {y1}, {x2}, {y2}] of {name}."
-        return (crop, text)
+        return ToolOutput((crop, text))
 
     def _grown(self, region: Box, image: Image, name: str) -> Box:
         """Check shape and size in pixels of the source; grow the box where the options say so."""
         long, short = max(region.width, region.height), min(region.width, region.height)
         if long > self.max_ratio * short:
             raise ToolError(
-                f"image_zoom_in_tool: the box is {long / short:.0f} times longer than wide, at "
+                f"{ZOOM}: the box is {long / short:.0f} times longer than wide, at "
                 f"most {self.max_ratio:g} times is allowed; choose a box closer to a square"
             )
         width, height = region.width, region.height
@@ -102,7 +95,7 @@ class ZoomIn(Record):
         if min(width, height) <= self.min_side:
             if self.small == "refuse":
                 raise ToolError(
-                    f"image_zoom_in_tool: the box covers {region.width:.0f}x{region.height:.0f} "
+                    f"{ZOOM}: the box covers {region.width:.0f}x{region.height:.0f} "
                     f"pixels of {name} at full resolution, each side must be more than "
                     f"{self.min_side}; choose a larger box"
                 )
@@ -114,7 +107,7 @@ class ZoomIn(Record):
         return region.shift(-x, -y).resize_about_centre(width, height, within).shift(x, y)
 
 
-class Rotate(Record):
+class Rotate(StatelessTool):
     """Turn an image clockwise. Not in the published training prompt: for zero-shot use."""
 
     max_source_pixels: int = Field(default=32_000_000, ge=1)
@@ -139,22 +132,17 @@ class Rotate(Record):
             options=self.model_dump(mode="json"),
         )
 
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        """No state of its own; pixels are turned outside the event loop."""
-
-        async def call(arguments: dict[str, JsonValue]) -> tuple[Part, ...]:
-            refuse_unknown(arguments, ("angle", "image"), self.spec.name)
-            angle = arguments.get("angle")
-            if not is_number(angle) or angle != int(angle) or abs(angle) > 360:
-                raise ToolError(
-                    "image_rotate_tool: angle must be a whole number of degrees from -360 to "
-                    f"360, got {short(angle)}"
-                )
-            name, image = addressed(arguments, context)
-            if image.native().size.area > self.max_source_pixels:
-                raise ToolError(f"image_rotate_tool: {name} is too large to turn; zoom in first")
-            turned = await asyncio.to_thread(image.rotate, int(angle))
-            return (turned.fit(context.observation),)
-
-        yield call
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
+        """The image turned; its pixels are made outside the event loop."""
+        refuse_unknown(arguments, ("angle", "image"), self.spec.name)
+        angle = arguments.get("angle")
+        if not is_number(angle) or angle != int(angle) or abs(angle) > 360:
+            raise ToolError(
+                "image_rotate_tool: angle must be a whole number of degrees from -360 to "
+                f"360, got {short(angle)}"
+            )
+        name, image = addressed(arguments, context)
+        if image.native().size.area > self.max_source_pixels:
+            raise ToolError(f"image_rotate_tool: {name} is too large to turn; zoom in first")
+        turned = await asyncio.to_thread(image.rotate, int(angle))
+        return ToolOutput((turned.fit(context.observation),))

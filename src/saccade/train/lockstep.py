@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from saccade.errors import ServiceError
 from saccade.policies.hf import TurnRequest
-from saccade.types import Completion, Sampling, Trajectory
+from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 T = TypeVar("T")
 
@@ -59,6 +59,11 @@ class LockStep:
         self._waiting: list[_Waiting] = []
         self._under_way: dict[asyncio.Task[object] | None, str] = {}
         self._changed = asyncio.Event()
+
+    @property
+    def info(self) -> ModelInfo:
+        """The trained model is known to its trainer."""
+        return ModelInfo()
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn, in the next round.

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from accelerate.utils import gather_object
 
+from saccade.dialects.base import Move
 from saccade.errors import ConfigError, ServiceError
 from saccade.measures import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
@@ -33,7 +34,7 @@ from saccade.train.groups import (
 from saccade.train.grpo import Lesson
 from saccade.train.lockstep import LockStep
 from saccade.train.options import RLRecipe
-from saccade.types import Policy, Task, Trajectory
+from saccade.types import Policy, Trajectory
 
 ROLLOUTS = "rollouts"
 
@@ -210,8 +211,11 @@ class Practice:
 
     def _player(self, member: int) -> Policy:
         options = self._recipe.train.counterfactual
-        force = options.force(member) if options else ""
-        return FirstMove(self._policy, force) if force else self._policy
+        if options is None or not options.force(member):
+            return self._policy
+        dialect = self.environment.dialect
+        move: Move = "call" if member < options.call else "answer"
+        return FirstMove(self._policy, dialect.seams.force(move, dialect.prefix))
 
     def _own_accord(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The episodes that nothing was forced on; all of them if there is none."""
@@ -227,7 +231,7 @@ class Practice:
         return float(deviations(self._gather(values.flatten()).view(1, -1)))
 
     def _measure(self, pairs: Sequence[Pair], values: torch.Tensor, learned: int) -> None:
-        own = [(family_of(pair[0]), facts(*pair)) for pair in self._own_accord(pairs)]
+        own = [(pair[0].family, facts(*pair)) for pair in self._own_accord(pairs)]
         told: list[tuple[str, Facts]] = gather_object(own)
         scored = (~values.isnan()).sum(1)
         groups = torch.tensor(
@@ -285,11 +289,6 @@ def numbers(measured: Summary) -> dict[str, float]:
         **{f"stops/{stop}": count for stop, count in measured.stops.items()},
     }
     return {name: float(value) for name, value in known.items() if value is not None}
-
-
-def family_of(task: Task) -> str:
-    """The kind of a question, by which numbers are told apart."""
-    return str(task.meta.get("family") or task.source)
 
 
 def _end_of(renderer: QwenVLRenderer, trajectory: Trajectory, turns: int) -> int:

@@ -21,7 +21,7 @@ from pydantic import Field
 from saccade.dialects.base import Dialect
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered
 from saccade.rewards import Reward
-from saccade.types import Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
+from saccade.types import Force, Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
 
 
 class AnswerProbe(Record):
@@ -67,7 +67,7 @@ async def is_right(
     sampling = Sampling(
         max_tokens=begun.environment.limits.max_turn_tokens,
         stop=begun.environment.stop,
-        force=question.force,
+        force=Force(text=question.force),
     )
     completion = await policy.act(begun, sampling)
     action = dialect.read(completion, begun.prefix)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from saccade.errors import ImageError
-from saccade.geometry import Box, CoordSpace
+from saccade.geometry import Box, CoordSpace, box_of
 from saccade.image import Image
 from saccade.measures import looks, prompt_tokens, response_tokens
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
@@ -16,6 +16,8 @@ from saccade.view.pictures import Pictures
 
 MAX_TEXT = 20_000
 """Characters of one text that a page shows."""
+MAX_DRAWN = 1e6
+"""Coordinates from this on are no place on any image, and are not drawn."""
 
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f"
@@ -109,7 +111,7 @@ def episode_of(
         "id": visible(trajectory.id),
         "task": visible(task.id),
         "sample": trajectory.sample,
-        "family": visible(str(task.meta.get("family") or task.source)),
+        "family": visible(task.family),
         "question": visible(task.question),
         "choices": [visible(choice) for choice in task.choices],
         "gold": None if task.answer is None else visible(task.answer),
@@ -235,15 +237,14 @@ def _mark(kind: str, box: Box, image: Image, label: str) -> Mark:
 
 def _asked(call: ToolCall, images: Sequence[Image], coords: CoordSpace) -> tuple[Image, Box] | None:
     """The box that a call names, in pixels of the image that it names."""
-    corners, name = call.arguments.get("bbox_2d"), call.arguments.get("image", "image_1")
-    if not isinstance(corners, list) or len(corners) != 4:
-        return None
-    numbers = [float(v) for v in corners if isinstance(v, int | float) and abs(v) < 1e6]
+    box, name = box_of(call.arguments.get("bbox_2d")), call.arguments.get("image", "image_1")
     place = re.fullmatch(r"image_(\d{1,4})", str(name))
-    if len(numbers) != 4 or place is None or not 1 <= int(place[1]) <= len(images):
+    if box is None or max(map(abs, box)) >= MAX_DRAWN:
+        return None
+    if place is None or not 1 <= int(place[1]) <= len(images):
         return None
     image = images[int(place[1]) - 1]
-    return image, coords.to_pixels(Box(*numbers), image.size)
+    return image, coords.to_pixels(box, image.size)
 
 
 def _step(turn: Turn, pictures: Pictures, token_text: TokenText) -> Step:

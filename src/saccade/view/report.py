@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from saccade.errors import MissingExtra
 from saccade.measures import Pair, Summary, summary, summary_by
 from saccade.store import RunReader
-from saccade.types import Record, Task
+from saccade.types import Record
 
 ALL = "all"
 
@@ -122,7 +122,7 @@ def write_report(reports: Sequence[RunReport], out: Path) -> tuple[Path, ...]:
 def _report_of(path: Path) -> RunReport:
     reader = RunReader(path)
     pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(_group, pairs)
+    groups = summary_by(lambda task: task.family, pairs)
     named = groups if len(groups) > 1 else {}
     rows = [Row(run=path.name, group=name, summary=s) for name, s in named.items()]
     rows.append(Row(run=path.name, group=ALL, summary=summary(pairs)))
@@ -133,10 +133,6 @@ def _report_of(path: Path) -> RunReport:
         command=reader.manifest.command,
         rows=tuple(rows),
     )
-
-
-def _group(task: Task) -> str:
-    return str(task.meta.get("family") or task.source)
 
 
 def _rows(reports: Sequence[RunReport]) -> list[Row]:

@@ -1,81 +1,22 @@
-"""The records that travel between rooms, and the two protocols: `Tool` and `Policy`.
-
-Records are frozen and refuse unknown fields. A `Trajectory` is the whole state of an episode:
-policies read it, the environment extends it, renderers, rewards and pages are functions of it.
-"""
+"""An episode as data: what the model wrote, what it meant, what it was shown, what it scored."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
-from saccade.geometry import Box, CoordSpace, PixelBudget
 from saccade.image import Image
-
-Part = str | Image
-"""A piece of a message: text, or an image."""
-
-
-class Record(BaseModel):
-    """A frozen value that touches disk or wire."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-class TargetBox(Record):
-    """Where the asked object is: ground truth for measures and rewards, never shown."""
-
-    box: Box
-    """In pixels of the source of the image, not of a view of it."""
-    image: int = Field(default=1, ge=1)
-    """Which image of the question, counted from 1."""
-    label: str = ""
-
-
-class Task(Record):
-    """A question with its images, and what is known about the right answer."""
-
-    id: str = Field(min_length=1, max_length=500)
-    prompt: tuple[Part, ...]
-    """The question as the asker wrote it: text and images in order, no instructions."""
-    answer: str | None = None
-    """The gold answer, or None: then nothing scores the trajectory."""
-    choices: tuple[str, ...] = Field(default=(), max_length=26)
-    """Options of a multiple-choice question, without letters."""
-    boxes: tuple[TargetBox, ...] = ()
-    judge: str | None = None
-    """Name of the judge that this task wants; None leaves it to the reward."""
-    source: str = ""
-    """Benchmark, file or generator that the task comes from."""
-    meta: dict[str, JsonValue] = {}
-
-    @model_validator(mode="after")
-    def _boxes_lie_on_images(self) -> Self:
-        for target in self.boxes:
-            if target.image > len(self.images):
-                raise ValueError(f"a box on image {target.image} of {len(self.images)}")
-        return self
-
-    @property
-    def question(self) -> str:
-        """The text of the prompt, images left out."""
-        return "\n".join(part for part in self.prompt if isinstance(part, str)).strip()
-
-    @property
-    def images(self) -> tuple[Image, ...]:
-        return tuple(part for part in self.prompt if isinstance(part, Image))
+from saccade.types.environment import EnvironmentRecord
+from saccade.types.task import Part, Record
 
 
 class ToolCall(Record):
     """What the model asked for; the arguments are its own and not yet validated."""
 
     name: str
-    arguments: dict[str, JsonValue] = {}
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
     id: str | None = None
     """The id that a server gave to a native tool call."""
 
@@ -86,6 +27,9 @@ class ToolResult(Record):
     call: ToolCall
     content: tuple[Part, ...] = ()
     error: str | None = None
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the tool knows beside what it shows: search hits, boxes, scores. For reports and
+    rewards; the model never sees it."""
     seconds: float = 0.0
     """Wall time of the call."""
 
@@ -214,53 +158,8 @@ class Score(Record):
     """The value of a trajectory and what it is made of."""
 
     value: float
-    parts: dict[str, float] = {}
+    parts: dict[str, float] = Field(default_factory=dict)
     """Term name -> unweighted value."""
-
-
-class ToolSpec(Record):
-    """A tool as models and servers are told of it."""
-
-    name: str
-    description: str
-    parameters: dict[str, JsonValue]
-    """JSON schema of the arguments."""
-    options: dict[str, JsonValue] = {}
-    """What the tool's behaviour depends on; part of the fingerprint."""
-
-
-class Limits(Record):
-    """What an episode may use."""
-
-    max_turns: int = Field(default=6, ge=1)
-    max_turn_tokens: int = Field(default=1024, ge=1)
-    """Tokens that the model may write in one turn."""
-    max_context: int = Field(default=32768, ge=1)
-    """Tokens of the whole trajectory, image tokens included."""
-    max_images: int = Field(default=32, ge=1)
-    """Images in the context, those of the question included."""
-    max_seconds: float = Field(default=600.0, gt=0)
-    """Wall time of the episode."""
-
-
-class EnvironmentRecord(Record):
-    """What the model saw the world through; two runs with one fingerprint are comparable."""
-
-    fingerprint: str
-    """16 hex digits: hash of everything below."""
-    dialect: str
-    prompts: str
-    """Hash of the prompt templates."""
-    tools: tuple[ToolSpec, ...] = ()
-    native_tools: bool = False
-    """Tools go through the server's `tools` field or the model's own tool template."""
-    stop: tuple[str, ...] = ()
-    prefill: bool = False
-    """Assistant turns start with a given prefix, which a policy must be able to continue."""
-    coords: CoordSpace = CoordSpace.ABSOLUTE
-    view: PixelBudget = PixelBudget()
-    observation: PixelBudget = PixelBudget()
-    limits: Limits = Limits()
 
 
 class Trajectory(Record):
@@ -283,6 +182,9 @@ class Trajectory(Record):
     verdict: Verdict | None = None
     """What the judge said of the answer; undecided leaves the score at None."""
     score: Score | None = None
+    annotations: dict[str, JsonValue] = Field(default_factory=dict)
+    """What others noted of the episode, by name: the score of a guard, a reader's label. Neither
+    tokens nor the fingerprint depend on them."""
     seconds: float = 0.0
     """Wall time from the first request to the end."""
 
@@ -318,69 +220,3 @@ class Trajectory(Record):
         """Every image in the context, in order: image_1, image_2, ..."""
         parts = (part for message in self.messages for part in message.content)
         return tuple(part for part in parts if isinstance(part, Image))
-
-
-class Sampling(Record):
-    """How a turn is sampled. Noise depends on `seed` alone, never on the batch."""
-
-    temperature: float = Field(default=0.0, ge=0)
-    """0 is greedy."""
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=1024, ge=1)
-    stop: tuple[str, ...] = ()
-    """Strings that end the turn; kept in the text."""
-    force: str = ""
-    """Text that the turn goes on with once its thought is closed, or starts with if it opens none:
-    `<tool_call>` makes a policy call. A text with a thought of its own is the start of the turn.
-    For local models, which tell its log-probabilities too."""
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class ToolContext:
-    """What a tool may see of an episode. The answer is not among it."""
-
-    images: Sequence[Image]
-    """image_1, image_2, ... as shown so far; grows while the episode runs."""
-    coords: CoordSpace
-    observation: PixelBudget
-    seed: int
-
-
-ToolFunction = Callable[[dict[str, JsonValue]], Awaitable[tuple[Part, ...]]]
-"""One call: arguments as the model wrote them -> content of the observation."""
-
-
-class Tool(Protocol):
-    """Something that a model can call.
-
-    `open` gives one episode its own state; leaving the context ends it, so nothing can leak
-    into the next. The function that it yields raises `ToolError` for what the model did wrong;
-    whatever else it raises aborts the episode.
-    """
-
-    @property
-    def spec(self) -> ToolSpec: ...
-
-    def open(self, context: ToolContext) -> AbstractAsyncContextManager[ToolFunction]: ...
-
-
-class Policy(Protocol):
-    """Something that writes the next turn of a trajectory."""
-
-    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
-        """The next completion.
-
-        Raises:
-            ContextOverflow: the prompt does not fit.
-            ServiceError: the server failed; the episode is aborted.
-        """
-        ...
-
-    def count_tokens(self, trajectory: Trajectory) -> int | None:
-        """Length of the next prompt in tokens; None if only the server knows."""
-        ...
-
-    async def close(self) -> None:
-        """Give back connections and memory."""
-        ...

@@ -1,0 +1,64 @@
+"""What an environment offers and allows: tools, limits, pixel budgets, and its fingerprint."""
+
+from __future__ import annotations
+
+from pydantic import Field, JsonValue
+
+from saccade.geometry import CoordSpace, PixelBudget
+from saccade.types.task import Record
+
+
+class ToolSpec(Record):
+    """A tool as models and servers are told of it."""
+
+    name: str
+    description: str
+    parameters: dict[str, JsonValue]
+    """JSON schema of the arguments."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the tool's behaviour depends on; part of the fingerprint."""
+
+    def function(self) -> dict[str, JsonValue]:
+        """The function schema by which chat servers and chat templates are told of the tool."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+            },
+        }
+
+
+class Limits(Record):
+    """What an episode may use."""
+
+    max_turns: int = Field(default=6, ge=1)
+    max_turn_tokens: int = Field(default=1024, ge=1)
+    """Tokens that the model may write in one turn."""
+    max_context: int = Field(default=32768, ge=1)
+    """Tokens of the whole trajectory, image tokens included."""
+    max_images: int = Field(default=32, ge=1)
+    """Images in the context, those of the question included."""
+    max_seconds: float = Field(default=600.0, gt=0)
+    """Wall time of the episode."""
+
+
+class EnvironmentRecord(Record):
+    """What the model saw the world through; two runs with one fingerprint are comparable."""
+
+    fingerprint: str
+    """16 hex digits: hash of everything below but `limits.max_seconds`."""
+    dialect: str
+    prompts: str
+    """Hash of the prompt templates."""
+    tools: tuple[ToolSpec, ...] = ()
+    native_tools: bool = False
+    """Tools go through the server's `tools` field or the model's own tool template."""
+    stop: tuple[str, ...] = ()
+    prefill: bool = False
+    """Assistant turns start with a given prefix, which a policy must be able to continue."""
+    coords: CoordSpace = CoordSpace.ABSOLUTE
+    view: PixelBudget = PixelBudget()
+    observation: PixelBudget = PixelBudget()
+    limits: Limits = Limits()
