@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
+from saccade.files import read_lines, write_whole
 from saccade.image import Image, read_bounded
 from saccade.types import StopReason, Task, Trajectory
 
@@ -250,40 +251,14 @@ class RunReader:
         file = self.path / name
         if not file.exists():
             return
-        with file.open("rb") as lines:
-            number = 0
-            while line := lines.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if not line.endswith(b"\n"):
-                    if len(line) > MAX_LINE_BYTES:
-                        raise FormatError(f"{file}:{number}: longer than {MAX_LINE_BYTES} bytes")
-                    return
-                try:
-                    yield record.model_validate_json(line, context={"images": self.image_bytes})
-                except ValidationError as error:
-                    reason = error.errors()[0]["msg"]
-                    raise FormatError(f"{file}:{number}: damaged ({reason})") from error
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all.
-
-    Raises:
-        StoreError: it cannot be written; what was there before still is.
-    """
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            f"{file}: cannot be written ({error.strerror}); make room and run the same command "
-            "again: it resumes"
-        ) from error
+        for number, line in read_lines(file, most=MAX_LINE_BYTES):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield record.model_validate_json(line, context={"images": self.image_bytes})
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise FormatError(f"{file}:{number}: damaged ({reason})") from error
 
 
 def claim(path: Path, config: Mapping[str, JsonValue]) -> None:

@@ -26,13 +26,14 @@ from pydantic import Field, model_validator
 from saccade.arms import apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
+from saccade.files import write_whole
 from saccade.formats.tasks import write_tasks
 from saccade.measures import is_correct
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward, make_tasks
 from saccade.rewards import Reward
 from saccade.rewards.terms import BENEFIT
 from saccade.run import jobs_of, play
-from saccade.store import RunReader, write_whole
+from saccade.store import RunReader
 from saccade.types import (
     Action,
     Completion,

@@ -13,14 +13,13 @@ columns are those that `verl/utils/dataset/rl_dataset.py` of the DeepEyes reposi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saccade.errors import FormatError, MissingExtra
+from saccade.files import read_lines
 from saccade.types import Record
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -94,26 +93,19 @@ def _templates(record: _Row, where: str) -> PromptTexts:
 def _read_row(path: Path, row: int) -> object:
     if path.suffix == ".parquet":
         return _read_parquet(path, row)
-    with path.open("rb") as file:
-        if path.suffix == ".jsonl":
-            line = next(islice(_bounded_lines(file, path), row, None), None)
-            rows = [] if line is None else [_json(line, path, row)]
-        else:
+    if path.suffix == ".jsonl":
+        line = next(islice(read_lines(path, most=MAX_ROW_BYTES), row, None), None)
+        rows = [] if line is None else [_json(line.data, path, row)]
+    else:
+        with path.open("rb") as file:
             data = file.read(MAX_ROW_BYTES + 1)
-            if len(data) > MAX_ROW_BYTES:
-                raise FormatError(f"{path}: over {MAX_ROW_BYTES} bytes; use .jsonl or .parquet")
-            content = _json(data, path, row)
-            rows = content[row : row + 1] if isinstance(content, list) else [content][row:]
+        if len(data) > MAX_ROW_BYTES:
+            raise FormatError(f"{path}: over {MAX_ROW_BYTES} bytes; use .jsonl or .parquet")
+        content = _json(data, path, row)
+        rows = content[row : row + 1] if isinstance(content, list) else [content][row:]
     if not rows:
         raise FormatError(f"{path}: there is no row {row}")
     return rows[0]
-
-
-def _bounded_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    while line := file.readline(MAX_ROW_BYTES + 1):
-        if len(line) > MAX_ROW_BYTES:
-            raise FormatError(f"{path}: a line of more than {MAX_ROW_BYTES} bytes")
-        yield line
 
 
 def _json(data: bytes, path: Path, row: int) -> object:

@@ -19,8 +19,8 @@ from pydantic import Field, JsonValue, ValidationError
 
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.errors import FormatError, ImageError
+from saccade.files import write_whole
 from saccade.image import Image
-from saccade.store import write_whole
 from saccade.types import Record, TargetBox, Task
 
 MAX_LINE_BYTES = 2**20

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from saccade.errors import TrainingError
-from saccade.store import write_whole
+from saccade.files import write_whole
 
 WARM_UP = 40
 MUON_RATE, ADAM_RATE = 4e-3, 3e-3

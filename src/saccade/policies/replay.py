@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from saccade.errors import ConfigError, FormatError
+from saccade.files import read_lines
 from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -84,18 +85,8 @@ def read_script(path: Path) -> dict[str, tuple[Completion, ...]]:
         FormatError: names file and line of what is neither a script row nor a trajectory.
     """
     script: dict[str, tuple[Completion, ...]] = {}
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise FormatError(
-                        f"{path}:{number}: a line of more than {MAX_LINE_BYTES} bytes"
-                    )
-                script |= _read_row(line, f"{path}:{number}")
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    for number, line in read_lines(path, most=MAX_LINE_BYTES):
+        script |= _read_row(line, f"{path}:{number}")
     return script
 
 

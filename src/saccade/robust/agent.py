@@ -27,6 +27,7 @@ from PIL import Image as PILImage
 from saccade.arms import apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
+from saccade.files import write_whole
 from saccade.image import Image
 from saccade.models import LoadedModel
 from saccade.policies.hf import HFPolicy
@@ -46,7 +47,7 @@ from saccade.robust.evaluate import Told
 from saccade.robust.options import AgentAttackRecipe, Loss, Threat
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
-from saccade.store import claim, write_whole
+from saccade.store import claim
 from saccade.types import Task, Tool, ToolContext, ToolFunction, ToolSpec, Trajectory
 
 TOGETHER = 32

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.errors import FormatError
-from saccade.store import write_whole
+from saccade.files import write_whole
 
 Array = NDArray[np.generic]
 

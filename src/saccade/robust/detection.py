@@ -20,6 +20,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from saccade.errors import ConfigError
+from saccade.files import write_whole
 from saccade.robust.adaptive import adaptive
 from saccade.robust.attacks import Attacked, attack
 from saccade.robust.datasets import Dataset
@@ -32,7 +33,7 @@ from saccade.robust.options import RobustRecipe
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
 from saccade.robust.signals import Features, Reference, Setting, Signal, grid
 from saccade.robust.target import CHUNK, Classifier, tail_of
-from saccade.store import claim, write_whole
+from saccade.store import claim
 
 ATTACKS = (
     "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",

@@ -17,6 +17,7 @@ from scipy import stats
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.files import write_whole
 from saccade.measures import wilson
 from saccade.robust.attacks import attack
 from saccade.robust.datasets import Dataset, Split, load_dataset
@@ -27,7 +28,7 @@ from saccade.robust.nets import Scaled, kept_net, load_model
 from saccade.robust.options import RobustRecipe
 from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
 from saccade.robust.target import CHUNK, Classifier, tail_of
-from saccade.store import claim, write_whole
+from saccade.store import claim
 
 Told = Callable[[str, int, int], None]
 """What is under way, steps done, steps in all."""

@@ -24,8 +24,8 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
+from saccade.files import write_whole
 from saccade.models import LoadedModel, save_weights
-from saccade.store import write_whole
 
 PROCESSOR_FILES = (
     "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",

@@ -28,9 +28,10 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from saccade.errors import ConfigError
+from saccade.files import write_whole
 from saccade.models import LoadedModel, collate, load, without_bars
 from saccade.render.qwen_vl import Rendered
-from saccade.store import RunReader, claim, write_whole
+from saccade.store import RunReader, claim
 from saccade.train.checkpoints import (
     Journal,
     ResumesWithItsWeights,

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import ConfigError, StoreError
+from saccade.files import write_whole
 from saccade.measures import summary
-from saccade.store import RunReader, write_whole
+from saccade.store import RunReader
 from saccade.types import Task, Trajectory
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, visible
