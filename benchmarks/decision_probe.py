@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from saccade.embedded import resolve
 from saccade.measures import wilson
 from saccade.models import collate, encode_images, load
-from saccade.nano import resolve
 from saccade.nano.evaluate import questions
 from saccade.nano.settings import environment
 from saccade.policies.hf import request_turn, write_turns

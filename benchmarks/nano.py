@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from saccade.embedded import DEFAULT, folder_of
 from saccade.measures import response_tokens
-from saccade.nano import DEFAULT, folder_of
 from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.lessons import Teacher
 from saccade.nano.model import build, renderer_of

@@ -32,7 +32,8 @@ from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.store import Manifest, RunFolder
+from saccade.runs.folder import RunFolder
+from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, TargetBox, Task, Trajectory
 from saccade.view.page import write_page
@@ -109,7 +110,7 @@ def looked(task: Task, box: Box) -> Trajectory:
 
 
 def kept(out: Path, pairs: list[tuple[Task, Trajectory]]) -> Path:
-    with RunFolder(out, Manifest(config={}, fingerprint="benchmark")) as folder:
+    with RunFolder(out, Manifest(verb="rollout", config={}, fingerprint="benchmark")) as folder:
         for task, trajectory in pairs:
             folder.append(task, trajectory)
     return out

@@ -131,7 +131,7 @@ def child(arm: str, seed: int, out: Path) -> str:
 
 def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
     """Train and measure."""
-    from saccade.nano import resolve
+    from saccade.embedded import resolve
 
     made: dict[str, Any] = {"arm": arm, "seed": seed}
     if arm == "base":
@@ -148,8 +148,8 @@ def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
 
 
 def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Path:
-    from saccade.cli.embedded import with_folders
     from saccade.config import read_toml, validate, with_overrides
+    from saccade.embedded import with_folders
     from saccade.threads import use_threads
     from saccade.train.options import RLRecipe
     from saccade.train.rl import rl

@@ -16,9 +16,9 @@ import tomllib
 from pathlib import Path
 
 from saccade.dialects.deepeyes import DeepEyes
+from saccade.embedded import resolve
 from saccade.env import Environment
 from saccade.measures import Pair, summary
-from saccade.nano import resolve
 from saccade.nano.settings import LIMITS, OBSERVATION, VIEW, ZOOM
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions

@@ -41,7 +41,8 @@ from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
-from saccade.store import Manifest, RunFolder
+from saccade.runs.folder import RunFolder
+from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Limits, Sampling, Task, Trajectory
 from saccade.world import tasks
@@ -102,7 +103,9 @@ def loop_and_store(questions: list[Task]) -> tuple[float, float]:
     CLOCK[0] = 0.0
     with tempfile.TemporaryDirectory() as place:
         started = time.perf_counter()
-        with RunFolder(Path(place) / "run", Manifest(config={}, fingerprint="")) as folder:
+        with RunFolder(
+            Path(place) / "run", Manifest(verb="rollout", config={}, fingerprint="")
+        ) as folder:
             asyncio.run(run(folder))
         total = time.perf_counter() - started
         assert len(folder.done) == len(questions)

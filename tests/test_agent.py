@@ -7,10 +7,13 @@ from PIL import Image as PILImage
 
 from saccade import Agent
 from saccade.agent import make_task
+from saccade.embedded import resolve
 from saccade.errors import ConfigError, ImageError
 from saccade.image import Image
+from saccade.nano.settings import sections
 from saccade.serve.scripted import ScriptedServer
 from saccade.types import StopReason
+from saccade.world import tasks
 
 
 def test_an_agent_answers_several_questions(tmp_path: Path) -> None:
@@ -58,3 +61,12 @@ def test_a_local_model_answers(tiny_qwen2_5_vl: Path) -> None:
         done = agent.ask(Image.from_pixels(PILImage.new("RGB", (300, 200))), "What?")
     assert done.stop is StopReason.MAX_TOKENS
     assert len(done.turns[0].completion.token_ids or ()) == 4
+
+
+def test_an_embedded_model_is_named_as_in_a_run_file() -> None:
+    pytest.importorskip("torch")
+    with Agent(policy={"kind": "hf", "path": "nano-agent"}, **sections()) as agent:
+        (task,) = tasks("easy", n=1, seed=3)
+        trajectory = agent.ask(task.images[0], task.question, answer=task.answer)
+    assert trajectory.stop is StopReason.ANSWER
+    assert trajectory.turns[0].completion.model == resolve("nano-agent")

@@ -17,9 +17,9 @@ from saccade.agent import make_task
 from saccade.config import validate
 from saccade.recipe import Recipe
 from saccade.rollout import Job
-from saccade.run import run
+from saccade.runs.execute import run
+from saccade.runs.folder import RunReader
 from saccade.serve.scripted import ScriptedRequest, ScriptedServer
-from saccade.store import RunReader
 from saccade.types import StopReason, Trajectory
 
 SPAN = {"absolute": None, "relative_1000": 1000.0, "relative_1": 1.0}
@@ -116,7 +116,7 @@ def test_twelve_questions_in_every_frame(
         for q in questions:
             right = q["options"][q["answer_index"]]
             jobs.append(Job(make_task(folder / q["image"], q["question"], q["options"], right)))
-        asyncio.run(run(recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None))
+        asyncio.run(run("rollout", recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None))
     entries = {e.task.question: e.trajectory for e in RunReader(tmp_path / "run").entries()}
     assert len(entries) == 12
     for question in questions:

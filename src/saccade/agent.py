@@ -17,10 +17,13 @@ from pydantic import JsonValue
 
 from saccade.config import validate
 from saccade.decode import MAX_SOURCE_PIXELS
+from saccade.embedded import with_folders
+from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.image import Image
-from saccade.recipe import Recipe, make_environment, make_policy, make_reward
+from saccade.recipe import Recipe
 from saccade.rollout import rollout
+from saccade.runs.assemble import assemble
 from saccade.types import Task, Trajectory
 
 Picture = str | Path | Image
@@ -42,11 +45,14 @@ class Agent:
         Raises:
             ConfigError: a section that cannot work; the message names the key.
         """
-        self.recipe = validate(Recipe, sections)
-        self.environment = make_environment(self.recipe)
-        self._policy = make_policy(self.recipe)
-        self._reward = make_reward(self.recipe)
+        self.recipe = validate(Recipe, with_folders(sections))
+        self._parts = assemble(self.recipe)
         self._runner = asyncio.Runner()
+
+    @property
+    def environment(self) -> Environment:
+        """What the policy meets; its `fingerprint` tells whether two agents are comparable."""
+        return self._parts.environment
 
     def ask(
         self,
@@ -73,20 +79,19 @@ class Agent:
         limit = self.recipe.max_image_pixels
         task = make_task(images, question, choices, answer, max_pixels=limit)
         attempt = rollout(
-            self._policy,
-            self.environment,
+            self._parts.policy,
+            self._parts.environment,
             task,
             seed=self.recipe.seed,
             sampling=self.recipe.sampling,
-            reward=self._reward,
+            reward=self._parts.reward,
         )
         return self._runner.run(attempt)
 
     def close(self) -> None:
-        """Give back the model, connections and worker processes."""
+        """Give back the model, connections, worker processes and what tools have started."""
         with self._runner as runner:
-            runner.run(self._policy.close())
-            runner.run(self._reward.close())
+            runner.run(self._parts.close())
 
     def __enter__(self) -> Self:
         return self

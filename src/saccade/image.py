@@ -334,5 +334,5 @@ def read_bounded(path: Path) -> bytes:
 def _pixels_are_elsewhere(name: str) -> bytes:
     raise ImageError(
         f"{name}: the pixels of this image are not at hand; read trajectories through the "
-        "run folder that holds them (saccade.store.RunFolder)"
+        "run folder that holds them (saccade.runs.folder.RunFolder)"
     )

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from saccade.runs.folder import RunReader
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
-from saccade.store import RunReader
 
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,11 +9,11 @@ import pytest
 
 from saccade.config import read_toml, validate, with_overrides
 from saccade.data.curate import Curated, CurateRecipe, Curation, curate, structured
+from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.formats.tasks import read_tasks, write_tasks
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.nano import folder_of
 from saccade.types import Completion, Sampling, TargetBox, Task, Trajectory
 from saccade.world import tasks as world_tasks
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from saccade.embedded import DEFAULT, folder_of
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.nano import DEFAULT, folder_of
 from saccade.nano.evaluate import evaluate, questions, table
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy

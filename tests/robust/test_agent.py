@@ -174,7 +174,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         measure_agent(recipe)
     rows = tmp_path / "tasks.jsonl"
     rows.write_text('{"id": "q", "question": "What is it?"}\n')
-    model = str(ROOT / "src/saccade/nano/weights/nano-agent")
+    model = str(ROOT / "src/saccade/embedded/weights/nano-agent")
     recipe = AgentAttackRecipe.model_validate({
         "policy": {"kind": "hf", "path": model}, "tasks": {"kind": "file", "path": str(rows)},
         "out": str(tmp_path / "b"),

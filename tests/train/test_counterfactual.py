@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 from test_rl import fresh_process_state, metrics, recipe_of
 
+from saccade.embedded import folder_of
 from saccade.models import LoadedModel, load
-from saccade.nano import folder_of
 from saccade.nano.settings import environment
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.train.counterfactual import (
     Counterfactual,
     Member,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from saccade.config import read_toml, validate, with_overrides
+from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.models import load
-from saccade.nano import folder_of
 from saccade.train.estimate import GIB, Estimate, estimate
 from saccade.train.options import RLRecipe
 

@@ -16,9 +16,9 @@ from PIL import Image as PILImage
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.trainer.grpo_config import GRPOConfig
 
+from saccade.embedded import folder_of
 from saccade.errors import RenderError
 from saccade.models import LoadedModel, load
-from saccade.nano import folder_of
 from saccade.nano.settings import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from test_rl import fresh_process_state, metrics, recipe_of
 
+from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.nano import folder_of
 from saccade.nano.settings import environment
 from saccade.policies.forced import FirstMove
 from saccade.policies.hf import HFOptions, HFPolicy

@@ -20,12 +20,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoModelForImageTextToText
 
 from saccade.config import read_toml, validate, with_overrides
+from saccade.embedded import folder_of
 from saccade.errors import ConfigError, ServiceError
 from saccade.models import collate, load
-from saccade.nano import folder_of
 from saccade.nano.settings import environment
 from saccade.policies.hf import HFOptions, HFPolicy
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
 from saccade.train.checkpoints import Step

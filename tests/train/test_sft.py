@@ -14,14 +14,14 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText
 
+from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.models import collate, load
-from saccade.nano import folder_of
 from saccade.nano.oracle import Oracle
 from saccade.nano.settings import sections
 from saccade.recipe import Recipe, make_tasks
-from saccade.run import jobs_of, run
-from saccade.store import RunReader
+from saccade.runs.execute import jobs_of, run
+from saccade.runs.folder import RunReader
 from saccade.train.checkpoints import Step
 from saccade.train.sft import IGNORED, SFTRecipe, labels, read_examples, sft
 from saccade.types import Completion, Sampling, Trajectory
@@ -32,7 +32,15 @@ BASE = str(folder_of("nano-base"))
 def write_demos(out: Path, policy: dict[str, str], n: int = 8) -> Path:
     tasks = {"kind": "world", "family": ["read0", "easy"], "split": "train", "n": n}
     recipe = Recipe.model_validate({**sections(), "tasks": tasks, "policy": policy})
-    asyncio.run(run(recipe, jobs_of(recipe, make_tasks(recipe)), out, on_finish=lambda t, tr: None))
+    asyncio.run(
+        run(
+            "rollout",
+            recipe,
+            jobs_of(recipe, make_tasks(recipe)),
+            out,
+            on_finish=lambda t, tr: None,
+        )
+    )
     return out
 
 

@@ -21,24 +21,25 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from saccade.dialects.deepeyes import DeepEyes
+from saccade.embedded import folder_of
 from saccade.env import Environment
 from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
-from saccade.nano import folder_of
 from saccade.nano.settings import sections
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe, make_tasks
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.run import jobs_of, run
-from saccade.store import Manifest, RunFolder, RunReader
+from saccade.runs.execute import jobs_of, run
+from saccade.runs.folder import RunFolder, RunReader
+from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, StopReason, TargetBox, Task, Trajectory
 from saccade.view.follow import FollowServer
 from saccade.view.page import PageBuilder, make_page, write_page
 from saccade.view.record import visible
 
-MANIFEST = Manifest(config={}, fingerprint="0123456789abcdef")
+MANIFEST = Manifest(verb="rollout", config={}, fingerprint="0123456789abcdef")
 
 
 def demos(out: Path, n: int = 6, family: str | list[str] = ("read0", "easy")) -> Path:
@@ -50,7 +51,15 @@ def demos(out: Path, n: int = 6, family: str | list[str] = ("read0", "easy")) ->
             "policy": {"kind": "saccade.nano.oracle:Oracle"},
         }
     )
-    asyncio.run(run(recipe, jobs_of(recipe, make_tasks(recipe)), out, on_finish=lambda t, tr: None))
+    asyncio.run(
+        run(
+            "rollout",
+            recipe,
+            jobs_of(recipe, make_tasks(recipe)),
+            out,
+            on_finish=lambda t, tr: None,
+        )
+    )
     return out
 
 
@@ -142,7 +151,15 @@ def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Pat
     tasks = {"kind": "world", "family": "easy", "split": "dev", "n": 1}
     recipe = Recipe.model_validate({**sections(), "tasks": tasks, "policy": policy})
     out = tmp_path / "run"
-    asyncio.run(run(recipe, jobs_of(recipe, make_tasks(recipe)), out, on_finish=lambda t, tr: None))
+    asyncio.run(
+        run(
+            "rollout",
+            recipe,
+            jobs_of(recipe, make_tasks(recipe)),
+            out,
+            on_finish=lambda t, tr: None,
+        )
+    )
     opened(browser, [out], tmp_path / "page.html")
     browser.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
     (entry,) = RunReader(out).entries()

@@ -13,7 +13,7 @@ from test_page import demos, episode, keep
 from saccade.errors import MissingExtra
 from saccade.image import Image
 from saccade.measures import summary
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.types import Task
 from saccade.view.report import as_json, markdown, report, write_report
 

@@ -35,8 +35,8 @@ def demo(
     from rich.console import Console
 
     from saccade.cli.extras import needs
-    from saccade.nano import DEFAULT, resolve
-    from saccade.store import RunReader
+    from saccade.embedded import DEFAULT, resolve
+    from saccade.runs.folder import RunReader
     from saccade.world import tasks
 
     with needs("local"):
@@ -74,7 +74,7 @@ async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: P
     """One scene after the other, every turn printed."""
     from saccade.cli.show import show_task, show_turns
     from saccade.rollout import Job
-    from saccade.run import run
+    from saccade.runs.execute import run
 
     def finished(task: Task, trajectory: Trajectory) -> None:
         console.rule(task.id)
@@ -83,7 +83,7 @@ async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: P
         console.print(f"the right answer is {task.answer}", style="dim")
 
     one_by_one = recipe.model_copy(update={"concurrency": 1})
-    await run(one_by_one, [Job(scene) for scene in scenes], folder, on_finish=finished)
+    await run("demo", one_by_one, [Job(scene) for scene in scenes], folder, on_finish=finished)
 
 
 def _compare(
@@ -96,7 +96,7 @@ def _compare(
     from saccade.measures import summary
     from saccade.nano.evaluate import evaluate
     from saccade.rollout import Job
-    from saccade.run import run
+    from saccade.runs.execute import run
 
     agent: list[Pair] = []
     with bars() as progress:
@@ -107,7 +107,7 @@ def _compare(
             agent.append((task, trajectory))
             progress.advance(bar)
 
-        asyncio.run(run(recipe, [Job(task) for task in asked], folder, on_finish=finished))
+        asyncio.run(run("demo", recipe, [Job(task) for task in asked], folder, on_finish=finished))
     console.rule(f"{len(asked)} held-out tasks")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("right answers [95 %]", "must answer at once", "may look again", "calls", "n"):

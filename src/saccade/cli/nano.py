@@ -128,8 +128,8 @@ def evaluate(
     from saccade.arms import ARMS
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
+    from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
-    from saccade.nano import DEFAULT, resolve
     from saccade.nano.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 

@@ -132,10 +132,10 @@ def _attack_agent(
     out: str | None,
     as_json: bool,
 ) -> None:
-    from saccade.cli.embedded import with_folders
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.config import validate
+    from saccade.embedded import with_folders
     from saccade.errors import ConfigError
 
     with needs("local"):

@@ -14,7 +14,7 @@ from saccade.cli.runfile import RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
-    from saccade.store import RunReader
+    from saccade.runs.folder import RunReader
 
 
 def rollout(
@@ -29,7 +29,7 @@ def rollout(
     """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
-    from saccade.store import RunReader
+    from saccade.runs.folder import RunReader
 
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
@@ -53,7 +53,7 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from saccade.recipe import count_tasks, make_tasks
-    from saccade.run import jobs_of, run
+    from saccade.runs.execute import jobs_of, run
     from saccade.types import Task, Trajectory
 
     columns = ("episodes", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -70,7 +70,7 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
             progress.advance(bar, number)
 
         jobs = jobs_of(recipe, make_tasks(recipe))
-        await run(recipe, jobs, out, on_finish=finished, on_resume=resumed)
+        await run("rollout", recipe, jobs, out, on_finish=finished, on_resume=resumed)
 
 
 def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:

@@ -29,7 +29,7 @@ def read_runfile(kind: type[_Kind], path: Path, settings: Sequence[str] | None) 
     Raises:
         ConfigError: it cannot be read, or says something that `kind` does not know.
     """
-    from saccade.cli.embedded import with_folders
     from saccade.config import read_toml, validate, with_overrides
+    from saccade.embedded import with_folders
 
     return validate(kind, with_folders(with_overrides(read_toml(path), list(settings or []))))

@@ -48,15 +48,15 @@ def solve(
     from rich.console import Console
 
     from saccade.agent import make_task
-    from saccade.cli.embedded import is_embedded, with_folders
     from saccade.cli.show import show_task, show_turns
     from saccade.config import validate, with_overrides
+    from saccade.embedded import is_embedded, with_folders
     from saccade.errors import ConfigError
     from saccade.policies.reader import ENVIRONMENT
     from saccade.recipe import Recipe
     from saccade.rollout import Job
-    from saccade.run import run
-    from saccade.store import RunReader
+    from saccade.runs.execute import run
+    from saccade.runs.folder import RunReader
     from saccade.types import StopReason
 
     recipe = validate(Recipe, with_folders(with_overrides({}, settings or [])))
@@ -73,7 +73,7 @@ def solve(
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
     with Console(stderr=True, quiet=as_json).status("looking ..."):
-        asyncio.run(run(recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
+        asyncio.run(run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
     reader = RunReader(out)
     attempts = [*reader.aborted(), *reader.trajectories()]
     trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)

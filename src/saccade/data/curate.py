@@ -29,11 +29,13 @@ from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.formats.tasks import write_tasks
 from saccade.measures import is_correct
-from saccade.recipe import Recipe, make_environment, make_policy, make_reward, make_tasks
+from saccade.recipe import Recipe, make_environment, make_reward, make_tasks
 from saccade.rewards import Reward
 from saccade.rewards.terms import BENEFIT
-from saccade.run import jobs_of, play
-from saccade.store import RunReader
+from saccade.runs.assemble import Assembly, assemble
+from saccade.runs.execute import jobs_of, play
+from saccade.runs.folder import RunReader
+from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import (
     Action,
     Completion,
@@ -132,8 +134,9 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
     """
     out, options = Path(recipe.out), recipe.curate
     made: dict[str, Decision] = {}
-    policy, reward = make_policy(recipe), make_reward(recipe)
-    environment = make_environment(recipe)
+    assembly = assemble(recipe)
+    policy, environment, reward = assembly
+    keep_manifest(out, manifest_of("curate", recipe, fingerprint=environment.fingerprint))
     try:
         for task in make_tasks(recipe):
             if task.id in made:
@@ -152,8 +155,7 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
             for key in boxed:
                 made[key] = _by_utility(made[key], shown[key], options)
     finally:
-        await reward.close()
-        await policy.close()
+        await assembly.close()
     rows = tuple(made.values())
     _write_report(out, rows)
     kept = (_noted(task, made[task.id]) for task in _asked(recipe, _open(made)))
@@ -298,7 +300,12 @@ async def _play(
         done = number
 
     jobs = jobs_of(recipe, tasks)
-    await play(recipe, policy, environment, jobs, out, on_finish=finished, on_resume=resumed)
+    assembly = Assembly(policy, environment, make_reward(recipe))
+    try:
+        await play("curate", recipe, assembly, jobs, out, on_finish=finished, on_resume=resumed)
+    finally:
+        await environment.close()
+        await assembly.reward.close()
     found: Right = defaultdict(list)
     for entry in RunReader(out).entries():
         found[entry.task.id].append(is_correct(entry.trajectory))

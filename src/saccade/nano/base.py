@@ -27,10 +27,11 @@ from saccade.nano.exam import Exam
 from saccade.nano.lessons import Mix, Teacher
 from saccade.nano.model import HEAD, WIDTH, build, renderer_of, save
 from saccade.nano.pool import Pool, draw_pool
+from saccade.nano.settings import environment
 from saccade.nano.sight import Sight
 from saccade.nano.speech import Speech
 from saccade.policies.hf import HFOptions, HFPolicy
-from saccade.store import claim
+from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Record
 from saccade.world.digits import Split
 
@@ -119,7 +120,8 @@ def train_base(
         plan = {name: _without_thoughts(one) for name, one in plan.items()}
     out.mkdir(parents=True, exist_ok=True)
     _take_over(options.start, out)
-    claim(out / "options.json", options.model_dump(mode="json"))
+    fingerprint = environment().fingerprint
+    keep_manifest(out, manifest_of("nano train-base", options, fingerprint=fingerprint))
     pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
     dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
     model, tokenizer = build(options.seed, options.width)
@@ -159,9 +161,9 @@ def train_base(
     if options.sight and not options.together:
         measured["sight"] = stage("sight", sight)
     measured["speech"] = stage("speech", speech(0.0))
-    save(model, tokenizer, out / "nano-base0")
+    save(model, tokenizer, out / "nano-base0", fingerprint=fingerprint)
     measured["prior"] = stage("prior", speech(options.prior))
-    save(model, tokenizer, out / "nano-base")
+    save(model, tokenizer, out / "nano-base", fingerprint=fingerprint)
     return Base(out / "nano-base", measured)
 
 

@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from saccade.models import save_weights
+from saccade.models import save_weights, write_stamp
 from saccade.nano.tokenizer import END, PAD, build_tokenizer
 from saccade.render.patches import PatchRule
 from saccade.render.qwen_vl import QwenVLRenderer
@@ -54,10 +54,22 @@ def build(
 
 
 def save(
-    model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path
+    model: Qwen2_5_VLForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    fingerprint: str,
 ) -> None:
-    """Write a checkpoint in half precision that `from_pretrained` loads."""
+    """Write a checkpoint in half precision that `from_pretrained` loads.
+
+    Args:
+        model: With its weights.
+        tokenizer: Of the model.
+        folder: Of the checkpoint.
+        fingerprint: Of the environment that the model was trained in.
+    """
     save_weights(model, folder, dtype=torch.float16)
+    write_stamp(folder, [fingerprint])
     tokenizer.save_pretrained(folder)
     Qwen2VLImageProcessorPil(
         patch_size=PATCH,

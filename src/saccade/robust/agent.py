@@ -31,7 +31,7 @@ from saccade.files import write_whole
 from saccade.image import Image
 from saccade.models import LoadedModel
 from saccade.policies.hf import HFPolicy
-from saccade.recipe import make_environment, make_policy, make_reward, make_tasks
+from saccade.recipe import make_tasks
 from saccade.rewards import Reward
 from saccade.robust.agent_results import (
     CLEAN,
@@ -47,7 +47,8 @@ from saccade.robust.evaluate import Told
 from saccade.robust.options import AgentAttackRecipe, Loss, Threat
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
-from saccade.store import claim
+from saccade.runs.assemble import assemble
+from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Task, Tool, ToolContext, ToolFunction, ToolSpec, Trajectory
 
 TOGETHER = 32
@@ -65,15 +66,16 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
         ConfigError: the policy is no local model, a task shows no image or has no answer, or the
             folder holds a run with other options.
     """
-    policy = make_policy(recipe)
+    assembly = assemble(recipe)
+    policy = assembly.policy
     if not isinstance(policy, HFPolicy):
         raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
     folder = Path(recipe.out)
-    config = recipe.model_dump(mode="json", exclude={"out"})
-    claim(folder / "agent_attack.config.json", config)
+    manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
+    keep_manifest(folder, manifest)
     tasks = _attackable(make_tasks(recipe))
     policy.loaded.model.requires_grad_(requires_grad=False)
-    bench = _Bench(recipe, policy, make_environment(recipe), make_reward(recipe))
+    bench = _Bench(recipe, policy, assembly.environment, assembly.reward)
     clean = {arm: bench.ask(arm, tasks) for arm in recipe.attack.arms}
     untouched = [
         Asked.of(
@@ -94,7 +96,7 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
             asked[threat] += Attacker.model_validate_json(kept.read_bytes()).asked
     table = Table(untouched, asked)
     result = AgentAttackResult(
-        config=config,
+        config=manifest.config,
         tasks=tuple(task.id for task in tasks),
         unscored=table.unscored,
         clean=table.clean(),

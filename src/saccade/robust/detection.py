@@ -33,7 +33,7 @@ from saccade.robust.options import RobustRecipe
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
 from saccade.robust.signals import Features, Reference, Setting, Signal, grid
 from saccade.robust.target import CHUNK, Classifier, tail_of
-from saccade.store import claim
+from saccade.runs.manifest import keep_manifest, manifest_of
 
 ATTACKS = (
     "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",
@@ -73,8 +73,8 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
             f"n: a false positive rate of {recipe.detect.false_positive_rate} needs "
             f"{math.ceil(needed)} images, got {recipe.n}"
         )
-    config = recipe.model_dump(mode="json", exclude={"attack", "out"})
-    claim(folder / "detect.config.json", config)
+    manifest = manifest_of("detect", recipe)
+    keep_manifest(folder, manifest)
     nets = []
     for data, subject in subjects(recipe, told):
         kept = folder / f"detect-{subject.seed}.json"
@@ -82,7 +82,7 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
             measured = _detected(recipe, data, subject, told, folder)
             write_whole(kept, measured.model_dump_json().encode())
         nets.append(NetDetection.model_validate_json(kept.read_bytes()))
-    made = DetectResult(config=config, nets=tuple(nets), auc=_over_nets(nets))
+    made = DetectResult(config=manifest.config, nets=tuple(nets), auc=_over_nets(nets))
     write_whole(folder / "detect.json", made.model_dump_json(indent=1).encode())
     return made
 

@@ -28,7 +28,7 @@ from saccade.robust.nets import Scaled, kept_net, load_model
 from saccade.robust.options import RobustRecipe
 from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
 from saccade.robust.target import CHUNK, Classifier, tail_of
-from saccade.store import claim
+from saccade.runs.manifest import keep_manifest, manifest_of
 
 Told = Callable[[str, int, int], None]
 """What is under way, steps done, steps in all."""
@@ -77,15 +77,15 @@ def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> Attac
         ConfigError: the folder holds a run with other options.
     """
     folder = Path(recipe.out)
-    config = recipe.model_dump(mode="json", exclude={"detect", "out"})
-    claim(folder / "attack.config.json", config)
+    manifest = manifest_of("attack", recipe)
+    keep_manifest(folder, manifest)
     nets = []
     for _, subject in subjects(recipe, told):
         kept = folder / f"attack-{subject.seed}.json"
         if not kept.exists():
             write_whole(kept, _attacked(recipe, subject, told).model_dump_json().encode())
         nets.append(NetAttack.model_validate_json(kept.read_bytes()))
-    made = AttackResult(config=config, nets=tuple(nets), rates=_pooled(recipe, nets))
+    made = AttackResult(config=manifest.config, nets=tuple(nets), rates=_pooled(recipe, nets))
     write_whole(folder / "attack.json", made.model_dump_json(indent=1).encode())
     return made
 

@@ -17,8 +17,8 @@ from saccade.policies.forced import FirstMove
 from saccade.recipe import make_environment, make_reward
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.rollout import rollout
-from saccade.run import manifest
-from saccade.store import RunFolder
+from saccade.runs.folder import RunFolder
+from saccade.runs.manifest import manifest_of
 from saccade.train import probe
 from saccade.train.counterfactual import member_of, spread, weigh
 from saccade.train.feed import Feed
@@ -262,7 +262,8 @@ class Practice:
             return
         name = f"step-{first:05d}" + (f"-{self._peers.rank}" if self._peers.size > 1 else "")
         out = Path(self._recipe.out) / ROLLOUTS / name
-        with RunFolder(out, manifest(self._recipe, self.environment)) as folder:
+        kept = manifest_of("rl", self._recipe, fingerprint=self.environment.fingerprint)
+        with RunFolder(out, kept) as folder:
             for task, trajectory in pairs:
                 if (task.id, trajectory.sample) not in folder.done:
                     folder.append(task, trajectory)

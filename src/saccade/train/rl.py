@@ -28,7 +28,8 @@ from trl.trainer.grpo_config import GRPOConfig
 from saccade.errors import ConfigError
 from saccade.models import LoadedModel, load, without_bars
 from saccade.policies.hf import TurnRequest, request_turn, write_turns
-from saccade.store import claim
+from saccade.recipe import make_environment
+from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
 from saccade.train.grpo import GRPO
 from saccade.train.lockstep import LockStep
@@ -54,7 +55,8 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
     state = PartialState(cpu=options.device == "cpu")
     arguments = _arguments(recipe, out)
     if state.is_main_process:
-        claim(out / "recipe.json", recipe.model_dump(mode="json"))
+        fingerprint = make_environment(recipe).fingerprint
+        keep_manifest(out, manifest_of("rl", recipe, fingerprint=fingerprint))
     state.wait_for_everyone()
     checkpoint = last_checkpoint(out)
     if state.is_main_process:

@@ -31,7 +31,8 @@ from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.models import LoadedModel, collate, load, without_bars
 from saccade.render.qwen_vl import Rendered
-from saccade.store import RunReader, claim
+from saccade.runs.folder import RunReader
+from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.train.checkpoints import (
     Journal,
     ResumesWithItsWeights,
@@ -94,7 +95,7 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
         RenderError: a trajectory does not fit the model.
     """
     out = Path(recipe.out)
-    claim(out / "recipe.json", recipe.model_dump(mode="json"))
+    keep_manifest(out, manifest_of("sft", recipe))
     loaded = load(recipe.model)
     examples = read_examples(recipe, loaded)
     counts = {**vars(examples), "trajectories": len(examples.trajectories)}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from saccade.errors import ConfigError, StoreError
 from saccade.files import write_whole
 from saccade.measures import summary
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.types import Task, Trajectory
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, visible
@@ -133,7 +133,7 @@ class PageBuilder:
         line = f"{right}{between} right of {total.scored} scored; environment "
         return {
             "name": visible(path.name),
-            "line": line + visible(reader.manifest.fingerprint),
+            "line": line + visible(reader.manifest.fingerprint or ""),
             "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
             "episodes": episodes,
         }

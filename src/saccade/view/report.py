@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from saccade.errors import MissingExtra
 from saccade.measures import Pair, Summary, summary, summary_by
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.types import Record
 
 ALL = "all"

@@ -1,4 +1,4 @@
-"""Carrying out a recipe: warnings before it starts, and what its manifest leaves out."""
+"""Carrying out a recipe: warnings before it starts, and what a rerun attempts."""
 
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe
 from saccade.rollout import Job
-from saccade.run import jobs_of, manifest, mismatches, run
+from saccade.runs.assemble import mismatches
+from saccade.runs.execute import jobs_of, run
 from saccade.serve.scripted import ScriptedReply, ScriptedServer
-from saccade.store import RunReader
+from saccade.runs.folder import RunReader
 from saccade.types import Task
 
 
@@ -48,7 +49,7 @@ async def test_a_warning_reaches_the_user(tmp_path: Path) -> None:
     policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "deepeyes-7b"}
     recipe = validate(Recipe, {"policy": policy})
     with pytest.warns(UserWarning, match="published DeepEyes prompt"):
-        await run(recipe, [], tmp_path / "run", on_finish=lambda task, t: None)
+        await run("rollout", recipe, [], tmp_path / "run", on_finish=lambda task, t: None)
 
 
 async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
@@ -63,9 +64,8 @@ async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
         seen.append((task.id, trajectory.sample))  # type: ignore[attr-defined]
 
     resumed: list[int] = []
-    await run(recipe, [Job(tasks[0], 1)], tmp_path / "run", on_finish=note)
-    await run(
-        recipe, jobs_of(recipe, tasks), tmp_path / "run", on_finish=note, on_resume=resumed.append
+    await run("rollout", recipe, [Job(tasks[0], 1)], tmp_path / "run", on_finish=note)
+    await run("rollout", recipe, jobs_of(recipe, tasks), tmp_path / "run", on_finish=note, on_resume=resumed.append
     )
     assert sorted(seen) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert resumed == [1]
@@ -77,13 +77,5 @@ async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:
         recipe = validate(Recipe, {"policy": policy, "max_aborts": 5, "concurrency": 2})
         jobs = (Job(Task(id=str(n), prompt=("?",))) for n in range(100))
         with pytest.raises(ServiceError, match=r"5 episodes in a row .* status 500"):
-            await run(recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
+            await run("rollout", recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
     assert len(list(RunReader(tmp_path / "run").aborted())) in (5, 6), "those under way may end"
-
-
-def test_settings_that_change_no_episode_are_not_compared() -> None:
-    env = Environment(DeepEyes())
-    one = manifest(validate(Recipe, {"out": "x", "concurrency": 1}), env)
-    two = manifest(validate(Recipe, {"out": "y", "concurrency": 9}), env)
-    assert one.config == two.config
-    assert manifest(validate(Recipe, {"seed": 1}), env).config != one.config

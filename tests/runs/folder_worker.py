@@ -1,6 +1,6 @@
-"""The process that test_store.py kills: attempts tasks and says after each one that it is safe.
+"""The process that test_folder.py kills: attempts tasks and says after each one that it is safe.
 
-    python tests/store_worker.py FOLDER COUNT [half | half-image]
+    python tests/runs/folder_worker.py FOLDER COUNT [half | half-image]
 
 `half` makes the writes of run files stop in the middle and say so, so that the parent can kill this
 process inside of a write.
@@ -21,12 +21,13 @@ from saccade.env import Environment
 from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import Job, rollout_many
-from saccade.store import Manifest, RunFolder
+from saccade.runs.folder import RunFolder
+from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Task, Trajectory
 
 ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 60, 60]}}</tool_call>'  # noqa: E501
-MANIFEST = Manifest(config={"seed": 0}, fingerprint="f")
+MANIFEST = Manifest(verb="rollout", config={"seed": 0}, fingerprint="f")
 
 
 def tasks(count: int) -> Iterator[Task]:

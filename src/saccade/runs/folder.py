@@ -1,6 +1,6 @@
 """The run folder: what a run leaves on disk, whatever happens to it.
 
-    run.json               what was run: resolved configuration, fingerprint, versions, commit
+    run.json               what was run (`saccade.runs.manifest`)
     tasks.jsonl            the tasks that were attempted, each once
     trajectories.jsonl     a finished episode a line, in the order in which they finished
     aborted.jsonl          episodes that failed on our side; a rerun attempts them again
@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
 from saccade.files import read_lines, write_whole
 from saccade.image import Image, read_bounded
+from saccade.runs.manifest import RUN, Manifest, keep_manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
 SYNC_SECONDS = 2.0
@@ -40,21 +41,6 @@ _Line = TypeVar("_Line", bound=BaseModel)
 
 Key = tuple[str, int]
 """Task id and sample: what makes an episode one of its run."""
-
-
-class Manifest(BaseModel):
-    """What was run; the content of `run.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    config: dict[str, JsonValue]
-    """The resolved run file; a folder resumes only with the same one."""
-    fingerprint: str
-    """Of the environment."""
-    versions: dict[str, str] = {}
-    commit: str | None = None
-    command: str = ""
-    created: str = ""
 
 
 class Entry(NamedTuple):
@@ -91,7 +77,7 @@ class RunFolder:
             ) from None
         try:
             self._clear_parts()
-            self._keep_manifest(manifest)
+            keep_manifest(self.path, manifest)
             self._tasks = _Journal(self.path, "tasks.jsonl")
             self._finished = _Journal(self.path, "trajectories.jsonl")
             self._aborted = _Journal(self.path, "aborted.jsonl")
@@ -152,22 +138,8 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise ConfigError(f"out={path}: a file is in the way")
         strange = path.is_dir() and any(path.iterdir()) and not (path / "lock").exists()
-        if strange and not (path / "run.json").exists():
+        if strange and not (path / RUN).exists():
             raise ConfigError(f"out={path}: a folder with other content; choose another out")
-
-    def _keep_manifest(self, manifest: Manifest) -> None:
-        file = self.path / "run.json"
-        if not file.exists():
-            write_whole(file, manifest.model_dump_json(indent=2).encode())
-            return
-        held = RunReader(self.path).manifest
-        if (held.config, held.fingerprint) == (manifest.config, manifest.fingerprint):
-            return
-        changes = "\n  ".join(_differences(held.config, manifest.config)) or "the environment"
-        raise ConfigError(
-            f"out={self.path} holds a run with another configuration:\n  {changes}\n"
-            "choose another out, or the old settings to resume"
-        )
 
     def _clear_parts(self) -> None:
         """Remove what a killed writer left of a file that was never completed."""
@@ -189,14 +161,10 @@ class RunReader:
 
         Raises:
             StoreError: there is no run in this folder.
+            FormatError: its `run.json` is damaged.
         """
         self.path = Path(path)
-        try:
-            self.manifest = Manifest.model_validate_json((self.path / "run.json").read_bytes())
-        except OSError as error:
-            raise StoreError(f"{path}: no run folder (no run.json)") from error
-        except ValidationError as error:
-            raise FormatError(f"{path}/run.json: {error.errors()[0]['msg']}") from error
+        self.manifest = read_manifest(self.path)
 
     def tasks(self) -> Iterator[Task]:
         """The tasks that were attempted."""
@@ -261,29 +229,6 @@ class RunReader:
                 raise FormatError(f"{file}:{number}: damaged ({reason})") from error
 
 
-def claim(path: Path, config: Mapping[str, JsonValue]) -> None:
-    """Keep the configuration of a training in its folder, or resume one with the same.
-
-    Args:
-        path: The file that holds it.
-        config: The resolved configuration.
-
-    Raises:
-        ConfigError: the folder holds a training with another one; the message names the changes.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(config, indent=2).encode())
-        return
-    changes = _differences(json.loads(path.read_bytes()), dict(config))
-    if changes:
-        raise ConfigError(
-            f"out={path.parent} holds a training with other options:\n  "
-            + "\n  ".join(changes)
-            + "\nchoose another out, or the old options to resume"
-        )
-
-
 class _Journal:
     """A file of lines that only grows, by whole lines."""
 
@@ -345,13 +290,3 @@ def _end_of_last_line(file: BinaryIO, step: int = 1 << 16) -> int:
         end = start
     return 0
 
-
-def _differences(old: JsonValue, new: JsonValue, at: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [
-            line
-            for key in keys
-            for line in _differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)
-        ]
-    return [] if old == new else [f"{at}: {json.dumps(old)} -> {json.dumps(new)}"]

@@ -1,6 +1,6 @@
 """The promises of a run folder: against kill -9, full disks, second writers and hostile files.
 
-The verifier reads the folder with json and hashlib alone. `python tests/test_store.py 50` kills at
+The verifier reads the folder with json and hashlib alone. `python tests/runs/test_folder.py 50` kills at
 fifty moments instead of ten.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import store_worker
+import folder_worker
 from PIL import Image as PILImage
 
 from saccade.env import Environment
@@ -26,11 +26,12 @@ from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
 from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
-from saccade.store import Manifest, RunFolder, RunReader
+from saccade.runs.folder import RunFolder, RunReader
+from saccade.runs.manifest import Manifest
 from saccade.types import StopReason, Task, Trajectory
 
-WORKER = Path(store_worker.__file__)
-MANIFEST = store_worker.MANIFEST
+WORKER = Path(folder_worker.__file__)
+MANIFEST = folder_worker.MANIFEST
 
 
 def verified(folder: Path) -> list[str]:
@@ -116,7 +117,7 @@ def test_a_half_line_is_cut_and_kept_aside(tmp_path: Path) -> None:
 def test_without_the_cut_the_next_line_would_be_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.store._Journal._keep_torn_end", lambda self, torn: None)
+    monkeypatch.setattr("saccade.runs.folder._Journal._keep_torn_end", lambda self, torn: None)
     with RunFolder(tmp_path / "run", MANIFEST) as run:
         run.append(*episode("a"))
     with (tmp_path / "run" / "trajectories.jsonl").open("ab") as file:
@@ -131,7 +132,7 @@ def episode(name: str, sample: int = 0, image: Image | None = None) -> tuple[Tas
     shown = image or Image.from_pixels(PILImage.new("RGB", (64, 64), "red"))
     task = Task(id=name, prompt=(shown, "What?"), answer="7")
     policy = ReplayPolicy({name: ("<answer>7</answer>",)})
-    done = rollout(policy, Environment(store_worker.DeepEyes()), task, sample=sample)
+    done = rollout(policy, Environment(folder_worker.DeepEyes()), task, sample=sample)
     return task, asyncio.run(done)
 
 
@@ -219,7 +220,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 def test_without_the_lock_two_writers_would_duplicate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.store.FileLock.acquire", lambda self, timeout: None)
+    monkeypatch.setattr("saccade.runs.folder.FileLock.acquire", lambda self, timeout: None)
     with RunFolder(tmp_path / "run", MANIFEST) as one, RunFolder(tmp_path / "run", MANIFEST) as two:
         one.append(*episode("a"))
         two.append(*episode("a"))
@@ -278,8 +279,10 @@ def test_aborted_episodes_are_kept_and_attempted_again(tmp_path: Path) -> None:
 
 
 def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
-    old = Manifest(config={"seed": 0, "policy": {"model": "a", "n": 1}}, fingerprint="f")
-    new = Manifest(config={"seed": 0, "policy": {"model": "b", "n": 1}}, fingerprint="f")
+    old, new = (
+        Manifest(verb="rollout", config={"seed": 0, "policy": {"model": model}}, fingerprint="f")
+        for model in "ab"
+    )
     RunFolder(tmp_path / "run", old).close()
     with pytest.raises(ConfigError, match=r'policy\.model: "a" -> "b"'):
         RunFolder(tmp_path / "run", new)

@@ -1,0 +1,55 @@
+"""The models that ship in the package, and their names.
+
+They load by the ordinary path and run in seconds on a laptop, so that what an agent, a trainer or a
+benchmark does can be tried from end to end. They know their own world and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import JsonValue
+
+MODELS = {
+    "nano-base0": "every skill, and never a call of its own accord",
+    "nano-base": "the same, and a call in one of a hundred questions",
+    "nano-sft": "nano-base after a cold start: calls where it needs to",
+    "nano-agent": "nano-base after outcome-reward RL on `read` (DeepEyes): looks before it answers",
+}
+"""Name -> what it is. Each is a folder of `weights/`."""
+
+DEFAULT = "nano-agent"
+
+
+def folder_of(name: str) -> Path:
+    """The folder of an embedded model.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    if name not in MODELS:
+        raise KeyError(name)
+    return Path(str(files("saccade.embedded").joinpath("weights", name)))
+
+
+def resolve(name: str) -> str:
+    """The folder of an embedded model, or else the path or model id that a user gave, unchanged."""
+    return str(folder_of(name)) if name in MODELS else name
+
+
+def with_folders(sections: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Sections of a run file in which `policy.path` and `model` are folders, not embedded names."""
+    table = dict(sections)
+    policy, model = table.get("policy"), table.get("model")
+    if isinstance(policy, dict) and isinstance(policy.get("path"), str):
+        table["policy"] = {**policy, "path": resolve(str(policy["path"]))}
+    if isinstance(model, str):
+        table["model"] = resolve(model)
+    return table
+
+
+def is_embedded(path: object) -> bool:
+    """Whether a model is one of the embedded ones, by name or by folder."""
+    return any(str(path) in (name, str(folder_of(name))) for name in MODELS)

@@ -1,0 +1,88 @@
+"""The one place where a run file becomes a policy, an environment and a reward that fit together.
+
+    played = assemble(recipe)           # warns where the environment is not what the model knows
+    try:
+        await rollout(played.policy, played.environment, task, reward=played.reward)
+    finally:
+        await played.close()
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+from saccade.dialects import prompt_warning
+from saccade.env import Environment
+from saccade.recipe import Recipe, make_environment, make_policy, make_reward
+from saccade.rewards import Reward
+from saccade.types import Policy
+
+
+class Assembly(NamedTuple):
+    """What plays and scores the episodes of a run."""
+
+    policy: Policy
+    environment: Environment
+    reward: Reward
+
+    async def close(self) -> None:
+        """Give back models, connections, worker processes and what tools have started."""
+        try:
+            await self.policy.close()
+        finally:
+            try:
+                await self.environment.close()
+            finally:
+                await self.reward.close()
+
+
+def assemble(recipe: Recipe, *, policy: Policy | None = None) -> Assembly:
+    """The parts of a run file, checked against each other.
+
+    Args:
+        recipe: The run file.
+        policy: Acts instead of the policy that the run file names: a model in training.
+
+    Raises:
+        ConfigError: a part that is missing or cannot work.
+
+    Warns:
+        UserWarning: for each of `mismatches`.
+    """
+    environment = make_environment(recipe)
+    reward = make_reward(recipe)
+    acting = make_policy(recipe) if policy is None else policy
+    for mismatch in mismatches(acting, environment):
+        warnings.warn(mismatch, stacklevel=2)
+    return Assembly(acting, environment, reward)
+
+
+def mismatches(policy: Policy, environment: Environment) -> list[str]:
+    """What the environment says otherwise than the model was made for.
+
+    A local model has a native box frame and a size factor; one that was trained here knows the
+    environments that it was trained in; a released checkpoint has a prompt, and is known by its
+    name.
+    """
+    found: list[str] = []
+    info, record = policy.info, environment.record
+    if info.coords not in (None, record.coords):
+        found.append(
+            f"the model was trained to write boxes in the frame {info.coords.value!r}, the "
+            f"environment reads them as {record.coords.value!r}: set "
+            f"environment.coords={info.coords.value}"
+        )
+    factors = {record.view.factor, record.observation.factor}
+    if info.factor is not None and factors != {info.factor}:
+        found.append(
+            f"the model takes image sides that are multiples of {info.factor}: set "
+            f"environment.view.factor={info.factor} (and environment.observation, if given)"
+        )
+    if info.fingerprints and record.fingerprint not in info.fingerprints:
+        found.append(
+            f"{info.name} was trained in the environment {', '.join(info.fingerprints)}, this one "
+            f"is {record.fingerprint}: its dialect, prompts, tools, limits or pixel budgets differ"
+        )
+    warning = prompt_warning(info.name, environment.dialect)
+    return found + ([warning] if warning else [])

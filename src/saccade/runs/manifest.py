@@ -1,0 +1,269 @@
+"""What was run: `run.json`, the same in every folder that a command leaves.
+
+    manifest = manifest_of("rollout", recipe, fingerprint=environment.fingerprint)
+    keep_manifest(Path("runs/demo"), manifest)      # written, or compared with what is there
+
+A folder is resumed by a run that means the same. What counts as meaning stands in one table,
+`CHANGES_MEANING`; the commit, versions, command line and time are there to be read, and are never
+compared.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from saccade.errors import ConfigError, FormatError, StoreError
+from saccade.files import write_whole
+
+RUN = "run.json"
+
+CHANGES_MEANING = {
+    # what is asked
+    "tasks": True,
+    "tasks.n": False,
+    "samples": False,
+    "seed": True,
+    "max_image_pixels": False,
+    # what answers
+    "model": True,
+    "policy": True,
+    "policy.base_url": False,
+    "policy.api_key_env": False,
+    "policy.timeout_s": False,
+    "policy.deadline_s": False,
+    "policy.max_retries": False,
+    "policy.backoff_s": False,
+    "policy.cooldown_s": False,
+    "policy.concurrency": False,
+    "policy.price_in": False,
+    "policy.price_out": False,
+    "policy.budget": False,
+    "policy.cache": False,
+    "policy.max_batch": False,
+    "policy.device": False,
+    "policy.max_seconds": False,
+    "policy.threads": False,
+    "sampling": True,
+    # what it meets
+    "fingerprint": True,
+    "dialect": True,
+    "tools": True,
+    "tools.python.remote": False,
+    "tools.python.sandbox.mode": False,
+    "tools.python.sandbox.allow_degraded": False,
+    "tools.python.sandbox.scratch": False,
+    "tools.python.sandbox.max_sessions": False,
+    "tools.python.sandbox.max_cells": False,
+    "tools.python.sandbox.first_user": False,
+    "tools.read_text.max_seconds": False,
+    "tools.read_text.threads": False,
+    "environment": True,
+    "environment.limits.max_seconds": False,
+    # what it scores
+    "reward": True,
+    "reward.judge.base_url": False,
+    "reward.judge.api_key_env": False,
+    "reward.judge.timeout_s": False,
+    "reward.judge.deadline_s": False,
+    "reward.judge.max_retries": False,
+    "reward.judge.backoff_s": False,
+    "reward.judge.cooldown_s": False,
+    "reward.judge.concurrency": False,
+    "reward.judge.price_in": False,
+    "reward.judge.price_out": False,
+    "reward.judge.budget": False,
+    "reward.judge.cache": False,
+    "reward.judge.workers": False,
+    "reward.judge.memory_mb": False,
+    # what is done with it
+    "train": True,
+    "train.steps": False,
+    "train.save_steps": False,
+    "train.keep_every": False,
+    "train.generation_batch": False,
+    "train.collective_timeout_s": False,
+    "train.device": False,
+    "curate": True,
+    "attack": True,
+    "detect": True,
+    # where and how fast
+    "out": False,
+    "concurrency": False,
+    "max_aborts": False,
+    "steps": False,
+    "save_steps": False,
+    "device": False,
+}
+"""Dotted key of a run file -> whether a run with another value of it is another run. The longest
+key that a setting lies under decides; a setting under none is taken to change the meaning. Hosts,
+time-outs, counts and what is only kept or printed do not change it: such a run goes on."""
+
+
+class Manifest(BaseModel):
+    """The content of `run.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verb: str
+    """The command: rollout, solve, demo, curate, sft, rl, attack, detect, nano train-base."""
+    config: dict[str, JsonValue]
+    """The resolved run file: every option, those that were left out too."""
+    fingerprint: str | None = None
+    """Of the environment, where there is one."""
+    seed: int | None = None
+    versions: dict[str, str] = {}  # noqa: RUF012 (a pydantic field)
+    """Of Python and of the libraries that this process had loaded."""
+    commit: str | None = None
+    """Of the checkout that Saccade ran from, if it ran from one."""
+    dirty: bool | None = None
+    """Whether that checkout had changes that are in no commit."""
+    command: str = ""
+    """The command line."""
+    created: str = ""
+    """UTC."""
+
+
+def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None) -> Manifest:
+    """What a later reader needs to know of a run.
+
+    Args:
+        verb: The command.
+        recipe: Its run file, resolved.
+        fingerprint: Of the environment, where there is one.
+    """
+    config = recipe.model_dump(mode="json")
+    seed = config.get("seed")
+    commit, dirty = _checkout()
+    return Manifest(
+        verb=verb,
+        config=config,
+        fingerprint=fingerprint,
+        seed=seed if isinstance(seed, int) else None,
+        versions={"python": platform.python_version(), **_versions()},
+        commit=commit,
+        dirty=dirty,
+        command=shlex.join(sys.argv).encode("utf-8", "replace").decode(),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def keep_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `run.json`, or check that the folder holds a run that means the same.
+
+    Raises:
+        ConfigError: the folder holds another run; the message names every setting that differs.
+        StoreError: the folder cannot be written.
+    """
+    file = folder / RUN
+    if not file.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be created ({error.strerror})") from error
+        write_whole(file, manifest.model_dump_json(indent=2).encode() + b"\n")
+        return
+    if changes := differences(read_manifest(folder), manifest):
+        raise ConfigError(
+            f"out={folder} holds another run:\n  "
+            + "\n  ".join(changes)
+            + "\nchoose another out, or the old settings to resume"
+        )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder.
+
+    Raises:
+        StoreError: the folder holds no run.
+        FormatError: its `run.json` is damaged.
+    """
+    try:
+        return Manifest.model_validate_json((folder / RUN).read_bytes())
+    except OSError as error:
+        raise StoreError(f"{folder}: no run folder (no {RUN})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise FormatError(f"{folder / RUN}: {place}: {first['msg']}") from error
+
+
+def differences(held: Manifest, new: Manifest) -> list[str]:
+    """What makes another run of it, a line for each setting: `seed: 0 -> 1`."""
+    if held.verb != new.verb:
+        return [f"it was made by `saccade {held.verb}`, this is `saccade {new.verb}`"]
+    lines = list(_differences(held.config, new.config))
+    if not lines and held.fingerprint != new.fingerprint and changes_meaning("fingerprint"):
+        lines = [
+            f"the environment: {held.fingerprint} -> {new.fingerprint} (prompts, the versions of "
+            "a tool's libraries, or Saccade itself have changed)"
+        ]
+    return lines
+
+
+def changes_meaning(key: str) -> bool:
+    """Whether a run with another value of this dotted key is another run."""
+    place = key
+    while place:
+        if place in CHANGES_MEANING:
+            return CHANGES_MEANING[place]
+        place = place.rpartition(".")[0]
+    return True
+
+
+def _differences(old: JsonValue, new: JsonValue, key: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(set(old) | set(new)):
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(old.get(name), new.get(name), inner)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for one, other in zip(old, new, strict=True):
+            yield from _differences(one, other, key)
+    elif old != new and changes_meaning(key):
+        yield f"{key}: {json.dumps(old)} -> {json.dumps(new)}"
+
+
+_VERSIONED = ("saccade", "numpy", "pillow", "pydantic", "torch", "transformers", "trl", "vllm")
+_MODULES = {"pillow": "PIL"}
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries that are loaded: what is only installed has not been used."""
+    found = {}
+    for name in _VERSIONED:
+        if _MODULES.get(name, name) in sys.modules:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def _checkout() -> tuple[str | None, bool | None]:
+    """The commit that Saccade runs from and whether there are changes; None outside of a checkout.
+
+    A package that is installed into somebody's repository is not a part of it.
+    """
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(here.parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", here.name) is None:
+        return None, None
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    return commit, None if changes is None else bool(changes)

@@ -1,0 +1,163 @@
+"""One identity for every run: what it says, what it compares, and what it never compares."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, JsonValue
+
+from saccade.config import validate
+from saccade.data.curate import CurateRecipe
+from saccade.errors import ConfigError, FormatError, StoreError
+from saccade.nano.base import BaseOptions
+from saccade.recipe import Recipe
+from saccade.robust.options import AgentAttackRecipe, RobustRecipe
+from saccade.runs.manifest import (
+    CHANGES_MEANING,
+    Manifest,
+    changes_meaning,
+    differences,
+    keep_manifest,
+    manifest_of,
+    read_manifest,
+)
+from saccade.train.options import RLRecipe
+from saccade.train.sft import SFTRecipe
+
+POLICY = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout_s": 5}
+
+
+def recipe(**changes: JsonValue) -> Recipe:
+    table: dict[str, JsonValue] = {"policy": POLICY, "tasks": {"kind": "world", "n": 5}}
+    return validate(Recipe, table | changes)
+
+
+def test_a_manifest_says_what_was_run() -> None:
+    found = manifest_of("rollout", recipe(seed=7), fingerprint="f" * 16)
+    assert (found.verb, found.seed, found.fingerprint) == ("rollout", 7, "f" * 16)
+    assert found.config["policy"] == POLICY
+    assert found.config["samples"] == 1, "options that were left out are there too"
+    assert {"python", "saccade", "numpy", "pydantic"} <= set(found.versions)
+    assert found.command
+    assert found.created.endswith("Z")
+    head = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if head.returncode == 0:
+        assert found.commit == head.stdout.strip()
+        assert found.dirty in (True, False)
+
+
+def test_only_libraries_that_were_used_have_a_version() -> None:
+    code = (
+        "from saccade.runs.manifest import manifest_of\nfrom saccade.recipe import Recipe\n"
+        "print(manifest_of('rollout', Recipe()).model_dump_json())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "trl"} & set(json.loads(done.stdout)["versions"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"out": "elsewhere"}, {"concurrency": 3}, {"max_aborts": 1}, {"samples": 9},
+        {"tasks": {"kind": "world", "n": 50}},
+        {"policy": POLICY | {"base_url": ["http://127.0.0.1:2/v1", "http://127.0.0.1:3/v1"]}},
+        {"policy": POLICY | {"timeout_s": 900, "max_retries": 9, "api_key_env": "KEY"}},
+        {"environment": {"limits": {"max_seconds": 5}}},
+    ],
+    ids=lambda c: str(c)[:40],
+)  # fmt: skip
+def test_hosts_time_outs_and_counts_do_not_make_another_run(changes: dict[str, JsonValue]) -> None:
+    assert not differences(manifest_of("rollout", recipe()), manifest_of("rollout", recipe(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"policy": POLICY | {"model": "other"}}, 'policy.model: "m" -> "other"'),
+        ({"tasks": {"kind": "world", "n": 5, "family": "easy"}}, "tasks.family"),
+        ({"dialect": {"kind": "plain"}}, "dialect.kind"),
+        ({"tools": {}}, "tools.zoom_in"),
+        ({"environment": {"limits": {"max_turns": 2}}}, "environment.limits.max_turns: 6 -> 2"),
+        ({"sampling": {"temperature": 0.5}}, "sampling.temperature"),
+        ({"reward": {"preset": "deepeyes_no_bonus"}}, "reward.preset"),
+    ],
+    ids=lambda c: str(c)[:40],
+)
+def test_what_changes_the_meaning_makes_another_run(
+    changes: dict[str, JsonValue], line: str
+) -> None:
+    (found,) = differences(
+        manifest_of("rollout", recipe()), manifest_of("rollout", recipe(**changes))
+    )
+    assert line in found
+
+
+def test_commit_versions_and_command_are_never_compared() -> None:
+    one = manifest_of("rollout", recipe())
+    other = one.model_copy(
+        update={"commit": "0" * 40, "dirty": True, "versions": {}, "command": "", "created": ""}
+    )
+    assert differences(one, other) == []
+
+
+def test_another_environment_or_verb_is_another_run() -> None:
+    one = manifest_of("rollout", recipe(), fingerprint="a")
+    (line,) = differences(one, manifest_of("rollout", recipe(), fingerprint="b"))
+    assert "a -> b" in line
+    (line,) = differences(one, manifest_of("curate", recipe(), fingerprint="a"))
+    assert "saccade rollout" in line
+
+
+def test_settings_in_lists_are_found_too() -> None:
+    def judged(url: str, model: str) -> Manifest:
+        judges = [{"kind": "llm", "base_url": url, "model": model}]
+        return Manifest(verb="rollout", config={"reward": {"judge": judges}})
+
+    assert differences(judged("http://a", "m"), judged("http://b", "m")) == []
+    (line,) = differences(judged("http://a", "m"), judged("http://a", "n"))
+    assert line == 'reward.judge.model: "m" -> "n"'
+
+
+KINDS: list[type[BaseModel]] = [
+    Recipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe, BaseOptions,
+]  # fmt: skip
+
+
+def test_what_the_table_says_does_not_matter_exists() -> None:
+    """A key that was renamed would silently count again."""
+    known = {name for kind in KINDS for name in kind.model_fields}
+    for key in CHANGES_MEANING:
+        assert key == "fingerprint" or key.split(".")[0] in known, key
+
+
+def test_a_setting_that_the_table_does_not_know_counts() -> None:
+    assert changes_meaning("something.new")
+    assert not changes_meaning("out")
+    assert not changes_meaning("tools.python.remote.urls")
+    assert changes_meaning("tools.python.after_kill")
+
+
+def test_a_folder_keeps_its_first_manifest_and_refuses_another(tmp_path: Path) -> None:
+    one = manifest_of("sft", recipe())
+    keep_manifest(tmp_path / "new", one)
+    keep_manifest(tmp_path / "new", manifest_of("sft", recipe(samples=3)))
+    assert read_manifest(tmp_path / "new") == one
+    with pytest.raises(ConfigError, match=r"holds another run:\n  seed: 0 -> 1\n.*to resume"):
+        keep_manifest(tmp_path / "new", manifest_of("sft", recipe(seed=1)))
+
+
+def test_what_is_no_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no run folder \(no run.json\)"):
+        read_manifest(tmp_path)
+    (tmp_path / "run.json").write_text('{"config": {}}')
+    with pytest.raises(FormatError, match=r"run.json: verb: Field required"):
+        read_manifest(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be created"):
+        keep_manifest(tmp_path / "file" / "out", manifest_of("sft", recipe()))
