@@ -347,3 +347,62 @@ async def test_every_native_call_gets_a_result_with_its_id() -> None:
         assert [m.role for m in turn.observation] == ["tool", "tool", "tool", "user"]
         await episode.step(Completion(text="7"))
     assert episode.trajectory.answer == "7"
+
+
+async def test_tools_are_started_once_and_closed_with_the_environment() -> None:
+    tool = Custom(lambda: None)
+    env = environment(tool)
+    assert (tool.started, tool.ended) == (0, 0), "making an environment starts nothing"
+    call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
+    policy = ReplayPolicy({"t": (call, ANSWER)})
+    await asyncio.gather(*(rollout(policy, env, TASK, sample=n) for n in range(5)))
+    assert (tool.started, tool.opened, tool.ended) == (1, 5, 0)
+    await env.close()
+    assert tool.ended == 1
+    await rollout(policy, env, TASK)
+    assert tool.started == 2, "an environment that is used again starts its tools again"
+
+
+def test_an_environment_serves_several_event_loops_one_after_the_other() -> None:
+    tool = Custom(lambda: None)
+    env = environment(tool)
+    for _ in range(2):
+        policy = ReplayPolicy({"t": (ANSWER,)})
+        done = asyncio.run(rollout_group(policy, env, TASK, size=3))
+        assert all(t.stop is StopReason.ANSWER for t in done)
+        asyncio.run(env.close())
+    assert tool.started == 2
+
+
+async def test_a_tool_that_cannot_be_started_aborts_its_episode() -> None:
+    class Broken(Custom):
+        async def start(self) -> None:
+            raise ServiceError("no such server")
+
+    trajectory = await play(ANSWER, env=environment(Broken(lambda: None)))
+    assert trajectory.stop is StopReason.ABORTED
+    assert "no such server" in (trajectory.error or "")
+
+
+async def test_a_result_carries_data_that_the_model_is_not_shown() -> None:
+    call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
+    trajectory = await play(call, ANSWER, env=environment(Custom(lambda: None)))
+    (result,) = trajectory.results
+    assert result.data == {"ran": True}
+    assert "ran" not in trajectory.turns[0].observation[0].text
+    assert Trajectory.model_validate_json(trajectory.model_dump_json()).results[0].data == {
+        "ran": True
+    }
+
+
+async def test_annotations_touch_neither_messages_nor_the_fingerprint() -> None:
+    trajectory = await play(ANSWER)
+    noted = trajectory.model_copy(update={"annotations": {"guard": 0.25}})
+    assert noted.messages == trajectory.messages
+    assert noted.environment.fingerprint == trajectory.environment.fingerprint
+    assert Trajectory.model_validate_json(noted.model_dump_json()) == noted
+
+
+def test_how_long_an_episode_may_take_is_no_part_of_the_fingerprint() -> None:
+    assert environment().fingerprint == environment(max_seconds=1.0).fingerprint
+    assert environment().fingerprint != environment(max_turns=3).fingerprint

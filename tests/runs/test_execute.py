@@ -17,8 +17,8 @@ from saccade.recipe import Recipe
 from saccade.rollout import Job
 from saccade.runs.assemble import mismatches
 from saccade.runs.execute import jobs_of, run
-from saccade.serve.scripted import ScriptedReply, ScriptedServer
 from saccade.runs.folder import RunReader
+from saccade.serve.scripted import ScriptedReply, ScriptedServer
 from saccade.types import Task
 
 
@@ -65,7 +65,13 @@ async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
 
     resumed: list[int] = []
     await run("rollout", recipe, [Job(tasks[0], 1)], tmp_path / "run", on_finish=note)
-    await run("rollout", recipe, jobs_of(recipe, tasks), tmp_path / "run", on_finish=note, on_resume=resumed.append
+    await run(
+        "rollout",
+        recipe,
+        jobs_of(recipe, tasks),
+        tmp_path / "run",
+        on_finish=note,
+        on_resume=resumed.append,
     )
     assert sorted(seen) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert resumed == [1]

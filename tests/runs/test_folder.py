@@ -1,7 +1,7 @@
 """The promises of a run folder: against kill -9, full disks, second writers and hostile files.
 
-The verifier reads the folder with json and hashlib alone. `python tests/runs/test_folder.py 50` kills at
-fifty moments instead of ten.
+The verifier reads the folder with json and hashlib alone. `python tests/runs/test_folder.py 50`
+kills at fifty moments instead of ten.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import folder_worker
+import pytest
 from PIL import Image as PILImage
 
 from saccade.env import Environment

@@ -72,7 +72,9 @@ def test_only_libraries_that_were_used_have_a_version() -> None:
     ids=lambda c: str(c)[:40],
 )  # fmt: skip
 def test_hosts_time_outs_and_counts_do_not_make_another_run(changes: dict[str, JsonValue]) -> None:
-    assert not differences(manifest_of("rollout", recipe()), manifest_of("rollout", recipe(**changes)))
+    assert not differences(
+        manifest_of("rollout", recipe()), manifest_of("rollout", recipe(**changes))
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,14 @@
 """What writes the next turn: a script, a chat server, a local model, a rule that reads."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from saccade.types import Policy
+
+if TYPE_CHECKING:
+    from saccade.models import LoadedModel
+
 BUILT_IN = {
     "replay": "saccade.policies.replay:ReplayPolicy",
     "openai": "saccade.policies.openai:OpenAIPolicy",
@@ -7,3 +16,13 @@ BUILT_IN = {
     "reader": "saccade.policies.reader:ReaderPolicy",
 }
 """Names for run files; your own policy goes there as "package.module:Class"."""
+
+
+@runtime_checkable
+class LocalPolicy(Policy, Protocol):
+    """A policy whose weights are in this process: it can be forced, and has gradients."""
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model and its renderer."""
+        ...

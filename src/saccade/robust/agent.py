@@ -30,7 +30,7 @@ from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.image import Image
 from saccade.models import LoadedModel
-from saccade.policies.hf import HFPolicy
+from saccade.policies import LocalPolicy
 from saccade.recipe import make_tasks
 from saccade.rewards import Reward
 from saccade.robust.agent_results import (
@@ -68,7 +68,7 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     """
     assembly = assemble(recipe)
     policy = assembly.policy
-    if not isinstance(policy, HFPolicy):
+    if not isinstance(policy, LocalPolicy):
         raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
     folder = Path(recipe.out)
     manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
@@ -130,7 +130,7 @@ class _Bench:
     """A policy in its environment, and what is tried on it."""
 
     recipe: AgentAttackRecipe
-    policy: HFPolicy
+    policy: LocalPolicy
     environment: Environment
     reward: Reward
 
