@@ -224,17 +224,17 @@ class Summary(Record):
     parts: dict[str, float] = Field(default_factory=dict)
     """Mean of each term of the reward, unweighted."""
     turns: float | None
-    calls: float | None
+    tool_calls: float | None
     """Attempted tool calls an episode."""
-    calls_ok: float | None
+    tool_calls_ok: float | None
     """Tool calls that succeeded, an episode."""
-    call_rate: float | None
+    tool_call_rate: float | None
     """Share of episodes with at least one call that succeeded."""
     response_tokens: float | None
     """Tokens that the model wrote, an episode."""
     prompt_tokens: float | None
     """Tokens that it read, an episode; a later turn reads the earlier ones again."""
-    iou: float | None
+    mean_iou: float | None
     """Mean over episodes of the best box, where the true one is known and a look was taken."""
     coverage: float | None
     thought_iou: float | None = None
@@ -258,8 +258,8 @@ class Facts(NamedTuple):
     score: float | None
     parts: dict[str, float]
     turns: int
-    calls: int
-    calls_ok: int
+    tool_calls: int
+    tool_calls_ok: int
     response_tokens: int | None
     prompt_tokens: int | None
     look: Look | None
@@ -280,8 +280,8 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
         score=score.value if score else None,
         parts=score.parts if score else {},
         turns=len(trajectory.turns),
-        calls=calls_attempted(trajectory),
-        calls_ok=calls_succeeded(trajectory),
+        tool_calls=calls_attempted(trajectory),
+        tool_calls_ok=calls_succeeded(trajectory),
         response_tokens=response_tokens(trajectory),
         prompt_tokens=prompt_tokens(trajectory),
         look=_best(looks(task, trajectory)),
@@ -324,12 +324,12 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         score=_mean(e.score for e in finished if e.score is not None),
         parts={t: fmean(e.parts[t] for e in finished if t in e.parts) for t in terms},
         turns=_mean(e.turns for e in finished),
-        calls=_mean(e.calls for e in finished),
-        calls_ok=_mean(e.calls_ok for e in finished),
-        call_rate=_mean(float(e.calls_ok > 0) for e in finished),
+        tool_calls=_mean(e.tool_calls for e in finished),
+        tool_calls_ok=_mean(e.tool_calls_ok for e in finished),
+        tool_call_rate=_mean(float(e.tool_calls_ok > 0) for e in finished),
         response_tokens=_mean(e.response_tokens for e in finished if e.response_tokens is not None),
         prompt_tokens=_mean(e.prompt_tokens for e in finished if e.prompt_tokens is not None),
-        iou=_mean(look.iou for look in seen),
+        mean_iou=_mean(look.iou for look in seen),
         coverage=_mean(look.coverage for look in seen),
         thought_iou=_mean(e.thought_iou for e in finished if e.thought_iou is not None),
         seconds=median(e.seconds for e in finished) if finished else None,

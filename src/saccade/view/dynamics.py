@@ -31,10 +31,10 @@ class Column(NamedTuple):
 COLUMNS = (
     Column("reward", "reward", 3),
     Column("right", "accuracy", 3),
-    Column("calls", "calls", 2),
-    Column("calls that worked", "calls_ok", 2),
+    Column("calls", "tool_calls", 2),
+    Column("calls that worked", "tool_calls_ok", 2),
     Column("tokens written", "response_tokens", 1),
-    Column("IoU", "iou", 3),
+    Column("IoU", "mean_iou", 3),
     Column("entropy", "entropy", 3),
     Column("KL to start", "kl_to_start", 4),
     Column("aborted", "aborted", 0),
@@ -128,9 +128,9 @@ def _draw(runs: Sequence[Dynamics], out: Path) -> None:
     panels = (
         (reward, "reward", "C0", "reward"),
         (reward, "accuracy", "C2", "right answers"),
-        (calls, "calls", "C1", "tool calls an episode"),
+        (calls, "tool_calls", "C1", "tool calls an episode"),
         (length, "response_tokens", "C4", "tokens written (right axis)"),
-        (boxes, "iou", "C3", "IoU of the best box"),
+        (boxes, "mean_iou", "C3", "IoU of the best box"),
         (boxes, "coverage", "C5", "part of the object shown"),
     )
     faint = 1.0 if len(runs) == 1 else 0.55
