@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from PIL import Image as PILImage
+from pydantic import JsonValue
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -44,7 +45,15 @@ from saccade.rollout import Job, rollout_many
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Completion, Limits, Sampling, Task, Trajectory
+from saccade.types import (
+    Completion,
+    Limits,
+    Sampling,
+    Task,
+    ToolContext,
+    ToolOutput,
+    Trajectory,
+)
 from saccade.world import tasks
 
 EPISODES = 64
@@ -77,10 +86,10 @@ def milliseconds(work: Callable[[], object], n: int) -> float:
 class Timed(ZoomIn):
     """The zoom tool with a clock around its own work."""
 
-    def _show(self, *arguments: object) -> tuple:
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
         started = time.perf_counter()
         try:
-            return super()._show(*arguments)  # type: ignore[arg-type]
+            return await super().call(arguments, context)
         finally:
             CLOCK[0] += time.perf_counter() - started
 
