@@ -76,7 +76,7 @@ def arms_table(content: dict[str, Any]) -> str:
     ]
     for family, cells in content["families"].items():
         shown = [f"{share(cells[arm])} {interval(cells[arm])}" for arm in ARMS]
-        calls, iou = cells["agent"]["call_rate"], cells["own_box"]["iou"]
+        calls, iou = cells["agent"]["tool_call_rate"], cells["own_box"]["mean_iou"]
         rows.append(f"| `{family}` | " + " | ".join(shown) + f" | {calls:.3f} | {iou:.2f} |")
     return "\n".join(rows)
 
@@ -92,7 +92,9 @@ def sampled_table(results: Path) -> str:
     ]
     for family, cells in content["families"].items():
         free = cells["agent"]
-        rows.append(f"| `{family}` | {share(free)} {interval(free)} | {free['call_rate']:.4f} |")
+        rows.append(
+            f"| `{family}` | {share(free)} {interval(free)} | {free['tool_call_rate']:.4f} |"
+        )
     return "\n".join(rows)
 
 
@@ -106,10 +108,10 @@ def seeds_table(results: Path) -> str:
         g, s, f = (read(results / f"{name}.json")["families"] for name in names)
         cells = [share(g["read"][arm]) for arm in ("own_box", "wrong_box", "true_box", "direct")]
         cells += [share(g["easy"]["direct"]), share(s["easy"]["agent"])]
-        cells.append(f"{s['read']['agent']['call_rate']:.4f}")
+        cells.append(f"{s['read']['agent']['tool_call_rate']:.4f}")
         for family in ("read", "easy"):
             cell = f[family]["agent"]
-            cells.append(f"{share(cell)} / {cell['call_rate']:.3f}")
+            cells.append(f"{share(cell)} / {cell['tool_call_rate']:.3f}")
         rows.append(f"| {seed} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

@@ -1,11 +1,11 @@
-"""How long the page of a run takes to open, and how large it is.
+"""The time that the page of a run takes to open, and its size.
 
     python benchmarks/page.py [--photographs FOLDER] [--write docs/performance.md]
 
-1. 500 trajectories of two turns in headless Chromium: from the request until the list and the first
-   trajectory are there. At most 2 s.
-2. With `--photographs`: a folder with `questions.json` (image, question, bbox) and its images; one
-   zoom to each target. Bytes of the page for each trajectory, at most 150,000.
+1. 500 trajectories of two turns in headless Chromium: seconds from the request until the list and
+   the first trajectory are shown. Target: at most 2 s.
+2. With `--photographs`, a folder with `questions.json` (image, question, bbox) and its images:
+   bytes of the page per trajectory, with one zoom to each true box. Target: at most 150,000.
 
 Needs the Debian packages chromium and chromium-driver.
 """

@@ -1,17 +1,18 @@
-"""Reading small text in large photographs: a view only, looking again, or all of it at once.
+"""Small text in large photographs: the view alone, looking again, or the whole image at once.
 
     python benchmarks/reader_photos.py --seed 0 --n 100 [--composed-only] [--json] [--rows FILE]
         [--photographs FOLDER] [--write docs/reader.md]
 
 `view_only` is the policy `reader` without a look, `looking_again` the same with its looks, both in
-the environment that it was measured in. `full_image` is no agent: the same weights on every pixel
-of the photograph, size limits lifted; `full_image_defaults` the same with the library's own limit
-(long side 2000). All four decide by the same rule and read with one thread. Text questions of
-`--photographs` (a folder with questions.json) are fixed in reader_questions.json.
+the environment in which the policy is documented. `full_image` is no agent: the same weights read
+every pixel of the photograph, without a limit of the size; `full_image_defaults` does the same with
+the limit of the library (long side 2000). All four decide by the same rule and read with one
+thread. The text questions of `--photographs` (a folder with questions.json) are fixed in
+reader_questions.json. `--write` puts the table into the page and the numbers into results/.
 
-Each row is right, wrong or abstained. Without options, right means that the first line returned
-is the text, case ignored. Times leave out composing and decoding the file; memory is the peak of
-the process, Python and weights included (Linux only). `--rows` keeps finished rows: run the same
+Each answer is correct, incorrect or abstained. Without options, correct means that the first line
+is the text, whatever its case. Times exclude composing and decoding the file; memory is the peak of
+the process with Python and the weights (Linux only). `--rows` keeps finished rows: run the same
 command again to go on.
 """
 
@@ -25,6 +26,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +46,7 @@ from saccade.tools import ocr
 from saccade.types import StopReason, Task
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "reader.json"
 MARK = "reader"
 LIMIT = 2000
 """Long side to which rapidocr 3.10.0 shrinks an image by default (its config.yaml)."""
@@ -52,7 +55,7 @@ ARMS = ("view_only", "looking_again", "full_image")
 
 
 class Question(NamedTuple):
-    """A photograph, what is asked, and what is right."""
+    """A photograph, a question about it, and the gold answer."""
 
     id: str
     image: Image
@@ -62,10 +65,10 @@ class Question(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What an arm made of a question."""
+    """The outcome of an arm on a question, and its cost."""
 
-    verdict: str
-    zooms: int
+    outcome: str
+    tool_calls: int
     seconds: float
     megabytes: float
 
@@ -87,7 +90,7 @@ def main() -> None:
         if key not in rows:
             rows[key] = {arm: result._asdict() for arm, result in _measured(ask()).items()}
             _keep(options.rows, options.seed, key, rows[key])
-            print(key, {a: r["verdict"] for a, r in rows[key].items()}, file=sys.stderr)
+            print(key, {a: r["outcome"] for a, r in rows[key].items()}, file=sys.stderr)
     report = _report(rows, options)
     if options.write:
         _write(options.write, report)
@@ -95,7 +98,7 @@ def main() -> None:
 
 
 def _questions(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Question]]]:
-    """Each question by its key; it is made when it is asked."""
+    """Each question by its key, as a function that makes it."""
     for number in range(options.n):
         yield f"composed/{number}", lambda n=number: _composed(options.seed, n, open_=False)
         yield f"composed_open/{number}", lambda n=number: _composed(options.seed, n, open_=True)
@@ -149,8 +152,8 @@ def _reader(question: Question, *, looks: bool) -> Result:
     if answer is not None:
         answer = answer.split(". ", 1)[1] if question.choices else answer.splitlines()[0]
         answer = answer if question.choices else answer.rpartition(" [")[0]
-    zooms = len(trajectory.successes)
-    return Result(_verdict(answer, question), zooms, seconds, _peak())
+    tool_calls = len(trajectory.successes)
+    return Result(_outcome(answer, question), tool_calls, seconds, _peak())
 
 
 def _at_once(question: Question, limit: int | None) -> Result:
@@ -161,12 +164,12 @@ def _at_once(question: Question, limit: int | None) -> Result:
     else:
         lines = best_lines([seen])
         answer = lines[0].text if lines and is_clear(lines[0]) else None
-    return Result(_verdict(answer, question), 0, seconds, megabytes)
+    return Result(_outcome(answer, question), 0, seconds, megabytes)
 
 
 @lru_cache(maxsize=2)
 def _read_at_once(image: Image, limit: int | None) -> tuple[Seen, float, float]:
-    """What is read, in which time, with which memory; with and without options it is the same."""
+    """The lines, the seconds and the memory of one read, shared by both kinds of question."""
     pixels = image.source.pixels()
     _forget_peak()
     started = time.perf_counter()
@@ -179,14 +182,14 @@ def _read_at_once(image: Image, limit: int | None) -> tuple[Seen, float, float]:
     return Seen(Image.from_pixels(pixels), reading.lines), seconds, _peak()
 
 
-def _verdict(answer: str | None, question: Question) -> str:
+def _outcome(answer: str | None, question: Question) -> str:
     if answer is None:
         return "abstained"
-    return "right" if answer.casefold() == question.answer.casefold() else "wrong"
+    return "correct" if answer.casefold() == question.answer.casefold() else "incorrect"
 
 
 def _forget_peak() -> None:
-    """Give back what earlier work left in the allocator, and begin to watch anew."""
+    """Return freed memory to the system and reset the peak."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
@@ -215,13 +218,13 @@ def _report(rows: dict[str, dict], options: argparse.Namespace) -> dict:
 def _summary(rows: dict[str, dict], name: str, arm: str) -> dict[str, float]:
     results = [row[arm] for key, row in rows.items() if key.startswith(name + "/")]
     n = len(results)
-    share = {v: sum(r["verdict"] == v for r in results) for v in ("right", "abstained", "wrong")}
-    low, high = wilson(share["right"], n)
+    counts = Counter(row["outcome"] for row in results)
+    low, high = wilson(counts["correct"], n)
     return {
-        "accuracy": share["right"] / n,
-        "abstained": share["abstained"] / n,
-        "wrong": share["wrong"] / n,
-        "zooms": statistics.median(r["zooms"] for r in results),
+        "accuracy": counts["correct"] / n,
+        "incorrect": counts["incorrect"] / n,
+        "abstained": counts["abstained"] / n,
+        "tool_calls": statistics.median(r["tool_calls"] for r in results),
         "seconds": statistics.median(r["seconds"] for r in results),
         "megabytes": max(r["megabytes"] for r in results),
         "n": n,
@@ -232,22 +235,24 @@ def _summary(rows: dict[str, dict], name: str, arm: str) -> dict[str, float]:
 
 def _table(report: dict) -> str:
     lines = [
-        "| photographs | arm | n | right [95 %] | abstained | wrong | zooms | seconds | memory |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| photographs | arm | accuracy | 95 % CI | incorrect | abstained | n | tool calls "
+        "| seconds | memory |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in SETS:
         for arm in (*ARMS, "full_image_defaults") if name in report else ():
             s = report["full_image_defaults"][name] if arm not in ARMS else report[name][arm]
             lines.append(
-                f"| {name} | {arm} | {s['n']} | {s['accuracy']:.2f} [{s['low']:.2f}, "
-                f"{s['high']:.2f}] | {s['abstained']:.2f} | {s['wrong']:.2f} | {s['zooms']:g} | "
+                f"| {name} | {arm} | {s['accuracy']:.2f} | [{s['low']:.2f}, {s['high']:.2f}] | "
+                f"{s['incorrect']:.2f} | {s['abstained']:.2f} | {s['n']} | {s['tool_calls']:g} | "
                 f"{s['seconds']:.1f} | {s['megabytes']:.0f} MB |"
             )
-    return "\n".join([*lines, "", f"`{report['command']}`, one thread."])
+    note = f"Tool calls and seconds are medians. `{report['command']}`, one thread."
+    return "\n".join([*lines, "", note])
 
 
 def _write(page: Path, report: dict) -> None:
-    page.with_name("reader.json").write_text(json.dumps(report, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
     before, _, rest = page.read_text().partition(f"<!-- {MARK} -->")
     after = rest.partition(f"<!-- /{MARK} -->")[2]
     page.write_text(f"{before}<!-- {MARK} -->\n{_table(report)}\n<!-- /{MARK} -->{after}")

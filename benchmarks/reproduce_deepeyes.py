@@ -27,13 +27,14 @@ RECIPE = "recipes/nano_deepeyes.toml"
 WORK = Path("runs/reproduce")
 EVERY = 5
 KEPT = (
-    "step", "reward", "accuracy", "calls", "calls_ok", "call_rate", "response_tokens", "iou",
-    "thought_iou", "entropy", "kl_to_start", "aborted", "groups/flat", "groups/skipped",
-    "accuracy/read", "accuracy/easy", "call_rate/read", "call_rate/easy", "step_time",
+    "step", "reward", "accuracy", "tool_calls", "tool_calls_ok", "tool_call_rate",
+    "response_tokens", "mean_iou", "thought_iou", "entropy", "kl_to_start", "aborted",
+    "groups/flat", "groups/skipped", "accuracy/read", "accuracy/easy", "tool_call_rate/read",
+    "tool_call_rate/easy", "step_time",
 )  # fmt: skip
 COUNTS = (
-    "scored", "correct", "accuracy", "low", "high", "calls", "call_rate", "iou", "coverage",
-    "thought_iou", "response_tokens", "aborted", "stops",
+    "scored", "correct", "accuracy", "low", "high", "tool_calls", "tool_call_rate", "mean_iou",
+    "coverage", "thought_iou", "response_tokens", "aborted", "stops",
 )  # fmt: skip
 CONTROLS = ("agent", "direct", "own_box", "wrong_box", "true_box")
 GREEDY = {

@@ -111,13 +111,14 @@ def claim(results: Results) -> str:
         name = "`nano-base`" if run["arm"] == "base" else f"seed {run['seed']}"
         lines.append(
             f"| {name} | {run.get('seconds', '')} | {share(read['agent'])} | "
-            f"{number(read['agent']['call_rate'])} | {run['sampled']['read']['call_rate']:.4f} | "
-            f"{boxes} | {number(read['own_box']['iou'])} | "
-            f"{number(easy['accuracy'])} / {number(easy['call_rate'])} |"
+            f"{number(read['agent']['tool_call_rate'])} | "
+            f"{run['sampled']['read']['tool_call_rate']:.4f} | {boxes} | "
+            f"{number(read['own_box']['mean_iou'])} | "
+            f"{number(easy['accuracy'])} / {number(easy['tool_call_rate'])} |"
         )
     runs = results.get("deepeyes", [])
     right = [run["greedy"]["read"]["agent"]["accuracy"] for run in runs]
-    calls = [run["greedy"]["read"]["agent"]["call_rate"] for run in runs]
+    calls = [run["greedy"]["read"]["agent"]["tool_call_rate"] for run in runs]
     if runs:
         lines += ["", f"Mean of {len(runs)} seeds: right {spread(right)}, calls {spread(calls)}."]
     return "\n".join(lines)
@@ -179,7 +180,7 @@ def prior(results: Results) -> str:
     ]
     for arm in ("prior-0", "prior-001", "prior-01", "prior-1"):
         base = results.get(f"base-{arm}", [None])[0]
-        rate = "" if base is None else f"{base['sampled']['read']['call_rate']:.4f}"
+        rate = "" if base is None else f"{base['sampled']['read']['tool_call_rate']:.4f}"
         if arm in results:
             name, *rest = _row(results, arm).split(" | ")
             lines.append(" | ".join([name, rate, *rest]))
@@ -199,7 +200,7 @@ def size(results: Results) -> str:
             base = results[start][0]
             forced = number(base["greedy"]["read"].get("own_box", {}).get("accuracy"))
             told = f"{base.get('parameters', 0) / 1e6:.2f} M"
-            rate = f"{base['sampled']['read']['call_rate']:.4f}"
+            rate = f"{base['sampled']['read']['tool_call_rate']:.4f}"
             name, *rest = _row(results, arm).split(" | ")
             name = "| width 96, as shipped" if arm == "deepeyes" else name
             lines.append(" | ".join([name, told, forced, rate, *rest]))
@@ -216,7 +217,7 @@ def phases(results: Results) -> str:
     for arm, name in (("deepeyes", "`read`"), ("far", "`far`"), ("unfiltered", "`read`, `easy`")):
         for run in results.get(arm, []):
             cells = []
-            for key, digits in (("calls", 2), ("response_tokens", 1)):
+            for key, digits in (("tool_calls", 2), ("response_tokens", 1)):
                 known = [(row[key], int(row["step"])) for row in run["steps"] if key in row]
                 peak, at = max(known, key=lambda pair: (pair[0], -pair[1]))
                 first, last = known[0][0], known[-1][0]
@@ -248,7 +249,7 @@ def transfer(folder: Path) -> str:
                 for name, count in cell["patterns"].items():
                     more[name] = more.get(name, 0) + count
         twice = ", ".join(f"{count} {name}" for name, count in more.items()) or "never"
-        pairs = (f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in shown)
+        pairs = (f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in shown)
         lines.append(f"| {told['model']} | {' | '.join(pairs)} | {turned} | {twice} |")
     return "\n".join([*lines, "", f"Right / calls, greedy, n = {n} a cell."]) if n else NOT_RUN
 
@@ -263,7 +264,7 @@ def filtered(results: Results) -> str:
     for arm in ("unfiltered", "filtered"):
         for run in results.get(arm, []):
             cells = [run["greedy"][family]["agent"] for family in ("read", "easy")]
-            told = [f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in cells]
+            told = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
             started = take_off(run["steps"])
             title = protocol()["arms"][arm]["title"]
             lines.append(
@@ -292,15 +293,16 @@ def selectivity(results: Results) -> str:
     for run in [*bases, *(r for arm in arms for r in results.get(arm, []))]:
         greedy, sampled = run["greedy"], run["sampled"]
         cells = [greedy[f]["agent"] for f in ("read0", "read1", "easy")]
-        told = [f"{number(c['accuracy'])} / {number(c['call_rate'])}" for c in cells]
+        told = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
         both = [greedy[f]["agent"] for f in ("read", "easy")]
         title = BASES.get(run["arm"]) or protocol()["arms"][run["arm"]]["title"]
         lines.append(
             f"| {title} | {run['seed'] if 'steps' in run else ''} | {' | '.join(told)} | "
-            f"{number(sampled['read']['call_rate'])}; {number(sampled['easy']['call_rate'])} | "
+            f"{number(sampled['read']['tool_call_rate'])}; "
+            f"{number(sampled['easy']['tool_call_rate'])} | "
             f"{number(both[0]['thought_iou'])} | "
             f"{number(statistics.fmean(c['accuracy'] for c in both))} | "
-            f"{number(statistics.fmean(c['calls'] for c in both))} |"
+            f"{number(statistics.fmean(c['tool_calls'] for c in both))} |"
         )
     return "\n".join(lines)
 
@@ -325,7 +327,11 @@ def draw(results: Results, out: Path) -> None:
     from matplotlib.lines import Line2D
 
     figure = Figure(figsize=(12, 3.4), layout="constrained")
-    panels = (("accuracy", "right answers"), ("calls", "tool calls an episode"), ("iou", "IoU"))
+    panels = (
+        ("accuracy", "right answers"),
+        ("tool_calls", "tool calls an episode"),
+        ("mean_iou", "IoU"),
+    )
     arms = {"deepeyes": "C0", "no-bonus": "C1", "unconditional": "C2"}
     for axes, (key, title) in zip(figure.subplots(1, 3), panels, strict=True):
         for arm, colour in arms.items():
@@ -345,7 +351,7 @@ def draw(results: Results, out: Path) -> None:
 
 def _row(results: Results, arm: str) -> str:
     runs = results[arm]
-    right, calls = _right(runs), [run["greedy"]["read"]["agent"]["call_rate"] for run in runs]
+    right, calls = _right(runs), [run["greedy"]["read"]["agent"]["tool_call_rate"] for run in runs]
     started = [take_off(run["steps"]) for run in runs]
     return (
         f"| {protocol()['arms'][arm]['title']} | {len(runs)} | {each(right)} | {spread(right)} | "
@@ -359,7 +365,7 @@ def _right(runs: Sequence[Run]) -> list[float]:
 
 def take_off(steps: Sequence[dict[str, float]]) -> int | None:
     """The first step that was kept at which half of the episodes called."""
-    return next((int(row["step"]) for row in steps if row.get("call_rate", 0) >= 0.5), None)
+    return next((int(row["step"]) for row in steps if row.get("tool_call_rate", 0) >= 0.5), None)
 
 
 def share(cell: dict[str, float]) -> str:

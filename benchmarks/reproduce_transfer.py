@@ -94,7 +94,17 @@ def measured(
     )
     whole = summary(pairs).model_dump(mode="json")
     turns = sum(any(r.call.name == Rotate().spec.name for r in t.results) for _, t in pairs)
-    kept = ("scored", "correct", "accuracy", "low", "high", "call_rate", "calls", "iou", "patterns")
+    kept = (
+        "scored",
+        "correct",
+        "accuracy",
+        "low",
+        "high",
+        "tool_call_rate",
+        "tool_calls",
+        "mean_iou",
+        "patterns",
+    )
     return {key: whole[key] for key in kept} | {"rotated": turns}
 
 

@@ -167,7 +167,7 @@ def ours(prompts: int, steps: int, delay: float) -> list[Measured]:
         finally:
             module.GRPO = usual
         lines = Path(folder, "run", "metrics.jsonl").read_text().splitlines()
-    calls = [round(row["calls"] * row["episodes"]) for row in map(json.loads, lines)]
+    calls = [round(row["tool_calls"] * row["episodes"]) for row in map(json.loads, lines)]
     return [Measured(*s, t, c) for s, t, c in zip(clock.steps, trained, calls, strict=True)][1:]
 
 

@@ -1,16 +1,16 @@
-"""What the agent loop costs beyond the work that it is there for.
+"""The overhead of the agent loop beyond the work of its model and tools.
 
     python benchmarks/rollout_overhead.py [--json FILE] [--write docs/performance.md]
 
-1. 64 concurrent three-turn episodes with `replay` and the run folder on: milliseconds an episode,
-   the tool's own work counted apart. At most 5 ms.
-2. The same with one 12-megapixel photograph an episode; reading and hashing the file, and decoding
-   with one resize, counted apart.
+1. 64 concurrent three-turn episodes with `replay` and a run folder: milliseconds per episode, with
+   the tool's own work counted apart. Target: at most 5 ms.
+2. The same with one 12-megapixel photograph per episode; reading and hashing the file, and decoding
+   it with one resize, are counted apart.
 3. A tiny local model on the CPU, 16 episodes of three turns: the loop against one plain `generate`
-   a turn on the same final prompts, equal tokens. At most 1.15 times.
+   per turn on the same prompts, with equally many tokens. Target: at most 1.15 times.
 
-Each figure is the median of `--repeats` runs, with the smallest and largest beside it; the two
-sides of a comparison take turns within one run. One thread.
+Each figure is the median of `--repeats` runs with one thread, with the smallest and the largest
+beside it; the two sides of a comparison take turns within one run.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from PIL import Image as PILImage
+from pydantic import JsonValue
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -44,7 +45,15 @@ from saccade.rollout import Job, rollout_many
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Completion, Limits, Sampling, Task, Trajectory
+from saccade.types import (
+    Completion,
+    Limits,
+    Sampling,
+    Task,
+    ToolContext,
+    ToolOutput,
+    Trajectory,
+)
 from saccade.world import tasks
 
 EPISODES = 64
@@ -77,10 +86,10 @@ def milliseconds(work: Callable[[], object], n: int) -> float:
 class Timed(ZoomIn):
     """The zoom tool with a clock around its own work."""
 
-    def _show(self, *arguments: object) -> tuple:
+    async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
         started = time.perf_counter()
         try:
-            return super()._show(*arguments)  # type: ignore[arg-type]
+            return await super().call(arguments, context)
         finally:
             CLOCK[0] += time.perf_counter() - started
 
@@ -89,7 +98,7 @@ CLOCK = [0.0]
 
 
 def loop_and_store(questions: list[Task]) -> tuple[float, float]:
-    """(ms an episode of loop, scoring and run folder; ms of the tool's own work)."""
+    """Milliseconds per episode of the loop with scoring and run folder, and of the tool's work."""
     policy = ReplayPolicy({task.id: SCRIPT for task in questions})
     environment = Environment(DeepEyes(), [Timed()], view=PixelBudget(max_pixels=10**6))
     reward = RewardOptions().make()
@@ -175,7 +184,7 @@ def measure_model(repeats: int) -> dict[str, dict[str, float]]:
     torch.manual_seed(0)
 
     class Looking(HFPolicy):
-        """Own tokens, but two calls read into them: a random model calls no tools."""
+        """Samples tokens, but reads a script in them: a random model calls no tools."""
 
         async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
             own = await super().act(trajectory, sampling)
@@ -183,7 +192,7 @@ def measure_model(repeats: int) -> dict[str, dict[str, float]]:
             return own.model_copy(update={"text": text, "finish": "stop"})
 
     def forgetful(policy: HFPolicy) -> QwenVLRenderer:
-        """A new renderer; the end of a turn is never sampled, so tokens are equal."""
+        """A new renderer without the end of a turn, so that both sides sample equal tokens."""
         fresh = load_renderer(policy.loaded.path)
         fresh.suppressed = (*fresh.suppressed, fresh.end_of_turn)
         policy.loaded = LoadedModel(policy.loaded.model, fresh, policy.loaded.path)

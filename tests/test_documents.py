@@ -162,13 +162,13 @@ def test_tool_use_emerges_from_outcome_reward() -> None:
     (base,), runs = results["base"], results["deepeyes"]
     before = base["greedy"]["read"]["agent"]
     assert before["accuracy"] <= 0.20
-    assert 0.005 <= base["sampled"]["read"]["call_rate"] <= 0.02
+    assert 0.005 <= base["sampled"]["read"]["tool_call_rate"] <= 0.02
     assert base["sampled"]["read"]["scored"] >= 2000
     after = [run["greedy"]["read"]["agent"] for run in runs]
     assert [run["seed"] for run in runs] == list(range(5))
     assert sum(cell["accuracy"] for cell in after) / 5 >= 0.85
     assert min(cell["accuracy"] for cell in after) >= 0.80
-    assert min(cell["call_rate"] for cell in after) >= 0.95
+    assert min(cell["tool_call_rate"] for cell in after) >= 0.95
     assert max(run["seconds"] for run in runs) <= 300
     for run in runs:
         assert run["greedy"]["read"]["wrong_box"]["accuracy"] <= 0.15
@@ -202,9 +202,9 @@ def test_the_shipped_models_are_as_good_as_they_must_be() -> None:
     )
     for family in ("read0", "read1"):
         assert sft[family]["agent"]["accuracy"] >= 0.82
-        assert sft[family]["agent"]["call_rate"] >= 0.95
+        assert sft[family]["agent"]["tool_call_rate"] >= 0.95
     assert sft["easy"]["agent"]["accuracy"] >= 0.85
-    assert sft["easy"]["agent"]["call_rate"] <= 0.05
+    assert sft["easy"]["agent"]["tool_call_rate"] <= 0.05
     assert base["read"]["own_box"]["accuracy"] >= 0.80
     assert base["read"]["wrong_box"]["accuracy"] <= 0.15
     assert base["read"]["true_box"]["accuracy"] >= 0.95
@@ -213,7 +213,7 @@ def test_the_shipped_models_are_as_good_as_they_must_be() -> None:
     assert 0.4 <= base["far"]["own_box"]["accuracy"] <= 0.7
     assert sampled["easy"]["agent"]["accuracy"] >= 0.80
     assert sampled["read"]["agent"]["n"] >= 2000
-    assert 0.005 <= sampled["read"]["agent"]["call_rate"] <= 0.02
+    assert 0.005 <= sampled["read"]["agent"]["tool_call_rate"] <= 0.02
 
 
 def test_the_table_of_the_benchmark_is_there() -> None:

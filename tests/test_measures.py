@@ -190,7 +190,7 @@ def test_calls_lengths_and_problems_are_counted() -> None:
             (TASK, episode(unseen, correct=False, value=0.0)),
         ]
     )
-    assert (s.turns, s.calls, s.calls_ok, s.call_rate) == (1.5, 1.5, 0.5, 0.5)
+    assert (s.turns, s.tool_calls, s.tool_calls_ok, s.tool_call_rate) == (1.5, 1.5, 0.5, 0.5)
     assert s.response_tokens == 4.5
     assert s.problems == {"bad_call": 2}
     assert s.dropped == 1
@@ -199,7 +199,7 @@ def test_calls_lengths_and_problems_are_counted() -> None:
 
 def test_nothing_gives_no_numbers_rather_than_zeros() -> None:
     s = summary([])
-    assert (s.accuracy, s.low, s.score, s.calls, s.iou) == (None, None, None, None, None)
+    assert (s.accuracy, s.low, s.score, s.tool_calls, s.mean_iou) == (None, None, None, None, None)
     assert (s.episodes, s.scored) == (0, 0)
 
 

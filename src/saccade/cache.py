@@ -1,4 +1,4 @@
-"""A cache that is bounded by the bytes of what it holds: pixels, patches, encoded images."""
+"""A cache that is bounded by the bytes that it holds: pixels, patches, encoded images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ByteCache(Generic[Key, Value]):
 
         Args:
             limit: Bytes to hold; the newest value stays even if it alone is larger.
-            size_of: Bytes of a value.
+            size_of: Maps a value to its bytes.
         """
         self._limit = limit
         self._size_of = size_of
@@ -28,14 +28,14 @@ class ByteCache(Generic[Key, Value]):
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Value | None:
-        """The value, which thereby becomes the most recently used one; None if it is not held."""
+        """The value of a key, now the most recently used one; None if it is not held."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Hold a value; a key that is held already keeps its own."""
+        """Hold a value; a key that is already held keeps the value that it has."""
         with self._lock:
             if key in self._held:
                 return

@@ -1,8 +1,8 @@
 """The HTTP client of everything that talks to a chat server: policies, judges, teachers.
 
-One place for retries, time-outs, several endpoints, a cache and a budget. It speaks the OpenAI
-chat-completions format over httpx and sends and reads exactly the bytes that it is given: a body
-is read up to a limit, and nothing is rewritten on the way.
+Retries, time-outs, several endpoints, a cache and a budget are handled here and nowhere else. The
+client speaks the OpenAI chat-completions format over httpx. It sends a request as it is given, and
+reads a reply up to a limit.
 """
 
 from __future__ import annotations
@@ -37,41 +37,47 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES = 64 * 2**20
+"""Longer replies are refused."""
 MAX_RETRY_AFTER_S = 60.0
+"""The longest pause that a server can demand before a retry."""
 IMAGE_TOKENS_BOUND = 16384
-"""An image counts as this many prompt tokens when the cost of a request is bounded."""
+"""Number of prompt tokens that an image counts for when the cost of a request is bounded."""
 
-_PAST_THE_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-"""A proxy of the environment cannot reach a server on this machine."""
+_NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""Requests to this machine bypass a proxy of the environment, which could not reach it."""
 
 
 class ClientOptions(Record):
     """A chat server, or several that serve the same model."""
 
     base_url: str | tuple[str, ...]
-    """One or more, such as "http://127.0.0.1:8000/v1"."""
+    """One endpoint or more, such as "http://127.0.0.1:8000/v1"."""
     model: str = Field(min_length=1)
+    """Name of the model on the server."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable with the key; the key itself is never written anywhere."""
     server: Literal["openai", "vllm", "sglang"] = "openai"
-    """The two local ones can be asked to keep stop strings and special tokens in the text."""
+    """Kind of the server: vllm and sglang can keep stop strings and special tokens in the text."""
     timeout_s: float = Field(default=300.0, gt=0)
-    """For one attempt."""
+    """Seconds that one attempt may take."""
     deadline_s: float = Field(default=1200.0, gt=0)
-    """For all attempts of a request and the pauses between them."""
+    """Seconds that a request may take, with all its attempts and the pauses between them."""
     max_retries: int = Field(default=4, ge=0)
+    """Number of attempts after the first one."""
     backoff_s: float = Field(default=0.5, gt=0)
-    """Pause before the first retry; doubled each time, up to 30 s, with jitter."""
+    """Seconds before the first retry; the pause doubles each time, up to 30 s, with jitter."""
     cooldown_s: float = Field(default=10.0, ge=0)
-    """An endpoint that failed is left alone for this long if there is another."""
+    """Seconds for which an endpoint that failed is avoided while another one is healthy."""
     concurrency: int = Field(default=64, ge=1)
+    """Number of requests that may be under way at the same time; further requests wait."""
     price_in: float = Field(default=0.0, ge=0)
-    """Money per million prompt tokens."""
+    """Price of a million prompt tokens."""
     price_out: float = Field(default=0.0, ge=0)
+    """Price of a million completion tokens."""
     budget: float | None = Field(default=None, gt=0)
-    """Most money to spend; a request that could exceed it is not sent."""
+    """Money that may be spent; a request that could exceed it is not sent."""
     cache: Path | None = None
-    """Folder of replies by the hash of their request."""
+    """Folder that keeps replies by the hash of their request."""
 
     @field_validator("base_url")
     @classmethod
@@ -110,7 +116,7 @@ class ChatClient:
         self._next = 0
         self._http: httpx.AsyncClient | None = None
         self.spent = 0.0
-        """Money, by the server's token counts; requests under way count with their bound."""
+        """Money spent, by the server's token counts; a request under way counts with its bound."""
 
     @property
     def model(self) -> str:
@@ -132,7 +138,7 @@ class ChatClient:
         return (await self.chat({"messages": messages, **body})).text
 
     async def chat(self, body: Mapping[str, JsonValue]) -> Reply:
-        """Send one request; `model` is added.
+        """Send one request, to which `model` is added, and return the reply.
 
         Raises:
             ContextOverflow: the server says that the prompt is too long.
@@ -185,7 +191,10 @@ class ChatClient:
         raise AssertionError("unreachable")
 
     async def _attempt(self, url: str, data: bytes, bound: float) -> Reply:
-        """One request, paid for. Only a refusal is free: a reply that was lost may be billed."""
+        """One attempt, which the budget pays for unless the server refuses it.
+
+        A reply that was lost is paid for as well: the server may have billed it.
+        """
         budget = self._options.budget
         if budget is not None and self.spent + bound > budget:
             raise BudgetExceeded(
@@ -215,7 +224,7 @@ class ChatClient:
         if self._http is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
             self._http = httpx.AsyncClient(
-                timeout=None, limits=limits, follow_redirects=False, mounts=_PAST_THE_PROXY
+                timeout=None, limits=limits, follow_redirects=False, mounts=_NO_PROXY
             )
         content = bytearray()
         try:
@@ -248,7 +257,7 @@ class ChatClient:
         return key
 
     def _endpoint(self) -> str:
-        """The next healthy endpoint in turn; if none is, the one that recovers first."""
+        """The next healthy endpoint in turn; if there is none, the one that recovers first."""
         urls, now = self._options.urls, time.monotonic()
         for step in range(len(urls)):
             url = urls[(self._next + step) % len(urls)]
@@ -303,7 +312,7 @@ class ChatClient:
 
 
 def _size(value: JsonValue) -> int:
-    """An upper bound of prompt tokens: a token is at least a byte; an image has its own bound."""
+    """An upper bound of the prompt tokens: a token has at least a byte, an image its own bound."""
     if isinstance(value, str):
         return len(value.encode()) + 8
     if isinstance(value, list):

@@ -1,6 +1,6 @@
 """From the bytes of an image file to RGB pixels, without trusting the file.
 
-A header is read first, and nothing is decoded of a file that claims too many pixels.
+The header is read first, and a file that claims too many pixels is not decoded.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _MULTI_PICTURE = "MPO"
 
 
 class Header(NamedTuple):
-    """What can be known of an image file before a pixel of it is decoded."""
+    """What is known of an image file before its pixels are decoded."""
 
     extension: str
     size: Size
-    """After the EXIF orientation is applied."""
+    """Native size after the EXIF orientation is applied."""
     verbatim: bool
-    """Whether a plain decoder sees what we see: RGB or grey, no EXIF rotation."""
+    """Whether a plain decoder sees the same pixels: RGB or grey, no EXIF rotation."""
 
 
 _ORIENTATION_TAG = 0x0112
@@ -56,7 +56,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> Header:
-    """Format, size and orientation of an encoded image.
+    """Read format, size and orientation of an encoded image.
 
     Raises:
         ImageError: not a known image format, zero-sized, or over `max_pixels`.
@@ -82,7 +82,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
 
 
 def decode(data: bytes, name: str) -> PILImage.Image:
-    """RGB pixels, upright.
+    """Decode an image to RGB pixels, upright.
 
     Raises:
         ImageError: the data ends early or is broken.
@@ -96,7 +96,7 @@ def decode(data: bytes, name: str) -> PILImage.Image:
 
 
 def _opened(data: bytes, name: str) -> PILImage.Image:
-    """Like `PIL.Image.open`, without its bomb check: that one is a setting of the process.
+    """Open an image like `PIL.Image.open`, without its bomb check, a setting of the process.
 
     The caller compares the size with its own limit before it decodes.
     """
@@ -117,7 +117,7 @@ def _opened(data: bytes, name: str) -> PILImage.Image:
 
 
 def to_rgb(pixels: PILImage.Image) -> PILImage.Image:
-    """RGB, whatever came: transparency on white, 16 bits scaled to 8, CMYK converted."""
+    """The pixels as RGB: transparency on white, 16 bits scaled to 8, CMYK converted."""
     if pixels.mode == "RGB":
         return pixels
     if pixels.mode.startswith("I") or pixels.mode == "F":

@@ -1,4 +1,4 @@
-"""What an image is: pixels from a file or made by us, and how a part of them is shown.
+"""Images: pixels from a file or made by us, and the part of them that is shown.
 
 An `Image` is a *view*: a region of a source, shown at a size. Fitting an image into a budget
 changes only the size; cropping selects a smaller region of the same source. So a crop of a crop
@@ -62,7 +62,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The file name that the image has in a run folder."""
+        """The file name of the image in a run folder."""
         return f"{self.digest}.{self.extension}"
 
     @property
@@ -75,7 +75,7 @@ class Source:
         return self._load()
 
     def pixels(self) -> PILImage.Image:
-        """RGB at native size. Do not write to it: it is shared.
+        """The RGB pixels at native size. Do not write to them: they are shared.
 
         Raises:
             ImageError: the file is truncated or broken.
@@ -215,7 +215,7 @@ class Image:
         return box.shift(-self.region.x1, -self.region.y1).scale(x, y)
 
     def pixels(self) -> PILImage.Image:
-        """What is shown: RGB, `size`, resampled once (bicubic, antialiased). Do not write to it.
+        """The RGB pixels at `size`, resampled once (bicubic, antialiased). Do not write to them.
 
         Raises:
             ImageError: the source is truncated or its bytes are not at hand.
@@ -229,7 +229,7 @@ class Image:
         return region.resize(self.size, PILImage.Resampling.BICUBIC)
 
     def encoded(self) -> EncodedImage:
-        """Bytes that decode to exactly what is shown: the original file where it will do."""
+        """Bytes that decode to exactly what is shown: the original file where possible."""
         source = self.source
         whole = self.region == Box(0, 0, *source.size) and self.size == source.size
         if whole and source.verbatim and source.extension in ("jpg", "png", "webp"):

@@ -1,8 +1,8 @@
-"""Numbers from trajectories, and how sure one can be of them. The only place that counts.
+"""Statistics of trajectories with their confidence intervals, computed in this one place.
 
 A demo, a benchmark, a page and a trainer that show the accuracy of the same episodes show the same
 number, because it comes from here. Episodes that failed on our side, ran out of time or were not
-decided by a judge are never in an average: they are counted in columns of their own.
+decided by a judge never enter an average: they are counted in columns of their own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """95 % interval of a proportion; (0, 1) if nothing was counted.
+    """The 95 % interval of a proportion; (0, 1) if n is 0.
 
     Source: E. B. Wilson, JASA 22 (1927) 209-212, without continuity correction.
     """
@@ -49,26 +49,33 @@ def wilson(successes: int, n: int) -> Interval:
 
 
 class Paired(Record):
-    """The same questions asked twice: what the second way changes."""
+    """A paired comparison of two ways to answer the same questions."""
 
     n: int
     gained: int
-    """Right the second time only."""
+    """Number of questions that only the second way answers correctly."""
     lost: int
-    """Right the first time only."""
+    """Number of questions that only the first way answers correctly."""
     difference: float
-    """Of the shares that are right, second minus first."""
+    """Accuracy of the second way minus that of the first."""
     interval: Interval
-    """95 %: Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479-488, their adjusted Wald."""
+    """95 % interval of the difference.
+
+    Source: Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479-488, the adjusted Wald interval.
+    """
     p: float
-    """McNemar's test, exact and two-sided."""
+    """Probability under the null hypothesis: McNemar's test, exact and two-sided."""
 
 
 def paired(before: Sequence[bool], after: Sequence[bool]) -> Paired:
     """Compare two ways to answer the same questions.
 
+    Args:
+        before: For each question, whether the first way answers it correctly.
+        after: The same for the second way, in the same order.
+
     Raises:
-        ValueError: nothing to compare, or of different length.
+        ValueError: there is no question, or the lengths differ.
     """
     pairs = list(zip(before, after, strict=True))
     if not pairs:
@@ -85,27 +92,27 @@ def paired(before: Sequence[bool], after: Sequence[bool]) -> Paired:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p of so many changes for better and for worse, were both as likely."""
+    """The exact two-sided p of McNemar's test, in which both kinds of change are as likely."""
     n = gained + lost
     tail = sum(comb(n, k) for k in range(min(gained, lost) + 1))
     return min(1.0, 2 * tail / (1 << n))
 
 
 class Look(NamedTuple):
-    """How well what a call showed fits the asked object."""
+    """How well the region that a call showed fits a true box."""
 
     iou: float
-    """Of the shown region and the true box, in pixels of the photograph."""
+    """IoU of the region and the box, in pixels of the source."""
     coverage: float
-    """The part of the true box that was shown."""
+    """The share of the box that was shown."""
 
 
 def looks(task: Task, trajectory: Trajectory) -> list[Look]:
-    """One for each image that a call cut out of a question's image with a true box.
+    """A `Look` for each image that a call cut out of a question's image with a true box.
 
     Regions are compared in source pixels, so it does not matter at which size images were shown.
-    Images that have no place in the photograph (rotated, drawn by code) or did not fit into the
-    context are left out: nobody looked at them there.
+    Images without a place in the source (rotated, or drawn by code) are left out, and so are those
+    that did not fit into the context, which the model never saw.
     """
     truth: dict[str, list[Box]] = {}
     for target in task.boxes:
@@ -125,10 +132,10 @@ _BOX = re.compile(r"\[" + r",\s*".join([r"(\d{1,5}(?:\.\d{1,4})?)"] * 4) + r"\]"
 
 
 def thought_iou(task: Task, trajectory: Trajectory) -> float | None:
-    """IoU of the first box that the first thought names and the true one, on the first image.
+    """IoU of the first box in the first thought and the true box, on the first image.
 
-    None where no box is known, or none is named. A measure of what a model says before it decides;
-    no reward reads it.
+    None where no true box is known, or the thought names none. This measures what a model says
+    before it decides; no reward uses it.
     """
     thought = trajectory.turns[0].action.thought if trajectory.turns else None
     named = _BOX.search(thought or "")
@@ -145,16 +152,17 @@ Pattern = Literal["search", "comparison", "confirmation", "correction"]
 
 
 def patterns(task: Task, trajectory: Trajectory) -> tuple[Pattern, ...]:
-    """Which ways of looking more than once an episode shows, judged by its regions alone.
+    """The patterns of looking more than once that an episode shows, judged by its regions alone.
 
-    - search: a look at a place that overlaps with no earlier one;
+    - search: a look at a place that overlaps with no earlier look;
     - comparison: two true boxes, each seen by a look that does not see the other;
-    - confirmation: a look within what was seen before, or about it;
-    - correction: no true box was seen at first, and later one was.
+    - confirmation: a look inside an earlier one, or around it;
+    - correction: the first look saw no true box, and a later one did.
 
-    A look sees a box that it covers by half, and lies within another by nine tenths of its area.
-    DeepEyes (arXiv 2505.14362) names the first three and defines none; the definitions are ours,
-    and so is the fourth.
+    A look sees a box of which it covers half, and is inside another that covers nine tenths of it.
+
+    Source: DeepEyes (arXiv 2505.14362) names the first three and defines none. The definitions are
+    ours, and so is the fourth pattern.
     """
     shown = [part for r in trajectory.successes for part in r.content if isinstance(part, Image)]
     truth = [(task.images[t.image - 1].source.digest, t.box) for t in task.boxes]
@@ -187,7 +195,7 @@ def patterns(task: Task, trajectory: Trajectory) -> tuple[Pattern, ...]:
 
 
 def response_tokens(trajectory: Trajectory) -> int | None:
-    """Tokens that the model wrote, observations left out; None if they were not counted."""
+    """Number of tokens that the model wrote, without observations; None if it is not known."""
     return _total(
         len(turn.completion.token_ids)
         if turn.completion.token_ids is not None
@@ -197,73 +205,84 @@ def response_tokens(trajectory: Trajectory) -> int | None:
 
 
 def prompt_tokens(trajectory: Trajectory) -> int | None:
-    """Tokens that the model read, each turn's whole prompt counted; None if they were not."""
+    """Number of tokens in the prompts of all turns together; None if it is not known."""
     return _total(turn.completion.prompt_tokens for turn in trajectory.turns)
 
 
 class Summary(Record):
-    """What is reported of a set of episodes. Shares are of `scored`, means of `finished`."""
+    """The statistics of a set of episodes.
+
+    Accuracy and its interval are of the scored episodes. The other means are of the finished ones:
+    those that neither were aborted nor ran out of wall time.
+    """
 
     episodes: int
     aborted: int
-    """Failed on our side."""
+    """Number of episodes that failed on our side."""
     timeout: int
-    """Ran out of wall time."""
+    """Number of episodes that ran out of wall time."""
     unscored: int
-    """Finished, but without a score: no answer known, or the judge was undecided."""
+    """Number of finished episodes without a score: no gold answer, or an undecided judge."""
     abstained: int
-    """Ended by their own choice with neither an answer nor a call; in `scored` too, as wrong."""
+    """Number of episodes that the model ended with neither an answer nor a call.
+
+    They are among the scored ones, as incorrect.
+    """
     scored: int
+    """Number of finished episodes with a score: the n of the accuracy."""
     correct: int
     accuracy: float | None
     low: float | None
     """Lower end of the 95 % interval of the accuracy (Wilson)."""
     high: float | None
+    """Upper end of the same interval."""
     score: float | None
-    """Mean value of the reward."""
+    """Mean reward."""
     parts: dict[str, float] = Field(default_factory=dict)
     """Mean of each term of the reward, unweighted."""
     turns: float | None
-    calls: float | None
-    """Attempted tool calls an episode."""
-    calls_ok: float | None
-    """Tool calls that succeeded, an episode."""
-    call_rate: float | None
-    """Share of episodes with at least one call that succeeded."""
+    tool_calls: float | None
+    """Mean number of attempted tool calls per episode."""
+    tool_calls_ok: float | None
+    """Mean number of successful tool calls per episode."""
+    tool_call_rate: float | None
+    """Share of episodes with at least one successful tool call."""
     response_tokens: float | None
-    """Tokens that the model wrote, an episode."""
+    """Mean number of tokens that the model wrote per episode."""
     prompt_tokens: float | None
-    """Tokens that it read, an episode; a later turn reads the earlier ones again."""
-    iou: float | None
-    """Mean over episodes of the best box, where the true one is known and a look was taken."""
+    """Mean number of prompt tokens per episode; each turn reads the earlier ones again."""
+    mean_iou: float | None
+    """Mean IoU of the best look of an episode, where a true box is known and a look was taken."""
     coverage: float | None
+    """Mean share of the true box that the best look of an episode showed, likewise."""
     thought_iou: float | None = None
-    """Mean IoU of the box that the first thought names, where it names one."""
+    """Mean IoU of the box in the first thought, where it names one."""
     seconds: float | None
-    """Median wall time."""
+    """Median wall time of an episode."""
     dropped: int
-    """Observations that did not fit."""
+    """Number of observations that did not fit into the context."""
     stops: dict[str, int]
+    """Number of episodes for each stop reason."""
     problems: dict[str, int]
-    """Format problems by kind, all turns counted."""
+    """Number of format problems of each kind, over all turns."""
     patterns: dict[str, int] = Field(default_factory=dict)
-    """Finished episodes that show a way of looking more than once; see `patterns`."""
+    """Number of finished episodes that show each pattern; see `patterns`."""
 
 
 class Facts(NamedTuple):
-    """What is counted of one episode; small, so that processes can send it to each other."""
+    """What a summary needs of one episode; small, so that processes can exchange it."""
 
     stop: StopReason | None
     correct: bool | None
     score: float | None
     parts: dict[str, float]
     turns: int
-    calls: int
-    calls_ok: int
+    tool_calls: int
+    tool_calls_ok: int
     response_tokens: int | None
     prompt_tokens: int | None
     look: Look | None
-    """The best one."""
+    """The best IoU and the best coverage of its looks."""
     thought_iou: float | None
     patterns: tuple[Pattern, ...]
     seconds: float
@@ -272,7 +291,7 @@ class Facts(NamedTuple):
 
 
 def facts(task: Task, trajectory: Trajectory) -> Facts:
-    """What is counted of an episode."""
+    """What a summary needs of an episode."""
     score = trajectory.score
     return Facts(
         stop=trajectory.stop,
@@ -280,8 +299,8 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
         score=score.value if score else None,
         parts=score.parts if score else {},
         turns=len(trajectory.turns),
-        calls=calls_attempted(trajectory),
-        calls_ok=calls_succeeded(trajectory),
+        tool_calls=calls_attempted(trajectory),
+        tool_calls_ok=calls_succeeded(trajectory),
         response_tokens=response_tokens(trajectory),
         prompt_tokens=prompt_tokens(trajectory),
         look=_best(looks(task, trajectory)),
@@ -294,12 +313,12 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
 
 
 def summary(pairs: Iterable[Pair]) -> Summary:
-    """The numbers of a set of episodes."""
+    """The statistics of a set of episodes."""
     return summary_of([facts(task, trajectory) for task, trajectory in pairs])
 
 
 def summary_of(episodes: Sequence[Facts]) -> Summary:
-    """The numbers of a set of episodes, from what was counted of each."""
+    """The statistics of a set of episodes, from the facts of each."""
     stops = Counter(e.stop.value for e in episodes if e.stop is not None)
     ours = (StopReason.ABORTED, StopReason.TIMEOUT, None)
     finished = [e for e in episodes if e.stop not in ours]
@@ -324,12 +343,12 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         score=_mean(e.score for e in finished if e.score is not None),
         parts={t: fmean(e.parts[t] for e in finished if t in e.parts) for t in terms},
         turns=_mean(e.turns for e in finished),
-        calls=_mean(e.calls for e in finished),
-        calls_ok=_mean(e.calls_ok for e in finished),
-        call_rate=_mean(float(e.calls_ok > 0) for e in finished),
+        tool_calls=_mean(e.tool_calls for e in finished),
+        tool_calls_ok=_mean(e.tool_calls_ok for e in finished),
+        tool_call_rate=_mean(float(e.tool_calls_ok > 0) for e in finished),
         response_tokens=_mean(e.response_tokens for e in finished if e.response_tokens is not None),
         prompt_tokens=_mean(e.prompt_tokens for e in finished if e.prompt_tokens is not None),
-        iou=_mean(look.iou for look in seen),
+        mean_iou=_mean(look.iou for look in seen),
         coverage=_mean(look.coverage for look in seen),
         thought_iou=_mean(e.thought_iou for e in finished if e.thought_iou is not None),
         seconds=median(e.seconds for e in finished) if finished else None,
@@ -349,19 +368,19 @@ def summary_by(key: Callable[[Task], str], pairs: Iterable[Pair]) -> dict[str, S
 
 
 def is_correct(trajectory: Trajectory) -> bool | None:
-    """The judge's decision; None if there is none."""
+    """Whether the judge decided that the answer is correct; None if it did not decide."""
     if trajectory.score is None or trajectory.verdict is None:
         return None
     return trajectory.verdict.correct
 
 
 def calls_attempted(trajectory: Trajectory) -> int:
-    """Calls that were executed, malformed ones included."""
+    """Number of calls that were executed, malformed ones included."""
     return len(trajectory.results)
 
 
 def calls_succeeded(trajectory: Trajectory) -> int:
-    """Calls whose result was no error and was shown to the model."""
+    """Number of calls whose result was no error and was shown to the model."""
     return len(trajectory.successes)
 
 

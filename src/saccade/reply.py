@@ -1,6 +1,6 @@
-"""What a chat server answered: a reply, a reason to try again, or a refusal.
+"""The reading of a chat server's response: a reply, a reason to retry, or a refusal.
 
-Read once, here, from the OpenAI chat-completions format and what vLLM and SGLang add to it.
+The format is OpenAI chat completions, with what vLLM and SGLang add to it.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ _OVERFLOW = (
 
 
 class Usage(Record):
-    """Tokens that a server counted."""
+    """The token counts of a server."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
 class Reply(Record):
-    """What a server answered."""
+    """The part of a chat completion that is used here."""
 
     text: str
     finish: str
     """The server's `finish_reason`; "stop" where it gives none."""
     stop_reason: str | None = None
-    """The stop string that ended the text, where the server says it (vLLM, SGLang)."""
+    """The stop string that ended the text, where the server names it (vLLM, SGLang)."""
     tool_calls: tuple[WireCall, ...] = ()
     usage: Usage = Usage()
     model: str = ""
 
 
 class Retry(Exception):
-    """A failure that another attempt may cure."""
+    """A failure after which another attempt may succeed."""
 
     def __init__(
         self, error: ServiceError, after: float | None = None, *, sent: bool = True
@@ -54,11 +54,11 @@ class Retry(Exception):
         self.error = error
         self.after = after
         self.sent = sent
-        """Whether the server may have got the request."""
+        """Whether the server may have received the request."""
 
 
 class Response(NamedTuple):
-    """A response of any status, its body read to the end."""
+    """A response of any status, whose body was read to the end."""
 
     status: int
     headers: Mapping[str, str]
@@ -98,7 +98,7 @@ class _Counts(BaseModel):
 
 
 class _Body(BaseModel):
-    """The part of a chat completion that is used. Source: OpenAI API reference, chat object."""
+    """The JSON of a chat completion. Source: OpenAI API reference, the chat completion object."""
 
     model_config = ConfigDict(extra="ignore")
     choices: list[_Choice] = Field(min_length=1)
@@ -117,9 +117,9 @@ def read(url: str, response: Response) -> Reply:
     """The reply in a response.
 
     Raises:
-        Retry: worth another attempt.
+        Retry: another attempt may succeed.
         ContextOverflow: the prompt is too long.
-        ServiceError: not worth another attempt.
+        ServiceError: another attempt would fail as well.
     """
     status, headers, content = response
     excerpt = content[:300].decode(errors="replace")

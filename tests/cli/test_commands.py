@@ -80,10 +80,10 @@ def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
     for row in content["families"].values():
         assert set(row) == {"agent", "direct"}
         for cell in row.values():
-            assert {"accuracy", "low", "high", "n", "call_rate", "iou"} <= set(cell)
+            assert {"accuracy", "low", "high", "n", "tool_call_rate", "mean_iou"} <= set(cell)
             assert cell["low"] <= cell["accuracy"] <= cell["high"]
             assert cell["n"] == 6
-    assert content["families"]["read0"]["direct"]["call_rate"] == 0
+    assert content["families"]["read0"]["direct"]["tool_call_rate"] == 0
 
 
 @pytest.mark.parametrize(

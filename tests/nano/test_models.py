@@ -77,9 +77,9 @@ def test_the_trained_ones_look_where_they_must(name: str, looks_at_all: bool) ->
     read = summary(evaluate(shipped, questions("read", n=60, seed=77, split="dev"), "agent"))
     easy = summary(evaluate(shipped, questions("easy", n=60, seed=77, split="dev"), "agent"))
     assert (read.accuracy or 0) > 0.8
-    assert (read.call_rate or 0) > 0.9
+    assert (read.tool_call_rate or 0) > 0.9
     assert (easy.accuracy or 0) > 0.72
-    assert ((easy.call_rate or 0) > 0.9) == looks_at_all
+    assert ((easy.tool_call_rate or 0) > 0.9) == looks_at_all
 
 
 def test_the_base_has_the_skills_and_not_the_habit() -> None:
@@ -91,7 +91,7 @@ def test_the_base_has_the_skills_and_not_the_habit() -> None:
     )
     assert own > 0.8
     assert max(direct, wrong) < 0.3
-    assert (summary(evaluate(base, asked, "agent")).call_rate or 0) < 0.1
+    assert (summary(evaluate(base, asked, "agent")).tool_call_rate or 0) < 0.1
 
 
 def test_an_unknown_name_stays_a_path() -> None:

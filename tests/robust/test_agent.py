@@ -76,7 +76,7 @@ def test_shares_are_those_of_the_answers(run: Path) -> None:
             assert (paired["gained"], paired["lost"]) == (better, worse)
             wanted = binomtest(better, better + worse).pvalue if better + worse else 1.0
             assert paired["p"] == pytest.approx(wanted)
-        calls = {arm: share["call_rate"] for arm, share in row["own"]["shares"].items()}
+        calls = {arm: share["tool_call_rate"] for arm, share in row["own"]["shares"].items()}
         assert calls["direct"] < 0.3 < 0.7 < calls["agent"]
         assert told["clean"]["shares"]["agent"]["aimed"] > 0.8
         assert told["clean"]["shares"]["direct"]["aimed"] is None
@@ -207,7 +207,7 @@ def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
     assert [row.transfer.shares[arm].accuracy for arm in "ab"] == [1, 2 / 3]
     assert table.clean().shares["b"].accuracy == 2 / 3
     assert row.own.shares["a"].aimed == 1 / 2  # of the first and the third
-    assert row.own.shares["a"].call_rate == 1
+    assert row.own.shares["a"].tool_call_rate == 1
     with pytest.raises(ConfigError, match="every question"):
         Table([asked("a", "clean", "-"), asked("b", "clean", "1")], {"view": []})
 

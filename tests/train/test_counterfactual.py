@@ -176,4 +176,4 @@ def test_a_run_plays_every_question_both_ways(tmp_path: Path) -> None:
     (row,) = metrics(tmp_path / "run")
     assert row["episodes"] == 4
     assert row["sampling_gap"] < 1e-4
-    assert {"call_rate/read", "call_rate/easy", "thought_iou"} <= row.keys()
+    assert {"tool_call_rate/read", "tool_call_rate/easy", "thought_iou"} <= row.keys()

@@ -108,9 +108,10 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
     rows = metrics(tmp_path / "run")
     wanted = {
         "reward", "reward/accuracy", "reward/format_penalty", "reward/tool_bonus", "accuracy",
-        "calls", "calls_ok", "call_rate", "response_tokens", "iou", "aborted", "timeout",
-        "unscored", "stops/answer", "entropy", "kl_to_start", "sampling_gap", "loss", "grad_norm",
-        "groups/asked", "groups/learned", "groups/skipped", "groups/flat",
+        "tool_calls", "tool_calls_ok", "tool_call_rate", "response_tokens", "mean_iou",
+        "aborted", "timeout", "unscored", "stops/answer", "entropy", "kl_to_start",
+        "sampling_gap", "loss", "grad_norm", "groups/asked", "groups/learned",
+        "groups/skipped", "groups/flat",
     }  # fmt: skip
     for row in rows:
         assert wanted <= row.keys()
@@ -180,7 +181,7 @@ def test_tensorboard_gets_what_the_run_logs(tmp_path: Path) -> None:
     (events,) = tmp_path.rglob("events.out.tfevents.*")
     read = EventAccumulator(str(events.parent))
     read.Reload()
-    for name in ("accuracy", "calls", "reward/tool_bonus", "kl_to_start"):
+    for name in ("accuracy", "tool_calls", "reward/tool_bonus", "kl_to_start"):
         told = {event.step: event.value for event in read.Scalars(f"train/{name}")}
         assert told == pytest.approx({row["step"]: row[name] for row in metrics(tmp_path)})
 

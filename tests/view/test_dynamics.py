@@ -24,18 +24,18 @@ def training(folder: Path, steps: int = 30, **changes: object) -> Path:
     rows = []
     for step in range(1, steps + 1):
         row = {
-            "step": step, "reward": step / steps, "accuracy": step / steps, "calls": 1.0,
-            "calls_ok": 0.5, "response_tokens": 20.0, "entropy": 0.1, "kl_to_start": 0.0,
-            "aborted": 0.0, "groups/skipped": 1.0, "loss": 0.0,
+            "step": step, "reward": step / steps, "accuracy": step / steps, "tool_calls": 1.0,
+            "tool_calls_ok": 0.5, "tool_call_rate": 0.25, "response_tokens": 20.0,
+            "entropy": 0.1, "kl_to_start": 0.0, "aborted": 0.0, "groups/skipped": 1.0, "loss": 0.0,
         }  # fmt: skip
         if step > 3:
-            row |= {"iou": 0.5, "coverage": 0.9}
+            row |= {"mean_iou": 0.5, "coverage": 0.9}
         rows.append(json.dumps(row | changes) + "\n")
     (folder / "metrics.jsonl").write_text("".join(rows) + '{"step": 31, "rew')
     return folder
 
 
-def test_a_training_is_told_from_a_run_of_episodes(tmp_path: Path) -> None:
+def test_a_training_is_distinguished_from_a_run_of_episodes(tmp_path: Path) -> None:
     assert is_training(training(tmp_path / "a"))
     (tmp_path / "b").mkdir()
     assert not is_training(tmp_path / "b")
@@ -44,15 +44,15 @@ def test_a_training_is_told_from_a_run_of_episodes(tmp_path: Path) -> None:
 def test_the_table_has_the_first_and_the_last_step(tmp_path: Path) -> None:
     lines = markdown([read_dynamics(training(tmp_path / "a|b"))]).splitlines()
     assert len(lines) == 2 + 12
-    assert lines[2].startswith("| a\\|b | 1 | 0.033 | 0.033 | 1.00 | 0.50 | 20.0 | - | 0.100 |")
-    assert lines[-1].startswith("| a\\|b | 30 | 1.000 |")
-    assert " 0.500 | 0.100 |" in lines[-1]
+    start = "| a\\|b | 1 | 0.033 | 0.033 | 0.250 | - | 1.00 | 0.50 | 20.0 | 0.100 |"
+    assert lines[2].startswith(start)
+    assert lines[-1].startswith("| a\\|b | 30 | 1.000 | 1.000 | 0.250 | 0.500 |")
 
 
 def test_a_half_written_line_is_no_step_yet(tmp_path: Path) -> None:
     run = read_dynamics(training(tmp_path / "a"))
     assert len(run.steps) == 30
-    assert run.series("iou")[0] == list(range(4, 31))
+    assert run.series("mean_iou")[0] == list(range(4, 31))
     assert [row["step"] for row in as_json([run])[0]["steps"]] == list(range(1, 31))  # type: ignore[union-attr,index,call-overload]
 
 

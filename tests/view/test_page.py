@@ -19,6 +19,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import folder_of
@@ -111,8 +112,8 @@ def test_a_trajectory_is_shown_turn_by_turn(
     assert "object is at" in texts(browser, ".thought")[0]
     assert "image_zoom_in_tool" in texts(browser, ".turn")[0]
     facts = dict(zip(texts(browser, "dt"), texts(browser, "dd"), strict=False))
-    assert facts["answer"] == facts["right answer"]
-    assert "accuracy 1" in facts["score"]
+    assert facts["answer"] == facts["gold answer"]
+    assert "accuracy 1" in facts["reward"]
     assert "turns 2" in facts["numbers"]
     images = browser.find_elements(By.CSS_SELECTOR, "#detail img")
     assert len(images) == 3  # view, close-up, crop
@@ -141,8 +142,8 @@ def test_boxes_lie_where_they_belong(browser: webdriver.Chrome, tmp_path: Path) 
     drawn = {row[0]: row[1:] for row in browser.execute_script(script)}
     assert drawn["true"] == pytest.approx([0.25, 0.25, 0.5, 0.75], abs=0.01)
     shown = image.fit(PixelBudget(max_pixels=1_000_000)).size
-    asked = [100 / shown.width, 50 / shown.height, 500 / shown.width, 350 / shown.height]
-    assert drawn["asked"] == pytest.approx(asked, abs=0.01)
+    requested = [100 / shown.width, 50 / shown.height, 500 / shown.width, 350 / shown.height]
+    assert drawn["requested"] == pytest.approx(requested, abs=0.01)
 
 
 def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_filters_and_search_narrow_the_list(
     opened(browser, [run_folder], tmp_path / "page.html")
     form = browser.find_element(By.ID, "filters")
     for name, value, left in (("family", "easy", 3), ("tool", "image_zoom_in_tool", 3),
-                              ("outcome", "right", 6), ("score", "2", 3)):  # fmt: skip
+                              ("outcome", "correct", 6), ("reward", "2", 3)):  # fmt: skip
         select = form.find_element(By.NAME, name)
         select.find_element(By.CSS_SELECTOR, f"option[value='{value}']").click()
         assert texts(browser, "#count") == [f"{left} of 6 episodes"], name
@@ -247,7 +248,7 @@ def test_two_runs_stand_side_by_side(
     differ = browser.find_element(By.NAME, "differ")
     differ.find_element(By.CSS_SELECTOR, "option[value='1']").click()
     assert texts(browser, "#count") == ["6 of 6 episodes"]  # four differ, two are missing
-    assert "wrong" in texts(browser, "#list a")[0]
+    assert "incorrect" in texts(browser, "#list a")[0]
 
 
 def test_on_a_phone_the_list_and_the_episode_take_turns(
@@ -467,7 +468,7 @@ def test_numbers_that_are_none_do_not_break_the_page(tmp_path: Path) -> None:
     out = keep(tmp_path / "run", [(task, good.model_copy(update={"score": score}))])
     block = make_page([out]).html.split('id="data">')[1].split("</script>")[0]
     (shown,) = json.loads(block)["runs"][0]["episodes"]
-    assert (shown["score"], shown["parts"]) == (None, {"odd": None})
+    assert (shown["reward"], shown["terms"]) == (None, {"odd": None})
 
 
 def test_a_long_text_is_cut_and_says_so() -> None:
@@ -600,17 +601,15 @@ def test_a_run_in_progress_grows_on_the_page(browser: webdriver.Chrome, tmp_path
         assert texts(browser, "#count") == ["0 of 0 episodes"]
         for number, task in enumerate(tasks, start=1):
             folder.append(task, episode(task, ["<answer>A</answer>"]))
-            deadline = time.monotonic() + 15
-            while texts(browser, "#count") != [f"{number} of {number} episodes"]:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            grown = [f"{number} of {number} episodes"]
+            WebDriverWait(browser, 60).until(lambda b, g=grown: texts(b, "#count") == g)
 
 
 def test_what_has_not_changed_is_not_sent_again(run_folder: Path) -> None:
     with FollowServer([run_folder]) as server:
         version = quote(PageBuilder([run_folder]).version)
-        for asked, status in ((version, 204), ("old", 200)):
-            with urllib.request.urlopen(f"{server.url}data.json?version={asked}", timeout=10) as r:
+        for known, status in ((version, 204), ("old", 200)):
+            with urllib.request.urlopen(f"{server.url}data.json?version={known}", timeout=10) as r:
                 assert r.status == status
                 assert bool(r.read()) == (status == 200)
 

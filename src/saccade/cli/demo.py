@@ -119,6 +119,6 @@ def _compare(
         )
         table.add_row(
             name, *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
-            f"{b.calls_ok or 0:.2f}", str(b.scored),
+            f"{b.tool_calls_ok or 0:.2f}", str(b.scored),
         )  # fmt: skip
     console.print(table)

@@ -185,8 +185,8 @@ def _cell(summary: Summary) -> dict[str, float | int | None]:
         "low": summary.low,
         "high": summary.high,
         "n": summary.scored,
-        "call_rate": summary.call_rate,
-        "iou": summary.iou,
+        "tool_call_rate": summary.tool_call_rate,
+        "mean_iou": summary.mean_iou,
         "aborted": summary.aborted,
     }
 
@@ -200,7 +200,8 @@ def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
         table.add_column(arm, justify="right")
     for family, row in found.items():
         cells = [
-            f"{s.accuracy or 0:.3f} [{s.low or 0:.2f}-{s.high or 0:.2f}] ({s.call_rate or 0:.2f})"
+            f"{s.accuracy or 0:.3f} [{s.low or 0:.2f}-{s.high or 0:.2f}] "
+            f"({s.tool_call_rate or 0:.2f})"
             for s in row.values()
         ]
         table.add_row(family, *cells)

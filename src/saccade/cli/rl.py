@@ -53,6 +53,6 @@ def rl(
 
 
 def _line(metrics: dict[str, float]) -> str:
-    named = {"reward": "reward", "accuracy": "right", "call_rate": "calls"}
+    named = {"reward": "reward", "accuracy": "right", "tool_call_rate": "calls"}
     known = [f"{name} {metrics[key]:.2f}" for key, name in named.items() if key in metrics]
     return ", ".join(known)

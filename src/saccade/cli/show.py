@@ -102,7 +102,7 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
         interval = "-" if s.low is None else f"{s.low:.2f}-{s.high:.2f}"
-        numbers = [_number(v) for v in (s.accuracy, s.score, s.calls, s.iou)]
+        numbers = [_number(v) for v in (s.accuracy, s.score, s.tool_calls, s.mean_iou)]
         table.add_row(
             name, str(s.scored), numbers[0], interval, *numbers[1:],
             str(s.abstained), str(s.unscored), str(s.timeout), str(s.aborted),

@@ -39,7 +39,7 @@ class Exam:
                 shown += evaluate(policy, [_show(task) for task in asked], "agent")
         found["shown"] = summary(shown).accuracy or 0.0
         own = summary(small)
-        return {**found, "own_box": own.accuracy or 0.0, "iou": own.iou or 0.0}
+        return {**found, "own_box": own.accuracy or 0.0, "iou": own.mean_iou or 0.0}
 
 
 def _show(task: Task) -> Task:

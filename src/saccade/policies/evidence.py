@@ -1,4 +1,4 @@
-"""What lines of text say about a question: which option they fit, which lines are the best."""
+"""The evidence in lines of text: which option they fit, and which lines are the best."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ from saccade.image import Image
 from saccade.tools.ocr import Line
 
 LEGIBLE = 0.5
-"""Confidence from which a line is evidence; the same that the library filters by."""
+"""Confidence from which a line is evidence; the threshold of the OCR library."""
 CLEAR = 0.9
 """Confidence from which a line of at least `MIN_WORD` characters is clear by itself."""
 MIN_WORD = 3
 SHORTEST, SHORTEST_FUZZY = 4, 6
-"""Characters from which an option can be found at all, and with one misread."""
+"""Number of characters from which an option can be found at all, and with misread characters."""
 SIMILAR = 85.0
-"""Similarity in [0, 100] from which a line fits an option ..."""
+"""Similarity in [0, 100] from which a line fits an option."""
 MARGIN = 10.0
-"""... if it fits the next best one by so much less."""
+"""Similarity by which the second best option must be further away."""
 
 
 class Seen(NamedTuple):
-    """An image of the conversation and the text in it."""
+    """An image of the conversation and the lines of text in it."""
 
     image: Image
     lines: tuple[Line, ...]
-    """Boxes in pixels of the source."""
+    """The lines, with boxes in pixels of the source."""
 
     @property
     def scale(self) -> float:
-        """Pixels of the source in one that was shown."""
+        """Number of source pixels along a side of a pixel that was shown."""
         return self.image.region.width / self.image.size.width
 
 
 class Fit(NamedTuple):
-    """An option that the evidence speaks for."""
+    """An option that a line fits."""
 
     option: int
+    """Its index among the options."""
     line: Line
 
 
 def is_clear(line: Line) -> bool:
-    """Whether a line speaks for itself."""
+    """Whether a line is clear by itself, whatever the options are."""
     return line.confidence >= CLEAR and len(plain(line.text)) >= MIN_WORD
 
 
 def clear_option(seen: Sequence[Seen], choices: Sequence[str]) -> Fit | None:
-    """The option that a legible line fits, if no other option comes near; often there is none."""
+    """The option that a legible line fits, if no other option comes near; else None."""
     lines = [line for one in seen for line in one.lines if line.confidence >= LEGIBLE]
     fits = []
     for index, choice in enumerate(choices):
@@ -65,10 +66,11 @@ def clear_option(seen: Sequence[Seen], choices: Sequence[str]) -> Fit | None:
 
 
 def similarity(option: str, text: str) -> float:
-    """How well a line fits an option, in [0, 100]; case and punctuation aside.
+    """How well a line fits an option, in [0, 100], regardless of case and punctuation.
 
-    The option may be a part of the line, not the other way round. Options of fewer than four
-    characters fit nothing: a "23" may be on any wall. Those of four or five must be there exactly.
+    The option may be a part of the line, but not the line a part of the option. Options of fewer
+    than four characters fit nothing, since a "23" may be on any wall. Those of four or five
+    characters must occur exactly.
     """
     try:
         from rapidfuzz import fuzz
@@ -85,7 +87,7 @@ def similarity(option: str, text: str) -> float:
 def best_lines(seen: Sequence[Seen]) -> list[Line]:
     """Legible lines, best first: sure before unsure, words before single letters, each once.
 
-    Of readings that are about as sure, the one from the closest look counts.
+    Among readings of about the same confidence, the closest look comes first.
     """
     ranked = []
     for one in seen:
@@ -102,7 +104,7 @@ def best_lines(seen: Sequence[Seen]) -> list[Line]:
 
 
 def _cut(line: Line, seen: Seen) -> bool:
-    """Whether the line reaches the edge of what was shown, so that a part of it may be missing."""
+    """Whether the line reaches the edge of what was shown, so that part of it may be missing."""
     region, margin = seen.image.region, 0.005 * seen.image.region.width
     return (
         min(line.box.x1 - region.x1, region.x2 - line.box.x2) < margin
@@ -117,5 +119,5 @@ def _same(line: Line, other: Line) -> bool:
 
 
 def plain(text: str) -> str:
-    """Letters and digits, in one case."""
+    """The letters and digits of a text, in one case."""
     return "".join(c for c in text.casefold() if c.isalnum())

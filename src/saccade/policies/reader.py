@@ -1,11 +1,11 @@
-"""A rule that looks for text: reads the view, zooms where text may be, answers or abstains.
+"""A rule that looks for text: it reads the view, zooms where text may be, answers or abstains.
 
-It is not a model. It drives the ordinary environment as a model does: it sees the pixels that it is
-shown and nothing else, calls the ordinary zoom tool, and keeps to the limits. What it does next is
-a function of the trajectory alone. For a question with options it answers when what it read fits
-one of them and no other; for one without, when it read a line clearly, it gives what it read, best
-first. It does not understand the question: it cannot tell the word on the flag from another word
-in the photograph.
+It is not a model. It drives the ordinary environment as a model does: it sees only the pixels that
+it is shown, calls the ordinary zoom tool, and keeps to the limits. Its next turn is a function of
+the trajectory alone. A question with options is answered when the text fits one of them and no
+other; a question without options, when a line is clear, by the lines that were read, best first.
+The rule does not understand the question: it cannot tell the word on the flag from another word in
+the photograph.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ENVIRONMENT = (
     "environment.observation.max_pixels=1000000",
     "environment.limits.max_turns=30",
 )
-"""The environment that it was measured in, as settings of a run file: a view of one megapixel,
-crops of .4 to 1, and 29 looks."""
+"""The environment in which the rule was measured, as settings of a run file: a view of one
+megapixel, crops of .4 to 1 megapixel, and 29 looks."""
 
 _OPTION = re.compile(r"([A-Z])\. (.*)")
 _MAX_SHOWN = 10
@@ -59,15 +59,15 @@ class ReaderOptions(Record):
     """The `policy` section of a run file, kind "reader"."""
 
     max_pixels: int = Field(default=2_000_000, ge=1)
-    """Of an image that it is shown; a run that shows more is refused."""
+    """Number of pixels that an image may be shown with; a run that shows more is refused."""
     max_seconds: float = Field(default=20.0, gt=0)
-    """For one image; lines that are not begun by then stay unread."""
+    """Seconds to read one image; lines that are not begun by then stay unread."""
     threads: int = Field(default=2, ge=1)
-    """Cores that one read may use."""
+    """Number of cores that one read may use."""
 
 
 class ReaderPolicy:
-    """Writes turns by a rule. Needs the extra `ocr`."""
+    """A policy that writes its turns by a rule; it needs the extra `ocr`."""
 
     Options = ReaderOptions
     info = ModelInfo(name=MODEL)
@@ -89,10 +89,10 @@ class ReaderPolicy:
         return _written(dialect, _move(trajectory, seen), time.monotonic() - started)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
-        """A rule has no tokenizer."""
+        """None: a rule has no tokenizer."""
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: the rule holds no resources."""
 
     async def _see(self, image: Image) -> Seen:
         if image.size.area > self._options.max_pixels:
@@ -111,7 +111,7 @@ class ReaderPolicy:
 
 
 def choices_of(trajectory: Trajectory) -> tuple[str, ...]:
-    """The options, read from the question as any policy reads it."""
+    """The options of the question, read from its text as any policy reads it."""
     found: list[str] = []
     for line in trajectory.prompt[-1].text.splitlines():
         match = _OPTION.fullmatch(line)
@@ -164,7 +164,7 @@ def _quoted(line: ocr.Line) -> str:
 
 
 def _listed(lines: list[ocr.Line]) -> str:
-    """The lines with their boxes in pixels of the photograph."""
+    """The best lines with their boxes in pixels of the source."""
     rows = []
     for line in lines[:_MAX_SHOWN]:
         box = ", ".join(f"{v:.0f}" for v in line.box)
@@ -173,7 +173,7 @@ def _listed(lines: list[ocr.Line]) -> str:
 
 
 def _call(trajectory: Trajectory, look: Look) -> ToolCall:
-    """A zoom into an image of the question, in the frame of the run."""
+    """A call that zooms into an image of the question, in the coordinate frame of the run."""
     image = trajectory.images[look.number]
     box = trajectory.environment.coords.from_pixels(image.from_source(look.region), image.size)
     arguments: dict[str, JsonValue] = {"bbox_2d": [round(v, 4) for v in box]}

@@ -1,4 +1,4 @@
-"""Where to look next for text: at what was found but not read, then coarse to fine everywhere."""
+"""The plan of a search for text: first what was found but not read, then coarse to fine tiles."""
 
 from __future__ import annotations
 
@@ -15,54 +15,55 @@ from saccade.types import ToolCall, Trajectory
 
 ZOOM = "image_zoom_in_tool"
 LEVELS = (2, 4, 6)
-"""Tiles along a side; a tile overlaps its neighbours by `OVERLAP` of its side on each side."""
+"""Number of tiles along a side of the image, for each level of the search."""
 OVERLAP = 0.15
+"""Share of its side by which a tile reaches into each of its neighbours."""
 CANDIDATES = 4
-"""Looks at what was found but not read, before the tiles of a level; more would be clutter."""
+"""Number of looks at what was found but not read, before the tiles of a level."""
 COVERED = 0.9
-"""The share of a region from which a look at as fine a scale counts as a look at it."""
+"""Share of a region from which a look at as fine a scale counts as a look at the region."""
 SMALL = 32.0
-"""Height in pixels as shown: larger text is not illegible for want of a closer look."""
+"""Height in shown pixels below which text may become legible in a closer look."""
 WORD_LIKE = 1.5
 """Length over height from which a shape may be a word."""
 HINT = 70.0
 """Similarity in [0, 100] from which an unsure line is near to an option."""
 MAGNIFIED = 4.0
-"""A part that would be shown enlarged more than this has nothing finer to show."""
+"""Magnification beyond which a closer look shows nothing finer."""
 SURE = "I look closer to be sure."
 
 
 class Look(NamedTuple):
-    """A region to zoom into, and why."""
+    """A region to zoom into, and the reason."""
 
     number: int
-    """Which image of the question, counted from 0."""
+    """Index of the image among those of the question."""
     region: Box
-    """In pixels of its source."""
+    """The region in pixels of its source."""
     why: str
     begins_level: bool = False
-    """Everything coarser was looked at: a moment to decide."""
+    """Whether all coarser levels are finished, which is the moment to decide."""
 
 
 class _Tried(NamedTuple):
     number: int
-    """Which image of the question, counted from 0."""
+    """Index of the image among those of the question."""
     region: Box
     level: int
 
 
 class _Found(NamedTuple):
-    """A line and where it was seen."""
+    """A line and the look that saw it."""
 
     number: int
     line: Line
     level: int
     small: bool
-    """A closer look may show more of it."""
+    """Whether a closer look may show more of it."""
 
 
 def zooms_left(trajectory: Trajectory) -> int:
-    """Looks that the limits still allow, the last turn kept for the answer; 0 without the tool."""
+    """Number of looks that the limits still allow before the answer; 0 without the zoom tool."""
     environment = trajectory.environment
     if ZOOM not in {tool.name for tool in environment.tools}:
         return 0
@@ -72,7 +73,7 @@ def zooms_left(trajectory: Trajectory) -> int:
 
 
 class Search:
-    """What was looked at and found so far; a function of the trajectory."""
+    """The state of a search, a function of the trajectory: the looks so far and their lines."""
 
     def __init__(self, trajectory: Trajectory, seen: Sequence[Seen]) -> None:
         parts = (part for message in trajectory.prompt for part in message.content)
@@ -83,7 +84,7 @@ class Search:
         self._found = [found for one in seen for found in self._lines_of(one)]
 
     def next_look(self, choices: Sequence[str] = ()) -> Look | None:
-        """The next region, never one that was looked at before; None if there is none."""
+        """The next look, never at a region that was looked at before; None if none is left."""
         if look := next(self._hints(choices), None):
             return look
         for level in LEVELS:
@@ -93,12 +94,12 @@ class Search:
         return None
 
     def closer_look(self, line: Line) -> Look | None:
-        """A look at a line one level closer; None if it is large or was looked at so."""
+        """A look at a line one level closer; None if it is large or was looked at so closely."""
         seen = (found for found in self._found if found.line == line and found.small)
         return next((look for found in seen if (look := self._closer(found, SURE))), None)
 
     def _hints(self, choices: Sequence[str]) -> Iterator[Look]:
-        """What nearly fits an option, one level closer."""
+        """Looks one level closer at the lines that nearly fit an option."""
         for found in self._faint():
             likely = max((similarity(c, found.line.text) for c in choices), default=0.0)
             why = f'"{inert(found.line.text[:60])}" is near to an option: I look closer.'
@@ -106,7 +107,7 @@ class Search:
                 yield look
 
     def _looks(self, level: int) -> Iterator[Look]:
-        """What is left to look at on a level: first what was not legible, then all of it."""
+        """The looks that a level has left: first at illegible lines, then at its tiles."""
         spent = [t for t in self._tried if t.level == level and not self._is_tile(t)]
         if level != LEVELS[0] and len(spent) < CANDIDATES:
             for found in self._faint():
@@ -126,7 +127,7 @@ class Search:
         return None if finer is None else self._window(found, finer, why)
 
     def _window(self, found: _Found, level: int, why: str) -> Look | None:
-        """The part about a line, as large as a tile of the level, or as the line needs."""
+        """A look at a line and around it, as large as a tile of the level or as the line needs."""
         box, image = found.line.box, self._images[found.number]
         if not self._is_new(found.number, box, level):
             return None
@@ -139,7 +140,7 @@ class Search:
         return Look(found.number, region, why)
 
     def _faint(self) -> list[_Found]:
-        """What looks like a small word and is not clear, by image, the surest first."""
+        """The lines that look like small words and are not clear, by image, surest first."""
         faint = []
         for found in self._found:
             short, long = sorted((found.line.box.width, found.line.box.height))
@@ -148,7 +149,7 @@ class Search:
         return sorted(faint, key=lambda found: (found.number, -found.line.confidence))
 
     def _is_new(self, number: int, box: Box, level: int) -> bool:
-        """Whether no look so close showed the box, and one would show more than a coarser one."""
+        """Whether a look at this level would show more of the box than all looks so far."""
         area = self._images[number].region.area * _share(level)
         return area > self._max_pixels / MAGNIFIED**2 and not any(
             t.number == number and t.level >= level and t.region.coverage(box) >= COVERED
@@ -169,7 +170,7 @@ class Search:
 
 
 def _level_of(share: float) -> int:
-    """The level of which a tile shows about this part of the image; 0 is the whole."""
+    """The level whose tiles show about this share of the image; 0 for the whole image."""
     return min((0, *LEVELS), key=lambda level: abs(log(share / (_share(level) if level else 1.0))))
 
 
@@ -189,7 +190,7 @@ def _tiles(image: Image, level: int) -> list[Box]:
 
 
 def _share(level: int) -> float:
-    """The part of an image that a tile shows."""
+    """The share of an image that a tile of a level shows."""
     return ((1 + 1.5 * OVERLAP) / level) ** 2
 
 
@@ -198,7 +199,7 @@ def _calls(trajectory: Trajectory) -> Iterator[ToolCall]:
 
 
 def _look_of(call: ToolCall, trajectory: Trajectory, images: Sequence[Image]) -> _Tried | None:
-    """What a call of ours asked for; also of one that failed, so that none is repeated."""
+    """The look that an earlier call requested; failed ones count, so that none is repeated."""
     name, box = call.arguments.get("image", "image_1"), box_of(call.arguments.get("bbox_2d"))
     number = next((n for n in range(len(images)) if name == f"image_{n + 1}"), None)
     if number is None or box is None:

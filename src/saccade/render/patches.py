@@ -1,6 +1,6 @@
 """From pixels to the patches that a Qwen-VL vision tower takes, differentiably.
 
-The same function serves inference, training and attacks, so none of them can see other pixels.
+Inference, training and attacks use the same function, so that all of them see the same pixels.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ from saccade.image import Image
 
 
 class PatchRule(NamedTuple):
-    """How a checkpoint cuts and normalises images; read from its configuration."""
+    """How a checkpoint cuts and normalises images, read from its configuration."""
 
     patch: int
     """Side of a patch in pixels."""
     merge: int
-    """merge x merge neighbouring patches become one token."""
+    """Side of the square of patches that become one token."""
     temporal: int
-    """Frames a patch spans; a still image is repeated."""
+    """Number of frames that a patch spans; a still image is repeated."""
     mean: tuple[float, float, float]
+    """Mean of each channel, for images in [0, 1]."""
     std: tuple[float, float, float]
+    """Standard deviation of each channel, likewise."""
 
     @property
     def factor(self) -> int:
-        """Both sides of an image are multiples of this."""
+        """The number of which both sides of an image are multiples."""
         return self.patch * self.merge
 
 
 class Grid(NamedTuple):
-    """An image in patches; `image_grid_thw` of the Hugging Face models."""
+    """The size of an image in patches, as in `image_grid_thw` of the Hugging Face models."""
 
     t: int
     h: int
     w: int
 
     def tokens(self, merge: int) -> int:
-        """Image tokens in the prompt, and features of the vision tower."""
+        """Number of image tokens in the prompt, and of features of the vision tower."""
         return self.t * self.h * self.w // merge**2
 
 
 class Pixels(NamedTuple):
-    """What the vision tower takes for a sequence of images."""
+    """The inputs of the vision tower for a sequence of images."""
 
     pixel_values: torch.Tensor
     """(sum of t*h*w, 3 * temporal * patch * patch) float32, normalised."""
@@ -58,7 +60,7 @@ def grid_of(image: Image, rule: PatchRule) -> Grid:
     """The grid of an image as it is shown.
 
     Raises:
-        RenderError: its size is no multiple of the factor: it was not fitted for this model.
+        RenderError: a side is no multiple of the factor, so the image was not fitted for the model.
     """
     width, height = image.size
     if width % rule.factor or height % rule.factor:
@@ -70,19 +72,19 @@ def grid_of(image: Image, rule: PatchRule) -> Grid:
 
 
 def as_tensor(image: Image) -> torch.Tensor:
-    """(3, H, W) float32 in [0, 1]."""
+    """The pixels of an image: (3, H, W) float32 in [0, 1]."""
     pixels = np.array(image.pixels(), dtype=np.uint8)
     return torch.from_numpy(pixels).permute(2, 0, 1).to(torch.float32) / 255
 
 
 def patchify(images: Sequence[torch.Tensor], rule: PatchRule) -> Pixels:
-    """Cut images into patches, in the order of the merged tokens.
+    """Cut images into patches, in the order of the merged tokens. Gradients flow through.
 
     Args:
-        images: (3, H, W) in [0, 1] each, sides multiples of `rule.factor`. Gradients flow.
-        rule: Of the checkpoint.
+        images: Each is (3, H, W) in [0, 1], with sides that are multiples of `rule.factor`.
+        rule: The patch rule of the checkpoint.
 
-    Source: `Qwen2VLImageProcessor` of transformers, to which it is equal up to float rounding.
+    Source: `Qwen2VLImageProcessor` of transformers, equal up to float rounding.
     """
     grids = [Grid(1, x.shape[1] // rule.patch, x.shape[2] // rule.patch) for x in images]
     each = [
@@ -93,7 +95,7 @@ def patchify(images: Sequence[torch.Tensor], rule: PatchRule) -> Pixels:
 
 
 def join(pixels: Sequence[Pixels], rule: PatchRule) -> Pixels:
-    """One after the other; none at all is an empty sequence."""
+    """The inputs of several sequences of images, one after the other; possibly of none."""
     width = 3 * rule.temporal * rule.patch**2
     values = [torch.empty(0, width), *(p.pixel_values for p in pixels)]
     grids = [torch.empty(0, 3, dtype=torch.long), *(p.image_grid_thw for p in pixels)]

@@ -1,10 +1,10 @@
 """The renderer of the Qwen-VL families (Qwen2-VL, Qwen2.5-VL, Qwen3-VL) and of models like them.
 
-A trajectory becomes ChatML. What the model sampled stands in it verbatim, by its ids; the scaffold
-around it is put in here, and text in a message can never become a control token.
+A trajectory becomes ChatML. The ids that the model sampled are kept verbatim; the scaffold around
+them is added here, and text in a message can never become a control token.
 
-Laws. The rendering of the first k turns is a prefix of that of the first k+1. `sampled` marks
-exactly the sampled ids. Image tokens are as many as image features, or `RenderError` is raised.
+Laws: the rendering of the first k turns is a prefix of that of the first k+1; `sampled` marks
+exactly the sampled ids; there are as many image tokens as image features, else `RenderError`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TOOLS = (
 """Source: the chat template of Qwen2.5 and Qwen3-VL; a test compares with it."""
 
 CACHE_BYTES = 512 * 2**20
-"""Patches are kept up to this size: each turn shows all images again."""
+"""Bytes of patches that are kept, since each turn shows all images again."""
 
 _CONTROL = (
     "<|im_start|>",
@@ -60,7 +60,7 @@ _CONTROL = (
 
 
 class Tokenizer(Protocol):
-    """The part of a Hugging Face fast tokenizer that is used here."""
+    """The methods of a Hugging Face fast tokenizer that are used here."""
 
     def __call__(
         self, text: str, *, add_special_tokens: bool, split_special_tokens: bool
@@ -74,22 +74,22 @@ class Tokenizer(Protocol):
 
 
 class Rendered(NamedTuple):
-    """A trajectory in tokens. All lists have one entry a token."""
+    """A trajectory in tokens; all lists have one entry per token."""
 
     ids: list[int]
     sampled: list[bool]
-    """What the policy wrote. Text of a policy that knows no tokens counts, tokenised, with the end
-    of its turn: that is what a model would have to learn to write."""
+    """Whether the policy wrote the id. The text of a policy without tokens is tokenised and counts
+    as well, with the end of its turn: a model would have to learn to write it."""
     log_probs: list[float]
-    """Of sampled ids, as the policy reported them; NaN elsewhere and where unknown."""
+    """Log-probabilities of the sampled ids, as the policy reported them; else NaN."""
     images: tuple[Image, ...]
-    """In the order of their tokens."""
+    """The images, in the order of their tokens."""
     prompt_len: int
-    """Ids before the first assistant turn's own text."""
+    """Number of ids before the first one that an assistant turn wrote."""
 
 
 class QwenVLRenderer:
-    """Renders trajectories for one checkpoint. Immutable."""
+    """Renders trajectories for one checkpoint; immutable."""
 
     def __init__(
         self, tokenizer: Tokenizer, rule: PatchRule, coords: CoordSpace = CoordSpace.ABSOLUTE
@@ -108,7 +108,7 @@ class QwenVLRenderer:
         self.image_token = ids["<|image_pad|>"]
         self.pad = ids["<|endoftext|>"]
         self.suppressed = tuple(sorted(set(ids.values()) - {self.end_of_turn, self.pad}))
-        """Control ids that a sampler must never produce: the scaffold's and the images'."""
+        """Control ids that a sampler must never produce: those of the scaffold and of images."""
         self._patches: ByteCache[Image, Pixels] = ByteCache(CACHE_BYTES, _bytes_of)
         self._text_of = lru_cache(maxsize=None)(
             lambda token: tokenizer.decode([token], skip_special_tokens=False)
@@ -119,11 +119,11 @@ class QwenVLRenderer:
         """The ids of a trajectory.
 
         Args:
-            trajectory: Finished or under way.
-            generation: End with the opening of the next assistant turn (and its prefix).
+            trajectory: The trajectory, finished or under way.
+            generation: Whether to end with the opening of the next assistant turn and its prefix.
 
         Raises:
-            RenderError: an image of a wrong size, or sampled ids that hold image tokens.
+            RenderError: an image has a wrong size, or the sampled ids hold image tokens.
         """
         page = _Page(self)
         tools = trajectory.environment.tools if trajectory.environment.native_tools else ()
@@ -157,22 +157,22 @@ class QwenVLRenderer:
         return [grid_of(image, self.rule) for image in images]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of sampled ids, the end of the turn left out."""
+        """The text of sampled ids, without the end of the turn."""
         kept = ids[:-1] if ids and ids[-1] in (self.end_of_turn, self.pad) else ids
         return self.tokenizer.decode(list(kept), skip_special_tokens=False)
 
     def text_of(self, token: int) -> str:
-        """The text of a single id; a part of a character is a replacement character."""
+        """The text of a single id; a part of a character becomes a replacement character."""
         return self._text_of(token)
 
     def count_through(self, ids: Sequence[int], text: str) -> int | None:
-        """How many of the first ids it takes until what they say holds a text; None if never."""
+        """The least number of first ids whose text holds `text`; None if not all of them do."""
         if text not in self.decode(ids):
             return None
         return bisect(range(1, len(ids) + 1), False, key=lambda n: text in self.decode(ids[:n])) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Text that holds no control tokens; what looks like one stays text."""
+        """The ids of a text without control tokens; what looks like one stays text."""
         return list(self._encode(text))
 
     def _pixels_of(self, image: Image) -> Pixels:
@@ -190,7 +190,7 @@ class QwenVLRenderer:
 
 
 class _Page:
-    """The ids of a trajectory while they are written."""
+    """The ids of a trajectory while they are being written."""
 
     def __init__(self, renderer: QwenVLRenderer) -> None:
         self._renderer = renderer
@@ -201,7 +201,7 @@ class _Page:
         self._pending = ""
 
     def flush(self) -> None:
-        """Tokenise the text since the last control token: in one piece, as a template does."""
+        """Tokenise the text since the last control token in one piece, as a template does."""
         text, self._pending = self._pending, ""
         self._ids(self._renderer.encode(text))
 
@@ -320,7 +320,7 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
     """The renderer of a checkpoint: a folder, or a model id of the hub.
 
     Raises:
-        ConfigError: there is no such checkpoint, or it is of a family that is not known here.
+        ConfigError: there is no such checkpoint, or its family is not known here.
     """
     if str(path).startswith((".", "/", "~")) and not Path(path).is_dir():
         raise ConfigError(f"{path}: no such folder; name a checkpoint, or a model id of the hub")
@@ -346,7 +346,7 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
 
 
 def _with_tools(prompt: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequence[Message]:
-    """The prompt with the tool section that the family's own template writes."""
+    """The prompt with the tool section of the family's own chat template."""
     if not tools:
         return prompt
     schemas = "".join("\n" + json.dumps(tool.function(), ensure_ascii=False) for tool in tools)

@@ -100,5 +100,5 @@ def _cells(compared: Compared) -> list[str]:
     span = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
     p = "<.001" if found.p < 0.001 else f"{found.p:.3f}"
     aim = "-" if shares[-1].aimed is None else f"{shares[-1].aimed:.2f}"
-    calls = f"{shares[-1].call_rate:.2f}"
+    calls = f"{shares[-1].tool_call_rate:.2f}"
     return [*right, f"{found.difference:+.3f} {span}", p, calls, aim]

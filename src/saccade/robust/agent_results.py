@@ -75,7 +75,7 @@ class Share(Record):
     accuracy: float
     interval: Interval
     """Wilson's."""
-    call_rate: float
+    tool_call_rate: float
     aimed: float | None
     """Of the episodes with a call, those that were shown half of the asked object or more."""
 
@@ -173,7 +173,7 @@ class Table:
             shares[arm] = Share(
                 accuracy=successes / n,
                 interval=wilson(successes, n),
-                call_rate=len(looked) / (n * len(rows)),
+                tool_call_rate=len(looked) / (n * len(rows)),
                 aimed=sum(known) / len(known) if known else None,
             )
         first, *_, last = right.values()

@@ -1,14 +1,17 @@
-"""A chat server that is a script: no model, only a Python function behind a real socket.
+"""A scripted chat server: a Python function behind a real socket, in place of a model.
 
 It speaks enough of the OpenAI format to test an agent end to end without a GPU, decodes the images
-that it is sent, and can be told to fail in the ways that servers fail. It listens on the loopback
+that it receives, and can fail in the ways in which servers fail. It listens on the loopback
 interface only.
 
     def answer(request):
-        return "<answer>B</answer>" if request.turn else '<tool_call>...</tool_call>'
+        return "Let me look closer." if request.turn == 0 else "The answer is B."
 
     with ScriptedServer(answer) as server:
         policy = OpenAIPolicy(OpenAIOptions(base_url=server.url, model="script"))
+
+Where no socket is needed, `saccade.policies.replay:ReplayPolicy` is the scripted policy: it takes
+the turns of each task, or a function from a trajectory to the next text.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ MAX_REQUEST_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class ScriptedRequest:
-    """What a client asked for."""
+    """A request that a client sent."""
 
     body: dict[str, JsonValue]
 
@@ -46,7 +49,7 @@ class ScriptedRequest:
 
     @property
     def turn(self) -> int:
-        """Assistant messages before this one, from 0; one that is to be continued is not before."""
+        """Number of assistant messages so far, without one that is to be continued."""
         return sum(message.get("role") == "assistant" for message in self.messages[:-1])
 
     @property
@@ -67,7 +70,7 @@ class ScriptedRequest:
 
 @dataclass(frozen=True)
 class ScriptedReply:
-    """What the server does: answers, or fails in a given way."""
+    """The reply of the server: an answer, or a failure of a given kind."""
 
     text: str = ""
     tool_calls: list[JsonValue] = field(default_factory=list)
@@ -77,16 +80,16 @@ class ScriptedReply:
     raw: bytes | None = None
     """Sent instead of a chat completion."""
     fail: Literal["", "hang", "drop", "cut"] = ""
-    """hang: no reply until the server stops; drop: closes at once; cut: closes in mid-body."""
+    """hang: no reply until the server stops; drop: closes at once; cut: closes within the body."""
 
 
 Script = Callable[[ScriptedRequest], "str | ScriptedReply"]
 
 
 class ScriptedServer:
-    """The server; a context manager. Requests are answered in parallel.
+    """A context manager that answers requests in parallel while it is open.
 
-    Leaving it raises what the script raised, so that a mistake in a script does not pass for a
+    Leaving it raises what the script raised, so that a mistake in a script is not taken for a
     server that fails.
     """
 
@@ -101,7 +104,7 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """What goes into `base_url`."""
+        """The `base_url` of clients."""
         return f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def answer(self, body: dict[str, JsonValue]) -> ScriptedReply:
@@ -112,7 +115,7 @@ class ScriptedServer:
         return ScriptedReply(reply) if isinstance(reply, str) else reply
 
     def wait_until_stopped(self) -> None:
-        """Block a request that hangs."""
+        """Block until the server stops, for a request that hangs."""
         self._stopped.wait()
 
     def __enter__(self) -> Self:
@@ -134,7 +137,7 @@ class _Server(ThreadingHTTPServer):
     script: ScriptedServer
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep what the script raised; a client that goes away in mid-request is no mistake."""
+        """Keep what the script raised; a client that goes away within a request is no mistake."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             self.script.mistake = self.script.mistake or error
@@ -168,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply.status, sent, reply.headers, cut=reply.fail == "cut")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silent: requests are kept in `ScriptedServer.requests`."""
+        """Log nothing: requests are kept in `ScriptedServer.requests`."""
 
     def _send(
         self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False

@@ -1,8 +1,8 @@
-"""Reading text in pixels, with a pretrained detector and recogniser.
+"""Optical character recognition with a pretrained detector and recogniser, offline.
 
-The weights are PP-OCRv6 (small), as the package `rapidocr` carries them; they run on onnxruntime,
-offline. What a region costs is bounded by its pixels; recognition stops at a deadline and says how
-many lines it left unread. It is no defence against text that was made to be misread.
+The weights are PP-OCRv6 (small), as the package `rapidocr` carries them, and run on onnxruntime.
+The cost of an image is bounded by its pixels. Recognition stops at a deadline and reports how many
+lines it left unread. It is no defence against text that was made to be misread.
 """
 
 from __future__ import annotations
@@ -24,44 +24,45 @@ if TYPE_CHECKING:
     from rapidocr import RapidOCR
 
 MAX_RATIO = 16
-"""A longer image is squeezed to this: otherwise its cost would not be bounded by its pixels."""
+"""Ratio of sides to which a longer image is squeezed, so that its pixels bound its cost."""
 
 PADDED_RATIO = 8
-"""A longer image is padded to this: the detector enlarges the short side to 736 pixels."""
+"""Ratio of sides to which a longer image is padded: the detector enlarges the short side to 736
+pixels."""
 
 _MIN_SIDE = 64
 _BATCH = 6
 _THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ocr")
-"""The engine is not made for several threads; one read may use several cores."""
+"""The one thread that may call the engine, which may itself use several cores."""
 
 
 class Line(NamedTuple):
     """A line of text, or what looks like one."""
 
     text: str
-    """Empty if it was found but not read."""
+    """The text; empty if the line was found but not read."""
     box: Box
-    """Upright, in pixels of the image that was read."""
+    """The upright box, in pixels of the image that was read."""
     confidence: float
-    """Of the reading: mean probability of its characters, in [0, 1]; 0 if it was not read."""
+    """Mean probability of the characters, in [0, 1]; 0 if the line was not read."""
 
 
 class Reading(NamedTuple):
-    """What was found in an image."""
+    """The text that was found in an image."""
 
     lines: tuple[Line, ...]
-    """From top to bottom."""
+    """The lines from top to bottom."""
     left: int = 0
-    """Lines that were found but not read, for want of time."""
+    """Number of lines that were found but not read before the deadline."""
 
 
 async def read(pixels: PILImage.Image, *, max_seconds: float, threads: int = 2) -> Reading:
-    """Read an image outside of the event loop; one at a time in a process.
+    """Read an image outside the event loop; a process reads one image at a time.
 
     Args:
-        pixels: (H, W) RGB; what it costs grows with H x W.
-        max_seconds: No line is begun later; until then, about a second a megapixel.
-        threads: Cores that one read may use.
+        pixels: An RGB image; reading takes about a second per megapixel.
+        max_seconds: The deadline after which no further line is begun.
+        threads: Number of cores that one read may use.
 
     Raises:
         MissingExtra: the extra `ocr` is not installed.
@@ -71,7 +72,7 @@ async def read(pixels: PILImage.Image, *, max_seconds: float, threads: int = 2) 
 
 
 def read_now(pixels: PILImage.Image, max_seconds: float, threads: int = 2) -> Reading:
-    """The same, in the calling thread; not for several threads at a time.
+    """Read an image in the calling thread; not to be used by several threads at a time.
 
     Raises:
         MissingExtra: the extra `ocr` is not installed.
@@ -97,7 +98,7 @@ def read_now(pixels: PILImage.Image, max_seconds: float, threads: int = 2) -> Re
 class _Piece(NamedTuple):
     box: Box
     cut: np.ndarray
-    """(h, w, 3) uint8: turned upright."""
+    """(h, w, 3) uint8, turned upright."""
 
 
 @cache
@@ -124,9 +125,9 @@ def _squeezed(pixels: PILImage.Image) -> PILImage.Image:
 
 
 def _padded(pixels: PILImage.Image) -> np.ndarray:
-    """(H, W, 3) uint8 in the channel order of the engine (BGR).
+    """The padded image as (H, W, 3) uint8 in the channel order of the engine (BGR).
 
-    What was added lies right and below, so that boxes keep their place.
+    The padding is at the right and at the bottom, so that boxes keep their place.
     """
     array = np.asarray(pixels.convert("RGB"))[:, :, ::-1]
     height, width = array.shape[:2]

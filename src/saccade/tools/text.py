@@ -1,7 +1,7 @@
-"""Reading what is shown: `read_text` gives the lines of text in a part of an image.
+"""The tool `read_text`, which returns the lines of text in a part of an image.
 
-It reads the pixels that the policy sees, never the photograph behind them: small text must be
-zoomed into first, by a rule as by a model.
+It reads the pixels that the policy sees, never the source behind them: a policy must zoom into
+small text first.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ NAME = "read_text"
 
 
 class ReadText(StatelessTool):
-    """The lines of text in a region, with boxes and confidences. Needs the extra `ocr`."""
+    """Reads the lines of text in a region, with boxes and confidences; needs the extra `ocr`."""
 
     max_pixels: int = Field(default=2_000_000, ge=1)
-    """Of the region as shown; more is refused."""
+    """Number of shown pixels that a region may have; larger regions are refused."""
     max_seconds: float = Field(default=20.0, gt=0)
-    """Lines that are not begun by then are counted, not read."""
+    """Seconds to read a region; lines that are not begun by then are counted, not read."""
     max_lines: int = Field(default=100, ge=1)
-    """More are counted, not shown."""
+    """Number of lines that are shown; further lines are counted."""
     max_chars: int = Field(default=200, ge=1)
-    """Of a line; the rest is cut."""
+    """Number of characters of a line that are shown; the rest is cut."""
     threads: int = Field(default=2, ge=1)
-    """Cores that one read may use."""
+    """Number of cores that one read may use."""
 
     @property
     def spec(self) -> ToolSpec:

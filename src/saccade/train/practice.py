@@ -247,7 +247,7 @@ class Practice:
         families = sorted({family for family, _ in told})
         for family in families if len(families) > 1 else ():
             part = summary_of([episode for name, episode in told if name == family])
-            for name in ("accuracy", "call_rate"):
+            for name in ("accuracy", "tool_call_rate"):
                 if (value := getattr(part, name)) is not None:
                     self._log(f"{name}/{family}", value)
         for name, count in zip(("asked", "learned", "skipped", "flat"), total, strict=True):
@@ -278,12 +278,12 @@ def numbers(measured: Summary) -> dict[str, float]:
         "unscored": measured.unscored,
         "reward": measured.score,
         "accuracy": measured.accuracy,
-        "calls": measured.calls,
-        "calls_ok": measured.calls_ok,
-        "call_rate": measured.call_rate,
+        "tool_calls": measured.tool_calls,
+        "tool_calls_ok": measured.tool_calls_ok,
+        "tool_call_rate": measured.tool_call_rate,
         "turns": measured.turns,
         "response_tokens": measured.response_tokens,
-        "iou": measured.iou,
+        "mean_iou": measured.mean_iou,
         "coverage": measured.coverage,
         "thought_iou": measured.thought_iou,
         **{f"reward/{term}": value for term, value in measured.parts.items()},

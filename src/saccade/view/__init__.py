@@ -1,1 +1,1 @@
-"""Looking at runs: a page for people, a report for papers; both from run folders alone."""
+"""Views of finished and growing runs: a page for people, a report for papers."""

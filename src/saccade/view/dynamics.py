@@ -1,4 +1,4 @@
-"""How a reinforcement learning run went: the figure of the paper's dynamics, and a table.
+"""The dynamics of a reinforcement learning run: the figure of the paper, a table and JSON.
 
 Source of the choice of series: DeepEyes (arXiv 2505.14362), section 4.3: reward and accuracy, tool
 calls, response length without observations, IoU of the boxes where the true ones are known.
@@ -17,11 +17,11 @@ from saccade.errors import MissingExtra, StoreError
 
 METRICS = "metrics.jsonl"
 ROWS = 12
-"""Steps in the printed table; the JSON holds all."""
+"""Number of steps in the printed table; the JSON holds all of them."""
 
 
 class Column(NamedTuple):
-    """A column of the printed table."""
+    """A column of the printed table that shows one metric of a step."""
 
     title: str
     key: str
@@ -30,38 +30,39 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("reward", "reward", 3),
-    Column("right", "accuracy", 3),
-    Column("calls", "calls", 2),
-    Column("calls that worked", "calls_ok", 2),
-    Column("tokens written", "response_tokens", 1),
-    Column("IoU", "iou", 3),
+    Column("accuracy", "accuracy", 3),
+    Column("tool-call rate", "tool_call_rate", 3),
+    Column("mean IoU", "mean_iou", 3),
+    Column("tool calls", "tool_calls", 2),
+    Column("successful", "tool_calls_ok", 2),
+    Column("response tokens", "response_tokens", 1),
     Column("entropy", "entropy", 3),
-    Column("KL to start", "kl_to_start", 4),
+    Column("KL", "kl_to_start", 4),
     Column("aborted", "aborted", 0),
-    Column("groups left out", "groups/skipped", 0),
+    Column("groups skipped", "groups/skipped", 0),
 )
 
 
 class Dynamics(NamedTuple):
-    """The metrics of a run, a row for each step."""
+    """The metrics of a run: a row for each step."""
 
     run: str
     path: Path
     steps: tuple[dict[str, float], ...]
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
-        """Steps and values where the value is known."""
+        """The steps at which a metric is known, and its values there."""
         known = [(row["step"], row[key]) for row in self.steps if row.get(key) is not None]
         return [step for step, _ in known], [value for _, value in known]
 
 
 def is_training(folder: Path) -> bool:
-    """Whether a folder is one of `saccade rl`, not of episodes."""
+    """Whether a folder was written by `saccade rl`, rather than being a run of episodes."""
     return (folder / METRICS).is_file()
 
 
 def read_dynamics(folder: Path) -> Dynamics:
-    """The metrics of a run, under way or finished.
+    """Read the metrics of a run, under way or finished.
 
     Raises:
         StoreError: the folder holds none.
@@ -76,7 +77,7 @@ def read_dynamics(folder: Path) -> Dynamics:
 
 
 def markdown(runs: Sequence[Dynamics]) -> str:
-    """Some steps of each run, the first and the last among them."""
+    """A table of `ROWS` steps of each run, the first and the last among them."""
     head = ["run", "step", *(column.title for column in COLUMNS)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for run in runs:
@@ -90,7 +91,7 @@ def markdown(runs: Sequence[Dynamics]) -> str:
 
 
 def as_json(runs: Sequence[Dynamics]) -> list[dict[str, JsonValue]]:
-    """Every number of every step."""
+    """Every metric of every step."""
     return [
         {"run": run.run, "path": str(run.path), "steps": [dict(row) for row in run.steps]}
         for run in runs
@@ -116,7 +117,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _draw(runs: Sequence[Dynamics], out: Path) -> None:
-    """Three panels over the steps: reward, calls with response length, boxes."""
+    """Three panels over the steps: reward, tool calls with response length, boxes."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
@@ -127,11 +128,11 @@ def _draw(runs: Sequence[Dynamics], out: Path) -> None:
     length = calls.twinx()
     panels = (
         (reward, "reward", "C0", "reward"),
-        (reward, "accuracy", "C2", "right answers"),
-        (calls, "calls", "C1", "tool calls an episode"),
-        (length, "response_tokens", "C4", "tokens written (right axis)"),
-        (boxes, "iou", "C3", "IoU of the best box"),
-        (boxes, "coverage", "C5", "part of the object shown"),
+        (reward, "accuracy", "C2", "accuracy"),
+        (calls, "tool_calls", "C1", "tool calls per episode"),
+        (length, "response_tokens", "C4", "response tokens (right axis)"),
+        (boxes, "mean_iou", "C3", "mean IoU"),
+        (boxes, "coverage", "C5", "mean coverage"),
     )
     faint = 1.0 if len(runs) == 1 else 0.55
     for axes, key, colour, _ in panels:

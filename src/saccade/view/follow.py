@@ -1,4 +1,4 @@
-"""A run in progress, served on loopback: the page asks for news every two seconds.
+"""A server of a run in progress on loopback; the page asks for new data every two seconds.
 
 Only this machine can reach it, and only under a loopback name: a page of another site that makes a
 browser resolve its own name to 127.0.0.1 is refused by the `Host` header.
@@ -26,13 +26,13 @@ class _Answer(NamedTuple):
 
 
 class FollowServer:
-    """Serves the page of runs while it is open. Use it as a context manager."""
+    """A context manager that serves the page of runs while it is open."""
 
     def __init__(self, runs: Sequence[Path], port: int = 0) -> None:
-        """Bind to a port of the loopback interface; 0 takes a free one.
+        """Bind to a port of the loopback interface; 0 stands for any free port.
 
         Raises:
-            ConfigError: the port is taken, or not ours to take.
+            ConfigError: the port is taken or needs privileges.
         """
         self._builder = PageBuilder(runs)
         self._reading = threading.Lock()
@@ -61,7 +61,7 @@ class FollowServer:
         self._server.server_close()
 
     def _answer(self, path: str) -> _Answer:
-        """What to send for a path; one request at a time reads the folders."""
+        """The answer to a request for a path; one request at a time reads the folders."""
         page, _, version = path.partition("?version=")
         with self._reading:
             if path == "/":
@@ -71,13 +71,13 @@ class FollowServer:
                 return _Answer(HTTPStatus.NOT_FOUND)
             if unquote(version) == self._builder.version:
                 return _Answer(HTTPStatus.NO_CONTENT)
-            return _Answer(HTTPStatus.OK, "application/json", self._builder.news().encode())
+            return _Answer(HTTPStatus.OK, "application/json", self._builder.data().encode())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         follow = self
 
         class Handler(BaseHTTPRequestHandler):
-            """Answers for two paths."""
+            """Answers requests for the page and for its data."""
 
             def do_GET(self) -> None:
                 host = (self.headers.get("Host") or "").rpartition(":")[0]
@@ -102,6 +102,6 @@ class FollowServer:
                 self.wfile.write(answer.body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """The terminal stays free."""
+                """Log nothing: the terminal belongs to the user."""
 
         return Handler

@@ -20,10 +20,20 @@ function h(tag, attributes, ...children) {
 }
 
 const key = (episode) => episode.task + "\u0000" + episode.sample;
-const marks = { right: "\u2713 right", wrong: "\u2717 wrong" };
+const marks = { correct: "\u2713 correct", incorrect: "\u2717 incorrect" };
 const mark = (episode) =>
   h("span", { class: "mark " + episode.outcome.split(" ")[0] },
     marks[episode.outcome] || "\u25cb " + episode.outcome);
+
+function taskName(episode) {
+  const family = episode.task.startsWith(episode.family) ? "" : episode.family + " \u00b7 ";
+  return family + episode.task + (episode.sample ? " #" + episode.sample : "");
+}
+
+function toolCalls(episode) {
+  const n = episode.numbers["tool calls"];
+  return n === 1 ? "1 tool call" : `${n} tool calls`;
+}
 
 // One row for a task and sample; side[i] is its episode in run i.
 function gather() {
@@ -42,8 +52,8 @@ const FILTERS = [
   ["family", "Family or benchmark", (e) => [e.family]],
   ["outcome", "Outcome", (e) => [e.outcome]],
   ["tool", "Tool", (e) => (e.tools.length ? e.tools : ["(none)"])],
-  ["stop", "Stop", (e) => [e.stop]],
-  ["score", "Score", (e) => [e.score === null ? "(none)" : String(e.score)]],
+  ["stop", "Stop reason", (e) => [e.stop]],
+  ["reward", "Reward", (e) => [e.reward === null ? "(none)" : String(e.reward)]],
 ];
 
 function fillFilters() {
@@ -96,9 +106,10 @@ function fillList() {
   list.replaceChildren(...shown.map((row, place) => {
     const e = row.first;
     const link = h("a", { href: "#" + place, "data-place": place },
-      row.sides.map((side) => (side ? mark(side) : h("span", { class: "soft" }, "\u2013"))),
-      h("span", { class: "soft" }, `${e.family} \u00b7 ${e.task}${e.sample ? " #" + e.sample : ""}`),
-      h("span", { class: "soft" }, e.numbers.calls === 1 ? "1 call" : `${e.numbers.calls} calls`),
+      h("span", { class: "marks" }, row.sides.map((side) =>
+        (side ? mark(side) : h("span", { class: "soft" }, "\u2013")))),
+      h("span", { class: "soft task" }, taskName(e)),
+      row.sides.length > 1 ? null : h("span", { class: "soft" }, toolCalls(e)),
       h("span", { class: "question" }, e.question));
     return h("li", {}, link);
   }));
@@ -139,20 +150,20 @@ function episodeNode(e, name) {
   fact("outcome", mark(e), e.stop === "answer" ? "" : ` (${e.stop})`);
   if (e.error) fact("error", h("span", { class: "error" }, e.error));
   fact("answer", e.answer === null ? "none" : e.answer);
-  fact("right answer", e.gold === null ? "unknown" : e.gold);
-  if (e.model) fact("written by", e.model);
+  fact("gold answer", e.gold === null ? "unknown" : e.gold);
+  if (e.model) fact("model", e.model);
   if (e.judge) fact("judge", e.judge);
-  if (e.score !== null) {
-    const parts = Object.entries(e.parts).map(([term, value]) => `${term} ${value}`).join(", ");
-    fact("score", `${e.score} (${parts})`);
+  if (e.reward !== null) {
+    const terms = Object.entries(e.terms).map(([term, value]) => `${term} ${value}`).join(", ");
+    fact("reward", `${e.reward} (${terms})`);
   }
   const numbers = Object.entries(e.numbers).filter(([, value]) => value !== null);
   fact("numbers", numbers.map(([n, v]) => `${n} ${Math.round(v * 100) / 100}`).join(", "));
   return h("div", { class: "episode" },
     name ? h("h3", {}, name) : null, facts,
-    h("div", { class: "key" }, h("span", { class: "true" }, "asked object"),
-      h("span", { class: "asked" }, "box that the model wrote"),
-      h("span", { class: "shown" }, "part that it was shown")),
+    h("div", { class: "key" }, h("span", { class: "true" }, "true box"),
+      h("span", { class: "requested" }, "box in a call"),
+      h("span", { class: "shown" }, "region that the tool showed")),
     h("div", { class: "pictures" },
       e.pictures.map((picture, i) => pictureNode(picture, e, `image_${i + 1}`)),
       e.close_ups.map((picture) => pictureNode(picture, e, "close-up, not shown to the model"))),
@@ -219,7 +230,7 @@ function turnNode(turn, number, e) {
   }
   node.append(h("details", {}, h("summary", {}, "text as written"), h("pre", {}, turn.text)));
   if (turn.tokens.length) {
-    node.append(h("details", {}, h("summary", {}, "tokens, the unlikely ones underlined"),
+    node.append(h("details", {}, h("summary", {}, "tokens; the unlikely ones are underlined"),
       h("p", { class: "tokens" }, turn.tokens.map(tokenNode))));
   }
   return node;
@@ -235,10 +246,10 @@ function tokenNode([text, logProb]) {
 const KEYS = [
   ["j, \u2193", "next episode", () => open(current === null ? 0 : current + 1)],
   ["k, \u2191", "previous episode", () => open(current === null ? 0 : current - 1)],
-  ["Enter", "read it", () => detail.focus()],
+  ["Enter", "read the episode", () => detail.focus()],
   ["Escape", "back to the list", leave],
   ["/", "search", () => byId("filters").words.focus()],
-  ["b", "boxes on and off", () => {
+  ["b", "show or hide boxes", () => {
     boxes = !boxes;
     document.body.classList.toggle("hide-boxes", !boxes);
   }],
@@ -286,7 +297,7 @@ async function follow() {
       if (place >= 0) open(place);
     }
   } catch (error) {
-    count.textContent = "the server is gone: this is the last state that it showed";
+    count.textContent = "the server has stopped: this is its last state";
   }
   setTimeout(follow, 2000);
 }

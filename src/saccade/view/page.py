@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MAX_PAGE_BYTES = 24 * 2**20
-"""With larger images than this a page becomes a folder: the images lie beside it."""
+"""Bytes of images from which a page becomes a folder with the images beside it."""
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
+"""Larger tokenizer files are not read."""
 
 _GROWING = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl")
 
@@ -41,7 +42,7 @@ class Page(NamedTuple):
 
     html: str
     files: dict[str, bytes]
-    """Name -> image beside the page; empty for a page in one file."""
+    """The images beside the page by their names; empty for a page in one file."""
 
 
 def write_page(runs: Sequence[Path], out: Path) -> Path:
@@ -49,7 +50,7 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
 
     Args:
         runs: Run folders, finished or not.
-        out: The HTML file; a folder of this name without its ending where images are large.
+        out: The HTML file. Where the images are large it becomes a folder of the same name.
 
     Returns:
         The file to open.
@@ -72,7 +73,7 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
 
 
 def make_page(runs: Sequence[Path]) -> Page:
-    """The page of runs.
+    """The page of one run, or of several side by side.
 
     Raises:
         ConfigError: no run was named.
@@ -81,13 +82,13 @@ def make_page(runs: Sequence[Path]) -> Page:
 
 
 class PageBuilder:
-    """Reads runs into a page, again and again while they grow: what was read once is kept."""
+    """Makes the page of runs, again and again while they grow; episodes are prepared once."""
 
     def __init__(self, runs: Sequence[Path]) -> None:
-        """Name the run folders.
+        """Take the run folders.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: none was named.
         """
         if not runs:
             raise ConfigError("view: name at least one run folder")
@@ -98,24 +99,24 @@ class PageBuilder:
 
     @property
     def version(self) -> str:
-        """Changes when a run has grown."""
+        """A text that changes whenever a run has grown."""
         files = (run / name for run in self._runs for name in _GROWING)
         return " ".join(str(file.stat().st_size) if file.exists() else "-" for file in files)
 
     def page(self, *, follow: bool = False) -> Page:
-        """The page as the runs are now."""
-        content = self._data() | {"follow": follow}
+        """The page of the runs as they are now."""
+        content = self._content() | {"follow": follow}
         files = self._pictures.files
         inline = follow or sum(map(len, files.values())) <= MAX_PAGE_BYTES
         content["pictures"] = self._sources(inline=inline)
         names = " \u00b7 ".join(run.name for run in self._runs)
         return Page(_html(content, names, inline=inline), {} if inline else files)
 
-    def news(self) -> str:
-        """The data of the page as JSON, for a page that is open already."""
-        return as_json(self._data() | {"pictures": self._sources(inline=True), "follow": True})
+    def data(self) -> str:
+        """The data of the page as JSON, for a page that is already open."""
+        return as_json(self._content() | {"pictures": self._sources(inline=True), "follow": True})
 
-    def _data(self) -> dict[str, object]:
+    def _content(self) -> dict[str, object]:
         version = self.version
         return {"version": version, "runs": [self._run(run) for run in self._runs]}
 
@@ -128,9 +129,9 @@ class PageBuilder:
         entries = list(reader.entries())
         total = summary(entries)
         episodes = [self._episode(path, *entry) for entry in entries]
-        right = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
-        between = "" if total.low is None else f" [{total.low:.3f}, {total.high:.3f}]"
-        line = f"{right}{between} right of {total.scored} scored; environment "
+        accuracy = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
+        interval = "" if total.low is None else f", 95 % CI [{total.low:.3f}, {total.high:.3f}]"
+        line = f"accuracy {accuracy}{interval}, n = {total.scored}; environment "
         return {
             "name": visible(path.name),
             "line": line + visible(reader.manifest.fingerprint or ""),
@@ -139,7 +140,7 @@ class PageBuilder:
         }
 
     def _episode(self, path: Path, task: Task, trajectory: Trajectory) -> Episode:
-        """An attempt that was aborted may be followed by one that finished under the same id."""
+        """The data of an episode; one that was aborted may finish later under the same id."""
         key = (path, trajectory.id, trajectory.error, trajectory.seconds)
         if key not in self._episodes:
             self._episodes[key] = episode_of(
@@ -149,13 +150,13 @@ class PageBuilder:
 
 
 def as_json(content: object) -> str:
-    """JSON that can stand inside a script element: ASCII, and no tag can begin in it."""
+    """JSON that can stand inside a script element: it is ASCII, and no tag can begin in it."""
     finite = _finite(content)
     return json.dumps(finite, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
 
 
 def _finite(content: object) -> object:
-    """JSON knows neither infinity nor NaN: they become null."""
+    """The content with null for infinity and NaN, which JSON does not know."""
     if isinstance(content, float):
         return content if math.isfinite(content) else None
     if isinstance(content, dict):
@@ -164,7 +165,7 @@ def _finite(content: object) -> object:
 
 
 def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
-    """What is unusual about a run."""
+    """Sentences about what is unusual in a run."""
     notes = [
         f"{outcomes[name]} {name}." for name in ("aborted", "timeout", "unscored") if outcomes[name]
     ]
@@ -187,7 +188,7 @@ def _ends_in_a_half_line(path: Path) -> bool:
 
 
 class _Tokenizers:
-    """Finds the tokenizers of local models, to show the text of single ids."""
+    """The tokenizers of local models, which give the text of single ids."""
 
     def __init__(self) -> None:
         self._found: dict[str, Tokenizer | None] = {}
@@ -203,7 +204,7 @@ class _Tokenizers:
 
 
 def _read_tokenizer(path: Path) -> Tokenizer | None:
-    """A run file may name any folder: a regular file of bounded size, or nothing."""
+    """The tokenizer in a file; None unless it is a regular file of bounded size that holds one."""
     try:
         from tokenizers import Tokenizer
     except ImportError:

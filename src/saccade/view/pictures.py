@@ -1,4 +1,4 @@
-"""Images as a page carries them: small, each once, and sharp where it matters."""
+"""The images of a page: small, each stored once, and sharp where it matters."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from saccade.geometry import Box, PixelBudget, Size
 from saccade.image import Image
 
 VIEW_SIDE, CROP_SIDE = 960, 448
-"""Longest side of a question's image and of a crop, in pixels."""
+"""Longest side of a question's image and of a crop on the page, in pixels."""
 
 VIEW_QUALITY, CROP_QUALITY = 55, 75
-TINY = 128
-"""Images up to this size are kept as they are: each of their pixels is looked at."""
+"""WebP quality of the two, in [0, 100]."""
+
+LOSSLESS_SIDE = 128
+"""Images with no longer side than this are compressed without loss: single pixels are visible."""
 
 CONTEXT = 2.5
-"""A close-up of the asked object shows so many times its size."""
+"""Side of a close-up over the longest side of the true box."""
 
 CLOSE_UP_SIDE = 224
+"""Longest side of a close-up on the page, in pixels."""
 
 
 class Pictures:
@@ -29,10 +32,10 @@ class Pictures:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        """Name -> WebP."""
+        """Name of an image -> its WebP file."""
 
     def add(self, image: Image, *, question: bool) -> str:
-        """Encode what is shown; the same view twice is kept once.
+        """Encode an image as it is shown, and return its name; the same view is stored once.
 
         Raises:
             ImageError: the source is broken or not at hand.
@@ -45,11 +48,11 @@ class Pictures:
         return name
 
     def close_up(self, image: Image, box: Box) -> tuple[str, Box]:
-        """The surroundings of a box, cut from the source, and which part of it they are.
+        """Cut the surroundings of a box from the source; return their name and their region.
 
         Args:
-            image: As shown; the box is in pixels of its source.
-            box: What to show.
+            image: An image of the source, as it is shown.
+            box: The box to show, in pixels of the source.
         """
         side = CONTEXT * max(box.width, box.height, 8.0)
         native = image.native()
@@ -62,7 +65,7 @@ class Pictures:
         return name, cut.region
 
     def data_uri(self, name: str) -> str:
-        """An image that needs no file beside the page."""
+        """An image as a `data:` URI, which needs no file beside the page."""
         return "data:image/webp;base64," + base64.b64encode(self.files[name]).decode()
 
 
@@ -72,7 +75,7 @@ def _name(image: Image, side: int) -> str:
 
 
 def _fitted(image: Image, side: int) -> Image:
-    """The same region with its longest side at most `side`."""
+    """The same region, with its longest side no longer than `side`."""
     longest = max(image.size)
     if longest <= side:
         return image
@@ -84,6 +87,6 @@ def _fitted(image: Image, side: int) -> Image:
 
 def _webp(pixels: PILImage.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    lossless = max(pixels.size) <= TINY
+    lossless = max(pixels.size) <= LOSSLESS_SIDE
     pixels.save(buffer, "WEBP", quality=quality, method=4, lossless=lossless)
     return buffer.getvalue()

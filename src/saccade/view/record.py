@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from saccade.errors import ImageError
 from saccade.geometry import Box, CoordSpace, box_of
@@ -15,9 +15,9 @@ from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 
 MAX_TEXT = 20_000
-"""Characters of one text that a page shows."""
+"""Number of characters of a text that a page shows at most."""
 MAX_DRAWN = 1e6
-"""Coordinates from this on are no place on any image, and are not drawn."""
+"""Coordinates from this on lie on no image, and are not drawn."""
 
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f"
@@ -26,7 +26,7 @@ _HIDDEN = re.compile(
 """Control, zero-width, bidirectional and tag characters, and halves of pairs."""
 
 TokenText = Callable[[str, Sequence[int]], list[str] | None]
-"""Model and ids -> the text of each id, if the tokenizer is at hand."""
+"""Maps a model and token ids to the text of each id, or to None without its tokenizer."""
 
 Corners = list[float]
 
@@ -35,19 +35,19 @@ class Picture(TypedDict):
     """An image on the page."""
 
     name: str | None
-    """In `Pictures`; None if its pixels could not be had."""
+    """Its name in `Pictures`; None if its pixels could not be read."""
     note: str
     size: list[int]
     region: Corners
-    """Of its source, in source pixels."""
+    """The part of its source that it shows, in source pixels."""
     source: str
 
 
 class Mark(TypedDict):
-    """A box drawn over every picture of its source."""
+    """A box that is drawn over every picture of its source."""
 
-    kind: str
-    """true, asked (as the model wrote it) or shown (as it was cut)."""
+    kind: Literal["true", "requested", "shown"]
+    """The true box of the task, the box of a call, or the region that the tool showed."""
     box: Corners
     source: str
     label: str
@@ -61,7 +61,7 @@ class Piece(TypedDict, total=False):
 
 
 class Step(TypedDict):
-    """A turn."""
+    """A turn of a trajectory."""
 
     thought: str
     text: str
@@ -71,7 +71,7 @@ class Step(TypedDict):
     results: list[dict[str, object]]
     dropped: str | None
     tokens: list[list[object]]
-    """[text, log-probability], where both are known."""
+    """Text and log-probability of each token, where both are known."""
 
 
 class Episode(TypedDict):
@@ -90,8 +90,9 @@ class Episode(TypedDict):
     error: str | None
     judge: str
     model: str
-    score: float | None
-    parts: dict[str, float]
+    reward: float | None
+    terms: dict[str, float]
+    """The terms of the reward, unweighted."""
     tools: list[str]
     numbers: dict[str, float | None]
     pictures: list[Picture]
@@ -103,7 +104,7 @@ class Episode(TypedDict):
 def episode_of(
     task: Task, trajectory: Trajectory, pictures: Pictures, token_text: TokenText
 ) -> Episode:
-    """The data of one episode; its images go into `pictures`."""
+    """The data of one episode; its images are added to `pictures`."""
     shown = [_picture(image, pictures, question=True) for image in _question_images(trajectory)]
     best = max((look.iou for look in looks(task, trajectory)), default=None)
     score = trajectory.score
@@ -121,14 +122,14 @@ def episode_of(
         "error": visible(trajectory.error) if trajectory.error else None,
         "judge": _judge(trajectory),
         "model": visible(trajectory.turns[-1].completion.model) if trajectory.turns else "",
-        "score": score.value if score else None,
-        "parts": {visible(name): value for name, value in score.parts.items()} if score else {},
+        "reward": score.value if score else None,
+        "terms": {visible(name): value for name, value in score.parts.items()} if score else {},
         "tools": sorted({visible(result.call.name) for result in trajectory.results}),
         "numbers": {
             "turns": len(trajectory.turns),
-            "calls": len(trajectory.results),
-            "tokens written": response_tokens(trajectory),
-            "tokens read": prompt_tokens(trajectory),
+            "tool calls": len(trajectory.results),
+            "response tokens": response_tokens(trajectory),
+            "prompt tokens": prompt_tokens(trajectory),
             "IoU": best,
             "seconds": round(trajectory.seconds, 3),
         },
@@ -140,7 +141,7 @@ def episode_of(
 
 
 def visible(text: str) -> str:
-    """Text whose hidden characters are written out, cut at `MAX_TEXT`."""
+    """The text with its hidden characters written out, cut at `MAX_TEXT`."""
     cut = text[:MAX_TEXT]
     written = _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", cut)
     left = len(text) - len(cut)
@@ -153,7 +154,7 @@ def _outcome(trajectory: Trajectory) -> str:
     if trajectory.stop.value in ("aborted", "timeout"):
         return trajectory.stop.value
     correct = trajectory.verdict.correct if trajectory.verdict else None
-    return {True: "right", False: "wrong", None: "unscored"}[correct]
+    return {True: "correct", False: "incorrect", None: "unscored"}[correct]
 
 
 def _judge(trajectory: Trajectory) -> str:
@@ -182,7 +183,7 @@ def _picture(image: Image, pictures: Pictures, *, question: bool) -> Picture:
 
 
 def _close_ups(task: Task, pictures: Pictures) -> list[Picture]:
-    """The surroundings of each true box: in a small view of a large photograph it is a speck."""
+    """The surroundings of each true box, which is a speck in a small view of a photograph."""
     found: list[Picture] = []
     for target in task.boxes:
         image = task.images[target.image - 1]
@@ -220,10 +221,10 @@ def _model_marks(trajectory: Trajectory) -> list[Mark]:
     images = _question_images(trajectory)
     for number, turn in enumerate(trajectory.turns, start=1):
         for result in turn.results:
-            asked = _asked(result.call, images, trajectory.environment.coords)
-            if asked is not None:
-                image, box = asked
-                marks.append(_mark("asked", image.to_source(box), image, f"turn {number}"))
+            requested = _requested(result.call, images, trajectory.environment.coords)
+            if requested is not None:
+                image, box = requested
+                marks.append(_mark("requested", image.to_source(box), image, f"turn {number}"))
             for part in result.content:
                 if isinstance(part, Image):
                     marks.append(_mark("shown", part.region, part, f"turn {number}"))
@@ -231,11 +232,13 @@ def _model_marks(trajectory: Trajectory) -> list[Mark]:
     return marks
 
 
-def _mark(kind: str, box: Box, image: Image, label: str) -> Mark:
+def _mark(kind: Literal["requested", "shown"], box: Box, image: Image, label: str) -> Mark:
     return {"kind": kind, "box": list(box), "source": image.source.digest, "label": label}
 
 
-def _asked(call: ToolCall, images: Sequence[Image], coords: CoordSpace) -> tuple[Image, Box] | None:
+def _requested(
+    call: ToolCall, images: Sequence[Image], coords: CoordSpace
+) -> tuple[Image, Box] | None:
     """The box that a call names, in pixels of the image that it names."""
     box, name = box_of(call.arguments.get("bbox_2d")), call.arguments.get("image", "image_1")
     place = re.fullmatch(r"image_(\d{1,4})", str(name))
@@ -268,7 +271,7 @@ def _step(turn: Turn, pictures: Pictures, token_text: TokenText) -> Step:
 
 
 def _call(call: ToolCall) -> dict[str, str]:
-    """Code is shown as code, other arguments as JSON."""
+    """A call whose code is shown as code, and whose other arguments are shown as JSON."""
     arguments = dict(call.arguments)
     code = arguments.pop("code", None)
     shown = {"name": visible(call.name)}

@@ -1,4 +1,4 @@
-"""The table of one or more runs: Markdown, JSON and a picture, all from `measures`."""
+"""The table of one or more runs as Markdown, JSON and a figure, all of it from `measures`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ALL = "all"
 
 
 class Row(Record):
-    """A group of episodes of a run."""
+    """The episodes of one family of a run, or all of them."""
 
     run: str
-    group: str
-    """A family or benchmark, or `all`."""
+    family: str
+    """The family or benchmark of the tasks, or `all`."""
     summary: Summary
 
 
@@ -37,25 +37,24 @@ class RunReport(Record):
 
 
 class Column(NamedTuple):
-    """A column of the printed table."""
+    """A column of the printed table that shows one field of `Summary`."""
 
     title: str
     field: str
     digits: int | None
-    """None: a count."""
+    """Decimals that are printed; None for a count."""
 
 
 COLUMNS = (
+    Column("reward", "score", 3),
+    Column("tool-call rate", "tool_call_rate", 3),
+    Column("mean IoU", "mean_iou", 3),
     Column("n", "scored", None),
-    Column("right", "accuracy", 3),
-    Column("calls", "calls", 2),
-    Column("calls that worked", "calls_ok", 2),
-    Column("looked", "call_rate", 3),
-    Column("IoU", "iou", 3),
-    Column("tokens written", "response_tokens", 1),
-    Column("tokens read", "prompt_tokens", 1),
-    Column("score", "score", 3),
-    Column("s", "seconds", 2),
+    Column("tool calls", "tool_calls", 2),
+    Column("successful", "tool_calls_ok", 2),
+    Column("response tokens", "response_tokens", 1),
+    Column("prompt tokens", "prompt_tokens", 1),
+    Column("seconds", "seconds", 2),
     Column("abstained", "abstained", None),
     Column("unscored", "unscored", None),
     Column("timeout", "timeout", None),
@@ -64,7 +63,7 @@ COLUMNS = (
 
 
 def report(runs: Sequence[Path]) -> tuple[RunReport, ...]:
-    """The numbers of runs, all of them from `saccade.measures`.
+    """The summaries of runs, a row for each family of a run.
 
     Raises:
         StoreError: there is no run in a folder.
@@ -73,20 +72,24 @@ def report(runs: Sequence[Path]) -> tuple[RunReport, ...]:
 
 
 def markdown(reports: Sequence[RunReport]) -> str:
-    """The reports as a table, with why episodes stopped and what was wrong with their form."""
-    head = ["run", "group", "n", "right [95 %]", *(c.title for c in COLUMNS[2:])]
+    """The reports as tables: the numbers, then stop reasons, format problems and patterns."""
+    head = ["run", "family", "accuracy", "95 % CI", *(c.title for c in COLUMNS)]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in _rows(reports):
         s = row.summary
-        right = "-" if s.accuracy is None else f"{s.accuracy:.3f} [{s.low:.3f}, {s.high:.3f}]"
-        cells = [_cell(row.run), _cell(row.group), str(s.scored), right]
-        cells += [_number(getattr(s, c.field), c.digits) for c in COLUMNS[2:]]
+        interval = "-" if s.accuracy is None else f"[{s.low:.3f}, {s.high:.3f}]"
+        cells = [_cell(row.run), _cell(row.family), _number(s.accuracy, 3), interval]
+        cells += [_number(getattr(s, c.field), c.digits) for c in COLUMNS]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "| run | group | stops | form problems | looks |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| run | family | stop reasons | format problems | patterns |",
+        "|---|---|---|---|---|",
+    ]
     for row in _rows(reports):
         s = row.summary
-        told = " | ".join(_counts(counts) for counts in (s.stops, s.problems, s.patterns))
-        lines.append(f"| {_cell(row.run)} | {_cell(row.group)} | {told} |")
+        counts = " | ".join(map(_counts, (s.stops, s.problems, s.patterns)))
+        lines.append(f"| {_cell(row.run)} | {_cell(row.family)} | {counts} |")
     lines.append("")
     for made in reports:
         command = made.command.replace("`", "'")
@@ -95,11 +98,11 @@ def markdown(reports: Sequence[RunReport]) -> str:
 
 
 def as_json(reports: Sequence[RunReport]) -> list[dict[str, JsonValue]]:
-    """The reports for machines: run -> group -> every number of `Summary`."""
+    """The reports for machines: a run, its families, and every field of their `Summary`."""
     return [
         {
             **made.model_dump(mode="json", exclude={"rows"}),
-            "groups": {row.group: row.summary.model_dump(mode="json") for row in made.rows},
+            "families": {row.family: row.summary.model_dump(mode="json") for row in made.rows},
         }
         for made in reports
     ]
@@ -122,10 +125,10 @@ def write_report(reports: Sequence[RunReport], out: Path) -> tuple[Path, ...]:
 def _report_of(path: Path) -> RunReport:
     reader = RunReader(path)
     pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(lambda task: task.family, pairs)
-    named = groups if len(groups) > 1 else {}
-    rows = [Row(run=path.name, group=name, summary=s) for name, s in named.items()]
-    rows.append(Row(run=path.name, group=ALL, summary=summary(pairs)))
+    families = summary_by(lambda task: task.family, pairs)
+    named = families if len(families) > 1 else {}
+    rows = [Row(run=path.name, family=name, summary=s) for name, s in named.items()]
+    rows.append(Row(run=path.name, family=ALL, summary=summary(pairs)))
     return RunReport(
         run=path.name,
         path=str(path),
@@ -144,7 +147,7 @@ def _number(value: float | None, digits: int | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end a cell, begin markup or hide anything."""
+    """Text that cannot end its cell, begin markup or hide characters."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")[:300]
 
@@ -154,27 +157,30 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _draw(reports: Sequence[RunReport], out: Path) -> None:
-    """Accuracy with its interval, one bar a group and run."""
+    """Accuracy with its 95 % interval: a bar for each family and run."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtra("matplotlib", "plots") from error
-    groups = list(dict.fromkeys(row.group for row in _rows(reports)))
+    families = list(dict.fromkeys(row.family for row in _rows(reports)))
     width = 0.8 / len(reports)
-    figure = Figure(figsize=(2 + 1.1 * len(groups), 3.6), layout="constrained")
+    figure = Figure(figsize=(2 + 1.1 * len(families), 3.6), layout="constrained")
     axes = figure.add_subplot()
     for number, made in enumerate(reports):
         rows = [row for row in made.rows if row.summary.accuracy is not None]
-        places = [groups.index(row.group) + (number + 0.5) * width - 0.4 for row in rows]
-        right = [row.summary.accuracy or 0.0 for row in rows]
-        low = [r - (row.summary.low or 0.0) for r, row in zip(right, rows, strict=True)]
-        high = [(row.summary.high or 0.0) - r for r, row in zip(right, rows, strict=True)]
-        axes.bar(places, right, width * 0.9, yerr=[low, high], capsize=3, label=made.run)
-    axes.set_xticks(range(len(groups)), groups)
+        places = [families.index(row.family) + (number + 0.5) * width - 0.4 for row in rows]
+        accuracy = [row.summary.accuracy or 0.0 for row in rows]
+        below = [a - (row.summary.low or 0.0) for a, row in zip(accuracy, rows, strict=True)]
+        above = [(row.summary.high or 0.0) - a for a, row in zip(accuracy, rows, strict=True)]
+        axes.bar(
+            places, accuracy, width * 0.9, yerr=[below, above], label=made.run,
+            capsize=3, ecolor="0.2", error_kw={"linewidth": 1},
+        )  # fmt: skip
+    axes.set_xticks(range(len(families)), families)
     axes.set_ylim(0, 1)
-    axes.set_ylabel("right answers, 95 % interval")
+    axes.set_ylabel("accuracy, 95 % CI")
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if len(reports) > 1:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside upper center", ncols=len(reports), frameon=False)
     figure.savefig(out, dpi=150)
