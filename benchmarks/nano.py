@@ -24,12 +24,12 @@ import torch
 
 from saccade.embedded import DEFAULT, folder_of
 from saccade.measures import response_tokens
-from saccade.nano.evaluate import evaluate, questions
-from saccade.nano.lessons import Teacher
+from saccade.nano.deepeyes.corpus import Teacher
+from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.deepeyes.language_stage import Speech
+from saccade.nano.deepeyes.pool import Pool, draw_pool
+from saccade.nano.deepeyes.vision_stage import Sight
 from saccade.nano.model import build, renderer_of
-from saccade.nano.pool import Pool, draw_pool
-from saccade.nano.sight import Sight
-from saccade.nano.speech import Speech
 from saccade.policies.hf import HFOptions, HFPolicy
 
 MARK = "nano"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from saccade.measures import Summary
-    from saccade.nano.base import Base
-    from saccade.nano.course import Progress
+    from saccade.nano.deepeyes.train_base import Base
+    from saccade.nano.stage import Progress
 
 app = typer.Typer(
     name="nano", help="The embedded world and the tiny models trained on it.", no_args_is_help=True
@@ -37,8 +37,8 @@ def probe(
     from saccade.cli.progress import bars
 
     with needs("local"):
-        from saccade.nano.probe import LIMITS, SIGHTS
-        from saccade.nano.probe import probe as measure
+        from saccade.nano.deepeyes.legibility import LIMITS, SIGHTS
+        from saccade.nano.deepeyes.legibility import probe as measure
         from saccade.threads import use_threads
 
     use_threads(2)
@@ -89,8 +89,8 @@ def train_base(
     from saccade.config import validate, with_overrides
 
     with needs("local"):
-        from saccade.nano.base import BaseOptions
-        from saccade.nano.base import train_base as train
+        from saccade.nano.deepeyes.train_base import BaseOptions
+        from saccade.nano.deepeyes.train_base import train_base as train
         from saccade.threads import use_threads
 
     use_threads(threads)
@@ -130,7 +130,7 @@ def evaluate(
     from saccade.cli.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
-    from saccade.nano.evaluate import COMPARED, FAMILIES, table
+    from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 
     with needs("local"):

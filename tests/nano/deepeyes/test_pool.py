@@ -9,8 +9,8 @@ from PIL import Image as PILImage
 
 from saccade.geometry import Size
 from saccade.image import Image
-from saccade.nano.pool import Objects, Pool, draw_pool
-from saccade.nano.settings import OBSERVATION, VIEW, ZOOM, environment, sections
+from saccade.nano.deepeyes.pool import Objects, Pool, draw_pool
+from saccade.nano.spec import OBSERVATION, VIEW, ZOOM, environment, sections
 from saccade.recipe import Recipe, make_environment
 from saccade.types import ToolContext
 from saccade.world.digits import load, members
@@ -29,7 +29,7 @@ def pool() -> Pool:
 
 
 def test_two_processes_draw_what_one_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saccade.nano.pool.CHUNK", 3)
+    monkeypatch.setattr("saccade.nano.deepeyes.pool.CHUNK", 3)
     one = draw_pool(8, seed=1, split="train", processes=1)
     two = draw_pool(8, seed=1, split="train", processes=2)
     assert (one.views == two.views).all()

@@ -26,8 +26,8 @@ from pydantic import Field
 
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.nano.pool import Pool
-from saccade.nano.settings import environment
+from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.spec import environment
 from saccade.types import (
     Action,
     Completion,

@@ -1,11 +1,11 @@
 """nano-base from nothing: scenes, then seeing, then speaking, then the prior.
 
-    sight    the vision tower, on places, colours and digits        sight.py
-    speech   the language model, on lessons; the tower is frozen    speech.py
+    sight    the vision tower, on places, colours and digits        vision_stage.py
+    speech   the language model, on lessons; the tower is frozen    language_stage.py
     prior    the same, with a share of questions answered by a call
 
 A base that has finished `speech` calls practically never; it is kept as `nano-base0`, for sweeps of
-the prior. Each stage ends when its skills are there (`course.py`); every choice was made on the
+the prior. Each stage ends when its skills are there (`stage.py`); every choice was made on the
 development split.
 """
 
@@ -21,15 +21,14 @@ from pydantic import Field
 
 from saccade.errors import ConfigError
 from saccade.models import LoadedModel
-from saccade.nano import course
-from saccade.nano.course import Measured, Plan, Progress
-from saccade.nano.exam import Exam
-from saccade.nano.lessons import Mix, Teacher
+from saccade.nano.deepeyes.corpus import Mix, Teacher
+from saccade.nano.deepeyes.language_stage import Speech
+from saccade.nano.deepeyes.pool import Pool, draw_pool
+from saccade.nano.deepeyes.skills import Exam
+from saccade.nano.deepeyes.vision_stage import Sight
 from saccade.nano.model import HEAD, WIDTH, build, renderer_of, save
-from saccade.nano.pool import Pool, draw_pool
-from saccade.nano.settings import environment
-from saccade.nano.sight import Sight
-from saccade.nano.speech import Speech
+from saccade.nano.spec import environment
+from saccade.nano.stage import Learner, Measured, Plan, Progress, train
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Record
@@ -134,8 +133,8 @@ def train_base(
             HFPolicy(HFOptions(path="base"), loaded=LoadedModel(model, renderer, "base"))
         )
 
-    def stage(name: str, learner: course.Learner) -> Measured:
-        return course.train(
+    def stage(name: str, learner: Learner) -> Measured:
+        return train(
             learner,
             plan[name],
             out,

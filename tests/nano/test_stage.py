@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from saccade.errors import TrainingError
-from saccade.nano import course
-from saccade.nano.course import Plan, Progress, train
+from saccade.nano import stage
+from saccade.nano.stage import Plan, Progress, train
 
 PLAN = Plan(take_off={"fit": 0.5}, aims={"fit": 0.8}, limit=200, cool_down=30, every=10)
 
@@ -60,8 +60,8 @@ def run(folder: Path, plan: Plan = PLAN, *, muon: bool = True) -> tuple[Line, li
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(course, "MUON_RATE", 0.2)
-    monkeypatch.setattr(course, "ADAM_RATE", 0.05)
+    monkeypatch.setattr(stage, "MUON_RATE", 0.2)
+    monkeypatch.setattr(stage, "ADAM_RATE", 0.05)
 
 
 @pytest.mark.parametrize("muon", [True, False])
@@ -132,8 +132,8 @@ def test_kill_9_loses_no_checkpoint(tmp_path: Path) -> None:
     """A process is killed at a random moment of its writing, again and again."""
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from test_course import *\n"
-        "course.MUON_RATE = course.ADAM_RATE = 0.05\n"
+        "from test_stage import *\n"
+        "stage.MUON_RATE = stage.ADAM_RATE = 0.05\n"
         "plan = replace(PLAN, take_off={'fit': 2.0}, limit=10**9, every=2)\n"
         "print('go', flush=True)\n"
         "run(Path(sys.argv[1]), plan)\n"

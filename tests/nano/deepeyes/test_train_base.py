@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
 
 from saccade.errors import ConfigError, TrainingError
-from saccade.nano.base import Base, BaseOptions, train_base
-from saccade.nano.course import Plan, Progress
+from saccade.nano.deepeyes.train_base import Base, BaseOptions, train_base
+from saccade.nano.stage import Plan, Progress
 
 TINY = Plan(take_off={}, aims={}, limit=2, cool_down=2, every=2)
 PLANS = {"sight": TINY, "speech": TINY, "prior": TINY}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from saccade.measures import Pair, summary
-from saccade.nano.course import Measured
-from saccade.nano.evaluate import evaluate, questions
-from saccade.nano.lessons import LEGIBLE, SHOW, grounding_of
+from saccade.nano.deepeyes.corpus import LEGIBLE, SHOW, grounding_of
+from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.stage import Measured
 from saccade.types import Policy, Task
 
 

@@ -19,11 +19,11 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from saccade.nano.course import Measured
-from saccade.nano.lessons import COLOUR_NAMES, Lesson, Teacher
-from saccade.nano.pool import Pool
-from saccade.nano.sight import Sight
-from saccade.nano.vision import Tower, encode
+from saccade.nano.deepeyes.corpus import COLOUR_NAMES, Lesson, Teacher
+from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.deepeyes.vision_stage import Sight
+from saccade.nano.stage import Measured
+from saccade.nano.tower import Tower, encode
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered, positions
 from saccade.world.scene import VIEW as VIEW_SIDE
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from saccade.arms import apply_arm, targets_of
 from saccade.measures import Summary, summary
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
 from saccade.types import Policy, Sampling, Task, Trajectory

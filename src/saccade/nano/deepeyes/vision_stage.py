@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from saccade.nano.course import Measured
-from saccade.nano.pool import Pool
-from saccade.nano.vision import Tower, encode
+from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.stage import Measured
+from saccade.nano.tower import Tower, encode
 from saccade.world.scene import CELL, COLOURS
 from saccade.world.scene import VIEW as VIEW_SIDE
 

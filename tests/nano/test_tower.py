@@ -3,7 +3,7 @@
 import torch
 
 from saccade.nano.model import build, renderer_of
-from saccade.nano.vision import encode
+from saccade.nano.tower import encode
 from saccade.render.patches import patchify
 
 

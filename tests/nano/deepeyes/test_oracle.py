@@ -8,8 +8,8 @@ from PIL import Image as PILImage
 
 from saccade.agent import make_task
 from saccade.errors import ConfigError
-from saccade.nano.oracle import Oracle
-from saccade.nano.settings import environment
+from saccade.nano.deepeyes.oracle import Oracle
+from saccade.nano.spec import environment
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
 from saccade.types import StopReason, Task, Trajectory

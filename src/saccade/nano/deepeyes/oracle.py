@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from saccade.dialects.deepeyes import DeepEyes
-from saccade.nano.lessons import LEGIBLE, thought_of
+from saccade.nano.deepeyes.corpus import LEGIBLE, thought_of
 from saccade.types import Action, Completion, ModelInfo, Sampling, Task, ToolCall, Trajectory
 from saccade.world import task_of
 

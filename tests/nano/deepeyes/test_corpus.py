@@ -13,8 +13,8 @@ from PIL import Image as PILImage
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.image import Image
-from saccade.nano.lessons import Lesson, Mix, Teacher
-from saccade.nano.pool import Pool, draw_pool
+from saccade.nano.deepeyes.corpus import Lesson, Mix, Teacher
+from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.types import Message, ToolResult
 
 COLOURS = ["red", "green", "blue", "yellow", "purple", "cyan"]

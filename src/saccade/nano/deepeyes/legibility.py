@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.measures import wilson
+from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.nano.model import MEAN, STD
-from saccade.nano.pool import Pool, draw_pool
 from saccade.types import Record
 
 Sight = Literal["read_view", "read_crop", "easy_view"]

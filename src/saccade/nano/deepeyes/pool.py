@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from saccade.geometry import Box, Size
-from saccade.nano.settings import CROP_SIDE, MIN_BOX, NATIVE
+from saccade.nano.spec import CROP_SIDE, MIN_BOX, NATIVE
 from saccade.world.digits import Split
 from saccade.world.scene import COLOURS, Scene, draw_scene
 from saccade.world.scene import VIEW as VIEW_SIDE

@@ -1,6 +1,6 @@
 """The probe in miniature: it learns, reports its interval, and tells a legible digit from none."""
 
-from saccade.nano.probe import LIMITS, SIGHTS, probe
+from saccade.nano.deepeyes.legibility import LIMITS, SIGHTS, probe
 
 
 def test_a_short_probe_already_tells_view_from_crop() -> None:

@@ -6,7 +6,7 @@ import pytest
 from saccade.embedded import DEFAULT, folder_of
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.nano.evaluate import evaluate, questions, table
+from saccade.nano.deepeyes.evaluate import evaluate, questions, table
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy
 from saccade.types import Completion, TargetBox, Task, Trajectory
