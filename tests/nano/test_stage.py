@@ -1,4 +1,4 @@
-"""A stage ends on what was learned, fails loudly, and goes on after a crash as if none had been."""
+"""A stage ends on what was learned, fails loudly, and resumes after a crash as if none had been."""
 
 import json
 import os
@@ -18,7 +18,9 @@ from saccade.errors import TrainingError
 from saccade.nano import stage
 from saccade.nano.stage import Plan, Progress, train
 
-PLAN = Plan(take_off={"fit": 0.5}, aims={"fit": 0.8}, limit=200, cool_down=30, every=10)
+PLAN = Plan(
+    take_off={"fit": 0.5}, aims={"fit": 0.8}, step_limit=200, decay_steps=30, measure_every=10
+)
 
 
 class Line:
@@ -47,21 +49,21 @@ class Line:
         return {"fit": float(1 - off)}
 
 
-def weights(learner: Line) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in learner.network.parameters()])
+def weights(line: Line) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in line.network.parameters()])
 
 
 def run(folder: Path, plan: Plan = PLAN, *, muon: bool = True) -> tuple[Line, list[Progress]]:
     folder.mkdir(exist_ok=True)
-    learner, news = Line(), []
-    train(learner, plan, folder, stage="line", seed=0, muon=muon, on_step=news.append)
-    return learner, news
+    line, news = Line(), []
+    train(line, plan, folder, name="line", seed=[0], muon=muon, on_step=news.append)
+    return line, news
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "MUON_RATE", 0.2)
-    monkeypatch.setattr(stage, "ADAM_RATE", 0.05)
+    monkeypatch.setattr(stage, "MUON_LR", 0.2)
+    monkeypatch.setattr(stage, "ADAMW_LR", 0.05)
 
 
 @pytest.mark.parametrize("muon", [True, False])
@@ -69,16 +71,16 @@ def test_the_rate_falls_after_the_take_off_and_the_stage_then_ends(
     tmp_path: Path, muon: bool
 ) -> None:
     _, news = run(tmp_path, muon=muon)
-    measured = [p for p in news if p.measured]
-    took_off = next(p.step for p in measured if p.measured and p.measured["fit"] >= 0.5)
-    assert news[-1].step == news[-1].last == took_off + PLAN.cool_down
-    assert took_off % PLAN.every == 0
+    measured = [p for p in news if p.skills]
+    took_off = next(p.step for p in measured if p.skills and p.skills["fit"] >= 0.5)
+    assert news[-1].step == news[-1].last_step == took_off + PLAN.decay_steps
+    assert took_off % PLAN.measure_every == 0
     assert [p.step for p in news] == list(range(1, news[-1].step + 1))
-    assert (measured[-1].measured or {})["fit"] >= 0.8
+    assert (measured[-1].skills or {})["fit"] >= 0.8
 
 
 def test_what_never_takes_off_fails_and_says_what_is_missing(tmp_path: Path) -> None:
-    plan = replace(PLAN, take_off={"fit": 2.0}, limit=40)
+    plan = replace(PLAN, take_off={"fit": 2.0}, step_limit=40)
     with pytest.raises(TrainingError, match=r"line: not learned after 40 steps: fit is .* of 2.0"):
         run(tmp_path, plan)
 
@@ -95,7 +97,7 @@ def test_a_skill_that_is_not_a_number_has_not_been_learned(
 ) -> None:
     monkeypatch.setattr(Line, "measure", lambda self: {"fit": float("nan")})
     with pytest.raises(TrainingError, match="fit is nan"):
-        run(tmp_path, replace(PLAN, limit=20))
+        run(tmp_path, replace(PLAN, step_limit=20))
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
@@ -118,11 +120,10 @@ def test_an_interrupted_stage_ends_with_the_same_weights(tmp_path: Path, at: int
         if progress.step == at:
             raise Stop
 
-    learner = Line()
     with pytest.raises(Stop):
-        train(learner, PLAN, broken, stage="line", seed=0, on_step=stop)
+        train(Line(), PLAN, broken, name="line", seed=[0], on_step=stop)
     resumed, news = run(broken)
-    assert news[0].step == at // PLAN.every * PLAN.every + 1
+    assert news[0].step == at // PLAN.measure_every * PLAN.measure_every + 1
     torch.testing.assert_close(weights(resumed), weights(whole), atol=1e-6, rtol=0)
     steps = [json.loads(line)["step"] for line in (broken / "line.jsonl").read_text().splitlines()]
     assert steps == [*range(10, steps[-1] + 1, 10)]
@@ -133,8 +134,8 @@ def test_kill_9_loses_no_checkpoint(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from test_stage import *\n"
-        "stage.MUON_RATE = stage.ADAM_RATE = 0.05\n"
-        "plan = replace(PLAN, take_off={'fit': 2.0}, limit=10**9, every=2)\n"
+        "stage.MUON_LR = stage.ADAMW_LR = 0.05\n"
+        "plan = replace(PLAN, take_off={'fit': 2.0}, step_limit=10**9, measure_every=2)\n"
         "print('go', flush=True)\n"
         "run(Path(sys.argv[1]), plan)\n"
     )

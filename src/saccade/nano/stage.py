@@ -1,14 +1,15 @@
 """A stage of training that ends on what was learned, not on a number of steps; resumable.
 
-At a constant rate until every skill has taken off, then cooled down, then examined. In one
-recipe, two seeds may take off hundreds of steps apart; a count of steps that suits one leaves the
-other half taught. A stage that misses its aims by its limit fails, and says what is missing.
+The learning rate warms up, stays constant until every skill has taken off, then decays; at the end
+the skills are measured against their aims. In one recipe, two seeds may take off hundreds of steps
+apart: a number of steps that suits one leaves the other half trained. A stage that misses an aim
+fails, and says which.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,111 +21,120 @@ from torch import nn
 from saccade.errors import TrainingError
 from saccade.files import write_whole
 
-WARM_UP = 40
-MUON_RATE, ADAM_RATE = 4e-3, 3e-3
+WARM_UP_STEPS = 40
+MUON_LR, ADAMW_LR = 4e-3, 3e-3
 BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.01
-CLIP = 1.0
+MAX_GRAD_NORM = 1.0
 
-Measured = dict[str, float]
+Skills = dict[str, float]
+"""Skill -> how well it was measured, 0 to 1."""
 
 
-class Learner(Protocol):
-    """What is trained in a stage, and how it is measured."""
+class Stage(Protocol):
+    """What is trained, and how its skills are measured."""
 
     @property
     def modules(self) -> nn.ModuleDict:
-        """Everything that is trained."""
+        """Every module that is trained."""
         ...
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """Loss of one fresh batch; `backward` has been called on it."""
+        """Return the loss of one fresh batch, after calling `backward` on it."""
         ...
 
-    def measure(self) -> Measured:
-        """Every skill, on the development split."""
+    def measure(self) -> Skills:
+        """Measure every skill on the development split."""
         ...
 
 
 @dataclass(frozen=True)
 class Plan:
-    """When a stage goes on, cools down, ends and fails."""
+    """When the learning rate of a stage decays, and when the stage ends or fails."""
 
     take_off: Mapping[str, float]
-    """Skills that must be this good before the rate falls."""
+    """Skills that must be this good before the learning rate decays."""
     aims: Mapping[str, float]
-    """Skills that must be this good at the end."""
-    limit: int
-    """Steps by which `take_off` must be reached."""
-    cool_down: int
-    """Steps over which the rate then falls to a fiftieth."""
-    every: int = 200
-    """Steps between two measurements, each followed by a checkpoint."""
+    """Skills that must be this good at the end; otherwise the stage fails."""
+    step_limit: int
+    """Number of steps by which `take_off` must be reached; otherwise the stage fails."""
+    decay_steps: int
+    """Number of steps over which the learning rate then decays to a fiftieth."""
+    measure_every: int = 200
+    """Number of steps between two measurements, each of which is followed by a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """News of a stage under way."""
+    """The state of a stage after an optimiser step."""
 
     stage: str
     step: int
-    last: int
-    """The step at which it ends: at the latest, until the take-off; then exactly."""
+    last_step: int
+    """Step at which the stage ends: an upper bound before the take-off, exact after it."""
     loss: float
-    measured: Measured | None
-    """On steps that were measured."""
+    skills: Skills | None
+    """Skills that were measured after this step; None where nothing was measured."""
 
 
 def train(
-    learner: Learner,
+    stage: Stage,
     plan: Plan,
     folder: Path,
     *,
-    stage: str,
-    seed: int,
+    name: str,
+    seed: Sequence[int],
     muon: bool = True,
     on_step: Callable[[Progress], None] = lambda progress: None,
-) -> Measured:
-    """Carry a stage out, or go on where the folder's checkpoint was written.
+) -> Skills:
+    """Train a stage to its end, from its start or from the checkpoint in the folder.
 
-    Noise is drawn from (seed, stage, step): an interrupted stage ends with the same weights.
+    Noise is drawn from (seed, step): an interrupted stage ends with the same weights.
+
+    Args:
+        stage: What is trained.
+        plan: When it decays, ends and fails.
+        folder: Where `NAME.pt` (checkpoint) and `NAME.jsonl` (measured skills) are written.
+        name: Name of the stage in its files, its progress and its errors.
+        seed: Numbers that, together, no other stage of this training has.
+        muon: Whether matrices are trained with Muon; otherwise everything is with AdamW.
+        on_step: Called after every optimiser step.
 
     Returns:
-        What was measured at the end.
+        The skills that were measured at the end.
 
     Raises:
         TrainingError: an aim was missed.
     """
-    state = _State(learner, optimizers(learner.modules, muon=muon), folder / f"{stage}.pt")
+    state = _State(stage, optimizers(stage.modules, muon=muon), folder / f"{name}.pt")
     state.resume()
-    noise = seed, sum(stage.encode())
     while not state.done:
-        if state.cooling_from is None and state.step >= plan.limit:
-            raise TrainingError(_missing(stage, state.step, state.measured, plan.take_off))
+        if state.decay_from is None and state.step >= plan.step_limit:
+            raise TrainingError(_missing(name, state.step, state.skills, plan.take_off))
         state.step += 1
-        rng = _noise_of(*noise, state.step)
-        loss = state.update(rng, _rate(state.step, state.cooling_from, plan))
-        end = plan.limit + plan.cool_down
-        if state.cooling_from is not None:
-            end = state.cooling_from + plan.cool_down
-        measured = None
-        if state.step % plan.every == 0 or state.step == end:
-            measured = state.measured = learner.measure()
-            if state.cooling_from is None and not _short_of(measured, plan.take_off):
-                state.cooling_from, end = state.step, state.step + plan.cool_down
-            state.done = state.step == end
-            state.history.append({"step": state.step, "loss": loss, **measured})
+        rng = _noise_of(seed, state.step)
+        loss = state.update(rng, _rate(state.step, state.decay_from, plan))
+        last_step = plan.step_limit + plan.decay_steps
+        if state.decay_from is not None:
+            last_step = state.decay_from + plan.decay_steps
+        skills = None
+        if state.step % plan.measure_every == 0 or state.step == last_step:
+            skills = state.skills = stage.measure()
+            if state.decay_from is None and not _short_of(skills, plan.take_off):
+                state.decay_from, last_step = state.step, state.step + plan.decay_steps
+            state.done = state.step == last_step
+            state.history.append({"step": state.step, "loss": loss, **skills})
             state.save()
-        on_step(Progress(stage, state.step, end, loss, measured))
-    if _short_of(state.measured, plan.aims):
-        raise TrainingError(_missing(stage, state.step, state.measured, plan.aims))
+        on_step(Progress(name, state.step, last_step, loss, skills))
+    if _short_of(state.skills, plan.aims):
+        raise TrainingError(_missing(name, state.step, state.skills, plan.aims))
     # What the next stage starts from does not depend on whether this one was resumed.
-    _noise_of(*noise, state.step)
-    return state.measured
+    _noise_of(seed, state.step)
+    return state.skills
 
 
 def optimizers(modules: nn.Module, *, muon: bool) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the network, AdamW for embeddings, heads and vectors.
+    """Make Muon for the matrices inside the network, AdamW for embeddings, heads and vectors.
 
     Source: K. Jordan et al., Muon (2024), with the learning rate matched to AdamW's.
     """
@@ -133,63 +143,63 @@ def optimizers(modules: nn.Module, *, muon: bool) -> list[torch.optim.Optimizer]
     for name, parameter in modules.named_parameters():
         matrix = parameter.ndim == 2 and not any(part in name for part in ("embed", "head"))
         (inner if matrix and muon else outer).append(parameter)
-    adam = torch.optim.AdamW(outer, lr=ADAM_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    adam = torch.optim.AdamW(outer, lr=ADAMW_LR, betas=BETAS, weight_decay=WEIGHT_DECAY)
     if not inner:
         return [adam]
     return [
         torch.optim.Muon(
-            inner, lr=MUON_RATE, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
+            inner, lr=MUON_LR, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
         ),
         adam,
     ]
 
 
 class _State:
-    """All that a stage needs to go on: weights, optimisers, step."""
+    """Everything that a stage needs to resume: weights, optimisers, step."""
 
-    def __init__(
-        self, learner: Learner, optimizers: list[torch.optim.Optimizer], path: Path
-    ) -> None:
-        self._learner, self._optimizers, self._path = learner, optimizers, path
+    def __init__(self, stage: Stage, optimizers: list[torch.optim.Optimizer], path: Path) -> None:
+        self._stage, self._optimizers, self._path = stage, optimizers, path
         self._rates = [o.param_groups[0]["lr"] for o in optimizers]
         self.step = 0
-        self.cooling_from: int | None = None
+        self.decay_from: int | None = None
         self.done = False
-        self.measured: Measured = {}
-        self.history: list[Measured] = []
-        """What was measured so far. It is part of the checkpoint: no crash leaves a gap in it."""
+        self.skills: Skills = {}
+        self.history: list[Skills] = []
+        """Every measurement so far. It is part of the checkpoint: no crash leaves a gap in it."""
 
     def update(self, rng: np.random.Generator, rate: float) -> float:
+        """Make one optimiser step at a share of the full learning rate; return the loss."""
         for optimizer, full in zip(self._optimizers, self._rates, strict=True):
             optimizer.param_groups[0]["lr"] = full * rate
             optimizer.zero_grad()
-        loss = self._learner.loss(rng)
-        nn.utils.clip_grad_norm_(self._learner.modules.parameters(), CLIP)
+        loss = self._stage.loss(rng)
+        nn.utils.clip_grad_norm_(self._stage.modules.parameters(), MAX_GRAD_NORM)
         for optimizer in self._optimizers:
             optimizer.step()
         return float(loss)
 
     def resume(self) -> None:
+        """Load the checkpoint, if there is one."""
         if not self._path.exists():
             return
         saved = torch.load(self._path, weights_only=True)
-        self._learner.modules.load_state_dict(saved["modules"])
+        self._stage.modules.load_state_dict(saved["modules"])
         for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.step, self.cooling_from = saved["step"], saved["cooling_from"]
-        self.done, self.measured = saved["done"], saved["measured"]
+        self.step, self.decay_from = saved["step"], saved["decay_from"]
+        self.done, self.skills = saved["done"], saved["skills"]
         self.history = saved["history"]
 
     def save(self) -> None:
-        """A crash leaves the old checkpoint or the new one."""
+        """Write the checkpoint; a crash leaves the old one or the new one."""
         temporary = self._path.with_suffix(".part")
         content = {
-            "modules": self._learner.modules.state_dict(),
+            "modules": self._stage.modules.state_dict(),
             "optimizers": [o.state_dict() for o in self._optimizers],
             "step": self.step,
-            "cooling_from": self.cooling_from,
+            "decay_from": self.decay_from,
             "done": self.done,
-            "measured": self.measured,
+            "skills": self.skills,
             "history": self.history,
         }
         torch.save(content, temporary)
@@ -198,27 +208,25 @@ class _State:
         write_whole(self._path.with_suffix(".jsonl"), lines.encode())
 
 
-def _noise_of(seed: int, stage: int, step: int) -> np.random.Generator:
-    """The generator of a step; that of torch is set with it."""
-    rng = np.random.default_rng([seed, stage, step])
+def _noise_of(seed: Sequence[int], step: int) -> np.random.Generator:
+    """Make the random generator of a step, and seed that of torch with it."""
+    rng = np.random.default_rng([*seed, step])
     torch.manual_seed(int(rng.integers(2**31)))
     return rng
 
 
-def _rate(step: int, cooling_from: int | None, plan: Plan) -> float:
-    """Of the full rate: up over `WARM_UP` steps, constant, then down to a fiftieth."""
-    warm = min(1.0, step / WARM_UP)
-    if cooling_from is None:
+def _rate(step: int, decay_from: int | None, plan: Plan) -> float:
+    """Share of the full learning rate: warm-up, constant, then a linear decay to a fiftieth."""
+    warm = min(1.0, step / WARM_UP_STEPS)
+    if decay_from is None:
         return warm
-    return warm * max(0.02, 1 - (step - cooling_from) / plan.cool_down)
+    return warm * max(0.02, 1 - (step - decay_from) / plan.decay_steps)
 
 
-def _short_of(measured: Measured, wanted: Mapping[str, float]) -> list[str]:
-    return [name for name, least in wanted.items() if not measured.get(name, 0.0) >= least]
+def _short_of(skills: Skills, wanted: Mapping[str, float]) -> list[str]:
+    return [name for name, least in wanted.items() if not skills.get(name, 0.0) >= least]
 
 
-def _missing(stage: str, step: int, measured: Measured, wanted: Mapping[str, float]) -> str:
-    lines = (
-        f"{n} is {measured.get(n, 0.0):.3f} of {wanted[n]}" for n in _short_of(measured, wanted)
-    )
+def _missing(stage: str, step: int, skills: Skills, wanted: Mapping[str, float]) -> str:
+    lines = (f"{n} is {skills.get(n, 0.0):.3f} of {wanted[n]}" for n in _short_of(skills, wanted))
     return f"{stage}: not learned after {step} steps: {', '.join(lines)}; try another seed"

@@ -22,10 +22,10 @@ __all__ = ["Tower", "encode"]
 
 
 def encode(visual: Tower, images: torch.Tensor) -> torch.Tensor:
-    """Features of each image, as `visual` gives them where every block attends everywhere.
+    """Encode images: the features that `visual` gives where every block attends everywhere.
 
     Args:
-        visual: The tower of an embedded model.
+        visual: The vision tower of an embedded model.
         images: (N, H, W, 3) uint8, sides multiples of 14.
 
     Returns:

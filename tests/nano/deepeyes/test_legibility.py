@@ -1,14 +1,14 @@
 """The probe in miniature: it learns, reports its interval, and tells a legible digit from none."""
 
-from saccade.nano.deepeyes.legibility import LIMITS, SIGHTS, probe
+from saccade.nano.deepeyes.legibility import CONDITIONS, LIMITS, measure_legibility
 
 
 def test_a_short_probe_already_tells_view_from_crop() -> None:
     seen: set[tuple[str, int]] = set()
-    found = probe(
+    found = measure_legibility(
         seed=1, n=60, steps=200, scenes=300, on_step=lambda s, step, last: seen.add((s, step))
     )
-    assert set(found) == set(SIGHTS) == set(LIMITS)
+    assert set(found) == set(CONDITIONS) == set(LIMITS)
     for row in found.values():
         assert row.n == 60
         assert row.low <= row.accuracy <= row.high
@@ -19,5 +19,5 @@ def test_a_short_probe_already_tells_view_from_crop() -> None:
 
 
 def test_another_seed_asks_other_digits() -> None:
-    a, again, b = (probe(seed=s, n=40, steps=10, scenes=20) for s in (1, 1, 2))
+    a, again, b = (measure_legibility(seed=s, n=40, steps=10, scenes=20) for s in (1, 1, 2))
     assert a == again != b

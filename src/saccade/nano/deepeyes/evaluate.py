@@ -29,6 +29,15 @@ def evaluate(
 ) -> list[tuple[Task, Trajectory]]:
     """Attempt questions in one arm.
 
+    Args:
+        policy: What attempts them.
+        questions: Tasks of the world with the box of the asked object.
+        arm: The arm.
+        seed: Seed of sampling.
+        temperature: Temperature of sampling; 0 is greedy.
+        samples: Number of attempts at each question.
+        on_finish: Called with each finished episode.
+
     Returns:
         Each question with its scored trajectory, in the order of the questions.
     """
@@ -55,7 +64,7 @@ def evaluate(
 
 
 def questions(family: str, *, n: int, seed: int, split: str = "test") -> list[Task]:
-    """Scenes of a family for the embedded models."""
+    """Draw questions of a family for the embedded models."""
     return list(tasks(family, n=n, seed=seed, split=split))
 
 
@@ -69,10 +78,26 @@ def table(
     samples: int = 1,
     families: Sequence[str] = FAMILIES,
     arms: Sequence[str] = COMPARED,
-    on_cell: Callable[[str, str], None] = lambda family, arm: None,
+    on_progress: Callable[[str, int, int], None] = lambda cell, done, total: None,
 ) -> dict[str, dict[str, Summary]]:
-    """Family -> arm -> what was measured."""
+    """Measure every family in every arm.
+
+    Args:
+        policy: What is measured.
+        n: Number of questions of each family.
+        seed: Seed of the scenes and of sampling.
+        split: Which handwritten samples may appear.
+        temperature: Temperature of sampling; 0 is greedy.
+        samples: Number of attempts at each question.
+        families: Families of questions.
+        arms: Names of arms.
+        on_progress: Called with the name of a cell, how many are done, and how many there are.
+
+    Returns:
+        Family -> arm -> summary.
+    """
     found: dict[str, dict[str, Summary]] = {}
+    total = len(families) * len(arms)
     for family in families:
         asked = questions(family, n=n, seed=seed, split=split)
         found[family] = {}
@@ -81,5 +106,6 @@ def table(
                 policy, asked, arm, seed=seed, temperature=temperature, samples=samples
             )
             found[family][arm] = summary(pairs)
-            on_cell(family, arm)
+            done = sum(map(len, found.values()))
+            on_progress(f"{family}, {arm}", done, total)
     return found

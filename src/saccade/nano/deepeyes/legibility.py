@@ -1,8 +1,8 @@
-"""The legibility probe: can the asked digit be read at all, in the view and in a crop?
+"""Legibility: can the asked digit be read at all, in the view and in a crop?
 
-A small convolutional network is shown each object at its true place, trained on the training digits
-and asked about held-out ones. It is not the agent, and stronger than it: what the probe cannot read
-in the view, no agent can be expected to.
+A probe, a small convolutional network, is shown each object at its true place, trained on the
+training digits and measured on held-out ones. It is not the agent, and stronger than it: what the
+probe cannot read in the view, no agent can be expected to.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.nano.model import MEAN, STD
 from saccade.types import Record
 
-Sight = Literal["read_view", "read_crop", "easy_view"]
-SIGHTS: tuple[Sight, ...] = ("read_view", "read_crop", "easy_view")
+Condition = Literal["read_view", "read_crop", "easy_view"]
+"""What the probe is shown: a small digit in the view, the same in a crop, a large one in the
+view."""
+CONDITIONS: tuple[Condition, ...] = ("read_view", "read_crop", "easy_view")
 
 LIMITS = {"read_view": (0.0, 0.20), "read_crop": (0.95, 1.0), "easy_view": (0.95, 1.0)}
-"""Between which accuracies each must lie for the world to be worth a second look."""
+"""Lowest and highest accuracy in each condition with which looking again is needed and helps."""
 
 BATCH = 128
-RATE = 2e-3
+LEARNING_RATE = 2e-3
 PATCH = {"read_view": 8, "easy_view": 16}
-"""Side of what is cut from the view about the centre of an object, in pixels; an easy digit is at
-most 11 wide."""
+"""Side in pixels of the square that is cut from the view about the centre of an object; a large
+digit is at most 11 wide."""
 
 
 class Legibility(Record):
@@ -40,48 +42,50 @@ class Legibility(Record):
 
     accuracy: float
     low: float
+    """Lower end of the 95 % CI (Wilson)."""
     high: float
-    """95 %, Wilson."""
+    """Upper end of the 95 % CI (Wilson)."""
     n: int
 
 
-def probe(
+def measure_legibility(
     *,
     seed: int,
     n: int,
     steps: int = 1000,
     scenes: int = 6000,
-    on_step: Callable[[Sight, int, int], None] = lambda sight, step, last: None,
-) -> dict[Sight, Legibility]:
-    """Train one probe for each sight and examine it.
+    on_step: Callable[[Condition, int, int], None] = lambda condition, step, last_step: None,
+) -> dict[Condition, Legibility]:
+    """Train one probe for each condition and measure its accuracy on held-out digits.
 
     Args:
-        seed: Of scenes and weights.
-        n: Held-out digits in each examination.
-        steps: Of training, 128 digits each.
-        scenes: Drawn to train on.
-        on_step: Told of each step.
+        seed: Seed of the scenes and of the first weights.
+        n: Number of held-out digits in each condition.
+        steps: Number of optimiser steps of a probe, with 128 digits each.
+        scenes: Number of scenes that are drawn to train on.
+        on_step: Called with condition, step and last step after every optimiser step.
     """
-    known = draw_pool(scenes, seed=seed, split="train", sloppiness=0)
-    asked = draw_pool(2 * n, seed=seed, split="test", sloppiness=0)
-    found: dict[Sight, Legibility] = {}
-    for sight in SIGHTS:
-        images, digits = _cut(known, sight)
-        network = _train(images, digits, steps, seed, partial(on_step, sight))
-        images, digits = _cut(asked, sight)
+    train_pool = draw_pool(scenes, seed=seed, split="train", sloppiness=0)
+    test_pool = draw_pool(2 * n, seed=seed, split="test", sloppiness=0)
+    found: dict[Condition, Legibility] = {}
+    for condition in CONDITIONS:
+        images, digits = _cut(train_pool, condition)
+        network = _train(images, digits, steps, seed, partial(on_step, condition))
+        images, digits = _cut(test_pool, condition)
         with torch.no_grad():
             right = int((network(images[:n]).argmax(-1) == digits[:n]).sum())
         count = min(n, len(digits))
-        found[sight] = Legibility(accuracy=right / count, **wilson(right, count)._asdict(), n=count)
+        interval = wilson(right, count)._asdict()
+        found[condition] = Legibility(accuracy=right / count, **interval, n=count)
     return found
 
 
-def _cut(pool: Pool, sight: Sight) -> tuple[torch.Tensor, torch.Tensor]:
+def _cut(pool: Pool, condition: Condition) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, 3, S, S) normalised pixels and (N,) digits."""
     objects = pool.objects
-    chosen = np.flatnonzero(objects.large == (sight == "easy_view"))
-    crop = sight == "read_crop"
-    pixels = pool.crops[chosen] if crop else _patches(pool, chosen, PATCH[sight])
+    chosen = np.flatnonzero(objects.large == (condition == "easy_view"))
+    crop = condition == "read_crop"
+    pixels = pool.crops[chosen] if crop else _patches(pool, chosen, PATCH[condition])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     return (images - MEAN) / STD, torch.from_numpy(objects.digit[chosen])
 
@@ -106,9 +110,9 @@ def _train(
 ) -> nn.Module:
     torch.manual_seed(seed)
     network = _network(images.shape[-1])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     for step in range(1, steps + 1):
-        optimizer.param_groups[0]["lr"] = RATE * max(1 - step / steps, 0.02)
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * max(1 - step / steps, 0.02)
         rows = torch.randint(len(digits), (BATCH,))
         loss = F.cross_entropy(network(images[rows]), digits[rows])
         optimizer.zero_grad()
@@ -119,7 +123,7 @@ def _train(
 
 
 def _network(side: int) -> nn.Module:
-    """Two convolutions, then two layers; of the smallest cuts nothing is thrown away."""
+    """Two convolutions, then two layers; the smallest cuts are not subsampled."""
     first = 2 if side > 16 else 1
     second = 2 if side > 8 else 1
     left = side // (first * second)

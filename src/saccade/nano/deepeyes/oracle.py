@@ -24,7 +24,7 @@ class Oracle:
         self._task = lru_cache(maxsize=256)(task_of)
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
-        """The right turn.
+        """Write the right turn.
 
         Raises:
             ConfigError: the task is none of this world.
@@ -33,10 +33,10 @@ class Oracle:
         return Completion(text=self._dialect.write(_move(task, trajectory)), model=self.info.name)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
-        """An oracle has no tokenizer."""
+        """Return None: an oracle has no tokenizer."""
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: an oracle holds no resources."""
 
 
 def _move(task: Task, trajectory: Trajectory) -> Action:

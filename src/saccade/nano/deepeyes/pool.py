@@ -1,4 +1,4 @@
-"""The scenes that a base learns from, drawn once: views, crops of their objects, and the truth."""
+"""The scenes that a base is trained on, drawn once: views, crops of objects, and the truth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from saccade.world.scene import COLOURS, Scene, draw_scene
 from saccade.world.scene import VIEW as VIEW_SIDE
 
 CHUNK = 250
-"""Scenes that a process draws at a time."""
+"""Number of scenes that a process draws at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,23 @@ class Objects:
     """The truth about every object of a pool, one entry each."""
 
     scene: NDArray[np.int32]
+    """Index of the scene that the object is in."""
     colour: NDArray[np.int64]
-    """Index into `COLOURS`."""
+    """Index of its colour in `COLOURS`."""
     digit: NDArray[np.int64]
     large: NDArray[np.bool_]
     box: NDArray[np.float32]
-    """(M, 4), in pixels of the view."""
+    """Box of each object, (M, 4), in pixels of the view."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """N scenes with M objects."""
+    """N scenes with M objects in all."""
 
     views: NDArray[np.uint8]
-    """(N, 56, 56, 3)."""
+    """Each scene as the model is shown it, (N, 56, 56, 3)."""
     crops: NDArray[np.uint8]
-    """(M, 28, 28, 3): what the zoom tool shows for a box about right, one for each object."""
+    """One for each object, (M, 28, 28, 3): what the zoom tool shows for a box about right."""
     objects: Objects
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Pool:
 
     @cached_property
     def members(self) -> list[NDArray[np.int64]]:
-        """Indices of the objects of each scene."""
+        """Indices of the objects of each scene; the large one is the first, if there is one."""
         bounds = np.searchsorted(self.objects.scene, np.arange(len(self) + 1))
         return [np.arange(a, b) for a, b in pairwise(bounds)]
 
@@ -76,11 +77,11 @@ def draw_pool(
     """Draw n scenes, half of them with a large object; the same for any number of processes.
 
     Args:
-        n: How many.
-        seed: Another seed gives other scenes.
+        n: Number of scenes.
+        seed: Seed of the scenes; another seed gives other scenes.
         split: Which handwritten samples may appear.
-        sloppiness: 0 cuts crops exactly about their objects, 1 as a model would.
-        processes: How many draw at a time.
+        sloppiness: How far crops are off their objects: 0 cuts them exactly, 1 as a model would.
+        processes: Number of processes that draw at the same time.
     """
     starts = range(0, n, CHUNK)
     draw = partial(_draw_chunk, end=n, seed=seed, split=split, sloppiness=sloppiness)

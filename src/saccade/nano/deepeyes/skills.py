@@ -1,45 +1,45 @@
-"""What a base must be able to do before it goes on: measured by letting it act, greedily."""
+"""The skills that a base must have before it goes on: measured by letting it act, greedily."""
 
 from __future__ import annotations
 
 from saccade.measures import Pair, summary
 from saccade.nano.deepeyes.corpus import LEGIBLE, SHOW, grounding_of
 from saccade.nano.deepeyes.evaluate import evaluate, questions
-from saccade.nano.stage import Measured
+from saccade.nano.stage import Skills
 from saccade.types import Policy, Task
 
 
-class Exam:
-    """Questions of the development split, drawn once."""
+class SkillQuestions:
+    """Questions of the development split, drawn once and asked at every measurement."""
 
     def __init__(self, *, n: int, seed: int) -> None:
-        self._asked = {
+        self._questions = {
             family: questions(family, n=n, seed=seed, split="dev")
             for family in ("read0", "read1", "easy")
         }
 
-    def sit(self, policy: Policy) -> Measured:
-        """Measure the skills, each as a share of questions.
+    def measure(self, policy: Policy) -> Skills:
+        """Measure the skills of a policy, each as a share of questions.
 
         Returns:
             `thought_FAMILY`: thoughts that are right. `direct_easy`: large digits read at once.
             `shown`: small digits read when asked to show the object. `own_box`: when asked for the
-            digit and forced to call; `iou`: of what these calls showed.
+            digit and forced to call; `iou`: mean IoU of what these calls showed.
         """
-        found: Measured = {}
+        skills: Skills = {}
         small: list[Pair] = []
         shown: list[Pair] = []
-        for family, asked in self._asked.items():
-            direct = evaluate(policy, asked, "direct")
-            found[f"thought_{family}"] = sum(map(_thought_is_right, direct)) / len(direct)
+        for family, tasks in self._questions.items():
+            direct = evaluate(policy, tasks, "direct")
+            skills[f"thought_{family}"] = sum(map(_thought_is_right, direct)) / len(direct)
             if family == "easy":
-                found["direct_easy"] = summary(direct).accuracy or 0.0
+                skills["direct_easy"] = summary(direct).accuracy or 0.0
             else:
-                small += evaluate(policy, asked, "own_box")
-                shown += evaluate(policy, [_show(task) for task in asked], "agent")
-        found["shown"] = summary(shown).accuracy or 0.0
+                small += evaluate(policy, tasks, "own_box")
+                shown += evaluate(policy, [_show(task) for task in tasks], "agent")
+        skills["shown"] = summary(shown).accuracy or 0.0
         own = summary(small)
-        return {**found, "own_box": own.accuracy or 0.0, "iou": own.iou or 0.0}
+        return {**skills, "own_box": own.accuracy or 0.0, "iou": own.iou or 0.0}
 
 
 def _show(task: Task) -> Task:
@@ -52,9 +52,9 @@ def _thought_is_right(pair: Pair) -> bool:
     """Whether the thought names the place of the asked object, and on which side its width is."""
     task, trajectory = pair
     thought = trajectory.turns[0].action.thought if trajectory.turns else None
-    said = grounding_of(thought or "")
-    if said is None:
+    grounding = grounding_of(thought or "")
+    if grounding is None:
         return False
     shown, truth = trajectory.images[0], task.boxes[0].box
-    there = shown.to_source(said.box).iou(truth) >= 0.3
-    return there and (said.width > LEGIBLE) == (task.meta["family"] == "easy")
+    found = shown.to_source(grounding.box).iou(truth) >= 0.3
+    return found and (grounding.width > LEGIBLE) == (task.meta["family"] == "easy")
