@@ -65,10 +65,10 @@ def save(
     """Write a checkpoint in half precision that `from_pretrained` loads.
 
     Args:
-        model: With its weights.
-        tokenizer: Of the model.
-        folder: Of the checkpoint.
-        fingerprint: Of the environment that the model was trained in.
+        model: The model with its weights.
+        tokenizer: The tokenizer of the model.
+        folder: The folder of the checkpoint.
+        fingerprint: Fingerprint of the environment that the model was trained in.
     """
     save_weights(model, folder, dtype=torch.float16)
     write_stamp(folder, [fingerprint])

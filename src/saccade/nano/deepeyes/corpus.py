@@ -28,6 +28,7 @@ from saccade.geometry import Box
 from saccade.image import Image
 from saccade.nano.deepeyes.pool import Pool
 from saccade.nano.spec import environment
+from saccade.tools.zoom import ZOOM
 from saccade.types import (
     Action,
     Completion,
@@ -180,7 +181,7 @@ class Corpus:
 
     def _call(self, target: int) -> Action:
         box = list(self.box(target))
-        call = ToolCall(name="image_zoom_in_tool", arguments={"bbox_2d": box})
+        call = ToolCall(name=ZOOM, arguments={"bbox_2d": box})
         return Action(thought=self._thought_about(target), calls=(call,))
 
     def _read_crop(self, crop: int) -> Action:

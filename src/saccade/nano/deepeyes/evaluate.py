@@ -1,4 +1,4 @@
-"""The arms of the embedded models, measured: see `saccade.arms`."""
+"""Measures an embedded model on questions of its world, in the arms of `saccade.arms`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from saccade.types import Policy, Sampling, Task, Trajectory
 from saccade.world import tasks
 
 COMPARED = ("direct", "agent", "own_box", "wrong_box", "true_box")
+"""The arms that are compared where none is named."""
+
 FAMILIES = ("read", "read0", "read1", "easy", "far")
+"""The families that are measured where none is named: all that ask for a digit by its colour."""
 
 
 def evaluate(
@@ -31,8 +34,8 @@ def evaluate(
 
     Args:
         policy: What attempts them.
-        questions: Tasks of the world with the box of the asked object.
-        arm: The arm.
+        questions: Tasks, each with the box of the asked object.
+        arm: Name of the arm, a key of `saccade.arms.ARMS`.
         seed: Seed of sampling.
         temperature: Temperature of sampling; 0 is greedy.
         samples: Number of attempts at each question.
@@ -40,6 +43,9 @@ def evaluate(
 
     Returns:
         Each question with its scored trajectory, in the order of the questions.
+
+    Raises:
+        ConfigError: there is no such arm.
     """
     player = apply_arm(arm, policy, environment(), targets_of(questions))
     pairs: list[tuple[Task, Trajectory]] = []
@@ -90,7 +96,7 @@ def table(
         temperature: Temperature of sampling; 0 is greedy.
         samples: Number of attempts at each question.
         families: Families of questions.
-        arms: Names of arms.
+        arms: Names of arms, keys of `saccade.arms.ARMS`.
         on_progress: Called with the name of a cell, how many are done, and how many there are.
 
     Returns:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.nano.deepeyes.corpus import LEGIBLE, thought_of
+from saccade.tools.zoom import ZOOM
 from saccade.types import Action, Completion, ModelInfo, Sampling, Task, ToolCall, Trajectory
 from saccade.world import task_of
 
@@ -48,4 +49,4 @@ def _move(task: Task, trajectory: Trajectory) -> Action:
     if x2 - x1 > LEGIBLE:
         return Action(thought=thought, answer=task.answer)
     box = {"bbox_2d": [x1, y1, x2, y2]}
-    return Action(thought=thought, calls=(ToolCall(name="image_zoom_in_tool", arguments=box),))
+    return Action(thought=thought, calls=(ToolCall(name=ZOOM, arguments=box),))
