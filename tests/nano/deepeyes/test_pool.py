@@ -49,10 +49,10 @@ async def test_views_and_crops_are_those_of_the_environment(pool: Pool) -> None:
         view = image.fit(VIEW)
         assert view.size == Size(56, 56)
         assert (np.asarray(view.pixels()) == pool.views[index]).all()
-        context = ToolContext([view], environment().record.coords, OBSERVATION, 0)
+        context = ToolContext("task", [view], environment().record.coords, OBSERVATION, seed=0)
         for row, thing in zip(pool.members[index], scene.objects, strict=True):
             async with ZOOM.open(context) as zoom:
-                (crop,) = await zoom({"bbox_2d": list(view.from_source(thing.box))})
+                (crop,) = (await zoom({"bbox_2d": list(view.from_source(thing.box))})).content
             assert isinstance(crop, Image)
             assert crop.size == Size(28, 28)
             difference = np.asarray(crop.pixels()).astype(int) - pool.crops[row]
