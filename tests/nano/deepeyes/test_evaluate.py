@@ -109,12 +109,16 @@ def test_results_come_in_the_order_of_the_questions(policy: HFPolicy, asked: lis
 
 
 def test_the_table_repeats_itself(policy: HFPolicy) -> None:
+    cells: list[tuple[str, int, int]] = []
     first, again = (
-        table(policy, n=4, seed=5, split="dev", families=["read0", "easy"], arms=["agent"])
+        table(
+            policy, n=4, seed=5, split="dev", families=["read0", "easy"], arms=["agent"],
+            on_progress=lambda *cell: cells.append(cell),
+        )
         for _ in range(2)
-    )
-    strip = {"seconds"}
+    )  # fmt: skip
+    assert cells == 2 * [("read0, agent", 1, 2), ("easy, agent", 2, 2)]
     for family in first:
-        a, b = (t[family]["agent"].model_dump(exclude=strip) for t in (first, again))
+        a, b = (t[family]["agent"].model_dump(exclude={"seconds"}) for t in (first, again))
         assert a == b
     assert np.isfinite(first["easy"]["agent"].accuracy or 0)

@@ -85,9 +85,10 @@ def draw_pool(
     """
     starts = range(0, n, CHUNK)
     draw = partial(_draw_chunk, end=n, seed=seed, split=split, sloppiness=sloppiness)
-    if processes == 1:
+    workers = min(processes, len(starts))
+    if workers == 1:
         return _joined(map(draw, starts))
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(workers) as pool:
         return _joined(pool.map(draw, starts))
 
 
