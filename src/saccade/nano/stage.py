@@ -97,7 +97,7 @@ def train(
         folder: Where `NAME.pt` (checkpoint) and `NAME.jsonl` (measured skills) are written.
         name: Name of the stage in its files, its progress and its errors.
         seed: Numbers that, together, no other stage of this training has.
-        muon: Whether matrices are trained with Muon; otherwise everything is with AdamW.
+        muon: Whether matrices are trained with Muon; otherwise AdamW trains everything.
         on_step: Called after every optimiser step.
 
     Returns:
