@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 VIEW_PIXELS = 1_000_000
 SIZES = ((3456, 2304), (4000, 3000), (4896, 3264), (5600, 3730), (6000, 4000), (2448, 3264))
-"""8 to 24 megapixels."""
+"""Sizes of the photographs: 8 to 24 megapixels."""
 
 FONTS = ("fonts-dejavu-core", "fonts-liberation")
-"""Debian packages; every upright or bold face that they bring is used."""
+"""Debian packages whose upright and bold faces are used, all of them."""
 
 WORDS = """
 ANCHOR APRICOT BAKERY BALCONY BANNER BARREL BASKET BEACON BICYCLE BLANKET BLOSSOM BOTTLE BRIDGE
@@ -36,20 +36,20 @@ VILLAGE VIOLIN WALNUT WILLOW WINDOW WINTER ZEPHYR
 
 
 class Photograph(NamedTuple):
-    """What was composed, and the truth about it."""
+    """A composed photograph, and the truth about it."""
 
     pixels: Image.Image
     word: str
     choices: tuple[str, ...]
-    """Four, the word among them."""
+    """Four words, the right one among them."""
     box: tuple[int, int, int, int]
-    """Of the sign."""
+    """Left, top, right and bottom of the sign, in pixels of the photograph."""
     height: int
-    """Of the capitals of the word."""
+    """Height of the word's capitals in pixels of the photograph."""
 
 
 def fonts() -> list[Path]:
-    """The faces of the packages.
+    """List the faces of the packages.
 
     Raises:
         SystemExit: a package is not installed.
@@ -64,7 +64,7 @@ def fonts() -> list[Path]:
 
 
 def compose(seed: int, number: int) -> Photograph:
-    """One photograph."""
+    """Compose one photograph; the same for the same seed and number."""
     rng = np.random.default_rng([seed, number])
     size = SIZES[rng.integers(len(SIZES))]
     scale = (size[0] * size[1] / VIEW_PIXELS) ** 0.5
@@ -84,7 +84,7 @@ def compose(seed: int, number: int) -> Photograph:
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Texture of three scales about a colour."""
+    """Draw a texture of three scales about a colour."""
     sum_ = np.zeros((size[1], size[0], 3), np.float32)
     for cells, strength in ((8, 55), (48, 35), (260, 18)):
         coarse = 128 + strength * rng.normal(0, 1, (cells, cells, 3))
@@ -94,7 +94,7 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def _clutter(rng: np.random.Generator, photograph: Image.Image) -> None:
-    """Shapes and lines that are no text."""
+    """Draw shapes and lines that are no text."""
     draw = ImageDraw.Draw(photograph)
     for _ in range(60):
         x, y = (int(rng.integers(0, side)) for side in photograph.size)
@@ -110,7 +110,7 @@ def _clutter(rng: np.random.Generator, photograph: Image.Image) -> None:
 
 
 def _sign(rng: np.random.Generator, word: str, height: int) -> Image.Image:
-    """A plate with the word, in perspective, turned and out of focus. RGBA."""
+    """Draw a plate with the word, in perspective, turned and out of focus (RGBA)."""
     faces = fonts()
     written = word if rng.random() < 0.7 else word.title()
     font = _font(faces[rng.integers(len(faces))], height)
@@ -136,7 +136,7 @@ def _sign(rng: np.random.Generator, word: str, height: int) -> Image.Image:
 
 
 def _font(face: Path, height: int) -> ImageFont.FreeTypeFont:
-    """The face at the size at which a capital is so high."""
+    """Load a face at the size at which its capitals have this height."""
     for points in range(height, 4 * height):
         font = ImageFont.truetype(str(face), points)
         _, top, _, bottom = font.getbbox("H")
@@ -146,7 +146,7 @@ def _font(face: Path, height: int) -> ImageFont.FreeTypeFont:
 
 
 def _noisy(rng: np.random.Generator, photograph: Image.Image) -> Image.Image:
-    """With the noise of a sensor."""
+    """Add the noise of a sensor."""
     pixels = np.asarray(photograph, np.float32)
     noise = rng.normal(0, 5, (*pixels.shape[:2], 1)).astype(np.float32)
     return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))

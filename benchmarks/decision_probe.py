@@ -20,8 +20,8 @@ import torch
 from saccade.embedded import resolve
 from saccade.measures import wilson
 from saccade.models import collate, encode_images, load
-from saccade.nano.evaluate import questions
-from saccade.nano.settings import environment
+from saccade.nano.deepeyes.evaluate import questions
+from saccade.nano.spec import environment
 from saccade.policies.hf import request_turn, write_turns
 from saccade.threads import use_threads
 from saccade.types import Sampling, Task

@@ -24,12 +24,12 @@ import torch
 
 from saccade.embedded import DEFAULT, folder_of
 from saccade.measures import response_tokens
-from saccade.nano.evaluate import evaluate, questions
-from saccade.nano.lessons import Teacher
+from saccade.nano.deepeyes.corpus import Corpus
+from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.deepeyes.language_stage import LanguageStage
+from saccade.nano.deepeyes.pool import Pool, draw_pool
+from saccade.nano.deepeyes.vision_stage import VisionStage
 from saccade.nano.model import build, renderer_of
-from saccade.nano.pool import Pool, draw_pool
-from saccade.nano.sight import Sight
-from saccade.nano.speech import Speech
 from saccade.policies.hf import HFOptions, HFPolicy
 
 MARK = "nano"
@@ -68,8 +68,8 @@ def measure(repeats: int) -> dict[str, list[float]]:
     """What -> one figure for each repeat."""
     pool = draw_pool(300, seed=0, split="train", processes=1)
     return {
-        "a step of sight (40 views, 100 crops)": timed(sight_step(pool), repeats),
-        "a step of speech (32 lessons)": timed(speech_step(pool), repeats),
+        "a step of the vision stage (40 views, 100 crops)": timed(vision_step(pool), repeats),
+        "a step of the language stage (32 examples)": timed(language_step(pool), repeats),
         **evaluation(repeats),
     }
 
@@ -84,17 +84,17 @@ def timed(action: Callable[[], object], repeats: int) -> list[float]:
     return found
 
 
-def sight_step(pool: Pool) -> Callable[[], object]:
+def vision_step(pool: Pool) -> Callable[[], object]:
     model, _ = build(0)
-    sight, rng = Sight(model.model.visual, pool, pool), np.random.default_rng(0)
-    return lambda: sight.loss(rng)
+    stage, rng = VisionStage(model.model.visual, pool, pool), np.random.default_rng(0)
+    return lambda: stage.loss(rng)
 
 
-def speech_step(pool: Pool) -> Callable[[], object]:
+def language_step(pool: Pool) -> Callable[[], object]:
     model, tokenizer = build(0)
-    teacher, rng = Teacher(pool), np.random.default_rng(0)
-    speech = Speech(model, renderer_of(tokenizer), teacher, examine=dict)
-    return lambda: speech.loss(rng)
+    corpus, rng = Corpus(pool), np.random.default_rng(0)
+    stage = LanguageStage(model, renderer_of(tokenizer), corpus, measure=dict)
+    return lambda: stage.loss(rng)
 
 
 def evaluation(repeats: int) -> dict[str, list[float]]:

@@ -1,9 +1,9 @@
 """The tables of docs/nano.md, from what the documented commands printed.
 
-    python benchmarks/nano_report.py --results docs/nano_results --write docs/nano.md
+    python benchmarks/nano_report.py --results results/nano --write docs/nano.md
 
-`docs/nano_results/` holds the JSON that `saccade nano probe --json` and `saccade nano eval --json`
-printed, and of each training the measurements of its stages (`sight.jsonl`, ...).
+`results/nano/` holds the JSON that `saccade nano probe --json` and `saccade nano eval --json`
+printed, and of each training the measured skills of its stages (`vision.jsonl`, ...).
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from pathlib import Path
 from typing import Any
 
 ARMS = ("direct", "agent", "own_box", "wrong_box", "true_box")
-GATES = ("thought_read0", "thought_read1", "thought_easy", "direct_easy", "shown", "own_box", "iou")
+SKILLS = (
+    "thought_read0", "thought_read1", "thought_easy", "direct_easy", "shown", "own_box", "iou",
+)  # fmt: skip
 ABLATIONS = {
     "shipped": "the shipped base (digits off centre)",
     "base0": "the recipe",
-    "no_words": "without supervision of colour words (`words=false`)",
+    "no_word_supervision": "without supervision of colour words (`word_supervision=false`)",
     "no_thought": "without the thought (`thought=false`)",
-    "no_multi_turn": "without two-turn lessons (`mix.show=0 mix.read_later=0`)",
+    "no_two_turn": "without two-turn examples (`mix.show=0 mix.read_later=0`)",
     "adamw": "AdamW everywhere instead of Muon (`muon=false`)",
-    "together": "sight and speech in one stage (`together=true`)",
-    "no_sight": "no auxiliary heads on the vision tower, one stage (`sight=false`)",
+    "joint": "vision and language in one stage (`joint=true`)",
+    "no_vision_stage": "no heads on the vision tower, one stage (`vision_stage=false`)",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("docs/nano_results"))
+    parser.add_argument("--results", type=Path, default=Path("results/nano"))
     parser.add_argument("--write", type=Path, default=Path("docs/nano.md"))
     options = parser.parse_args()
     text = options.write.read_text()
@@ -58,20 +60,23 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def probe_table(found: dict[str, Any]) -> str:
-    rows = ["| held-out digits | read | 95 % | n | must be |", "|---|---|---|---|---|"]
+    rows = ["| held-out digits | accuracy | 95 % CI | n | required |", "|---|---|---|---|---|"]
     wanted = {"read_view": "at most .20", "read_crop": "at least .95", "easy_view": "at least .95"}
-    for sight, row in found.items():
-        name = sight.replace("_", " in the ")
-        rows.append(f"| `{name}` | {share(row)} | {interval(row)} | {row['n']} | {wanted[sight]} |")
+    for condition, row in found.items():
+        cells = (share(row), interval(row), str(row["n"]), wanted[condition])
+        rows.append(f"| `{condition.replace('_', ' in the ')}` | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def arms_table(content: dict[str, Any]) -> str:
     n = content["n"]
     rows = [
-        f"`{content['model']}`, split {content['split']}, seed {content['seed']}, n = {n} a cell:",
+        f"`{content['model']}`, split {content['split']}, seed {content['seed']}: accuracy "
+        f"[95 % CI] of each arm, n = {n} a cell:",
         "",
-        "| family | " + " | ".join(f"`{arm}`" for arm in ARMS) + " | calls of `agent` | IoU |",
+        "| family | "
+        + " | ".join(f"`{arm}`" for arm in ARMS)
+        + " | `agent`: tool-call rate | `own_box`: mean IoU |",
         "|---" * (len(ARMS) + 3) + "|",
     ]
     for family, cells in content["families"].items():
@@ -87,21 +92,22 @@ def sampled_table(results: Path) -> str:
         f"`nano-base` sampled at T = 1, {content['samples']} attempts at each of {content['n']} "
         f"questions, seed {content['seed']}:",
         "",
-        "| family | right | calls of its own accord |",
-        "|---|---|---|",
+        "| family | accuracy | 95 % CI | tool-call rate | n |",
+        "|---|---|---|---|---|",
     ]
-    for family, cells in content["families"].items():
-        free = cells["agent"]
-        rows.append(
-            f"| `{family}` | {share(free)} {interval(free)} | {free['tool_call_rate']:.4f} |"
-        )
+    for family, arms in content["families"].items():
+        free = arms["agent"]
+        cells = (share(free), interval(free), f"{free['tool_call_rate']:.4f}", str(free["n"]))
+        rows.append(f"| `{family}` | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def seeds_table(results: Path) -> str:
-    head = ("base seed", "own box", "wrong", "true box", "`read` direct", "`easy` direct",
-            "`easy` right, T = 1", "`read` calls, T = 1", "sft: `read` right / calls",
-            "sft: `easy` right / calls")  # fmt: skip
+    head = ("base seed", "`read`: `own_box`", "`read`: `wrong_box`", "`read`: `true_box`",
+            "`read`: `direct`", "`easy`: `direct`", "`easy`: `agent`, T = 1",
+            "`read`: tool-call rate, T = 1",
+            "sft, `read`: accuracy / tool-call rate", "sft, `easy`: accuracy / tool-call rate",
+            )  # fmt: skip
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for seed in (0, 1, 2):
         names = (f"seed{seed}", f"seed{seed}-sampled", f"seed{seed}-sft")
@@ -117,16 +123,16 @@ def seeds_table(results: Path) -> str:
 
 
 def ablations_table(training: Path) -> str:
-    head = ("training", "stage", "steps", *(f"`{gate}`" for gate in GATES))
+    head = ("training", "stage", "steps", *(f"`{skill}`" for skill in SKILLS))
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, what in ABLATIONS.items():
-        for stage in ("sight", "speech", "prior"):
+        for stage in ("vision", "language", "prior"):
             path = training / name / f"{stage}.jsonl"
-            if not path.exists() or (stage == "sight" and name != "adamw"):
+            if not path.exists() or (stage == "vision" and name != "adamw"):
                 continue
             last = json.loads(path.read_text().splitlines()[-1])
-            cells = [f"{last[gate]:.2f}" if gate in last else "" for gate in GATES]
-            if stage == "sight":
+            cells = [f"{last[skill]:.2f}" if skill in last else "" for skill in SKILLS]
+            if stage == "vision":
                 cells[0] = f"digits in crops {last['crop']:.2f}, large {last['large']:.2f}"
             rows.append(f"| {what} | {stage} | {last['step']} | " + " | ".join(cells) + " |")
     return "\n".join(rows)

@@ -45,7 +45,7 @@ GREEDY = {
     "selectivity": dict.fromkeys(("read", "read0", "read1", "easy"), ("agent",)),
     "plain": {"read": ("agent",), "easy": ("agent",)},
 }  # fmt: skip
-"""What is measured greedily: family -> arms of `saccade.nano.evaluate`."""
+"""What is measured greedily: family -> arms of `saccade.nano.deepeyes.evaluate`."""
 WITH_CONTROLS = ("base", "deepeyes", "far")
 PAIRED = (("far", "own_box"), ("read", "own_box"))
 """Cells of which every question is kept, for tests in pairs against the base."""
@@ -177,7 +177,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
 
 def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
     from saccade.measures import looks, summary
-    from saccade.nano.evaluate import evaluate, questions
+    from saccade.nano.deepeyes.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.threads import use_threads
 

@@ -19,7 +19,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import resolve
 from saccade.env import Environment
 from saccade.measures import Pair, summary
-from saccade.nano.settings import LIMITS, OBSERVATION, VIEW, ZOOM
+from saccade.nano.spec import LIMITS, OBSERVATION, VIEW, ZOOM
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many

@@ -189,13 +189,13 @@ def test_a_step_of_reinforcement_learning_is_as_fast_as_claimed() -> None:
 def test_the_figures_of_the_embedded_models_come_from_their_results() -> None:
     report = benchmark("nano_report")
     text = (ROOT / "docs" / "nano.md").read_text()
-    for name, table in report.tables(ROOT / "docs" / "nano_results").items():
+    for name, table in report.tables(ROOT / "results" / "nano").items():
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
 
 
 def test_the_shipped_models_are_as_good_as_they_must_be() -> None:
-    """Of the figures in docs/nano_results, not of a new run: n = 400 a cell."""
-    folder = ROOT / "docs" / "nano_results"
+    """Of the figures in results/nano, not of a new run: n = 400 a cell."""
+    folder = ROOT / "results" / "nano"
     sft, base, sampled = (
         json.loads((folder / f"{name}.json").read_text())["families"]
         for name in ("nano-sft", "nano-base", "nano-base-sampled")

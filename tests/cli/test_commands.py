@@ -130,10 +130,10 @@ def test_a_missing_extra_says_how_to_install_it(
 
 
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
-    options = ["scenes=20", "dev_scenes=4", "exam=1", "limit=1"]
+    options = ["scenes=20", "dev_scenes=4", "skill_questions=1", "step_limit=1"]
     done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)
     assert done.returncode == 1
-    assert "sight: not learned after 1 steps: colour is 0.000 of 0.97" in done.stderr
+    assert "vision: not learned after 1 steps: colour is 0.000 of 0.97" in done.stderr
     assert not (tmp_path / "base" / "nano-base").exists()
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from saccade.cli.show import picture, show_turns
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.nano.oracle import Oracle
-from saccade.nano.settings import environment
+from saccade.nano.deepeyes.oracle import Oracle
+from saccade.nano.spec import environment
 from saccade.rollout import rollout
 from saccade.types import Trajectory
 from saccade.world import tasks

@@ -15,7 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from saccade.embedded import DEFAULT, MODELS, folder_of, resolve
 from saccade.measures import summary
-from saccade.nano.evaluate import evaluate, questions
+from saccade.nano.deepeyes.evaluate import evaluate, questions
 from saccade.nano.tokenizer import build_tokenizer
 from saccade.policies.hf import HFOptions, HFPolicy
 
@@ -57,7 +57,7 @@ def test_its_tokenizer_is_the_one_that_the_code_builds(name: str) -> None:
 
 def test_no_class_of_transformers_is_changed() -> None:
     """Importing and using everything of ours leaves the functions of the class where they were."""
-    import saccade.nano.base
+    import saccade.nano.deepeyes.train_base
     import saccade.train.sft  # noqa: F401
 
     for name in ("Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLVisionAttention",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from saccade.nano.model import renderer_of
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.nano.tokenizer import CONTROL, TAGS, build_tokenizer, phrases
 from saccade.world import tasks
 

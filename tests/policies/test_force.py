@@ -10,7 +10,7 @@ from saccade.dialects.deepeyes_v2 import SEAMS as SEAMS_V2
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.models import load, log_probs
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.sampler import Forcing

@@ -11,7 +11,7 @@ from pydantic import BaseModel, JsonValue
 from saccade.config import validate
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
-from saccade.nano.base import BaseOptions
+from saccade.nano.deepeyes.train_base import BaseOptions
 from saccade.recipe import Recipe
 from saccade.robust.options import AgentAttackRecipe, RobustRecipe
 from saccade.runs.manifest import (

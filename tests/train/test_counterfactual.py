@@ -10,7 +10,7 @@ from test_rl import fresh_process_state, metrics, recipe_of
 
 from saccade.embedded import folder_of
 from saccade.models import LoadedModel, load
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.runs.folder import RunReader
 from saccade.train.counterfactual import (
     Counterfactual,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.train.groups import advantages, deviations, learned_turns, selected
 from saccade.train.options import PRESETS, RLRecipe, Training
 from saccade.types import (

@@ -8,7 +8,7 @@ from test_rl import fresh_process_state, metrics, recipe_of
 
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.policies.forced import FirstMove
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions

@@ -23,7 +23,7 @@ from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError, ServiceError
 from saccade.models import collate, load
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.runs.folder import RunReader
 from saccade.tools.zoom import ZoomIn

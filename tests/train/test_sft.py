@@ -17,8 +17,8 @@ from transformers import AutoModelForImageTextToText
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.models import collate, load
-from saccade.nano.oracle import Oracle
-from saccade.nano.settings import sections
+from saccade.nano.deepeyes.oracle import Oracle
+from saccade.nano.spec import sections
 from saccade.recipe import Recipe, make_tasks
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
@@ -54,7 +54,7 @@ class Mistaken(Oracle):
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sft") / "demos"
-    return write_demos(out, {"kind": "saccade.nano.oracle:Oracle"})
+    return write_demos(out, {"kind": "saccade.nano.deepeyes.oracle:Oracle"})
 
 
 def recipe_of(demos: Path, out: Path, **options: object) -> SFTRecipe:

@@ -17,7 +17,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from saccade.errors import ConfigError, ServiceError
 from saccade.image import Image
 from saccade.models import LoadedModel, load
-from saccade.nano.settings import environment
+from saccade.nano.spec import environment
 from saccade.policies.hf import TurnRequest, request_turn, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.rl import rl

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from PIL import Image as PILImage
+from saccade.runs.manifest import Manifest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -26,14 +27,13 @@ from saccade.embedded import folder_of
 from saccade.env import Environment
 from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
-from saccade.nano.settings import sections
+from saccade.nano.spec import sections
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe, make_tasks
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunFolder, RunReader
-from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, StopReason, TargetBox, Task, Trajectory
 from saccade.view.follow import FollowServer
@@ -49,7 +49,7 @@ def demos(out: Path, n: int = 6, family: str | list[str] = ("read0", "easy")) ->
         {
             **sections(),
             "tasks": {"kind": "world", "family": family, "split": "dev", "n": n},
-            "policy": {"kind": "saccade.nano.oracle:Oracle"},
+            "policy": {"kind": "saccade.nano.deepeyes.oracle:Oracle"},
         }
     )
     asyncio.run(

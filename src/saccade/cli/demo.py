@@ -64,7 +64,7 @@ def demo(
 
 def _recipe(path: str, seed: int) -> Recipe:
     from saccade.config import validate
-    from saccade.nano.settings import sections
+    from saccade.nano.spec import sections
     from saccade.recipe import Recipe
 
     return validate(Recipe, {**sections(), "seed": seed, "policy": {"kind": "hf", "path": path}})
@@ -94,7 +94,7 @@ def _compare(
 
     from saccade.cli.progress import bars
     from saccade.measures import summary
-    from saccade.nano.evaluate import evaluate
+    from saccade.nano.deepeyes.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run
 

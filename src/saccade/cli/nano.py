@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from saccade.measures import Summary
-    from saccade.nano.base import Base
-    from saccade.nano.course import Progress
+    from saccade.nano.deepeyes.train_base import Base
+    from saccade.nano.stage import Progress
 
 app = typer.Typer(
     name="nano", help="The embedded world and the tiny models trained on it.", no_args_is_help=True
@@ -37,18 +37,17 @@ def probe(
     from saccade.cli.progress import bars
 
     with needs("local"):
-        from saccade.nano.probe import LIMITS, SIGHTS
-        from saccade.nano.probe import probe as measure
+        from saccade.nano.deepeyes.legibility import CONDITIONS, LIMITS, measure_legibility
         from saccade.threads import use_threads
 
     use_threads(2)
     with bars(quiet=as_json) as progress:
-        rows = {s: progress.add_task(s.replace("_", ", "), total=None) for s in SIGHTS}
-        found = measure(
+        rows = {s: progress.add_task(s.replace("_", ", "), total=None) for s in CONDITIONS}
+        found = measure_legibility(
             seed=seed,
             n=n,
-            on_step=lambda sight, step, last: progress.update(
-                rows[sight], completed=step, total=last
+            on_step=lambda condition, step, last_step: progress.update(
+                rows[condition], completed=step, total=last_step
             ),
         )
     passed = {s: LIMITS[s][0] <= r.accuracy <= LIMITS[s][1] for s, r in found.items()}
@@ -89,8 +88,8 @@ def train_base(
     from saccade.config import validate, with_overrides
 
     with needs("local"):
-        from saccade.nano.base import BaseOptions
-        from saccade.nano.base import train_base as train
+        from saccade.nano.deepeyes.train_base import BaseOptions
+        from saccade.nano.deepeyes.train_base import train_base as train
         from saccade.threads import use_threads
 
     use_threads(threads)
@@ -101,9 +100,9 @@ def train_base(
         def step(news: Progress) -> None:
             if news.stage not in rows:
                 rows[news.stage] = progress.add_task(news.stage)
-            progress.update(rows[news.stage], completed=news.step, total=news.last)
-            if news.measured:
-                skills = "  ".join(f"{k} {v:.2f}" for k, v in news.measured.items())
+            progress.update(rows[news.stage], completed=news.step, total=news.last_step)
+            if news.skills:
+                skills = "  ".join(f"{k} {v:.2f}" for k, v in news.skills.items())
                 progress.console.print(f"{news.stage} {news.step}  loss {news.loss:.3f}  {skills}")
 
         base = train(options, out, on_step=step)
@@ -130,7 +129,7 @@ def evaluate(
     from saccade.cli.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
-    from saccade.nano.evaluate import COMPARED, FAMILIES, table
+    from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 
     with needs("local"):
@@ -156,7 +155,7 @@ def evaluate(
             samples=samples,
             families=families,
             arms=arms,
-            on_cell=lambda family, arm: progress.advance(bar),
+            on_progress=lambda cell, done, total: progress.update(bar, completed=done),
         )
     if as_json:
         cells = {f: {a: _cell(s) for a, s in row.items()} for f, row in found.items()}
@@ -210,8 +209,8 @@ def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
 
 def _report_base(base: Base, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"folder": str(base.folder), "measured": base.measured}))
+        typer.echo(json.dumps({"folder": str(base.folder), "skills": base.skills}))
         return
-    for stage, skills in base.measured.items():
+    for stage, skills in base.skills.items():
         typer.echo(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
     typer.echo(f"written to {base.folder}; try it with: saccade nano eval --model {base.folder}")

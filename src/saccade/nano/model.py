@@ -1,4 +1,4 @@
-"""The shape of the embedded models: the real Qwen2.5-VL class, 0.8 million parameters."""
+"""The architecture of the embedded models: the real Qwen2.5-VL class, 0.8 million parameters."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from saccade.render.patches import PatchRule
 from saccade.render.qwen_vl import QwenVLRenderer
 
 WIDTH = 96
-"""Of the shipped models."""
+"""Width of the layers of the shipped models."""
 
 HEAD = 32
+"""Width of an attention head."""
+
 PATCH, MERGE = 7, 2
 FACTOR = PATCH * MERGE
 MEAN, STD = 0.45, 0.27
-"""Of the pixels of the world, all channels."""
+"""Mean and standard deviation of the pixels of the world, over all channels."""
 
 
 def build(
     seed: int, width: int = WIDTH
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, PreTrainedTokenizerFast]:
-    """A model with random weights, and its tokenizer; `width` is a multiple of `HEAD`.
+    """Make a model with random weights, and its tokenizer; `width` is a multiple of `HEAD`.
 
-    Weights start with a spread of one over the square root of their inputs; the constant 0.02 of
-    the class is far too small for layers of this width.
+    Weights start with a standard deviation of one over the square root of their number of inputs;
+    the constant 0.02 of the class is far too small for layers of this width.
     """
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
@@ -63,10 +65,10 @@ def save(
     """Write a checkpoint in half precision that `from_pretrained` loads.
 
     Args:
-        model: With its weights.
-        tokenizer: Of the model.
-        folder: Of the checkpoint.
-        fingerprint: Of the environment that the model was trained in.
+        model: The model with its weights.
+        tokenizer: The tokenizer of the model.
+        folder: The folder of the checkpoint.
+        fingerprint: Fingerprint of the environment that the model was trained in.
     """
     save_weights(model, folder, dtype=torch.float16)
     write_stamp(folder, [fingerprint])
@@ -82,7 +84,7 @@ def save(
 
 
 def renderer_of(tokenizer: PreTrainedTokenizerFast) -> QwenVLRenderer:
-    """The renderer that `load_renderer` would read from a saved model."""
+    """Make the renderer that `load_renderer` would read from a saved model."""
     return QwenVLRenderer(tokenizer, PatchRule(PATCH, MERGE, 2, (MEAN,) * 3, (STD,) * 3))
 
 

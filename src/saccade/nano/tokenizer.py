@@ -41,11 +41,11 @@ WORDS = (
 )  # fmt: skip
 
 NUMBERS = range(10, 100)
-"""Of one digit, a number is its byte."""
+"""Numbers that are single tokens; a number of one digit is a byte already."""
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, made from the prompts as they are now."""
+    """Make the tokenizer from the prompts as they are now."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -62,7 +62,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def phrases() -> list[str]:
-    """The added tokens, each once, in a fixed order."""
+    """List the added tokens, each once, in a fixed order."""
     found = [*TAGS, *WORDS, *(f" {colour}" for colour in COLOURS), *map(str, NUMBERS)]
     found += [json.dumps(tool.spec.function()) for tool in (ZoomIn(), Rotate())]
     found += COORDS.values()

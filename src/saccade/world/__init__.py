@@ -4,7 +4,7 @@
         task.images[0], task.question, task.answer, task.boxes
 
 A task depends on family, split, seed, index and native size alone, never on how many are drawn.
-The same numpy and Pillow draw the same bytes; digits of the two splits are different samples.
+The same numpy and Pillow draw the same bytes; no two splits share a handwritten sample.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Question(NamedTuple):
 
 
 Asker = Callable[[np.random.Generator, Scene], Question | None]
-"""Picks a question that has exactly one right answer, or None if the scene allows none."""
+"""Picks a question that has exactly one right answer; None where the scene allows no such one."""
 
 
 class Family(NamedTuple):
@@ -49,7 +49,9 @@ class Family(NamedTuple):
     large: bool | None
     """Whether the scene has a large object; None leaves it to chance."""
     least: int = 2
+    """Lowest number of objects in the scene."""
     grain: Grain = SMALL
+    """Sizes of the small objects and of their digits."""
     turned: bool = False
     """Whether the whole scene is turned by one, two or three quarters."""
 
@@ -104,7 +106,7 @@ def _centre_distance(a: Box, b: Box) -> float:
 
 
 def _gap(a: Box, b: Box) -> float:
-    """Between the edges."""
+    """Distance between the edges of two boxes."""
     dx, dy = max(a.x1, b.x1) - min(a.x2, b.x2), max(a.y1, b.y1) - min(a.y2, b.y2)
     return hypot(max(dx, 0), max(dy, 0))
 
@@ -121,6 +123,7 @@ FAMILIES: dict[str, Family | Format] = {
     "compute": LEGIBLE,
     "compute_far": TINY_PLATES,
 }
+"""Name -> how its tasks are drawn: a question about a scene, or a product of two plates."""
 
 
 def tasks(
@@ -130,8 +133,8 @@ def tasks(
 
     Args:
         family: A key of `FAMILIES`.
-        n: How many.
-        seed: Another seed gives other scenes.
+        n: Number of tasks.
+        seed: Seed of the scenes; another seed gives other scenes.
         split: "train", "dev" or "test": which handwritten samples may appear.
         native: Side of a scene in pixels; the difficulty does not depend on it.
 
@@ -155,7 +158,7 @@ _ID = re.compile(r"(\w+)-(train|dev|test)-(\d{1,6})-s(\d{1,18})-(\d{1,9})")
 
 
 def task_of(task_id: str) -> Task:
-    """The task with an id that `tasks` gave it, drawn again.
+    """Draw again the task with an id that `tasks` gave it.
 
     Raises:
         ConfigError: no task of this world has such an id.
@@ -168,14 +171,15 @@ def task_of(task_id: str) -> Task:
 
 
 class Drawn(NamedTuple):
-    """What a task is made of."""
+    """What was drawn for a task."""
 
     pixels: PILImage.Image
     text: str
     answer: str
     targets: tuple[tuple[str, Box], ...]
-    """Label and box of what must be found."""
+    """Label and box of each object that must be found, in native pixels."""
     facts: dict[str, JsonValue]
+    """What else is true of it, for `Task.meta`."""
 
 
 def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task:
@@ -232,7 +236,7 @@ def _scene(
 def _product(
     family: str, form: Format, rng: np.random.Generator, split: Split, native: int
 ) -> Drawn:
-    """The product of two numbers: it is not in the image."""
+    """Draw two plates and ask for the product of their numbers: it is not in the image."""
     (first, second), pixels = draw_plates(rng, native=native, split=split, form=form)
     return Drawn(
         pixels,

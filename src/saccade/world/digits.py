@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 Split = Literal["train", "dev", "test"]
-"""To learn from, to make choices on, and to measure on once."""
+"""Samples to train on, to make choices on, and to measure on once."""
 Alpha = NDArray[np.float32]
+"""Coverage of each pixel with ink, (side, side), 0 to 1."""
 
 TEST_SAMPLES = 400
 DEV_SAMPLES = 200
 SPLIT_SEED = 0
 
 INK = (0.26, 0.34)
-"""Mean darkness of a drawn digit, the same range for every class: a blurred 1 must not be told
-from a blurred 8 by how dark it is."""
+"""Mean darkness of a drawn digit, the same range for every class: how dark a blurred digit
+is must not give away which it is."""
 
 TURN_DEG = 10.0
 """Training digits are turned by up to this angle either way; the others stay as written."""
@@ -37,7 +38,7 @@ class Digits(NamedTuple):
 
 @cache
 def load() -> Digits:
-    """All samples in their published order."""
+    """Load all samples in their published order."""
     with files("saccade.world").joinpath("digits.npz").open("rb") as file:
         archive = np.load(file, allow_pickle=False)
         images, labels = archive["images"], archive["labels"]
@@ -46,7 +47,7 @@ def load() -> Digits:
 
 @cache
 def members(split: Split) -> tuple[int, ...]:
-    """Indices of the samples of a split; no two splits share one."""
+    """List the indices of the samples of a split; no two splits share one."""
     # NumPy has frozen this generator's stream, not that of `default_rng`: a later release must
     # not move test samples into the training data of a model that exists.
     order = np.random.RandomState(SPLIT_SEED).permutation(len(load().labels)).tolist()
@@ -56,7 +57,7 @@ def members(split: Split) -> tuple[int, ...]:
 
 
 def glyph(rng: np.random.Generator, index: int, side: int, split: Split) -> Alpha:
-    """A sample as an alpha map of `side` x `side` pixels, its mean drawn from `INK`."""
+    """Draw a sample as an alpha map of `side` x `side` pixels, its mean drawn from `INK`."""
     margin = np.pad(load().images[index], 2)
     drawn = PILImage.fromarray(margin).resize((48, 48), PILImage.Resampling.BICUBIC)
     if split == "train":
@@ -68,7 +69,7 @@ def glyph(rng: np.random.Generator, index: int, side: int, split: Split) -> Alph
 
 
 def _with_ink(alpha: Alpha, ink: float) -> Alpha:
-    """Scaled until the mean is `ink`, full ink staying at 1."""
+    """Scale an alpha map until its mean is `ink`; full ink stays at 1."""
     # Sums are float64: in float32 the last bit depends on their order, so on the machine.
     alpha = (alpha * np.float32(ink / alpha.mean(dtype=np.float64))).clip(0, 1)
     # Newton's method on a concave, piecewise linear function: from below, and soon exact. Plain

@@ -17,15 +17,17 @@ from saccade.world.scene import COLOURS, INK_LEVEL, VIEW, background, paint
 
 
 class Format(NamedTuple):
-    """Lengths in view pixels."""
+    """Lengths of a plate in view pixels."""
 
     digit: float
+    """Side of a digit."""
     margin: float
+    """Width of the border around the digits."""
 
 
 LEGIBLE = Format(digit=10.0, margin=1.5)
 TINY = Format(digit=0.9, margin=0.4)
-"""As small as the digits of `far`."""
+"""Plates whose digits are as small as those of `far`."""
 
 
 class Plate(NamedTuple):
@@ -45,13 +47,13 @@ class Plates(NamedTuple):
 
 
 def draw_plates(rng: np.random.Generator, *, native: int, split: Split, form: Format) -> Plates:
-    """One plate in the upper half, one in the lower.
+    """Draw one plate in the upper half, one in the lower.
 
     Args:
         rng: Source of all randomness.
         native: Side of the scene in pixels.
         split: Which handwritten samples may appear.
-        form: How large digits and plates are.
+        form: Sizes of the digits and of the plates.
     """
     scale = native / VIEW
     canvas = background(rng, native)
@@ -76,7 +78,7 @@ def draw_plates(rng: np.random.Generator, *, native: int, split: Split, form: Fo
 
 
 def _sample(rng: np.random.Generator, split: Split, *, first: bool) -> int:
-    """A handwritten digit; a number does not begin with 0."""
+    """Draw the index of a handwritten digit; the first of a number is not 0."""
     while True:
         sample = int(rng.choice(members(split)))
         if not first or load().labels[sample] > 0:

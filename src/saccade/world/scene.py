@@ -23,6 +23,7 @@ CELL = 14
 """Objects lie on a 4x4 grid of cells, one in a cell (a large one in 2x2)."""
 
 MIN_NATIVE = 672
+"""Least side of a scene in native pixels: twelve for each view pixel."""
 
 COLOURS = {
     "red": (255, 120, 120),
@@ -37,33 +38,36 @@ COLOURS = {
 SHAPES = ("square", "disc")
 
 LARGE_DIGIT = 0.5
-"""A digit on a large object is this part of its side."""
+"""Side of a digit on a large object, as a share of the object's side."""
 
 
 class Grain(NamedTuple):
     """How small the small objects of a scene are."""
 
     side: tuple[float, float]
+    """Least and greatest side of an object in view pixels."""
     digit: float
-    """Side of the digit, the same on all of them."""
+    """Side of the digit in view pixels, the same on all of them."""
 
 
 SMALL = Grain((40 / 12, 50 / 12), 1.25)
 TINY = Grain((26 / 12, 31 / 12), 0.9)
 LARGE = (16.0, 22.0)
+"""Least and greatest side of a large object in view pixels."""
 
 OFF_CENTRE = 0.35
-"""How far a small digit lies off the centre of its object, at most, either way. Where it always lay
-in the middle, the balance of its ink within two view pixels told a third of the digits."""
+"""Greatest distance, in view pixels and in either direction, between the centres of a small digit
+and of its object. If digits always lay in the middle, a third of them could be recognised in the
+view: by how their ink is spread over two pixels."""
 
 INK_LEVEL = 5.0
-"""Of the darkest ink, of 255."""
+"""Value of the darkest ink, of 255."""
 
 _GRADIENT = np.array([[-30, 0, 20], [0, 30, -20]], np.float32)
 
 
 class SceneObject(NamedTuple):
-    """What is at a place."""
+    """The truth about an object of a scene."""
 
     colour: str
     shape: str
@@ -74,14 +78,14 @@ class SceneObject(NamedTuple):
     box: Box
     """Native pixels, whole numbers."""
     digit_box: Box
-    """Where on it the digit is; native pixels."""
+    """The box of its digit, in native pixels."""
 
 
 class Scene(NamedTuple):
     """A drawn scene and the truth about it."""
 
     objects: tuple[SceneObject, ...]
-    """The large object first, if there is one. Colours differ."""
+    """All objects, the large one first, if there is one. No two have the same colour."""
     pixels: PILImage.Image
 
 
@@ -94,15 +98,15 @@ def draw_scene(
     least: int = 2,
     grain: Grain = SMALL,
 ) -> Scene:
-    """A random scene.
+    """Draw a random scene.
 
     Args:
         rng: Source of all randomness.
         native: Side of the scene in pixels, at least 672.
         split: Which handwritten samples may appear.
         large: Whether one object is large enough to be read in the view.
-        least: Fewest objects, 2 to 6; six is the most.
-        grain: Of the small objects.
+        least: Lowest number of objects, 2 to 6; the highest is 6.
+        grain: Sizes of the small objects and of their digits.
 
     Raises:
         ValueError: `native` is too small for digits of any shape.
@@ -139,7 +143,7 @@ def draw_scene(
 
 
 def _places(rng: np.random.Generator, count: int, large: bool) -> list[tuple[int, int, int]]:
-    """Column, row and span of each object; no two share a cell."""
+    """Draw column, row and span of each object; no two share a cell."""
     free = [(column, row) for column in range(4) for row in range(4)]
     places: list[tuple[int, int, int]] = []
     if large:
@@ -152,7 +156,7 @@ def _places(rng: np.random.Generator, count: int, large: bool) -> list[tuple[int
 
 
 def background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
-    """A dark gradient, (native, native, 3)."""
+    """Draw a dark gradient, (native, native, 3)."""
     base = (rng.uniform(50, 85) + rng.uniform(-6, 6, 3)).astype(np.float32)
     ramp = (np.arange(native, dtype=np.float32) + 0.5) / native * 2 - 1
     across = base + ramp[:, None] * _GRADIENT[0]

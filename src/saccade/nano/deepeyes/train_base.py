@@ -1,0 +1,209 @@
+"""Trains `nano-base` from nothing: first to see, then to write, then a prior for calls.
+
+    vision      the vision tower, on places, colours and digits            vision_stage.py
+    language    the language model, on a corpus; the tower is frozen       language_stage.py
+    prior       the same, with a share of questions answered by a call
+
+A base that has finished the language stage calls practically never; it is kept as `nano-base0`, for
+sweeps of the prior. Each stage ends when its skills are there (`nano/stage.py`); every choice was
+made on the development split.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from saccade.errors import ConfigError
+from saccade.models import LoadedModel
+from saccade.nano.deepeyes.corpus import Corpus, Mix
+from saccade.nano.deepeyes.language_stage import LanguageStage
+from saccade.nano.deepeyes.pool import Pool, draw_pool
+from saccade.nano.deepeyes.skills import SkillQuestions
+from saccade.nano.deepeyes.vision_stage import VisionStage
+from saccade.nano.model import HEAD, WIDTH, build, renderer_of, save
+from saccade.nano.spec import environment
+from saccade.nano.stage import Plan, Progress, Skills, Stage, train
+from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.runs.manifest import keep_manifest, manifest_of
+from saccade.types import Record
+from saccade.world.digits import Split
+
+STEP_LIMIT = 4000
+THOUGHTS = {"thought_read0": 0.95, "thought_read1": 0.95, "thought_easy": 0.95}
+PLANS = {
+    "vision": Plan(
+        take_off={"colour": 0.97, "iou": 0.68, "large": 0.78, "crop": 0.82},
+        aims={"colour": 0.98, "iou": 0.70, "large": 0.85, "crop": 0.92},
+        step_limit=STEP_LIMIT,
+        decay_steps=1200,
+    ),
+    "language": Plan(
+        take_off={"thought_read0": 0.9, "thought_read1": 0.9, "thought_easy": 0.9, "shown": 0.6},
+        aims={**THOUGHTS, "shown": 0.80, "direct_easy": 0.80},
+        step_limit=STEP_LIMIT,
+        decay_steps=1000,
+    ),
+    "prior": Plan(
+        take_off={},
+        aims={**THOUGHTS, "own_box": 0.80, "direct_easy": 0.80},
+        step_limit=200,
+        decay_steps=400,
+    ),
+}
+NOISE = {"vision": 543, "language": 632, "prior": 556}
+"""Number of each stage's stream of noise. The shipped bases were trained with these: other numbers
+make other bases of the same seed."""
+
+
+class BaseOptions(Record):
+    """What a base is trained with. Each switch turns one ingredient off, to see what it is for."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the scenes, of the first weights and of the order of examples."""
+    prior: float = Field(default=0.008, ge=0, le=1)
+    """Share of questions that are answered by a call in the prior stage; in the language stage,
+    none is."""
+    start: str = ""
+    """Folder of a finished base whose vision and language stages are taken over; only the prior
+    stage is then trained."""
+    width: int = Field(default=WIDTH, ge=HEAD, multiple_of=HEAD)
+    """Width of the layers; the shipped models have 96."""
+    scenes: int = Field(default=16_000, ge=1)
+    """Number of scenes in the training pool."""
+    dev_scenes: int = Field(default=400, ge=1)
+    """Number of scenes of the development split that the vision stage is measured on."""
+    skill_questions: int = Field(default=100, ge=1)
+    """Number of questions of each family that are asked at a measurement of the skills."""
+    mix: Mix = Mix()
+    """Share of each kind of example in the corpus."""
+    vision_stage: bool = True
+    """Whether the vision tower is trained first, through its own heads; otherwise it is trained in
+    the language stage, from the text alone."""
+    word_supervision: bool = True
+    """Whether colour words are supervised with the place of their object in the language stage."""
+    thought: bool = True
+    """Whether place and width of the asked object are said before a decision."""
+    muon: bool = True
+    """Whether matrices are trained with Muon; otherwise everything is trained with AdamW."""
+    joint: bool = False
+    """Whether vision and language are trained in one stage, their losses added."""
+    step_limit: int = Field(default=STEP_LIMIT, ge=1)
+    """Number of steps by which the vision and the language stage must each have taken off."""
+
+
+class Base(NamedTuple):
+    """A finished base."""
+
+    folder: Path
+    skills: dict[str, Skills]
+    """Stage -> the skills at its end, on the development split."""
+
+
+def train_base(
+    options: BaseOptions,
+    out: Path,
+    *,
+    plans: Mapping[str, Plan] | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Base:
+    """Train a base, or go on with one whose training was interrupted.
+
+    Args:
+        options: The recipe.
+        out: A folder for checkpoints; `nano-base0` and `nano-base` are written into it.
+        plans: Stage -> plan; a stage that is not named keeps its plan of `PLANS`.
+        on_step: Called after every optimiser step.
+
+    Raises:
+        TrainingError: a stage missed an aim.
+        ConfigError: `out` holds a base with other options.
+    """
+    plan_of = _plans(options) | dict(plans or {})
+    if not options.thought:
+        plan_of = {name: _without_thoughts(plan) for name, plan in plan_of.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    _take_over(options.start, out)
+    fingerprint = environment().fingerprint
+    keep_manifest(out, manifest_of("nano train-base", options, fingerprint=fingerprint))
+    pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
+    dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
+    model, tokenizer = build(options.seed, options.width)
+    renderer = renderer_of(tokenizer)
+    vision = VisionStage(model.model.visual, pool, dev)
+    questions = SkillQuestions(n=options.skill_questions, seed=options.seed)
+    vision_first = options.vision_stage and not options.joint
+
+    def measure() -> Skills:
+        loaded = LoadedModel(model, renderer, "base")
+        return questions.measure(HFPolicy(HFOptions(path="base"), loaded=loaded))
+
+    def language(prior: float) -> LanguageStage:
+        return LanguageStage(
+            model,
+            renderer,
+            Corpus(pool, options.mix, prior=prior, thought=options.thought),
+            measure=measure,
+            word_supervision=options.word_supervision,
+            frozen=vision_first,
+            vision_stage=vision if options.joint else None,
+        )
+
+    def run(name: str, stage: Stage) -> Skills:
+        return train(
+            stage,
+            plan_of[name],
+            out,
+            name=name,
+            seed=(options.seed, NOISE[name]),
+            muon=options.muon,
+            on_step=on_step,
+        )
+
+    skills = {}
+    if vision_first:
+        skills["vision"] = run("vision", vision)
+    skills["language"] = run("language", language(0.0))
+    save(model, tokenizer, out / "nano-base0", fingerprint=fingerprint)
+    skills["prior"] = run("prior", language(options.prior))
+    save(model, tokenizer, out / "nano-base", fingerprint=fingerprint)
+    return Base(out / "nano-base", skills)
+
+
+def _plans(options: BaseOptions) -> dict[str, Plan]:
+    limited = {
+        name: replace(PLANS[name], step_limit=options.step_limit) for name in ("vision", "language")
+    }
+    return PLANS | limited
+
+
+def _without_thoughts(plan: Plan) -> Plan:
+    """The same plan, without the skills of thoughts."""
+    take_off, aims = (
+        {skill: aim for skill, aim in one.items() if skill not in THOUGHTS}
+        for one in (plan.take_off, plan.aims)
+    )
+    return replace(plan, take_off=take_off, aims=aims)
+
+
+def _take_over(start: str, out: Path) -> None:
+    """Copy what the prior stage starts from."""
+    if not start:
+        return
+    for name in ("train.npz", "dev.npz", "language.pt"):
+        if not (Path(start) / name).exists():
+            raise ConfigError(f"start: {start} holds no {name}; name the folder of a finished base")
+    for name in ("train.npz", "dev.npz", "vision.pt", "language.pt"):
+        if (Path(start) / name).exists() and not (out / name).exists():
+            shutil.copyfile(Path(start) / name, out / name)
+
+
+def _pool(path: Path, n: int, seed: int, split: Split) -> Pool:
+    if not path.exists():
+        draw_pool(n, seed=seed, split=split).save(path)
+    return Pool.load(path)

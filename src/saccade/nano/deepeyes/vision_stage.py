@@ -1,0 +1,145 @@
+"""The vision stage: the vision tower learns where things are, which colour, which digit.
+
+Small linear heads on the image tokens name the objects; they are thrown away afterwards. At the
+token that an object's centre falls on: its colour and box, and the digit if the object is large
+enough to read. On a crop: its digit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.stage import Skills
+from saccade.nano.tower import Tower, encode
+from saccade.world.scene import CELL, COLOURS
+from saccade.world.scene import VIEW as VIEW_SIDE
+
+VIEWS, CROPS = 40, 100
+"""Number of views and of crops in a batch."""
+
+LARGE_SHARE = 0.75
+"""Share of the views that must have a large object: its digit is the hardest thing to learn in a
+view."""
+
+Indices = NDArray[np.int64]
+
+
+class VisionHeads(nn.Module):
+    """Linear heads on image tokens, used in training alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.colour = nn.Linear(width, len(COLOURS))
+        """For each colour: whether an object of it has its centre here."""
+        self.place = nn.Linear(width, 4 * (VIEW_SIDE + 1))
+        """For each side of that object's box: its whole pixel, as the model will write it."""
+        self.digit = nn.Linear(width, 10)
+
+
+class Targets:
+    """The truth about the objects of a pool as tensors, one row for each object."""
+
+    def __init__(self, pool: Pool) -> None:
+        objects = pool.objects
+        centre = (objects.box[:, :2] + objects.box[:, 2:]) / 2
+        column, row = (centre // CELL).astype(np.int64).T
+        self.token = torch.from_numpy(row * (VIEW_SIDE // CELL) + column)
+        """Index of the image token that the centre falls on."""
+        self.colour = torch.from_numpy(objects.colour)
+        self.digit = torch.from_numpy(objects.digit)
+        self.large = torch.from_numpy(objects.large)
+        self.box = torch.from_numpy(objects.box).round().long()
+
+
+class VisionStage:
+    """Trains the vision tower and its heads on a pool, and measures them on another."""
+
+    def __init__(self, visual: Tower, pool: Pool, dev: Pool) -> None:
+        width = visual.config.out_hidden_size
+        self._visual, self._heads = visual, VisionHeads(width)
+        self._pool, self._targets = pool, Targets(pool)
+        self._dev, self._dev_targets = dev, Targets(dev)
+        first = [int(members[0]) for members in pool.members]
+        self._with_large = np.flatnonzero(pool.objects.large[first])
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"visual": self._visual, "vision_heads": self._heads})
+
+    def loss(self, rng: np.random.Generator) -> torch.Tensor:
+        """Loss of fresh views and crops."""
+        views = rng.integers(len(self._pool), size=VIEWS)
+        chosen = rng.random(VIEWS) < LARGE_SHARE
+        views[chosen] = rng.choice(self._with_large, size=int(chosen.sum()))
+        crops = rng.integers(len(self._pool.crops), size=CROPS)
+        loss = self.view_loss(views, self._encode(self._pool.views[views])) + self.crop_loss(
+            crops, self._encode(self._pool.crops[crops])
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def view_loss(self, views: Indices, features: torch.Tensor) -> torch.Tensor:
+        """Mean loss of colour, place and (of large objects) digit at the token of each object.
+
+        Args:
+            views: Indices of scenes of the pool, (N,).
+            features: Features of their views, (N, 16, width).
+        """
+        members = [self._pool.members[i] for i in views]
+        shown = torch.from_numpy(np.concatenate(members))
+        row = torch.from_numpy(np.repeat(np.arange(len(views)), [len(m) for m in members]))
+        targets, heads = self._targets, self._heads
+        token, large = targets.token[shown], targets.large[shown]
+        present = torch.zeros(*features.shape[:2], len(COLOURS))
+        present[row, token, targets.colour[shown]] = 1
+        logits = heads.colour(features)
+        colour = F.binary_cross_entropy_with_logits(logits, present, reduction="sum") / len(shown)
+        sides = heads.place(features[row, token]).view(-1, VIEW_SIDE + 1)
+        total = colour + F.cross_entropy(sides, targets.box[shown].flatten())
+        if bool(large.any()):
+            digits = heads.digit(features[row[large], token[large]])
+            total = total + F.cross_entropy(digits, targets.digit[shown][large])
+        return total
+
+    def crop_loss(self, crops: Indices, features: torch.Tensor) -> torch.Tensor:
+        """Mean loss of the digits of crops, read from the mean of the (M, 4, width) features."""
+        return F.cross_entropy(self._heads.digit(features).mean(1), self._targets.digit[crops])
+
+    @torch.no_grad()
+    def measure(self) -> Skills:
+        """Measure colours found, IoU of small boxes, digits read on large objects and in crops."""
+        pool, targets, heads = self._dev, self._dev_targets, self._heads
+        features = self._encode(pool.views)
+        row, token = torch.from_numpy(pool.objects.scene).long(), targets.token
+        here = features[row, token]
+        sides = heads.place(here).unflatten(-1, (4, VIEW_SIDE + 1)).argmax(-1)
+        iou = _iou(sides.float(), torch.from_numpy(pool.objects.box))
+        read = heads.digit(self._encode(pool.crops)).mean(1).argmax(-1)
+        large = targets.large
+        read_large = heads.digit(here[large]).argmax(-1)
+        return {
+            "colour": _accuracy(heads.colour(here).argmax(-1) == targets.colour),
+            "iou": float(iou[~large].mean()),
+            "large": _accuracy(read_large == targets.digit[large]),
+            "crop": _accuracy(read == targets.digit),
+        }
+
+    def _encode(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        return encode(self._visual, torch.from_numpy(pixels))
+
+
+def _accuracy(right: torch.Tensor) -> float:
+    return float(right.float().mean())
+
+
+def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(N,) intersection over union of (N, 4) boxes."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    inside = (high - low).clamp(min=0).prod(-1)
+    areas = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(-1) for box in (a, b)]
+    return inside / (areas[0] + areas[1] - inside).clamp(min=1e-9)
