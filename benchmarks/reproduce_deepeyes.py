@@ -151,7 +151,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
     from saccade.config import read_toml, validate, with_overrides
     from saccade.embedded import with_folders
     from saccade.threads import use_threads
-    from saccade.train.options import RLRecipe
+    from saccade.train.recipe import RLRecipe
     from saccade.train.rl import rl
 
     use_threads(1)

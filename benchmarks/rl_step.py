@@ -50,7 +50,7 @@ from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.threads import use_threads
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 from saccade.types import Part, ToolContext, ToolFunction
 from saccade.world import tasks
 

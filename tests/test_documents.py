@@ -16,7 +16,7 @@ from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.options import AgentAttackRecipe, RobustRecipe
 from saccade.serve.scripted import ScriptedServer
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
 
 ROOT = Path(__file__).resolve().parent.parent

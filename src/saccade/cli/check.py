@@ -39,7 +39,7 @@ def recipe(
 
     with needs("train"):
         from saccade.train.estimate import estimate
-        from saccade.train.options import RLRecipe
+        from saccade.train.recipe import RLRecipe
     chosen = read_runfile(RLRecipe, path, settings)
     fingerprint = make_environment(chosen).fingerprint
     found = estimate(chosen, processes=processes, sharded=sharded)

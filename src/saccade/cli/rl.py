@@ -27,7 +27,7 @@ def rl(
 
     with needs("train"):
         from saccade.threads import use_threads
-        from saccade.train.options import RLRecipe
+        from saccade.train.recipe import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)

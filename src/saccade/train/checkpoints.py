@@ -40,7 +40,7 @@ SUPERSEDED = "superseded"
 
 @dataclass(frozen=True)
 class Step:
-    """News of a training under way."""
+    """An optimiser step of a training under way."""
 
     step: int
     last: int
@@ -67,7 +67,7 @@ class ResumesWithItsWeights(Trainer):
 
 
 class Journal(TrainerCallback):
-    """Keeps the metrics of every logged step, and tells of progress."""
+    """Keeps the metrics of every logged step, and calls back."""
 
     def __init__(self, out: Path, on_step: Callable[[Step], None]) -> None:
         self._out, self._on_step = out, on_step

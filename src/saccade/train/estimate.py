@@ -15,7 +15,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from saccade.errors import ConfigError
 from saccade.models import CHUNK
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 from saccade.types import Record
 
 GIB = 2**30
@@ -62,8 +62,8 @@ class Estimate(Record):
     weights: float
     gradients: float
     optimiser: float
-    start: float
-    """The copy of the weights for the divergence from the start."""
+    reference: float
+    """Copy of the weights of the reference model."""
     gathered: float
     """Shards of the weights that a process gathers to generate."""
     cache: float
@@ -75,7 +75,7 @@ class Estimate(Record):
     @property
     def total(self) -> float:
         """At its peak: generation and update do not overlap."""
-        resident = self.weights + self.start + self.optimiser
+        resident = self.weights + self.reference + self.optimiser
         generation = self.gathered + self.cache
         return resident + max(generation, self.gradients + self.activations + self.logits)
 
@@ -132,7 +132,7 @@ def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> 
         weights=parameters * size / share / GIB,
         gradients=trained * size / share / GIB,
         optimiser=trained * 8 / share / GIB,
-        start=parameters * size / share / GIB if copied else 0.0,
+        reference=parameters * size / share / GIB if copied else 0.0,
         gathered=parameters * size * (1 - 1 / share) / GIB,
         cache=own * context * kept / GIB,
         activations=micro * context * alive / GIB,

@@ -1,4 +1,4 @@
-"""Which questions a step asks."""
+"""Which prompts a step samples."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from saccade.errors import ConfigError
 from saccade.formats.tasks import write_tasks
 from saccade.recipe import Recipe
-from saccade.train.feed import Feed
+from saccade.train.prompts import PromptStream
 from saccade.types import Task
 
 
@@ -18,27 +18,27 @@ def recipe_of(folder: Path, n: int) -> Recipe:
     return Recipe.model_validate({"tasks": {"kind": "file", "path": str(path)}})
 
 
-def taken(feed: Feed, start: int, count: int) -> list[tuple[str, int]]:
-    return [(question.task.id, question.epoch) for question in feed.take(start, count)]
+def taken(stream: PromptStream, start: int, count: int) -> list[tuple[str, int]]:
+    return [(prompt.task.id, prompt.epoch) for prompt in stream.take(start, count)]
 
 
 def test_tasks_come_in_order_and_again(tmp_path: Path) -> None:
-    feed = Feed(recipe_of(tmp_path, 3))
-    assert taken(feed, 0, 2) == [("0", 0), ("1", 0)]
-    assert taken(feed, 2, 3) == [("2", 0), ("0", 1), ("1", 1)]
+    stream = PromptStream(recipe_of(tmp_path, 3))
+    assert taken(stream, 0, 2) == [("0", 0), ("1", 0)]
+    assert taken(stream, 2, 3) == [("2", 0), ("0", 1), ("1", 1)]
 
 
 @pytest.mark.parametrize("window", [0, 4])
-def test_a_step_asks_the_same_whatever_came_before(tmp_path: Path, window: int) -> None:
+def test_a_step_samples_the_same_whatever_came_before(tmp_path: Path, window: int) -> None:
     recipe = recipe_of(tmp_path, 10)
-    whole = taken(Feed(recipe, window), 0, 30)
-    feed = Feed(recipe, window)
+    whole = taken(PromptStream(recipe, window), 0, 30)
+    stream = PromptStream(recipe, window)
     for start in (12, 4, 4, 27):
-        assert taken(feed, start, 3) == whole[start : start + 3]
+        assert taken(stream, start, 3) == whole[start : start + 3]
 
 
 def test_a_window_mixes_and_loses_none(tmp_path: Path) -> None:
-    whole = taken(Feed(recipe_of(tmp_path, 10), 4), 0, 20)
+    whole = taken(PromptStream(recipe_of(tmp_path, 10), 4), 0, 20)
     first, second = whole[:10], whole[10:]
     assert Counter(name for name, _ in first) == Counter(map(str, range(10)))
     assert {epoch for _, epoch in first} == {0}
@@ -51,5 +51,5 @@ def test_no_task_at_all_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_text("\n")
     recipe = Recipe.model_validate({"tasks": {"kind": "file", "path": str(path)}})
-    with pytest.raises(ConfigError, match="none to learn from"):
-        Feed(recipe).take(0, 1)
+    with pytest.raises(ConfigError, match="none to train on"):
+        PromptStream(recipe).take(0, 1)

@@ -1,4 +1,4 @@
-"""Counterfactual groups: who is forced, what the deciding token is worth, what is left alone."""
+"""Counterfactual groups: who is forced, what the deciding token is trained by, what is left alone."""
 
 import math
 from pathlib import Path
@@ -12,16 +12,16 @@ from saccade.embedded import folder_of
 from saccade.models import LoadedModel, load
 from saccade.nano.settings import environment
 from saccade.runs.folder import RunReader
-from saccade.train.counterfactual import (
+from saccade.train.credit.counterfactual import (
     Counterfactual,
     Member,
-    Worth,
+    MoveAdvantage,
     deciding_place,
     member_of,
-    spread,
-    weigh,
+    move_advantages,
+    move_sample,
 )
-from saccade.train.options import Training
+from saccade.train.recipe import Training
 from saccade.train.rl import rl
 from saccade.types import Action, Completion, Score, StopReason, Trajectory, Turn
 from saccade.world import tasks
@@ -39,30 +39,26 @@ def test_the_first_members_are_forced() -> None:
         Training.model_validate({"group": 8, "counterfactual": {"call": 4, "answer": 5}})
 
 
-def test_the_decision_is_worth_the_gap_between_the_arms() -> None:
-    """Scores 1, 1 (call) and 0, 0 (answer): deviation sqrt(1/3), gap one in deviations."""
+def test_the_decision_gains_the_gap_between_the_moves() -> None:
+    """Rewards 1, 1 (call) and 0, 0 (answer): deviation sqrt(1/3), gap one in deviations."""
     group = [CALL, CALL, ANSWER, ANSWER]
     one = 1 / (math.sqrt(1 / 3) + 1e-4)
-    worth = weigh(group, "cross_entropy")
-    assert [w.decision for w in worth] == pytest.approx([one, one, 0, 0])
-    assert [w.after for w in worth] == pytest.approx([0, 0, 0, 0])
-    exact = weigh(group, "exact")
-    assert [w.decision for w in exact] == pytest.approx(
+    crossed = move_advantages(group, "cross_entropy")
+    assert [a.decision for a in crossed] == pytest.approx([one, one, 0, 0])
+    assert [a.after for a in crossed] == pytest.approx([0, 0, 0, 0])
+    exact = move_advantages(group, "exact")
+    assert [a.decision for a in exact] == pytest.approx(
         [one / 2 * p for p in (0.01, 0.01, -0.99, -0.99)]
     )
-    sampled = weigh(group, "sampled")
-    assert [w.decision for w in sampled] == pytest.approx([one / 2, one / 2, -one / 2, -one / 2])
+    sampled = move_advantages(group, "sampled")
+    assert [a.decision for a in sampled] == pytest.approx([one / 2, one / 2, -one / 2, -one / 2])
 
 
-def test_scores_are_divided_by_what_the_run_says(tmp_path: Path) -> None:
-    """By hand; and the same steps by the group's deviation and by none learn other weights."""
+def test_rewards_are_divided_by_what_the_run_says(tmp_path: Path) -> None:
+    """By hand; and the same steps by the group's deviation and by none give other weights."""
     group = [CALL, CALL, ANSWER, ANSWER]
-    assert [w.decision for w in weigh(group, "sampled", deviation=2.0)] == [
-        0.25,
-        0.25,
-        -0.25,
-        -0.25,
-    ]
+    halved = move_advantages(group, "sampled", scale=2.0)
+    assert [a.decision for a in halved] == [0.25, 0.25, -0.25, -0.25]
     weights = []
     for scale in ("group", "none"):
         out = tmp_path / scale
@@ -72,19 +68,19 @@ def test_scores_are_divided_by_what_the_run_says(tmp_path: Path) -> None:
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_an_arm_counts_as_much_as_the_other_whatever_its_size() -> None:
+def test_a_move_counts_as_much_as_the_other_whatever_its_size() -> None:
     group = [CALL, ANSWER, ANSWER, ANSWER]
-    better = weigh([m._replace(score=1 - m.score) for m in group], "cross_entropy")
+    better = move_advantages([m._replace(reward=1 - m.reward) for m in group], "cross_entropy")
     assert better[0].decision == 0
-    assert sum(w.decision for w in better) == pytest.approx(
-        weigh(group, "cross_entropy")[0].decision
+    assert sum(a.decision for a in better) == pytest.approx(
+        move_advantages(group, "cross_entropy")[0].decision
     )
 
 
-def test_what_follows_is_compared_within_its_own_arm() -> None:
-    group = [CALL, CALL._replace(score=0.0), ANSWER, ANSWER]
+def test_what_follows_is_compared_within_its_own_move() -> None:
+    group = [CALL, CALL._replace(reward=0.0), ANSWER, ANSWER]
     deviation = float(torch.tensor([1.0, 0, 0, 0]).std()) + 1e-4
-    assert [w.after for w in weigh(group, "cross_entropy")] == pytest.approx(
+    assert [a.after for a in move_advantages(group, "cross_entropy")] == pytest.approx(
         [0.5 / deviation, -0.5 / deviation, 0, 0]
     )
 
@@ -92,17 +88,19 @@ def test_what_follows_is_compared_within_its_own_arm() -> None:
 @pytest.mark.parametrize(
     "group",
     [
-        [CALL, CALL._replace(score=0.5)],
-        [CALL, ANSWER._replace(score=NAN)],
+        [CALL, CALL._replace(reward=0.5)],
+        [CALL, ANSWER._replace(reward=NAN)],
         [CALL, Member(0.0, None, 0.0)],
     ],
 )
-def test_without_both_arms_the_decision_is_worth_nothing(group: list[Member]) -> None:
-    assert [w.decision for w in weigh(group, "cross_entropy")] == [0.0, 0.0]
+def test_without_both_moves_the_decision_has_no_advantage(group: list[Member]) -> None:
+    assert [a.decision for a in move_advantages(group, "cross_entropy")] == [0.0, 0.0]
 
 
-def test_an_episode_without_a_score_is_worth_nothing() -> None:
-    assert weigh([CALL, ANSWER, CALL._replace(score=NAN)], "sampled")[2] == Worth(0.0, 0.0)
+def test_an_episode_without_a_reward_has_no_advantage() -> None:
+    assert move_advantages([CALL, ANSWER, CALL._replace(reward=NAN)], "sampled")[
+        2
+    ] == MoveAdvantage(0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +119,7 @@ def episode(loaded: LoadedModel, text: str) -> Trajectory:
 
 
 @pytest.mark.parametrize(
-    ("text", "arm", "before"),
+    ("text", "move", "before"),
     [
         ("<think>The red object.</think><answer>1</answer>", "answer", "</think>"),
         ("<think>The red object.</think><tool_call>{", "call", "</think>"),
@@ -131,7 +129,7 @@ def episode(loaded: LoadedModel, text: str) -> Trajectory:
     ],
 )
 def test_the_deciding_token_is_the_first_after_the_thought(
-    loaded: LoadedModel, text: str, arm: str | None, before: str | None
+    loaded: LoadedModel, text: str, move: str | None, before: str | None
 ) -> None:
     trajectory, options = episode(loaded, text), Counterfactual()
     place = deciding_place(loaded.renderer, trajectory)
@@ -140,27 +138,27 @@ def test_the_deciding_token_is_the_first_after_the_thought(
     assert ids is not None
     assert (loaded.renderer.text_of(ids[place - 1]) if place else None) == before
     member = member_of(loaded.renderer, trajectory, options)
-    assert (member.arm, member.probability) == (arm, pytest.approx(math.exp(-0.5)))
+    assert (member.move, member.probability) == (move, pytest.approx(math.exp(-0.5)))
 
     rendered = loaded.renderer.render(trajectory, generation=False)
-    values, learned = spread(loaded.renderer, trajectory, rendered, Worth(7.0, 3.0), options)
+    sample = move_sample(rendered, place, MoveAdvantage(7.0, 3.0), learn_thought=False)
     start = rendered.prompt_len
-    assert values[start + place] == 7.0
-    assert set(values[start + place + 1 :]) == {3.0}
-    assert learned[start : start + len(ids)] == [False] * place + [True] * (len(ids) - place)
-    _, all_of_it = spread(
-        loaded.renderer, trajectory, rendered, Worth(7, 3), Counterfactual(learn_thought=True)
+    assert sample.advantages_T[start + place] == 7.0
+    assert set(sample.advantages_T[start + place + 1 :]) == {3.0}
+    assert sample.trained_T[start : start + len(ids)] == [False] * place + [True] * (
+        len(ids) - place
     )
-    assert all_of_it == rendered.sampled
+    with_thought = move_sample(rendered, place, MoveAdvantage(7, 3), learn_thought=True)
+    assert with_thought.trained_T == rendered.sampled
 
 
 def test_a_thought_that_never_ends_decides_nothing(loaded: LoadedModel) -> None:
     trajectory = episode(loaded, "<think>The red object.")
     assert deciding_place(loaded.renderer, trajectory) is None
-    assert member_of(loaded.renderer, trajectory, Counterfactual()).arm is None
+    assert member_of(loaded.renderer, trajectory, Counterfactual()).move is None
 
 
-def test_a_run_plays_every_question_both_ways(tmp_path: Path) -> None:
+def test_a_run_attempts_every_prompt_both_ways(tmp_path: Path) -> None:
     """And counts only what nothing was forced on."""
     recipe = recipe_of(
         tmp_path / "run", f"model={folder_of('nano-base')}", "train.steps=1", "train.keep_every=1",

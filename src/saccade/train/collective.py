@@ -1,4 +1,4 @@
-"""Episodes that go on in step, so that every process makes the same number of generation calls.
+"""What the processes of a training do together, and episodes that go on in rounds because of it.
 
 Where weights are sharded or a server is shared, generating is a collective call: a process that
 makes one call fewer than the others leaves them waiting for ever. So a round begins when each
@@ -12,23 +12,85 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather, gather_object
 
 from saccade.errors import ServiceError
 from saccade.policies.hf import TurnRequest
+from saccade.train.generator import Generator
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-Asks = Callable[[Trajectory, Sampling], TurnRequest]
-Counts = Callable[[Trajectory], int]
-Writes = Callable[[Sequence[TurnRequest]], list[Completion]]
-Agrees = Callable[[bool], bool]
+
+class Collective(Protocol):
+    """The processes that train together. Every method is a call that all of them make."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag of any process is true."""
+        ...
+
+    def max(self, number: int) -> int:
+        """The largest number of all processes."""
+        ...
+
+    def sum(self, number: int) -> int:
+        """The sum of the numbers of all processes."""
+        ...
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensors of all processes, concatenated along the first axis, on the CPU."""
+        ...
+
+    def gather_objects(self, objects: list[T]) -> list[T]:
+        """The lists of all processes, one after the other."""
+        ...
+
+
+class Processes:
+    """The processes of a launch, through accelerate; one process alone is a launch of one."""
+
+    def __init__(self) -> None:
+        self._state = PartialState()
+
+    @property
+    def rank(self) -> int:
+        return int(self._state.process_index)
+
+    @property
+    def size(self) -> int:
+        return int(self._state.num_processes)
+
+    def any(self, flag: bool) -> bool:
+        return bool(self.gather(torch.tensor([flag])).any())
+
+    def max(self, number: int) -> int:
+        return int(self.gather(torch.tensor([number])).max())
+
+    def sum(self, number: int) -> int:
+        return int(self.gather(torch.tensor([number])).sum())
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        gathered: torch.Tensor = gather(tensor.to(self._state.device)).cpu()
+        return gathered
+
+    def gather_objects(self, objects: list[T]) -> list[T]:
+        gathered: list[T] = gather_object(objects)
+        return gathered
 
 
 @dataclass
@@ -39,23 +101,19 @@ class _Waiting:
     )
 
 
-class LockStep:
-    """A policy for episodes that are given to `run`."""
+class RoundPolicy:
+    """A policy whose episodes go on in rounds: one generation call for all that wait."""
 
-    def __init__(
-        self, asks: Asks, counts: Counts, writes: Writes, agrees: Agrees, *, patience: float
-    ) -> None:
+    def __init__(self, generator: Generator, collective: Collective, *, timeout_s: float) -> None:
         """Prepare for any number of runs.
 
         Args:
-            asks: From a trajectory to what is to be written next.
-            counts: Length of its next prompt in tokens.
-            writes: One generation call, in a thread of its own; may be called with nothing.
-            agrees: Whether any process says yes; a collective call.
-            patience: Seconds after which what has not come back is named.
+            generator: Writes the turns of a round.
+            collective: The processes that make as many rounds as this one.
+            timeout_s: Seconds after which what has not come back is named.
         """
-        self._asks, self._counts, self._writes, self._agrees = asks, counts, writes, agrees
-        self._patience = patience
+        self._generator, self._collective = generator, collective
+        self._timeout_s = timeout_s
         self._waiting: list[_Waiting] = []
         self._under_way: dict[asyncio.Task[object] | None, str] = {}
         self._changed = asyncio.Event()
@@ -71,7 +129,7 @@ class LockStep:
         Raises:
             ContextOverflow: the prompt fills the context.
         """
-        waiting = _Waiting(self._asks(trajectory, sampling))
+        waiting = _Waiting(self._generator.request(trajectory, sampling))
         self._waiting.append(waiting)
         self._under_way.pop(asyncio.current_task(), None)
         self._changed.set()
@@ -81,7 +139,7 @@ class LockStep:
         return completion
 
     def count_tokens(self, trajectory: Trajectory) -> int:
-        return self._counts(trajectory)
+        return self._generator.count_tokens(trajectory)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -95,11 +153,11 @@ class LockStep:
         self._changed = asyncio.Event()
         tasks = [asyncio.create_task(episode) for episode in episodes]
         for task in tasks:
-            task.add_done_callback(lambda _: self._changed.set())
+            task.add_done_callback(self._ended)
         try:
             while True:
                 await self._until_all_wait(tasks)
-                if not self._agrees(bool(self._waiting)):
+                if not self._collective.any(bool(self._waiting)):
                     return tuple(task.result() for task in tasks)
                 batch, self._waiting = self._waiting, []
                 await self._one_round(batch)
@@ -109,6 +167,9 @@ class LockStep:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, _: object) -> None:
+        self._changed.set()
 
     async def _until_all_wait(self, tasks: Sequence[asyncio.Task[T]]) -> None:
         while True:
@@ -121,27 +182,30 @@ class LockStep:
             if sum(not task.done() for task in tasks) <= len(self._waiting):
                 return
             try:
-                await asyncio.wait_for(self._changed.wait(), self._patience)
+                await asyncio.wait_for(self._changed.wait(), self._timeout_s)
             except TimeoutError:
                 late = ", ".join(self._under_way.values())
-                _log.warning("tools have not come back for %g s: %s", self._patience, late)
+                _log.warning("tools have not come back for %g s: %s", self._timeout_s, late)
 
     async def _one_round(self, batch: list[_Waiting]) -> None:
         requests = [waiting.request for waiting in batch]
         try:
-            completions = await asyncio.wait_for(_apart(self._writes, requests), self._patience)
+            completions = await asyncio.wait_for(
+                _in_a_thread(self._generator, requests), self._timeout_s
+            )
         except TimeoutError:
             raise ServiceError(
                 f"a generation of {len(batch)} turns did not come back within "
-                f"{self._patience:g} s: is the generation server alive? (train.patience)"
+                f"{self._timeout_s:g} s: is the generation server alive? "
+                "(train.collective_timeout_s)"
             ) from None
         for waiting, completion in zip(batch, completions, strict=True):
             if not waiting.future.done():
                 waiting.future.set_result(completion)
 
 
-async def _apart(writes: Writes, requests: Sequence[TurnRequest]) -> list[Completion]:
-    """Call in a thread that need not come back: the process can end without it."""
+async def _in_a_thread(generator: Generator, requests: Sequence[TurnRequest]) -> list[Completion]:
+    """Generate in a thread that need not come back: the process can end without it."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[Completion]] = loop.create_future()
 
@@ -156,7 +220,7 @@ async def _apart(writes: Writes, requests: Sequence[TurnRequest]) -> list[Comple
     def work() -> None:
         result: list[Completion] | BaseException
         try:
-            result = writes(requests)
+            result = generator.generate(requests)
         except BaseException as error:  # handed over, whatever it is
             result = error
         with suppress(RuntimeError):  # the loop has ended: nobody waits any more

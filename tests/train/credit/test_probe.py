@@ -1,4 +1,4 @@
-"""Differential answer probes: where the model is asked, what a call is worth, who learns."""
+"""Differential answer probes: where the model is asked, what a call gains, what it is trained by."""
 
 import asyncio
 from pathlib import Path
@@ -13,8 +13,8 @@ from saccade.policies.forced import FirstMove
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.train.options import Training
-from saccade.train.probe import AnswerProbe, around_calls, is_right, routed, value_of
+from saccade.train.credit.probe import AnswerProbe, call_probes, gain_of, is_right, routed
+from saccade.train.recipe import Training
 from saccade.train.rl import rl
 from saccade.types import Force, Sampling, Task, Trajectory
 from saccade.world import tasks
@@ -44,45 +44,45 @@ def attempted(policy: HFPolicy, family: str, n: int) -> list[tuple[Task, Traject
 
 
 def asked(policy: HFPolicy, task: Task, trajectory: Trajectory) -> int | None:
-    (around,) = around_calls(trajectory, PROBE)
+    (probes,) = call_probes(trajectory, PROBE)
     dialect, reward = environment().dialect, RewardOptions().make()
     before, after = (
-        asyncio.run(is_right(question, task, policy, dialect, reward))
-        for question in (around.before, around.after)
+        asyncio.run(is_right(probe, task, policy, dialect, reward))
+        for probe in (probes.before, probes.after)
     )
-    return value_of(before, after)
+    return gain_of(before, after)
 
 
 def test_the_model_is_asked_after_its_thought_and_after_the_result(policy: HFPolicy) -> None:
     ((_, trajectory),) = attempted(policy, "read", 1)
-    (around,) = around_calls(trajectory, PROBE)
+    (probes,) = call_probes(trajectory, PROBE)
     text = trajectory.turns[0].completion.text
-    thought, force = text[: text.index("<tool_call>")], around.before.force
+    thought, force = text[: text.index("<tool_call>")], probes.before.force
     assert thought.startswith("<think>")
     assert force == thought + "<answer>"
-    assert (around.turn, around.before.so_far.turns) == (0, ())
-    assert around.after.so_far.turns == trajectory.turns[:1]
-    assert around.after.force == "<answer>"
+    assert (probes.turn, probes.before.so_far.turns) == (0, ())
+    assert probes.after.so_far.turns == trajectory.turns[:1]
+    assert probes.after.force == "<answer>"
     sampling = Sampling(force=Force(text=force), max_tokens=64, stop=environment().record.stop)
-    assert asyncio.run(policy.act(around.before.so_far, sampling)).text.startswith(force)
+    assert asyncio.run(policy.act(probes.before.so_far, sampling)).text.startswith(force)
 
 
-def test_a_look_is_worth_something_where_it_is_needed_and_nothing_elsewhere(
+def test_a_look_gains_something_where_it_is_needed_and_nothing_elsewhere(
     policy: HFPolicy,
 ) -> None:
     small = [asked(policy, *pair) for pair in attempted(policy, "read", 20)]
     large = [asked(policy, *pair) for pair in attempted(policy, "easy", 20)]
-    assert sum(value or 0 for value in small) >= 12
-    assert sum(value or 0 for value in large) <= 3
+    assert sum(gain or 0 for gain in small) >= 12
+    assert sum(gain or 0 for gain in large) <= 3
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, True), (False, None)])
-def test_an_undecided_answer_makes_no_value(before: bool | None, after: bool | None) -> None:
-    assert value_of(before, after) is None
+def test_an_undecided_answer_makes_no_gain(before: bool | None, after: bool | None) -> None:
+    assert gain_of(before, after) is None
 
 
 @pytest.mark.parametrize(
-    ("outcome", "value", "worth"),
+    ("advantage", "gain", "credit"),
     [
         (0.5, 1, 1.5),  # useful, and the answer was right
         (-0.5, 1, 1.0),  # useful; the wrong answer is not its fault
@@ -93,20 +93,20 @@ def test_an_undecided_answer_makes_no_value(before: bool | None, after: bool | N
     ],
 )
 def test_an_outcome_reaches_the_calls_that_it_is_due_to(
-    policy: HFPolicy, outcome: float, value: int, worth: float
+    policy: HFPolicy, advantage: float, gain: int, credit: float
 ) -> None:
     ((_, trajectory),) = attempted(policy, "read", 1)
     renderer = policy.loaded.renderer
     rendered = renderer.render(trajectory, generation=False)
-    values = routed(renderer, trajectory, rendered, outcome, {0: value}, PROBE)
-    sampled = [v for v, own in zip(values, rendered.sampled, strict=True) if own]
+    advantages_T = routed(renderer, trajectory, rendered, advantage, {0: gain}, weight=1.0)
+    sampled = [a for a, own in zip(advantages_T, rendered.sampled, strict=True) if own]
     first = len(trajectory.turns[0].completion.token_ids or ())
-    assert sampled[:first] == [worth] * first
-    assert sampled[first:] == [outcome] * (len(sampled) - first)
+    assert sampled[:first] == [credit] * first
+    assert sampled[first:] == [advantage] * (len(sampled) - first)
     assert len(sampled) > first
 
 
-def test_a_run_asks_and_learns(tmp_path: Path) -> None:
+def test_a_run_probes_and_trains(tmp_path: Path) -> None:
     rl(recipe_of(tmp_path, "tasks.family=read", "train.steps=2", "train.probe={}"))
     for row in metrics(tmp_path):
         assert row["probe/calls"] == 8  # this model always calls on `read`
@@ -120,6 +120,6 @@ def test_a_dialect_that_opens_the_thought_itself_is_refused(tmp_path: Path) -> N
             rl(recipe_of(tmp_path / option[6:9], "dialect.kind=deepeyes_v2", option))
 
 
-def test_calls_are_weighed_in_one_way() -> None:
-    with pytest.raises(ValueError, match="choose one of both"):
+def test_calls_are_credited_in_one_way() -> None:
+    with pytest.raises(ValueError, match="choose one"):
         Training.model_validate({"probe": {}, "counterfactual": {}})

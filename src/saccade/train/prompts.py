@@ -1,4 +1,4 @@
-"""Which questions a step asks: a function of the run file and of the number of the batch alone."""
+"""Which prompts a step samples: a function of the run file and of the number of the batch alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from saccade.recipe import Recipe, make_tasks
 from saccade.types import Task
 
 
-class Question(NamedTuple):
+class Prompt(NamedTuple):
     """A task, and how often all tasks were gone through before it."""
 
     task: Task
     epoch: int
 
 
-class Feed:
+class PromptStream:
     """The tasks of a run file, again and again; only the newest are held.
 
     Going back draws them again from the start, which a resumed run does once.
@@ -29,38 +29,38 @@ class Feed:
         """Begin.
 
         Args:
-            recipe: Whose tasks.
-            window: Each is drawn at random from the next so many; 0 keeps their order.
+            recipe: The run file whose tasks are drawn.
+            window: Each prompt is drawn at random from the next so many; 0 keeps their order.
         """
         self._recipe, self._window = recipe, window
         self._next = 0
-        self._stream = self._questions()
+        self._stream = self._prompts()
 
-    def take(self, start: int, count: int) -> list[Question]:
-        """Questions number `start` to `start + count`.
+    def take(self, start: int, count: int) -> list[Prompt]:
+        """Prompts number `start` to `start + count`.
 
         Raises:
             ConfigError: there is no task.
         """
         if start < self._next:
-            self._next, self._stream = 0, self._questions()
+            self._next, self._stream = 0, self._prompts()
         while self._next < start:
             self._draw()
         return [self._draw() for _ in range(count)]
 
-    def _draw(self) -> Question:
+    def _draw(self) -> Prompt:
         self._next += 1
         return next(self._stream)
 
-    def _questions(self) -> Iterator[Question]:
+    def _prompts(self) -> Iterator[Prompt]:
         epoch = 0
         while True:
             empty = True
             for task in _mixed(make_tasks(self._recipe), self._window, self._recipe.seed, epoch):
                 empty = False
-                yield Question(task, epoch)
+                yield Prompt(task, epoch)
             if empty:
-                raise ConfigError("tasks: there is none to learn from")
+                raise ConfigError("tasks: there is none to train on")
             epoch += 1
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from saccade.errors import ServiceError
 from saccade.policies.hf import TurnRequest
 from saccade.render.qwen_vl import Rendered
 from saccade.rollout import rollout
-from saccade.train.lockstep import LockStep
+from saccade.train.collective import RoundPolicy
 from saccade.types import (
     Completion,
     Limits,
@@ -34,6 +35,7 @@ from saccade.types import (
     Trajectory,
 )
 
+T = TypeVar("T")
 CALL = '<tool_call>{"name": "wait", "arguments": {}}</tool_call>'
 
 
@@ -67,11 +69,14 @@ class Script:
         self.turns = turns
         self.calls: list[int] = []
 
-    def asks(self, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
+    def request(self, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
         ids = [len(trajectory.turns)]
         return TurnRequest(Rendered(ids, [False], [0.0], (), 1), sampling, 8)
 
-    def writes(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+    def count_tokens(self, trajectory: Trajectory) -> int:
+        return 1
+
+    def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
         self.calls.append(len(requests))
         done = (request.rendered.ids[0] + 1 >= self.turns for request in requests)
         return [Completion(text="<answer>1</answer>" if d else CALL) for d in done]
@@ -81,14 +86,33 @@ def environment(seconds: float, **limits: float) -> Environment:
     return Environment(DeepEyes(), [Wait(seconds)], limits=Limits(max_turns=8, **limits))
 
 
-def policy_of(script: Script, *, patience: float = 60.0) -> LockStep:
-    return LockStep(
-        script.asks, lambda t: 1, script.writes, agrees=lambda yes: yes, patience=patience
-    )
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def any(self, flag: bool) -> bool:
+        return flag
+
+    def max(self, number: int) -> int:
+        return number
+
+    def sum(self, number: int) -> int:
+        return number
+
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
+
+    def gather_objects(self, objects: list[T]) -> list[T]:
+        return objects
+
+
+def policy_of(script: Script, *, timeout_s: float = 60.0) -> RoundPolicy:
+    return RoundPolicy(script, Alone(), timeout_s=timeout_s)
 
 
 async def played(
-    policy: LockStep, env: Environment, n: int, *, seed: int = 0
+    policy: RoundPolicy, env: Environment, n: int, *, seed: int = 0
 ) -> tuple[Trajectory, ...]:
     task = Task(id="t", prompt=("?",), answer="1")
     return await policy.run(
@@ -125,13 +149,14 @@ async def test_a_policy_can_run_again() -> None:
 
 
 async def test_a_stuck_generation_is_named() -> None:
-    script, stuck = Script(turns=1), threading.Event()
+    stuck = threading.Event()
 
-    def never(requests: Sequence[TurnRequest]) -> list[Completion]:
-        stuck.wait(30)
-        return []
+    class Stuck(Script):
+        def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+            stuck.wait(30)
+            return []
 
-    policy = LockStep(script.asks, lambda t: 1, never, lambda yes: yes, patience=0.2)
+    policy = policy_of(Stuck(turns=1), timeout_s=0.2)
     started = time.monotonic()
     with pytest.raises(ServiceError, match=r"a generation of 2 turns did not come back"):
         await played(policy, environment(0), 2)
@@ -141,18 +166,19 @@ async def test_a_stuck_generation_is_named() -> None:
 
 async def test_a_stuck_tool_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        await played(policy_of(Script(turns=2), patience=0.1), environment(0.5), 1)
+        await played(policy_of(Script(turns=2), timeout_s=0.1), environment(0.5), 1)
     assert "tools have not come back for 0.1 s: t:0 after turn 1" in caplog.text
 
 
 async def test_only_what_is_still_under_way_is_named(caplog: pytest.LogCaptureFixture) -> None:
     """One episode is over, the other's tool has not come back."""
 
-    def writes(requests: Sequence[TurnRequest]) -> list[Completion]:
-        texts = ["<answer>1</answer>", CALL] if len(requests) == 2 else ["<answer>1</answer>"]
-        return [Completion(text=text) for text in texts]
+    class OneCalls(Script):
+        def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+            texts = ["<answer>1</answer>", CALL] if len(requests) == 2 else ["<answer>1</answer>"]
+            return [Completion(text=text) for text in texts]
 
-    policy = LockStep(Script(2).asks, lambda t: 1, writes, lambda yes: yes, patience=0.1)
+    policy = policy_of(OneCalls(turns=2), timeout_s=0.1)
     with caplog.at_level(logging.WARNING):
         done = await played(policy, environment(0.3), 2)
     assert {t.stop for t in done} == {StopReason.ANSWER}
@@ -161,29 +187,35 @@ async def test_only_what_is_still_under_way_is_named(caplog: pytest.LogCaptureFi
 
 
 async def test_an_error_of_a_generation_ends_the_run() -> None:
-    def broken(requests: Sequence[TurnRequest]) -> list[Completion]:
-        raise RuntimeError("out of memory")
+    class Broken(Script):
+        def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+            raise RuntimeError("out of memory")
 
-    policy = LockStep(Script(1).asks, lambda t: 1, broken, lambda yes: yes, patience=9)
     with pytest.raises(RuntimeError, match="out of memory"):
-        await played(policy, environment(0), 2)
+        await played(policy_of(Broken(turns=1), timeout_s=9), environment(0), 2)
 
 
-def _rank(rank: int, port: int, turns: int, results: "multiprocessing.Queue[object]") -> None:
-    """A process whose generation call is a collective: all must make it, or none comes back."""
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    script = Script(turns)
+class Behind(Script):
+    """Its generation call is a collective: all must make it, or none comes back."""
 
-    def writes(requests: Sequence[TurnRequest]) -> list[Completion]:
+    def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
         dist.barrier()
-        return script.writes(requests)
+        return super().generate(requests)
 
-    def agrees(yes: bool) -> bool:
-        votes = torch.tensor([int(yes)])
+
+class Group(Alone):
+    """Two processes."""
+
+    def any(self, flag: bool) -> bool:
+        votes = torch.tensor([int(flag)])
         dist.all_reduce(votes)
         return bool(votes.item())
 
-    policy = LockStep(script.asks, lambda t: 1, writes, agrees, patience=30)
+
+def _rank(rank: int, port: int, turns: int, results: "multiprocessing.Queue[object]") -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    script = Behind(turns)
+    policy = RoundPolicy(script, Group(), timeout_s=30)
     done = asyncio.run(played(policy, environment(0.3 * rank), 4))
     results.put((rank, len(done), script.calls))
     dist.barrier()
@@ -203,8 +235,8 @@ def test_every_rank_makes_the_same_number_of_calls() -> None:
     ]
     for process in ranks:
         process.start()
-    told = sorted(results.get(timeout=60) for _ in ranks)
+    counts = sorted(results.get(timeout=60) for _ in ranks)
     for process in ranks:
         process.join(timeout=20)
         assert process.exitcode == 0
-    assert told == [(0, 4, [4, 0, 0, 0]), (1, 4, [4, 4, 4, 4])]
+    assert counts == [(0, 4, [4, 0, 0, 0]), (1, 4, [4, 4, 4, 4])]
