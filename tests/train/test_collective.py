@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 import pytest
 import torch
 import torch.distributed as dist
 from pydantic import JsonValue
+from scripted import Alone
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -35,7 +35,6 @@ from saccade.types import (
     Trajectory,
 )
 
-T = TypeVar("T")
 CALL = '<tool_call>{"name": "wait", "arguments": {}}</tool_call>'
 
 
@@ -84,27 +83,6 @@ class Script:
 
 def environment(seconds: float, **limits: float) -> Environment:
     return Environment(DeepEyes(), [Wait(seconds)], limits=Limits(max_turns=8, **limits))
-
-
-class Alone:
-    """One process."""
-
-    rank, size = 0, 1
-
-    def any(self, flag: bool) -> bool:
-        return flag
-
-    def max(self, number: int) -> int:
-        return number
-
-    def sum(self, number: int) -> int:
-        return number
-
-    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor
-
-    def gather_objects(self, objects: list[T]) -> list[T]:
-        return objects
 
 
 def policy_of(script: Script, *, timeout_s: float = 60.0) -> RoundPolicy:
@@ -235,8 +213,8 @@ def test_every_rank_makes_the_same_number_of_calls() -> None:
     ]
     for process in ranks:
         process.start()
-    counts = sorted(results.get(timeout=60) for _ in ranks)
+    counts = sorted(results.get(timeout=300) for _ in ranks)
     for process in ranks:
-        process.join(timeout=20)
+        process.join(timeout=300)
         assert process.exitcode == 0
     assert counts == [(0, 4, [4, 0, 0, 0]), (1, 4, [4, 4, 4, 4])]

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image as PILImage
-from test_collective import Alone
+from scripted import Alone
 from test_rl import NANO, fresh_process_state, metrics, recipe_of
 from trl.generation.vllm_generation import VLLMGeneration
 

@@ -17,6 +17,7 @@ import functools
 import types
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
@@ -25,13 +26,17 @@ from datasets import Dataset
 from peft import PeftConfig, PeftModel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
+from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from saccade.models import Batch, LoadedModel, TokenScores, collate, hidden_states, score_tokens
+from saccade.policies.hf import TurnRequest, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.checkpoints import ResumesWithItsWeights
+from saccade.train.generator import ModelGenerator
 from saccade.train.sample import TrainingBatch
+from saccade.types import Completion
 
 
 class BatchSource(Protocol):
@@ -238,6 +243,35 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
     ) -> torch.Tensor:
         padded = pad_sequence(rows, batch_first=True, padding_value=value, padding_side=side)
         return padded.to(self.accelerator.device)
+
+
+class TransformersGenerator(ModelGenerator):
+    """Writes turns with the model that is trained, through transformers."""
+
+    def __init__(
+        self, trainer: GRPO, loaded: LoadedModel, *, batch_size: int | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            trainer: The trainer of the model.
+            loaded: The model and its renderer.
+            batch_size: Turns that are written at one time; None writes all of a call.
+        """
+        super().__init__(loaded)
+        self._trainer, self._batch_size = trainer, batch_size
+
+    def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+        """One generation call. Sharded weights are gathered at its start, by all processes."""
+        trainer, size = self._trainer, self._batch_size or max(len(requests), 1)
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+            model.eval()
+            try:
+                whole = replace(self._loaded, model=model)
+                parts = (requests[at : at + size] for at in range(0, len(requests), size))
+                return [completion for part in parts for completion in write_turns(whole, part)]
+            finally:
+                model.train()
 
 
 def add_token_scores(model: PreTrainedModel, suppressed: Sequence[int], temperature: float) -> None:

@@ -30,8 +30,8 @@ from saccade.recipe import make_environment
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
 from saccade.train.collective import Processes
-from saccade.train.generator import Generator, TransformersGenerator
-from saccade.train.grpo import GRPO
+from saccade.train.generator import Generator
+from saccade.train.grpo import GRPO, TransformersGenerator
 from saccade.train.recipe import LoRA, RLRecipe, Training
 from saccade.train.rollouts import ROLLOUTS
 from saccade.train.step import RLStep

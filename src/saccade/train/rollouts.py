@@ -18,7 +18,7 @@ from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit
 from saccade.train.prompts import Prompt
 from saccade.train.recipe import RLRecipe
-from saccade.types import Policy, Task
+from saccade.types import Policy
 
 ROLLOUTS = "rollouts"
 
@@ -71,7 +71,7 @@ class Rollouts:
         Raises:
             ServiceError: no episode of any process came to an end.
         """
-        free = [(family_of(pair[0]), facts(*pair)) for pair in self._free(groups_P)]
+        free = [(pair[0].family, facts(*pair)) for pair in self._free(groups_P)]
         measured: list[tuple[str, Facts]] = self._collective.gather_objects(free)
         whole = summary_of([episode for _, episode in measured])
         if not whole.episodes - whole.aborted:
@@ -102,13 +102,16 @@ class Rollouts:
                     folder.append(task, trajectory)
 
     def _player(self, member: int) -> Policy:
-        force = self._credit.force(member)
-        return FirstMove(self._policy, force) if force else self._policy
+        move, dialect = self._credit.forced_move(member), self._environment.dialect
+        if move is None:
+            return self._policy
+        return FirstMove(self._policy, dialect.seams.force(move, dialect.prefix))
 
     def _free(self, groups_P: Sequence[Group]) -> list[Pair]:
         """The episodes that nothing was forced on; all of them if there is none."""
         pairs, size = _pairs(groups_P), self._recipe.train.group
-        return [pair for pair in pairs if not self._credit.force(pair[1].sample % size)] or pairs
+        forced_move = self._credit.forced_move
+        return [pair for pair in pairs if forced_move(pair[1].sample % size) is None] or pairs
 
 
 def episode_metrics(summary: Summary) -> dict[str, float]:
@@ -132,11 +135,6 @@ def episode_metrics(summary: Summary) -> dict[str, float]:
         **{f"stops/{stop}": count for stop, count in summary.stops.items()},
     }
     return {name: float(value) for name, value in known.items() if value is not None}
-
-
-def family_of(task: Task) -> str:
-    """The kind of a question, by which numbers are told apart."""
-    return str(task.meta.get("family") or task.source)
 
 
 def _pairs(groups_P: Sequence[Group]) -> list[Pair]:

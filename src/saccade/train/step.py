@@ -73,7 +73,7 @@ class RLStep:
         traceback: TracebackType | None,
     ) -> None:
         with self._runner:
-            self._runner.run(self._reward.close())
+            self._runner.run(self._close())
 
     def training_batch(self, number: int) -> TrainingBatch:
         """The batch of that number; TRL asks for it when it has used up the last one.
@@ -115,6 +115,10 @@ class RLStep:
         ]
         return TrainingBatch(samples, metrics | credited.metrics)
 
+    async def _close(self) -> None:
+        await self.environment.close()
+        await self._reward.close()
+
     def _draw(self, number: int) -> list[Prompt]:
         """This process's share of the prompts of a batch."""
         options, collective = self._recipe.train, self._collective
@@ -139,7 +143,7 @@ def _credit(
 ) -> Credit:
     options = recipe.train
     if options.counterfactual is not None:
-        return CounterfactualCredit(options.counterfactual, renderer)
+        return CounterfactualCredit(options.counterfactual, renderer, environment)
     if options.probe is not None:
         return ProbeCredit(options.probe, renderer, policy, environment.dialect, reward, collective)
     return OutcomeCredit(renderer)

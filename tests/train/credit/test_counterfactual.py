@@ -1,4 +1,4 @@
-"""Counterfactual groups: who is forced, what the deciding token is trained by, what is left alone."""
+"""Counterfactual groups: who is forced, what trains the tokens that decide, what is left alone."""
 
 import math
 from pathlib import Path
@@ -6,24 +6,31 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from scripted import Cell
 from test_rl import fresh_process_state, metrics, recipe_of
 
+from saccade.dialects.base import Dialect, Move
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.dialects.deepeyes_v2 import DeepEyesV2
+from saccade.env import Environment
+from saccade.geometry import PixelBudget
 from saccade.embedded import folder_of
-from saccade.models import LoadedModel, load
-from saccade.nano.settings import environment
+from saccade.nano.settings import ZOOM
+from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.runs.folder import RunReader
 from saccade.train.credit.counterfactual import (
     Counterfactual,
+    CounterfactualCredit,
     Member,
     MoveAdvantage,
-    deciding_place,
     member_of,
     move_advantages,
     move_sample,
 )
+from saccade.train.credit.decision import decision_of
 from saccade.train.recipe import Training
 from saccade.train.rl import rl
-from saccade.types import Action, Completion, Score, StopReason, Trajectory, Turn
+from saccade.types import Action, Completion, Score, StopReason, Tool, Trajectory, Turn
 from saccade.world import tasks
 
 __all__ = ["fresh_process_state"]
@@ -32,9 +39,24 @@ NAN = math.nan
 CALL, ANSWER = Member(1.0, "call", 0.01), Member(0.0, "answer", 0.99)
 
 
-def test_the_first_members_are_forced() -> None:
-    forces = [Counterfactual(call=2, answer=1).force(member) for member in range(5)]
-    assert forces == ["<tool_call>", "<tool_call>", "<answer>", "", ""]
+@pytest.mark.parametrize(
+    ("dialect", "tools", "calls"),
+    [
+        (DeepEyes(), [ZOOM], ["call", "call"]),
+        (DeepEyesV2(), [ZOOM], ["call", "call"]),
+        (DeepEyesV2(), [Cell()], ["code", "code"]),
+        (DeepEyesV2(), [ZOOM, Cell()], ["call", "code"]),
+        (DeepEyes(), [Cell()], ["call", "call"]),
+    ],
+)
+def test_the_first_members_are_forced(
+    dialect: Dialect, tools: list[Tool], calls: list[Move]
+) -> None:
+    """Where there are two ways to call, they take turns."""
+    options, env = Counterfactual(call=2, answer=1), Environment(dialect, tools)
+    credit = CounterfactualCredit(options, load_renderer(folder_of("nano-base")), env)
+    moves = [credit.forced_move(member) for member in range(5)]
+    assert moves == [*calls, "answer", None, None]
     with pytest.raises(ValueError, match=r"4 \+ 5 forced members in a group of 8"):
         Training.model_validate({"group": 8, "counterfactual": {"call": 4, "answer": 5}})
 
@@ -103,59 +125,103 @@ def test_an_episode_without_a_reward_has_no_advantage() -> None:
     ] == MoveAdvantage(0.0, 0.0)
 
 
-@pytest.fixture(scope="module")
-def loaded() -> LoadedModel:
-    return load(folder_of("nano-base"))
+@pytest.fixture
+def renderer(request: pytest.FixtureRequest) -> QwenVLRenderer:
+    """Of an embedded model, whose tags are tokens, or of a tiny one with the tokens of Qwen."""
+    name: str = request.param
+    if name.startswith("nano"):
+        return load_renderer(folder_of(name))
+    return load_renderer(request.getfixturevalue(name))
 
 
-def episode(loaded: LoadedModel, text: str) -> Trajectory:
-    begun = environment().begin(next(tasks("read", n=1, seed=2, split="dev")))
-    ids = (*loaded.renderer.encode(text), loaded.renderer.end_of_turn)
+def episode(renderer: QwenVLRenderer, text: str, prefix: str = "") -> Trajectory:
+    factor = renderer.rule.factor
+    view = PixelBudget(factor=factor, max_pixels=4 * factor**2)
+    begun = Environment(DeepEyes(), [ZOOM], view=view).begin(
+        next(tasks("read", n=1, seed=2, split="dev"))
+    )
+    ids = (*renderer.encode(text), renderer.end_of_turn)
     completion = Completion(text=text, token_ids=ids, log_probs=tuple([-0.5] * len(ids)))
-    turn = Turn(completion=completion, action=Action())
+    turn = Turn(prefix=prefix, completion=completion, action=Action())
     return begun.model_copy(
         update={"turns": (turn,), "stop": StopReason.ANSWER, "score": Score(value=1.0)}
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "move", "before"),
+    ("renderer", "dialect", "text", "move", "decided"),
     [
-        ("<think>The red object.</think><answer>1</answer>", "answer", "</think>"),
-        ("<think>The red object.</think><tool_call>{", "call", "</think>"),
-        ("<tool_call>{", "call", None),
-        ("<answer>1</answer>", "answer", None),
-        ("<think>The red object.</think>[", None, "</think>"),
+        (name, dialect, opened + text, move, decided)
+        for name, dialect, opened, cases in (
+            ("nano-base", DeepEyes(), "<think>", 3),  # its tokens have no line break
+            ("tiny_qwen2_5_vl", DeepEyes(), "<think>", 4),
+            ("tiny_qwen3_vl", DeepEyesV2(), "", 5),
+        )
+        for text, move, decided in (
+            ("The red object.</think><answer>1</answer>", "answer", "<answer>"),
+            ("The red object.</think><tool_call>{", "call", "<tool_call>"),
+            ("The red object.</think>[", None, "["),
+            ("The red object.</think>\n<tool_call>{", "call", "<tool_call>"),
+            ("The red object.</think><code>\n```python\n", "call", "<code>"),
+        )[:cases]
     ],
+    indirect=["renderer"],
 )
-def test_the_deciding_token_is_the_first_after_the_thought(
-    loaded: LoadedModel, text: str, move: str | None, before: str | None
+def test_the_first_tokens_after_the_thought_decide(
+    renderer: QwenVLRenderer, dialect: Dialect, text: str, move: str | None, decided: str
 ) -> None:
-    trajectory, options = episode(loaded, text), Counterfactual()
-    place = deciding_place(loaded.renderer, trajectory)
+    """As many as the opening shares with one of the other move, and one more."""
+    trajectory = episode(renderer, text, dialect.prefix)
+    decision = decision_of(renderer, dialect.seams, trajectory)
     ids = trajectory.turns[0].completion.token_ids
-    assert place is not None
+    assert decision is not None
     assert ids is not None
-    assert (loaded.renderer.text_of(ids[place - 1]) if place else None) == before
-    member = member_of(loaded.renderer, trajectory, options)
-    assert (member.move, member.probability) == (move, pytest.approx(math.exp(-0.5)))
-
-    rendered = loaded.renderer.render(trajectory, generation=False)
-    sample = move_sample(rendered, place, MoveAdvantage(7.0, 3.0), learn_thought=False)
-    start = rendered.prompt_len
-    assert sample.advantages_T[start + place] == 7.0
-    assert set(sample.advantages_T[start + place + 1 :]) == {3.0}
-    assert sample.trained_T[start : start + len(ids)] == [False] * place + [True] * (
-        len(ids) - place
+    start, end, found = decision
+    assert found == move
+    assert renderer.decode(ids[:start]) + renderer.decode(ids[start:-1]) == text
+    assert renderer.decode(ids[:start]).rstrip().endswith("</think>")
+    written = renderer.decode(ids[start:end])
+    assert decided.startswith(written)
+    calls = [seam.opening for seam in (dialect.seams.call, dialect.seams.code) if seam]
+    others = {"call": ["<answer>"], "answer": calls}.get(move or "", [])
+    for other in map(renderer.encode, others):
+        assert list(ids[start:end]) != other[: end - start]
+    member = member_of(trajectory, decision)
+    assert (member.move, member.probability) == (
+        move,
+        pytest.approx(math.exp(-0.5 * (end - start))),
     )
-    with_thought = move_sample(rendered, place, MoveAdvantage(7, 3), learn_thought=True)
+
+    rendered = renderer.render(trajectory, generation=False)
+    sample = move_sample(rendered, decision, MoveAdvantage(7.0, 3.0), learn_thought=False)
+    first = rendered.prompt_len
+    assert set(sample.advantages_T[first + start : first + end]) == {7.0}
+    assert set(sample.advantages_T[first + end :]) == {3.0}
+    own = sample.trained_T[first : first + len(ids)]
+    assert own == [False] * start + [True] * (len(ids) - start)
+    with_thought = move_sample(rendered, decision, MoveAdvantage(7, 3), learn_thought=True)
     assert with_thought.trained_T == rendered.sampled
 
 
-def test_a_thought_that_never_ends_decides_nothing(loaded: LoadedModel) -> None:
-    trajectory = episode(loaded, "<think>The red object.")
-    assert deciding_place(loaded.renderer, trajectory) is None
-    assert member_of(loaded.renderer, trajectory, Counterfactual()).move is None
+@pytest.mark.parametrize("renderer", ["nano-base", "tiny_qwen2_5_vl"], indirect=True)
+@pytest.mark.parametrize("text", ["<tool_call>{", "<answer>1</answer>"])
+def test_without_a_thought_the_first_token_decides(renderer: QwenVLRenderer, text: str) -> None:
+    decision = decision_of(renderer, DeepEyes().seams, episode(renderer, text))
+    assert decision is not None
+    assert decision[:2] == (0, 1)
+    assert decision.move == ("call" if "call" in text else "answer")
+
+
+@pytest.mark.parametrize("renderer", ["nano-base", "tiny_qwen2_5_vl"], indirect=True)
+@pytest.mark.parametrize("dialect", [DeepEyes(), DeepEyesV2()], ids=lambda d: d.name)
+def test_a_thought_that_never_ends_decides_nothing(
+    renderer: QwenVLRenderer, dialect: Dialect
+) -> None:
+    text = "<think>The red object.".removeprefix(dialect.prefix)
+    trajectory = episode(renderer, text, dialect.prefix)
+    decision = decision_of(renderer, dialect.seams, trajectory)
+    assert decision is None
+    assert member_of(trajectory, decision).move is None
 
 
 def test_a_run_attempts_every_prompt_both_ways(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Differential answer probes: where the model is asked, what a call gains, what it is trained by."""
+"""Differential answer probes: where the model is asked, what a call gains, who is trained."""
 
 import asyncio
 from pathlib import Path
@@ -6,22 +6,20 @@ from pathlib import Path
 import pytest
 from test_rl import fresh_process_state, metrics, recipe_of
 
+from saccade.dialects.deepeyes import SEAMS
 from saccade.embedded import folder_of
-from saccade.errors import ConfigError
 from saccade.nano.settings import environment
 from saccade.policies.forced import FirstMove
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.train.credit.probe import AnswerProbe, call_probes, gain_of, is_right, routed
+from saccade.train.credit.probe import call_probes, gain_of, is_right, routed
 from saccade.train.recipe import Training
 from saccade.train.rl import rl
-from saccade.types import Force, Sampling, Task, Trajectory
+from saccade.types import Sampling, Task, Trajectory
 from saccade.world import tasks
 
 __all__ = ["fresh_process_state"]
-
-PROBE = AnswerProbe()
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def attempted(policy: HFPolicy, family: str, n: int) -> list[tuple[Task, Traject
         (
             task,
             asyncio.run(
-                rollout(FirstMove(policy, "<tool_call>"), environment(), task, reward=reward)
+                rollout(FirstMove(policy, SEAMS.force("call")), environment(), task, reward=reward)
             ),
         )
         for task in tasks(family, n=n, seed=31, split="dev")
@@ -44,7 +42,7 @@ def attempted(policy: HFPolicy, family: str, n: int) -> list[tuple[Task, Traject
 
 
 def asked(policy: HFPolicy, task: Task, trajectory: Trajectory) -> int | None:
-    (probes,) = call_probes(trajectory, PROBE)
+    (probes,) = call_probes(trajectory, SEAMS)
     dialect, reward = environment().dialect, RewardOptions().make()
     before, after = (
         asyncio.run(is_right(probe, task, policy, dialect, reward))
@@ -55,15 +53,15 @@ def asked(policy: HFPolicy, task: Task, trajectory: Trajectory) -> int | None:
 
 def test_the_model_is_asked_after_its_thought_and_after_the_result(policy: HFPolicy) -> None:
     ((_, trajectory),) = attempted(policy, "read", 1)
-    (probes,) = call_probes(trajectory, PROBE)
+    (probes,) = call_probes(trajectory, SEAMS)
     text = trajectory.turns[0].completion.text
-    thought, force = text[: text.index("<tool_call>")], probes.before.force
+    thought, force = text[: text.index("<tool_call>")], probes.before.force.text
     assert thought.startswith("<think>")
     assert force == thought + "<answer>"
     assert (probes.turn, probes.before.so_far.turns) == (0, ())
     assert probes.after.so_far.turns == trajectory.turns[:1]
-    assert probes.after.force == "<answer>"
-    sampling = Sampling(force=Force(text=force), max_tokens=64, stop=environment().record.stop)
+    assert probes.after.force.text == "<answer>"
+    sampling = Sampling(force=probes.before.force, max_tokens=64, stop=environment().record.stop)
     assert asyncio.run(policy.act(probes.before.so_far, sampling)).text.startswith(force)
 
 
@@ -112,12 +110,6 @@ def test_a_run_probes_and_trains(tmp_path: Path) -> None:
         assert row["probe/calls"] == 8  # this model always calls on `read`
         assert 0 < row["probe/gain"] <= 8
         assert row["sampling_gap"] < 1e-4
-
-
-def test_a_dialect_that_opens_the_thought_itself_is_refused(tmp_path: Path) -> None:
-    for option in ("train.probe={}", "train.counterfactual={call=1, answer=1}"):
-        with pytest.raises(ConfigError, match=r"cannot find where the dialect \(deepeyes_v2\)"):
-            rl(recipe_of(tmp_path / option[6:9], "dialect.kind=deepeyes_v2", option))
 
 
 def test_calls_are_credited_in_one_way() -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from saccade.dialects.base import Move
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.train.advantages import Group
 from saccade.train.sample import TrainingSample
@@ -23,8 +24,8 @@ class Credited(NamedTuple):
 class Credit(Protocol):
     """Decides by what the tokens of an episode are trained."""
 
-    def force(self, member: int) -> str:
-        """What a member of a group must go on with after its first thought; empty if free."""
+    def forced_move(self, member: int) -> Move | None:
+        """What a member of a group must do after its first thought; None leaves it free."""
         ...
 
     async def assign(
@@ -46,8 +47,8 @@ class OutcomeCredit:
     def __init__(self, renderer: QwenVLRenderer) -> None:
         self._renderer = renderer
 
-    def force(self, member: int) -> str:
-        return ""
+    def forced_move(self, member: int) -> Move | None:
+        return None
 
     async def assign(
         self, groups_P: Sequence[Group], advantages_P_G: torch.Tensor, scale: float | None

@@ -2,9 +2,10 @@
 
 A tool that is hardly ever called is hardly ever found to be worth it, and one that is always called
 is never found to be superfluous. Here every prompt is attempted both ways, after each episode's
-own thought. The token that decides (the first after the thought) is trained towards the move that
-did better on this prompt; what follows it, by the advantage among those that made the same move;
-the thought not at all unless `learn_thought`. No trajectory ever shows when to call.
+own thought. The tokens that decide (the first after the thought, see `decision`) are trained
+towards the move that did better on this prompt; what follows them, by the advantage among those
+that made the same move; the thought not at all unless `learn_thought`. No trajectory ever shows
+when to call.
 
 Related: HGPO (arXiv 2505.14631) forces modes of thinking in the same way.
 """
@@ -18,13 +19,15 @@ from typing import Literal, NamedTuple
 import torch
 from pydantic import Field
 
+from saccade.dialects.base import Move, Seams
+from saccade.dialects.deepeyes_v2 import PYTHON
+from saccade.env import Environment
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered
 from saccade.train.advantages import EPSILON, Group, deviations
 from saccade.train.credit.base import Credited
+from saccade.train.credit.decision import Decision, decision_of, openings_of
 from saccade.train.sample import TrainingSample
 from saccade.types import Record, Trajectory
-
-Move = Literal["call", "answer"]
 
 
 class Counterfactual(Record):
@@ -35,20 +38,12 @@ class Counterfactual(Record):
     answer: int = Field(default=2, ge=1)
     """Number of members of a group that must answer."""
     decision: Literal["cross_entropy", "exact", "sampled"] = "cross_entropy"
-    """How the deciding token is trained, given that the better move leads by a gap (in deviations):
-    `cross_entropy` raises its log-probability in the better move by the gap; `exact` follows the
-    gradient of the expected reward, the gap times p (1 - p); `sampled` treats forced tokens as if
-    they had been sampled, half the gap up or down."""
+    """How the tokens that decide are trained, given that the better move leads by a gap (in
+    deviations): `cross_entropy` raises their log-probability in the better move by the gap; `exact`
+    follows the gradient of the expected reward, the gap times p (1 - p); `sampled` treats forced
+    tokens as if they had been sampled, half the gap up or down."""
     learn_thought: bool = False
     """Whether the thought is trained by the advantage of what followed it."""
-    call_text: str = "<tool_call>"
-    answer_text: str = "<answer>"
-
-    def force(self, member: int) -> str:
-        """What a member of a group must go on with after its thought; empty if it is free."""
-        if member < self.call:
-            return self.call_text
-        return self.answer_text if member < self.call + self.answer else ""
 
 
 class Member(NamedTuple):
@@ -59,26 +54,40 @@ class Member(NamedTuple):
     move: Move | None
     """None if it neither called nor answered in its first turn."""
     probability: float
-    """Of the token that decided."""
+    """Probability of the tokens that decided."""
 
 
 class MoveAdvantage(NamedTuple):
     """By what the parts of a member are trained."""
 
     decision: float
-    """Advantage of the deciding token."""
+    """Advantage of the tokens that decide."""
     after: float
-    """Advantage of the tokens after it."""
+    """Advantage of those after them."""
 
 
 class CounterfactualCredit:
     """Credits the first move with what it gained over the other one."""
 
-    def __init__(self, options: Counterfactual, renderer: QwenVLRenderer) -> None:
-        self._options, self._renderer = options, renderer
+    def __init__(
+        self, options: Counterfactual, renderer: QwenVLRenderer, environment: Environment
+    ) -> None:
+        """Prepare.
 
-    def force(self, member: int) -> str:
-        return self._options.force(member)
+        Raises:
+            ConfigError: no text of the dialect opens an answer, so that none can be forced.
+        """
+        self._options, self._renderer = options, renderer
+        self._seams = environment.dialect.seams
+        openings_of(self._seams)
+        self._calls = _calls(self._seams, [tool.spec.name for tool in environment.tools])
+
+    def forced_move(self, member: int) -> Move | None:
+        """The first members call, in turn by every kind of call that there is; the next answer."""
+        call, answer = self._options.call, self._options.answer
+        if member < call:
+            return self._calls[member % len(self._calls)]
+        return "answer" if member < call + answer else None
 
     async def assign(
         self, groups_P: Sequence[Group], advantages_P_G: torch.Tensor, scale: float | None
@@ -86,20 +95,26 @@ class CounterfactualCredit:
         """The advantages of the episodes are not used: each move is compared for itself."""
         samples_P_G = []
         for group in groups_P:
-            members_G = [member_of(self._renderer, t, self._options) for t in group.trajectories]
+            decisions_G = [decision_of(self._renderer, self._seams, t) for t in group.trajectories]
+            members_G = [
+                member_of(trajectory, decision)
+                for trajectory, decision in zip(group.trajectories, decisions_G, strict=True)
+            ]
             found_G = move_advantages(members_G, self._options.decision, scale=scale)
             samples_P_G.append(
                 [
-                    self._sample(trajectory, advantage)
-                    for trajectory, advantage in zip(group.trajectories, found_G, strict=True)
+                    move_sample(
+                        self._renderer.render(trajectory, generation=False),
+                        decision,
+                        advantage,
+                        learn_thought=self._options.learn_thought,
+                    )
+                    for trajectory, decision, advantage in zip(
+                        group.trajectories, decisions_G, found_G, strict=True
+                    )
                 ]
             )
         return Credited(samples_P_G, {})
-
-    def _sample(self, trajectory: Trajectory, advantage: MoveAdvantage) -> TrainingSample:
-        rendered = self._renderer.render(trajectory, generation=False)
-        place = deciding_place(self._renderer, trajectory)
-        return move_sample(rendered, place, advantage, learn_thought=self._options.learn_thought)
 
 
 def move_advantages(
@@ -145,57 +160,49 @@ def move_advantages(
     return found_G
 
 
-def deciding_place(renderer: QwenVLRenderer, trajectory: Trajectory) -> int | None:
-    """Where in the ids of the first turn the first one after the thought is."""
-    ids = trajectory.turns[0].completion.token_ids if trajectory.turns else None
-    if not ids:
-        return None
-    opening, closing = (renderer.encode(tag) for tag in ("<think>", "</think>"))
-    if list(ids[: len(opening)]) != opening:
-        return 0
-    for end in range(len(opening), len(ids)):
-        if list(ids[end : end + len(closing)]) == closing:
-            return end + len(closing) if end + len(closing) < len(ids) else None
-    return None
-
-
-def member_of(renderer: QwenVLRenderer, trajectory: Trajectory, options: Counterfactual) -> Member:
+def member_of(trajectory: Trajectory, decision: Decision | None) -> Member:
     """Which move an episode made, and how likely that was."""
     reward = float("nan") if trajectory.score is None else trajectory.score.value
-    place = deciding_place(renderer, trajectory)
-    if place is None:
+    if decision is None:
         return Member(reward, None, 0.0)
-    completion = trajectory.turns[0].completion
-    token, known = (completion.token_ids or ())[place], completion.log_probs or ()
-    firsts: dict[int, Move] = {
-        renderer.encode(options.call_text)[0]: "call",
-        renderer.encode(options.answer_text)[0]: "answer",
-    }
-    return Member(reward, firsts.get(token), exp(known[place]) if known else 0.0)
+    log_probs = (trajectory.turns[0].completion.log_probs or ())[decision.start : decision.end]
+    return Member(reward, decision.move, exp(sum(log_probs)) if log_probs else 0.0)
 
 
 def move_sample(
-    rendered: Rendered, place: int | None, advantage: MoveAdvantage, *, learn_thought: bool
+    rendered: Rendered,
+    decision: Decision | None,
+    advantage: MoveAdvantage,
+    *,
+    learn_thought: bool,
 ) -> TrainingSample:
-    """A training sample in which the deciding token has an advantage of its own.
+    """A training sample in which the tokens that decide have an advantage of their own.
 
     Args:
         rendered: The episode.
-        place: Where in the ids of the first turn the deciding token is, if anywhere.
-        advantage: Of the deciding token and of what follows it.
-        learn_thought: Whether what stands before the deciding token is trained on.
+        decision: Where in the first turn they are, if anywhere.
+        advantage: Theirs, and that of what follows them.
+        learn_thought: Whether what stands before them is trained on.
     """
-    start = rendered.prompt_len + (place or 0)
     advantages_T = [advantage.after] * len(rendered.ids)
     trained_T = list(rendered.sampled)
-    if place is not None:
-        advantages_T[start] = advantage.decision
+    if decision is not None:
+        start, end = (rendered.prompt_len + place for place in decision[:2])
+        advantages_T[start:end] = [advantage.decision] * (end - start)
         if not learn_thought:
             trained_T[:start] = [False] * start
     return TrainingSample(rendered, trained_T, advantages_T)
 
 
 _OTHER: dict[Move, Move] = {"call": "answer", "answer": "call"}
+
+
+def _calls(seams: Seams, tools: Sequence[str]) -> tuple[Move, ...]:
+    """How these tools are called: Python by a cell where the dialect has cells, others by JSON."""
+    cells = seams.code is not None and PYTHON in tools
+    others = [name for name in tools if not (cells and name == PYTHON)]
+    moves: list[Move] = ["call"] if others or not cells else []
+    return (*moves, "code") if cells else ("call",)
 
 
 def _mean(rewards: Sequence[float]) -> float | None:

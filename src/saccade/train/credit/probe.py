@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from pydantic import Field
 
-from saccade.dialects.base import Dialect
+from saccade.dialects.base import Dialect, Move, Seams
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered
 from saccade.rewards import Reward
 from saccade.train.advantages import Group
 from saccade.train.credit.base import Credited
 from saccade.train.sample import TrainingSample, turns_end
-from saccade.types import Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
+from saccade.types import Force, Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
 
 if TYPE_CHECKING:
     from saccade.train.collective import Collective, RoundPolicy
@@ -36,15 +36,14 @@ class AnswerProbe(Record):
 
     weight: float = Field(default=1.0, gt=0)
     """Weight of the gain of a call, beside an advantage in deviations of the group."""
-    answer_text: str = "<answer>"
 
 
 class Probe(NamedTuple):
     """A place in an episode where the model is asked for its answer."""
 
     so_far: Trajectory
-    force: str
-    """What the turn begins with."""
+    force: Force
+    """What the turn begins with: a thought, if there was one, and the opening of an answer."""
 
 
 class CallProbes(NamedTuple):
@@ -67,11 +66,17 @@ class ProbeCredit:
         reward: Reward,
         collective: Collective,
     ) -> None:
+        """Prepare.
+
+        Raises:
+            ConfigError: no text of the dialect opens an answer.
+        """
+        dialect.seams.force("answer")
         self._options, self._renderer, self._policy = options, renderer, policy
         self._dialect, self._reward, self._collective = dialect, reward, collective
 
-    def force(self, member: int) -> str:
-        return ""
+    def forced_move(self, member: int) -> Move | None:
+        return None
 
     async def assign(
         self, groups_P: Sequence[Group], advantages_P_G: torch.Tensor, scale: float | None
@@ -101,7 +106,7 @@ class ProbeCredit:
             for group, gains_G in zip(groups_P, gains_P_G, strict=True)
             for trajectory, gains in zip(group.trajectories, gains_G, strict=True)
             if trajectory.score is not None
-            for probes in call_probes(trajectory, self._options)
+            for probes in call_probes(trajectory, self._dialect.seams)
         ]
         answers = await self._policy.run(
             [
@@ -134,14 +139,19 @@ class ProbeCredit:
         return TrainingSample(rendered, rendered.sampled, advantages_T)
 
 
-def call_probes(trajectory: Trajectory, options: AnswerProbe) -> Iterator[CallProbes]:
+def call_probes(trajectory: Trajectory, seams: Seams) -> Iterator[CallProbes]:
     """Where to ask, for each turn whose calls the model saw the results of."""
     for number, turn in enumerate(trajectory.turns):
         if turn.results and turn.observation:
+            place = seams.after_thought(turn.completion.text, turn.prefix) or 0
+            thought = turn.completion.text[:place]
+            before, after = (
+                _begun(trajectory, turns, turn.prefix) for turns in (number, number + 1)
+            )
             yield CallProbes(
                 number,
-                Probe(_begun(trajectory, number), _thought(turn) + options.answer_text),
-                Probe(_begun(trajectory, number + 1), options.answer_text),
+                Probe(before, _answer(seams, turn.prefix, thought)),
+                Probe(after, _answer(seams, turn.prefix)),
             )
 
 
@@ -196,15 +206,22 @@ def routed(
     return advantages_T
 
 
-def _begun(trajectory: Trajectory, turns: int) -> Trajectory:
-    """The episode before its turn of that number."""
+def _begun(trajectory: Trajectory, turns: int, prefix: str) -> Trajectory:
+    """The episode before its turn of that number, which is to start with `prefix`."""
     return trajectory.model_copy(
-        update={"turns": trajectory.turns[:turns], "stop": None, "score": None, "verdict": None}
-    )
+        update={
+            "turns": trajectory.turns[:turns], "prefix": prefix, "stop": None, "score": None,
+            "verdict": None,
+        }
+    )  # fmt: skip
 
 
-def _thought(turn: Turn) -> str:
-    """The opening of a turn up to the end of its thought."""
-    text = turn.completion.text
-    thought, closing, _ = text.partition("</think>")
-    return thought + closing if closing and text.startswith("<think>") else ""
+def _answer(seams: Seams, prefix: str, thought: str = "") -> Force:
+    """An answer after this thought. An empty one is closed where the turn opens it by itself.
+
+    Raises:
+        ConfigError: no text of the dialect opens an answer.
+    """
+    answer = seams.force("answer", prefix)
+    inside = bool(answer.closing) and not answer.opening
+    return Force(text=(thought or (answer.closing if inside else "")) + answer.text)
