@@ -22,6 +22,7 @@ from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.train.recipe import RLRecipe
 from saccade.types import (
     Completion,
+    ModelInfo,
     Sampling,
     ToolContext,
     ToolFunction,
@@ -129,6 +130,7 @@ class Script:
         self._looked: dict[int, bool] = {}
         self.begun: list[Trajectory] = []
         """Every state in which a turn was asked for."""
+        self.info = ModelInfo()
 
     def request(self, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
         rendered = self._renderer.render(trajectory, generation=True)

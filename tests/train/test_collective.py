@@ -25,6 +25,7 @@ from saccade.train.collective import RoundPolicy
 from saccade.types import (
     Completion,
     Limits,
+    ModelInfo,
     Sampling,
     StopReason,
     Task,
@@ -63,6 +64,8 @@ class Wait:
 
 class Script:
     """Writes `turns` turns an episode, the last one an answer; one call for all that wait."""
+
+    info = ModelInfo()
 
     def __init__(self, turns: int) -> None:
         self.turns = turns

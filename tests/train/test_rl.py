@@ -22,7 +22,7 @@ from transformers import AutoModelForImageTextToText
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError, ServiceError
-from saccade.models import collate, load
+from saccade.models import collate, load, read_stamp
 from saccade.nano.settings import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.recipe import make_environment
@@ -125,6 +125,8 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
         values = [t.score.value for t in episodes if t.score]
         assert len(episodes) == 8
         assert row["reward"] == pytest.approx(sum(values) / len(values))
+    trained_in = RunReader(kept[0]).manifest.fingerprint
+    assert read_stamp(folder).fingerprints == (trained_in,)
     before, after = state(Path(NANO)), state(folder)
     for name in before:
         assert torch.equal(before[name].float(), after[name]) == ("visual" in name), name

@@ -16,7 +16,7 @@ from transformers import AutoModelForImageTextToText
 
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.models import collate, load
+from saccade.models import collate, load, read_stamp
 from saccade.nano.oracle import Oracle
 from saccade.nano.settings import sections
 from saccade.recipe import Recipe, make_tasks
@@ -124,6 +124,7 @@ def test_it_learns_and_leaves_the_vision_tower_alone(demos: Path, tmp_path: Path
 
 def test_the_result_loads_as_its_base_did(demos: Path, tmp_path: Path) -> None:
     folder = sft(recipe_of(demos, tmp_path / "run", steps=1, save_dtype="float16"))
+    assert read_stamp(folder).fingerprints == (RunReader(demos).manifest.fingerprint,)
     model = AutoModelForImageTextToText.from_pretrained(folder)
     assert model.dtype == torch.float16
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):

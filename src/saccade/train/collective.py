@@ -120,8 +120,8 @@ class RoundPolicy:
 
     @property
     def info(self) -> ModelInfo:
-        """The trained model is known to its trainer."""
-        return ModelInfo()
+        """What is known of the model that was trained from."""
+        return self._generator.info
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn, in the next round.

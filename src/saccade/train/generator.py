@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from saccade.models import LoadedModel
-from saccade.policies.hf import TurnRequest, request_turn
-from saccade.types import Completion, Sampling, Trajectory
+from saccade.policies.hf import TurnRequest, info_of, request_turn
+from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 
 class Generator(Protocol):
     """Writes turns."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model that was trained from."""
+        ...
 
     def request(self, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
         """What is to be written next.
@@ -39,6 +44,10 @@ class ModelGenerator:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
+
+    @property
+    def info(self) -> ModelInfo:
+        return info_of(self._loaded)
 
     def request(self, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
         return request_turn(self._loaded, trajectory, sampling)

@@ -3,7 +3,7 @@
     model = rl(recipe)      # the folder of the new checkpoint; run it again to resume
 
 `saccade.train.step` is the algorithm, `saccade.train.grpo` its update. A run leaves in `out`:
-`recipe.json`, `metrics.jsonl` (a line a step), `checkpoint-*`, `rollouts/` (run folders of chosen
+`run.json`, `metrics.jsonl` (a line a step), `checkpoint-*`, `rollouts/` (run folders of chosen
 steps, for `saccade view`), `superseded/` (what came after the checkpoint that a resumed run went on
 from) and `model/`.
 """
@@ -79,7 +79,7 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
             trainer.train_on(step, checkpoint=checkpoint)
     state.wait_for_everyone()
     if state.is_main_process:
-        _export(trainer, loaded, out / "model", getattr(torch, options.save_dtype))
+        _export(trainer, loaded, out / "model", options, step.fingerprint)
     state.wait_for_everyone()
     return out / "model"
 
@@ -192,12 +192,15 @@ def _lora(options: LoRA | None) -> LoraConfig | None:
     )
 
 
-def _export(trainer: GRPO, loaded: LoadedModel, out: Path, dtype: torch.dtype) -> None:
+def _export(
+    trainer: GRPO, loaded: LoadedModel, out: Path, options: Training, fingerprint: str
+) -> None:
     """Write the trained weights, adapters merged into them."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         model = model.merge_and_unload()
-    export(replace(loaded, model=model), out, dtype=dtype)
+    dtype = getattr(torch, options.save_dtype)
+    export(replace(loaded, model=model), out, dtype=dtype, fingerprints=[fingerprint])
 
 
 def _set_aside(out: Path, checkpoint: Path | None) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from saccade.env import Environment
 from saccade.errors import ServiceError
 from saccade.measures import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
-from saccade.rewards import Reward
 from saccade.rollout import rollout
+from saccade.runs.assemble import Assembly
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import manifest_of
 from saccade.train.advantages import Group
@@ -29,14 +28,14 @@ class Rollouts:
     def __init__(
         self,
         recipe: RLRecipe,
-        environment: Environment,
-        reward: Reward,
         policy: RoundPolicy,
+        assembly: Assembly,
         credit: Credit,
         collective: Collective,
     ) -> None:
-        self._recipe, self._environment, self._reward = recipe, environment, reward
-        self._policy, self._credit, self._collective = policy, credit, collective
+        self._recipe, self._policy = recipe, policy
+        self._environment, self._reward = assembly.environment, assembly.reward
+        self._credit, self._collective = credit, collective
 
     async def play(self, prompts_P: Sequence[Prompt]) -> list[Group]:
         """Let the policy attempt each prompt `train.group` times, all side by side."""

@@ -113,7 +113,12 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
     checkpoint = last_checkpoint(out)
     with without_bars():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return export(loaded, out / "model", dtype=getattr(torch, recipe.save_dtype))
+    return export(
+        loaded,
+        out / "model",
+        dtype=getattr(torch, recipe.save_dtype),
+        fingerprints=examples.fingerprints,
+    )
 
 
 def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:

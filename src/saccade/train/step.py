@@ -9,10 +9,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from saccade.env import Environment
-from saccade.recipe import make_environment, make_reward
 from saccade.render.qwen_vl import QwenVLRenderer
-from saccade.rewards import Reward
+from saccade.runs.assemble import Assembly, assemble
 from saccade.train.advantages import (
     advantages,
     filled_up,
@@ -43,25 +41,33 @@ class RLStep:
         generator: Generator,
         collective: Collective,
     ) -> None:
-        """Make the environment and the reward of a recipe.
+        """Put together what plays and scores the episodes of a recipe.
 
         Args:
             recipe: What to train.
             renderer: The renderer of the model.
             generator: Writes the turns of the episodes.
             collective: The processes that train together.
+
+        Raises:
+            ConfigError: a part of the recipe that cannot work.
+
+        Warns:
+            UserWarning: the environment is another one than the model knows.
         """
         self._recipe, self._renderer, self._collective = recipe, renderer, collective
-        self.environment = make_environment(recipe)
-        self._reward = make_reward(recipe)
         timeout_s = recipe.train.collective_timeout_s
         policy = RoundPolicy(generator, collective, timeout_s=timeout_s)
+        self._assembly = assemble(recipe, policy=policy)
         self._prompts = PromptStream(recipe, recipe.train.shuffle)
-        self._credit = _credit(recipe, renderer, policy, self.environment, self._reward, collective)
-        self._rollouts = Rollouts(
-            recipe, self.environment, self._reward, policy, self._credit, collective
-        )
+        self._credit = _credit(recipe, renderer, policy, self._assembly, collective)
+        self._rollouts = Rollouts(recipe, policy, self._assembly, self._credit, collective)
         self._runner = asyncio.Runner()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the environment that the model is trained in."""
+        return self._assembly.environment.fingerprint
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +79,7 @@ class RLStep:
         traceback: TracebackType | None,
     ) -> None:
         with self._runner:
-            self._runner.run(self._close())
+            self._runner.run(self._assembly.close())
 
     def training_batch(self, number: int) -> TrainingBatch:
         """The batch of that number; TRL asks for it when it has used up the last one.
@@ -115,10 +121,6 @@ class RLStep:
         ]
         return TrainingBatch(samples, metrics | credited.metrics)
 
-    async def _close(self) -> None:
-        await self.environment.close()
-        await self._reward.close()
-
     def _draw(self, number: int) -> list[Prompt]:
         """This process's share of the prompts of a batch."""
         options, collective = self._recipe.train, self._collective
@@ -137,13 +139,12 @@ def _credit(
     recipe: RLRecipe,
     renderer: QwenVLRenderer,
     policy: RoundPolicy,
-    environment: Environment,
-    reward: Reward,
+    assembly: Assembly,
     collective: Collective,
 ) -> Credit:
     options = recipe.train
     if options.counterfactual is not None:
-        return CounterfactualCredit(options.counterfactual, renderer, environment)
+        return CounterfactualCredit(options.counterfactual, renderer, assembly.environment)
     if options.probe is not None:
-        return ProbeCredit(options.probe, renderer, policy, environment.dialect, reward, collective)
+        return ProbeCredit(options.probe, renderer, policy, assembly, collective)
     return OutcomeCredit(renderer)

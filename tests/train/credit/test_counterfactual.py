@@ -12,9 +12,9 @@ from test_rl import fresh_process_state, metrics, recipe_of
 from saccade.dialects.base import Dialect, Move
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
+from saccade.embedded import folder_of
 from saccade.env import Environment
 from saccade.geometry import PixelBudget
-from saccade.embedded import folder_of
 from saccade.nano.settings import ZOOM
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.runs.folder import RunReader

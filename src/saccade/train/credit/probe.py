@@ -28,6 +28,7 @@ from saccade.train.sample import TrainingSample, turns_end
 from saccade.types import Force, Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
 
 if TYPE_CHECKING:
+    from saccade.runs.assemble import Assembly
     from saccade.train.collective import Collective, RoundPolicy
 
 
@@ -62,8 +63,7 @@ class ProbeCredit:
         options: AnswerProbe,
         renderer: QwenVLRenderer,
         policy: RoundPolicy,
-        dialect: Dialect,
-        reward: Reward,
+        assembly: Assembly,
         collective: Collective,
     ) -> None:
         """Prepare.
@@ -71,9 +71,10 @@ class ProbeCredit:
         Raises:
             ConfigError: no text of the dialect opens an answer.
         """
-        dialect.seams.force("answer")
         self._options, self._renderer, self._policy = options, renderer, policy
-        self._dialect, self._reward, self._collective = dialect, reward, collective
+        self._dialect, self._reward = assembly.environment.dialect, assembly.reward
+        self._collective = collective
+        self._dialect.seams.force("answer")
 
     def forced_move(self, member: int) -> Move | None:
         return None
