@@ -195,7 +195,7 @@ def test_what_is_not_known_to_be_right_is_left_out_and_counted(demos: Path, tmp_
     assert examples.left_out == {"not known to be right": 4}
     short = recipe_of(demos, tmp_path / "run", max_tokens=60)
     assert read_examples(short, loaded).left_out == {"too long": 4}
-    with pytest.raises(ConfigError, match=r"nothing to learn from in .* \(4 not known to be right"):
+    with pytest.raises(ConfigError, match=r"nothing to train on in .* \(4 not known to be right"):
         sft(recipe_of(wrong, tmp_path / "none"))
 
 

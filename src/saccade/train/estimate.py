@@ -1,7 +1,7 @@
 """What a step of a recipe will cost on a given model: tokens, images, memory.
 
-Counted: weights, gradients, optimiser states (AdamW in float32), the copy for the divergence, the
-cache of a generation, the logits that exist at one time. Estimated, from the shapes: activations.
+Counted: weights, gradients, optimiser states (AdamW in float32), the reference model, the cache
+of a generation, the logits that exist at one time. Estimated, from the shapes: activations.
 Nothing is loaded: the model is built without memory from its configuration alone.
 """
 
@@ -42,26 +42,31 @@ is not said here is the default of the class."""
 
 
 class Estimate(Record):
-    """Of one step. Memory is in GiB, for each process."""
+    """What one step takes. Memory is in GiB, for each process."""
 
     model: str
     parameters: int
+    """Number of parameters of the model."""
     trained: int
+    """Number of those that are trained."""
     prompt_tokens: int
-    """Of an image of the question, at most."""
+    """Largest number of tokens of an image of the question."""
     crop_tokens: int
-    """Of an image that a tool returns, at most."""
+    """Largest number of tokens of an image that a tool returns."""
     context: int
-    """Tokens of an episode, at most."""
+    """Largest number of tokens of an episode."""
     episodes: int
-    """A step, over all processes."""
+    """Number of episodes of a step, over all processes."""
     images: int
-    """A step, at most."""
+    """Largest number of images that the tools of a step return."""
     tokens: int
-    """A step, at most."""
+    """Largest number of tokens of a step."""
     weights: float
+    """Weights of the model."""
     gradients: float
+    """Gradients of what is trained."""
     optimiser: float
+    """States of AdamW, in float32."""
     reference: float
     """Copy of the weights of the reference model."""
     gathered: float
@@ -69,8 +74,9 @@ class Estimate(Record):
     cache: float
     """Keys and values while the episodes of a process are generated at one time."""
     activations: float
-    """Of a forward pass with gradient: an estimate."""
+    """Activations of a forward pass with gradient: an estimate."""
     logits: float
+    """Logits that exist at one time."""
 
     @property
     def total(self) -> float:
@@ -85,8 +91,9 @@ def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> 
 
     Args:
         recipe: The run file.
-        processes: That train together.
-        sharded: Weights, gradients and optimiser states are shared out among them (ZeRO-3, FSDP).
+        processes: Number of processes that train together.
+        sharded: Whether weights, gradients and optimiser states are shared out among them (ZeRO-3,
+            FSDP).
 
     Raises:
         ConfigError: the model is neither a folder, nor one whose shape is known.
