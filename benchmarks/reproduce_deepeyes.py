@@ -28,7 +28,7 @@ WORK = Path("runs/reproduce")
 EVERY = 5
 KEPT = (
     "step", "reward", "accuracy", "calls", "calls_ok", "call_rate", "response_tokens", "iou",
-    "thought_iou", "entropy", "kl_to_start", "aborted", "groups/flat", "groups/skipped",
+    "thought_iou", "entropy", "kl", "aborted", "groups/zero_variance", "groups/unscored",
     "accuracy/read", "accuracy/easy", "call_rate/read", "call_rate/easy", "step_time",
 )  # fmt: skip
 COUNTS = (
@@ -52,7 +52,7 @@ PAIRED = (("far", "own_box"), ("read", "own_box"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--out", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--base", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="arms")

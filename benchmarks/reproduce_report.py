@@ -1,7 +1,7 @@
 """The tables and the figure of docs/reproducing.md, from what `reproduce_deepeyes.py` left.
 
-python benchmarks/reproduce_report.py [--results docs/reproducing_results/deepeyes]
-[--write docs/reproducing.md] [--figure docs/images/deepeyes_dynamics.png]
+    python benchmarks/reproduce_report.py [--results results/deepeyes]
+        [--write docs/reproducing.md] [--figure docs/images/deepeyes_dynamics.png]
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import numpy as np
 from saccade.measures import mcnemar
 
 HERE = Path(__file__).parent
-CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
-TRANSFER = CURATED.with_name("transfer")
+RESULTS = HERE.parent / "results" / "deepeyes"
 BASES = {
     "base": "`nano-base`",
     "base-no-thought": "the base without thoughts",
@@ -38,7 +37,7 @@ T_80 = {4: 0.941, 5: 0.920, 6: 0.906, 8: 0.889}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--results", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--results", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--write", type=Path, default=Path("docs/reproducing.md"))
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
@@ -81,8 +80,8 @@ def tables(results: Results) -> dict[str, str]:
     }
     parts = {name: table if table.count("\n") > 1 else NOT_RUN for name, table in made.items()}
     return parts | {
-        "transfer": transfer(TRANSFER),
-        "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
+        "transfer": transfer(RESULTS / "transfer"),
+        "probe": probe(RESULTS / "probe"),
         "missing": f"Runs of the protocol that are still to be done: {lacks}." if lacks else "",
     }
 
@@ -270,7 +269,7 @@ def filtered(results: Results) -> str:
                 f"| {title} | {run['seed']} | {' | '.join(told)} | "
                 f"{'never' if started is None else started} |"
             )
-    for path in sorted(CURATED.glob("*.json")):
+    for path in sorted((RESULTS / "curated").glob("*.json")):
         told = json.loads(path.read_text())
         dropped = ", ".join(f"{n} {reason}" for reason, n in told["dropped"].items()) or "none"
         lines += [

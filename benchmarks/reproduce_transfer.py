@@ -43,7 +43,7 @@ def main() -> None:
     protocol = tomllib.loads((HERE / "reproduce_deepeyes.toml").read_text())
     final = protocol["final"]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--out", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--only", nargs="*", default=protocol["transfer"]["models"])
     parser.add_argument("--n", type=int, default=final["n"])
     parser.add_argument("--seed", type=int, default=final["seed"])

@@ -36,9 +36,9 @@ COLUMNS = (
     Column("tokens written", "response_tokens", 1),
     Column("IoU", "iou", 3),
     Column("entropy", "entropy", 3),
-    Column("KL to start", "kl_to_start", 4),
+    Column("KL", "kl", 4),
     Column("aborted", "aborted", 0),
-    Column("groups left out", "groups/skipped", 0),
+    Column("unscored groups", "groups/unscored", 0),
 )
 
 
