@@ -112,9 +112,9 @@ def curate(protocol: dict[str, Any], needed: set[str | None], out: Path) -> None
         command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
         subprocess.run([*command, *settings], check=True)
         counts = json.loads((WORK / name / "summary.json").read_text())
-        told = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
+        record = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
         (out / "curated").mkdir(exist_ok=True)
-        (out / "curated" / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        (out / "curated" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def child(arm: str, seed: int, out: Path) -> str:

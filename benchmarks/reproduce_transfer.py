@@ -61,13 +61,13 @@ def main() -> None:
             }
             for tools, families in ASKED.items()
         }
-        told = {
+        record = {
             "model": name, "n": options.n, "seed": options.seed, "split": final["split"],
             "command": f"python benchmarks/reproduce_transfer.py --only {name} --n {options.n} "
             f"--seed {options.seed}",
             "found": found,
         }  # fmt: skip
-        (folder / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         print(name, flush=True)
 
 
