@@ -93,6 +93,9 @@ class RLStep:
         """Draw prompts, roll out groups, turn rewards into advantages, choose what is trained on.
 
         Axes: _P prompts of this process, _B prompts of all processes, _G members of a group.
+
+        Returns:
+            What TRL computes its loss of (`grpo`).
         """
         options = self._recipe.train
 
@@ -106,6 +109,7 @@ class RLStep:
         scale = shared_scale(rewards_B_G, options.scale)
         advantages_P_G = advantages(rewards_P_G, scale)
 
+        # TRL wants as many samples every time: groups that were not chosen fill the batch up.
         size = options.prompts // self._collective.size
         chosen = select_groups(rewards_P_G, options.select, at_most=size)
         batch = filled_up(chosen, groups=len(groups_P), size=size)
