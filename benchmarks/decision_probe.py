@@ -62,7 +62,9 @@ def main() -> None:
 def collect(model: str, asked: list[Task]) -> dict[str, list[np.ndarray]]:
     """Place -> for each layer (n, width) hidden states."""
     loaded = load(resolve(model))
-    closing = loaded.renderer.encode("</think>")[0]
+    seams = environment().dialect.seams
+    assert seams.thought is not None
+    closing = loaded.renderer.encode(seams.thought.closing)[0]
     kept: dict[str, list[list[np.ndarray]]] = {"end of the prompt": [], "after the thought": []}
     thoughts = 0
     for at in range(0, len(asked), CHUNK):

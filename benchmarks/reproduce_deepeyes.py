@@ -28,9 +28,8 @@ WORK = Path("runs/reproduce")
 EVERY = 5
 KEPT = (
     "step", "reward", "accuracy", "tool_calls", "tool_calls_ok", "tool_call_rate",
-    "response_tokens", "mean_iou", "thought_iou", "entropy", "kl_to_start", "aborted",
-    "groups/flat", "groups/skipped", "accuracy/read", "accuracy/easy", "tool_call_rate/read",
-    "tool_call_rate/easy", "step_time",
+    "response_tokens", "mean_iou", "thought_iou", "entropy", "kl", "aborted", "groups/zero_variance", "groups/unscored",
+    "accuracy/read", "accuracy/easy", "tool_call_rate/read", "tool_call_rate/easy", "step_time",
 )  # fmt: skip
 COUNTS = (
     "scored", "correct", "accuracy", "low", "high", "tool_calls", "tool_call_rate", "mean_iou",
@@ -53,7 +52,7 @@ PAIRED = (("far", "own_box"), ("read", "own_box"))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--out", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--base", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="arms")
@@ -113,9 +112,9 @@ def curate(protocol: dict[str, Any], needed: set[str | None], out: Path) -> None
         command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
         subprocess.run([*command, *settings], check=True)
         counts = json.loads((WORK / name / "summary.json").read_text())
-        told = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
+        record = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
         (out / "curated").mkdir(exist_ok=True)
-        (out / "curated" / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        (out / "curated" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def child(arm: str, seed: int, out: Path) -> str:
@@ -152,7 +151,7 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
     from saccade.config import read_toml, validate, with_overrides
     from saccade.embedded import with_folders
     from saccade.threads import use_threads
-    from saccade.train.options import RLRecipe
+    from saccade.train.recipe import RLRecipe
     from saccade.train.rl import rl
 
     use_threads(1)

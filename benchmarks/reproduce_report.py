@@ -1,7 +1,7 @@
 """The tables and the figure of docs/reproducing.md, from what `reproduce_deepeyes.py` left.
 
-python benchmarks/reproduce_report.py [--results docs/reproducing_results/deepeyes]
-[--write docs/reproducing.md] [--figure docs/images/deepeyes_dynamics.png]
+python benchmarks/reproduce_report.py [--results results/deepeyes]
+    [--write docs/reproducing.md] [--figure docs/images/deepeyes_dynamics.png]
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import numpy as np
 from saccade.measures import mcnemar
 
 HERE = Path(__file__).parent
-CURATED = HERE.parent / "docs" / "reproducing_results" / "deepeyes" / "curated"
-TRANSFER = CURATED.with_name("transfer")
+RESULTS = HERE.parent / "results" / "deepeyes"
 BASES = {
     "base": "`nano-base`",
     "base-no-thought": "the base without thoughts",
@@ -38,7 +37,7 @@ T_80 = {4: 0.941, 5: 0.920, 6: 0.906, 8: 0.889}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--results", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--results", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--write", type=Path, default=Path("docs/reproducing.md"))
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
@@ -81,8 +80,8 @@ def tables(results: Results) -> dict[str, str]:
     }
     parts = {name: table if table.count("\n") > 1 else NOT_RUN for name, table in made.items()}
     return parts | {
-        "transfer": transfer(TRANSFER),
-        "probe": probe(HERE.parent / "docs" / "reproducing_results" / "probe"),
+        "transfer": transfer(RESULTS / "transfer"),
+        "probe": probe(RESULTS / "probe"),
         "missing": f"Runs of the protocol that are still to be done: {lacks}." if lacks else "",
     }
 
@@ -99,8 +98,9 @@ def missing(results: Results) -> str:
 def claim(results: Results) -> str:
     """Every seed of the default arm, before and after."""
     lines = [
-        "| | seconds | `read` right | calls | calls, T = 1 | right when forced: own / wrong / true "
-        "box | IoU | `easy` right / calls |",
+        "| | seconds | `read` accuracy [95 % CI] | tool-call rate | tool-call rate, T = 1 "
+        "| accuracy when forced: own / wrong / true box | mean IoU | `easy` accuracy / tool-call "
+        "rate |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in [*results.get("base", []), *results.get("deepeyes", [])]:
@@ -120,7 +120,10 @@ def claim(results: Results) -> str:
     right = [run["greedy"]["read"]["agent"]["accuracy"] for run in runs]
     calls = [run["greedy"]["read"]["agent"]["tool_call_rate"] for run in runs]
     if runs:
-        lines += ["", f"Mean of {len(runs)} seeds: right {spread(right)}, calls {spread(calls)}."]
+        lines += [
+            "",
+            f"Mean of {len(runs)} seeds: accuracy {spread(right)}, tool-call rate {spread(calls)}.",
+        ]
     return "\n".join(lines)
 
 
@@ -128,8 +131,8 @@ def far(results: Results) -> str:
     """Own boxes before and after, question by question."""
     base = results.get("base", [{}])[0].get("paired", {}).get("far/own_box")
     lines = [
-        "| trained on | seed | own box right before | after | p (McNemar) | IoU before | after | "
-        "difference [95 %] |",
+        "| trained on | seed | accuracy with own box: before | after | p (McNemar) | mean IoU: "
+        "before | after | difference [95 % CI] |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm, name in (("deepeyes", "`read`"), ("far", "`far`")):
@@ -152,8 +155,8 @@ def bonus(results: Results) -> str:
     """The three settings of the tool bonus."""
     arms = ("deepeyes", "no-bonus", "unconditional", "text-only")
     lines = [
-        "| reward | seeds | `read` right: each seed | mean | calls: each seed | steps until half "
-        "of the episodes call |",
+        "| reward | seeds | `read` accuracy: each seed | mean [95 % CI] | tool-call rate: each "
+        "seed | steps until half of the episodes call |",
         "|---|---|---|---|---|---|",
     ]
     lines += [_row(results, arm) for arm in arms if arm in results]
@@ -174,8 +177,8 @@ def bonus(results: Results) -> str:
 def prior(results: Results) -> str:
     """How often a base calls, and what becomes of it."""
     lines = [
-        "| last stage | its calls, T = 1 | seeds | `read` right: each seed | mean | calls: each "
-        "seed | steps until half of the episodes call |",
+        "| last stage | its tool-call rate, T = 1 | seeds | `read` accuracy: each seed | mean "
+        "[95 % CI] | tool-call rate: each seed | steps until half of the episodes call |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in ("prior-0", "prior-001", "prior-01", "prior-1"):
@@ -190,28 +193,28 @@ def prior(results: Results) -> str:
 def size(results: Results) -> str:
     """The same training of models of two widths, each from a base of its own."""
     lines = [
-        "| model | parameters | its base: `read` right when forced to look | calls, T = 1 "
-        "| seeds | `read` right: each seed | mean | calls: each seed | steps until half of the "
-        "episodes call |",
+        "| model | parameters | its base: `read` accuracy when forced to look | tool-call rate, "
+        "T = 1 | seeds | `read` accuracy: each seed | mean [95 % CI] | tool-call rate: each seed "
+        "| steps until half of the episodes call |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm, start in (("width-64", "base-width-64"), ("deepeyes", "base")):
         if "width-64" in results and start in results:
             base = results[start][0]
             forced = number(base["greedy"]["read"].get("own_box", {}).get("accuracy"))
-            told = f"{base.get('parameters', 0) / 1e6:.2f} M"
+            parameters = f"{base.get('parameters', 0) / 1e6:.2f} M"
             rate = f"{base['sampled']['read']['tool_call_rate']:.4f}"
             name, *rest = _row(results, arm).split(" | ")
             name = "| width 96, as shipped" if arm == "deepeyes" else name
-            lines.append(" | ".join([name, told, forced, rate, *rest]))
+            lines.append(" | ".join([name, parameters, forced, rate, *rest]))
     return "\n".join(lines)
 
 
 def phases(results: Results) -> str:
     """Calls and lengths at the start, at their peak and at the end."""
     lines = [
-        "| trained on | seed | calls: first step | peak (step) | last step | tokens written: first "
-        "step | peak (step) | last step |",
+        "| trained on | seed | tool calls per episode: first step | peak (step) | last step "
+        "| response tokens: first step | peak (step) | last step |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm, name in (("deepeyes", "`read`"), ("far", "`far`"), ("unfiltered", "`read`, `easy`")):
@@ -239,8 +242,8 @@ def transfer(folder: Path) -> str:
     ]
     n = 0
     for path in sorted(folder.glob("*.json")):
-        told = json.loads(path.read_text())
-        n, found = told["n"], told["found"]
+        measured = json.loads(path.read_text())
+        n, found = measured["n"], measured["found"]
         shown = [found[tools][family] for tools, family in cells]
         turned = sum(cell["rotated"] for cell in found["zoom, rotate"].values())
         more: dict[str, int] = {}
@@ -250,33 +253,35 @@ def transfer(folder: Path) -> str:
                     more[name] = more.get(name, 0) + count
         twice = ", ".join(f"{count} {name}" for name, count in more.items()) or "never"
         pairs = (f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in shown)
-        lines.append(f"| {told['model']} | {' | '.join(pairs)} | {turned} | {twice} |")
-    return "\n".join([*lines, "", f"Right / calls, greedy, n = {n} a cell."]) if n else NOT_RUN
+        lines.append(f"| {measured['model']} | {' | '.join(pairs)} | {turned} | {twice} |")
+    lines += ["", f"Accuracy / tool-call rate, greedy, n = {n} a cell."]
+    return "\n".join(lines) if n else NOT_RUN
 
 
 def filtered(results: Results) -> str:
     """Curated questions against the same ones unfiltered."""
     lines = [
-        "| questions | seed | `read` right / calls | `easy` right / calls | steps until half of "
-        "the episodes call |",
+        "| questions | seed | `read` accuracy / tool-call rate | `easy` accuracy / tool-call rate "
+        "| steps until half of the episodes call |",
         "|---|---|---|---|---|",
     ]
     for arm in ("unfiltered", "filtered"):
         for run in results.get(arm, []):
             cells = [run["greedy"][family]["agent"] for family in ("read", "easy")]
-            told = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
+            shown = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
             started = take_off(run["steps"])
             title = protocol()["arms"][arm]["title"]
             lines.append(
-                f"| {title} | {run['seed']} | {' | '.join(told)} | "
+                f"| {title} | {run['seed']} | {' | '.join(shown)} | "
                 f"{'never' if started is None else started} |"
             )
-    for path in sorted(CURATED.glob("*.json")):
-        told = json.loads(path.read_text())
-        dropped = ", ".join(f"{n} {reason}" for reason, n in told["dropped"].items()) or "none"
+    for path in sorted((RESULTS / "curated").glob("*.json")):
+        counts = json.loads(path.read_text())
+        dropped = ", ".join(f"{n} {reason}" for reason, n in counts["dropped"].items()) or "none"
         lines += [
             "",
-            f"`{told['command']}`: {told['kept']} of {told['questions']} kept; dropped: {dropped}.",
+            f"`{counts['command']}`: {counts['kept']} of {counts['questions']} kept; "
+            f"dropped: {dropped}.",
         ]
     return "\n".join(lines)
 
@@ -284,8 +289,9 @@ def filtered(results: Results) -> str:
 def selectivity(results: Results) -> str:
     """Which method calls where it must and only there."""
     lines = [
-        "| method | seed | `read0` right / calls | `read1` | `easy` | calls T = 1: `read`; "
-        "`easy` | IoU of the thought | right of both | calls a question |",
+        "| method | seed | `read0` accuracy / tool-call rate | `read1` | `easy` | tool-call rate, "
+        "T = 1: `read`; `easy` | mean IoU of the thought | accuracy on both | tool calls per "
+        "question |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     arms = [name for name, arm in protocol()["arms"].items() if arm.get("group") == "selectivity"]
@@ -293,11 +299,11 @@ def selectivity(results: Results) -> str:
     for run in [*bases, *(r for arm in arms for r in results.get(arm, []))]:
         greedy, sampled = run["greedy"], run["sampled"]
         cells = [greedy[f]["agent"] for f in ("read0", "read1", "easy")]
-        told = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
+        shown = [f"{number(c['accuracy'])} / {number(c['tool_call_rate'])}" for c in cells]
         both = [greedy[f]["agent"] for f in ("read", "easy")]
         title = BASES.get(run["arm"]) or protocol()["arms"][run["arm"]]["title"]
         lines.append(
-            f"| {title} | {run['seed'] if 'steps' in run else ''} | {' | '.join(told)} | "
+            f"| {title} | {run['seed'] if 'steps' in run else ''} | {' | '.join(shown)} | "
             f"{number(sampled['read']['tool_call_rate'])}; "
             f"{number(sampled['easy']['tool_call_rate'])} | "
             f"{number(both[0]['thought_iou'])} | "
@@ -315,9 +321,9 @@ def probe(folder: Path) -> str:
         found = json.loads(path.read_text())
         commands.append(f"`{found['command']}` (n = {found['n']})")
         for place, layers in found["layers"].items():
-            told = (f"{x['accuracy']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in layers)
+            shown = (f"{x['accuracy']:.2f} [{x['low']:.2f}, {x['high']:.2f}]" for x in layers)
             name = found["model"].removeprefix("runs/reproduce/").partition("/")[0]
-            lines.append(f"| `{name}` | {place} | {' | '.join(told)} |")
+            lines.append(f"| `{name}` | {place} | {' | '.join(shown)} |")
     return "\n".join([*lines, "", "; ".join(commands)])
 
 
@@ -328,10 +334,9 @@ def draw(results: Results, out: Path) -> None:
 
     figure = Figure(figsize=(12, 3.4), layout="constrained")
     panels = (
-        ("accuracy", "right answers"),
-        ("tool_calls", "tool calls an episode"),
-        ("mean_iou", "IoU"),
-    )
+        ("accuracy", "accuracy"), ("tool_calls", "tool calls per episode"),
+        ("mean_iou", "mean IoU"),
+    )  # fmt: skip
     arms = {"deepeyes": "C0", "no-bonus": "C1", "unconditional": "C2"}
     for axes, (key, title) in zip(figure.subplots(1, 3), panels, strict=True):
         for arm, colour in arms.items():

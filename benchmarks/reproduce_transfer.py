@@ -43,7 +43,7 @@ def main() -> None:
     protocol = tomllib.loads((HERE / "reproduce_deepeyes.toml").read_text())
     final = protocol["final"]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/reproducing_results/deepeyes"))
+    parser.add_argument("--out", type=Path, default=Path("results/deepeyes"))
     parser.add_argument("--only", nargs="*", default=protocol["transfer"]["models"])
     parser.add_argument("--n", type=int, default=final["n"])
     parser.add_argument("--seed", type=int, default=final["seed"])
@@ -61,13 +61,13 @@ def main() -> None:
             }
             for tools, families in ASKED.items()
         }
-        told = {
+        record = {
             "model": name, "n": options.n, "seed": options.seed, "split": final["split"],
             "command": f"python benchmarks/reproduce_transfer.py --only {name} --n {options.n} "
             f"--seed {options.seed}",
             "found": found,
         }  # fmt: skip
-        (folder / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
         print(name, flush=True)
 
 

@@ -50,8 +50,8 @@ from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.threads import use_threads
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
-from saccade.train.options import RLRecipe
-from saccade.types import Part, ToolContext, ToolFunction
+from saccade.train.recipe import RLRecipe
+from saccade.types import ToolContext, ToolFunction, ToolOutput
 from saccade.world import tasks
 
 MODEL = folder_of("nano-sft")
@@ -103,7 +103,7 @@ class Measured(NamedTuple):
     cpu: float
     wall: float
     tokens: int
-    """That are learned from."""
+    """Tokens that are trained on."""
     calls: int
 
 
@@ -116,7 +116,7 @@ class SlowZoom(ZoomIn):
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         async with super().open(context) as zoom:
 
-            async def call(arguments: dict[str, Any]) -> tuple[Part, ...]:
+            async def call(arguments: dict[str, Any]) -> ToolOutput:
                 await asyncio.sleep(self.delay)
                 return await zoom(arguments)
 
@@ -279,7 +279,7 @@ def plain(prompts: int, steps: int, delay: float) -> list[Measured]:
             begins += [renderer.render(begun, generation=True).ids] * GROUP
             shown += [list(begun.images) for _ in range(GROUP)]
             answers += [task.answer] * GROUP
-        rows, learned = [list(b) for b in begins], [[False] * len(b) for b in begins]
+        rows, trained = [list(b) for b in begins], [[False] * len(b) for b in begins]
         active, calls = list(range(len(rows))), 0
         final = [""] * len(rows)
         for turn in range(2):
@@ -291,7 +291,7 @@ def plain(prompts: int, steps: int, delay: float) -> list[Measured]:
             for n, ids in zip(active, new, strict=True):
                 ids = ids[: ids.index(end) + 1] if end in ids else ids
                 rows[n] += ids
-                learned[n] += [True] * len(ids)
+                trained[n] += [True] * len(ids)
                 final[n] = tokenizer.decode(ids)
                 found = CALL.search(final[n])
                 if turn or not found:
@@ -304,22 +304,23 @@ def plain(prompts: int, steps: int, delay: float) -> list[Measured]:
                     continue
                 observed = observation(renderer)
                 rows[n] += observed
-                learned[n] += [False] * len(observed)
+                trained[n] += [False] * len(observed)
                 shown[n].append(crop)
                 waiting.append(n)
             active = waiting
             if not active:
                 break
         right = [f"<answer>{a}</answer>" in text for text, a in zip(final, answers, strict=True)]
-        values = torch.tensor(right).float().view(-1, GROUP)
-        worth = (values - values.mean(1, keepdim=True)) / (values.std(1, keepdim=True) + 1e-4)
+        rewards_P_G = torch.tensor(right).float().view(-1, GROUP)
+        centred_P_G = rewards_P_G - rewards_P_G.mean(1, keepdim=True)
+        advantages_P_G = centred_P_G / (rewards_P_G.std(1, keepdim=True) + 1e-4)
         logits = model(**inputs(rows, shown, "right")).logits[:, :-1]
         width = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])[:, 1:]
-        mask = torch.tensor([row + [False] * (width - len(row)) for row in learned])[:, 1:]
+        mask = torch.tensor([row + [False] * (width - len(row)) for row in trained])[:, 1:]
         known = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
         ratio = (known - known.detach()).exp()
-        loss = -(ratio * worth.view(-1, 1) * mask).sum() / mask.sum()
+        loss = -(ratio * advantages_P_G.view(-1, 1) * mask).sum() / mask.sum()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -16,7 +16,7 @@ from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.options import AgentAttackRecipe, RobustRecipe
 from saccade.serve.scripted import ScriptedServer
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,7 +142,7 @@ def benchmark(name: str) -> ModuleType:
 def test_the_reproduction_shows_what_its_runs_left() -> None:
     report = benchmark("reproduce_report")
     text = (ROOT / "docs" / "reproducing.md").read_text()
-    results = report.read(ROOT / "docs" / "reproducing_results" / "deepeyes")
+    results = report.read(ROOT / "results" / "deepeyes")
     for name, table in report.tables(results).items():
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
 
@@ -157,8 +157,8 @@ def test_the_sandbox_page_shows_what_was_measured() -> None:
 
 
 def test_tool_use_emerges_from_outcome_reward() -> None:
-    """Of the figures in docs/reproducing_results: n = 400 questions, 2,000 attempts."""
-    results = benchmark("reproduce_report").read(ROOT / "docs" / "reproducing_results" / "deepeyes")
+    """Of the figures in results/deepeyes: n = 400 questions, 2,000 attempts."""
+    results = benchmark("reproduce_report").read(ROOT / "results" / "deepeyes")
     (base,), runs = results["base"], results["deepeyes"]
     before = base["greedy"]["read"]["agent"]
     assert before["accuracy"] <= 0.20
@@ -175,7 +175,7 @@ def test_tool_use_emerges_from_outcome_reward() -> None:
 
 
 def test_a_step_of_reinforcement_learning_is_as_fast_as_claimed() -> None:
-    found = json.loads((ROOT / "docs" / "rl_step.json").read_text())
+    found = json.loads((ROOT / "results" / "rl_step.json").read_text())
     ours, native = (found[f"{who}, 64 episodes, tools 0 s"] for who in ("saccade", "trl native"))
     assert ours["us_a_token"] <= 1.05 * native["us_a_token"]
     assert ours["cpu"] <= 1.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, JsonValue
+from saccade.train.options import RLRecipe
 
 from saccade.config import validate
 from saccade.data.curate import CurateRecipe
@@ -23,7 +24,6 @@ from saccade.runs.manifest import (
     manifest_of,
     read_manifest,
 )
-from saccade.train.options import RLRecipe
 from saccade.train.sft import SFTRecipe
 
 POLICY = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout_s": 5}

@@ -17,7 +17,7 @@ class Episode:
     """What a step knows of an episode."""
 
     ids: list[int]
-    learned: list[bool]
+    trained: list[bool]
     pixel_values: torch.Tensor | None
     image_grid_thw: torch.Tensor | None
     reward: float | None
@@ -62,15 +62,15 @@ def step(
     old: dict[int, torch.Tensor] | None = None,
 ) -> float:
     """Loss of a step, its gradient added up in the parameters; the mean is over all tokens."""
-    tokens = sum(sum(e.learned) for group in groups for e in group)
+    tokens = sum(sum(e.trained) for group in groups for e in group)
     total = 0.0
     for group in groups:
-        worth = advantages([e.reward for e in group])
-        for episode, advantage in zip(group, worth, strict=True):
-            learned = torch.tensor(episode.learned[1:])
-            if not learned.any():
+        advantages_G = advantages([e.reward for e in group])
+        for episode, advantage in zip(group, advantages_G, strict=True):
+            trained = torch.tensor(episode.trained[1:])
+            if not trained.any():
                 continue
-            now = log_probs(model, episode, suppressed, temperature)[learned]
+            now = log_probs(model, episode, suppressed, temperature)[trained]
             before = old[id(episode)] if old else now.detach()
             ratio = (now - before).exp()
             bounded = ratio.clamp(1 - clip, 1 + clip)

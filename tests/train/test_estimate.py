@@ -12,7 +12,7 @@ from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.models import load
 from saccade.train.estimate import GIB, Estimate, estimate
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LARGE = RECIPES / "deepeyes_7b.toml"
@@ -55,7 +55,7 @@ def test_an_embedded_model_is_counted_as_it_is() -> None:
 def test_lora_trains_what_peft_would_add() -> None:
     from peft import get_peft_model
 
-    from saccade.train.options import LoRA
+    from saccade.train.recipe import LoRA
     from saccade.train.rl import _lora
 
     folder = folder_of("nano-base")
@@ -63,7 +63,7 @@ def test_lora_trains_what_peft_would_add() -> None:
     found = of(*settings, path=RECIPES / "nano_deepeyes.toml")
     adapted = get_peft_model(load(folder).model, _lora(LoRA(rank=4, alpha=8)))
     assert found.trained == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    assert found.start == 0
+    assert found.reference == 0
 
 
 def test_shares_and_switches_change_what_they_should() -> None:
@@ -72,7 +72,7 @@ def test_shares_and_switches_change_what_they_should() -> None:
     assert shared.gathered == pytest.approx(whole.weights * 31 / 32)
     assert whole.gathered == 0
     assert of("train.gradient_checkpointing=false").activations > 5 * whole.activations
-    assert of("train.kl_logged=false").start == 0
+    assert of("train.kl_logged=false").reference == 0
     assert of("train.generation_batch=4").cache == pytest.approx(whole.cache / 2)
     assert of("train.oversample=2").episodes == 2 * whole.episodes
 

@@ -1,4 +1,4 @@
-"""The update: loss and gradient of a plain loop, zero gradient where nothing is learned.
+"""The update: loss and gradient of a plain loop, zero gradient where nothing is trained on.
 
 The oracle (reference_grpo.py) knows torch and the class of transformers; pixels come to it from the
 image processor of transformers, token by token from what was sampled.
@@ -23,8 +23,9 @@ from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.train.groups import advantages, learned_turns, scores
-from saccade.train.grpo import GRPO, Lesson
+from saccade.train.advantages import Group, advantages, group_rewards, trained_turns
+from saccade.train.grpo import GRPO
+from saccade.train.sample import TrainingBatch, TrainingSample
 from saccade.types import Sampling, StopReason, Task, Trajectory
 from saccade.world import tasks
 
@@ -32,7 +33,7 @@ GROUP = 4
 NANO = str(folder_of("nano-sft"))
 
 
-def play(loaded: LoadedModel, questions: Sequence[Task], **changes: object) -> list[Trajectory]:
+def play(loaded: LoadedModel, prompts: Sequence[Task], **changes: object) -> list[Trajectory]:
     """Groups of sampled episodes; this model calls and sees crops in the middle."""
     policy = HFPolicy(HFOptions(path=loaded.path), loaded=loaded)
     sampling = Sampling(temperature=1.0).model_copy(update=changes)
@@ -41,8 +42,8 @@ def play(loaded: LoadedModel, questions: Sequence[Task], **changes: object) -> l
         reward = RewardOptions().make()
         return await asyncio.gather(
             *(
-                rollout(policy, environment(), q, sample=s, sampling=sampling, reward=reward)
-                for q in questions
+                rollout(policy, environment(), p, sample=s, sampling=sampling, reward=reward)
+                for p in prompts
                 for s in range(GROUP)
             )
         )
@@ -50,27 +51,45 @@ def play(loaded: LoadedModel, questions: Sequence[Task], **changes: object) -> l
     return asyncio.run(all_of_them())
 
 
-def lessons_of(loaded: LoadedModel, trajectories: Sequence[Trajectory]) -> list[Lesson]:
-    worth = advantages(scores(trajectories, GROUP), "group").flatten().tolist()
+def samples_of(loaded: LoadedModel, trajectories: Sequence[Trajectory]) -> list[TrainingSample]:
+    groups_P = [
+        Group(Task(id="t", prompt=("?",)), tuple(trajectories[at : at + GROUP]))
+        for at in range(0, len(trajectories), GROUP)
+    ]
+    every = advantages(group_rewards(groups_P)).flatten().tolist()
     rendered = [loaded.renderer.render(t, generation=False) for t in trajectories]
     return [
-        Lesson(
+        TrainingSample(
             item,
-            item.sampled if learned_turns(t, (), 3) else [False] * len(item.ids),
+            item.sampled if trained_turns(t, (), 3) else [False] * len(item.ids),
             [advantage] * len(item.ids),
         )
-        for t, item, advantage in zip(trajectories, rendered, worth, strict=True)
+        for t, item, advantage in zip(trajectories, rendered, every, strict=True)
     ]
 
 
-def trainer_of(loaded: LoadedModel, lessons: list[Lesson], out: Path, **options: object) -> GRPO:
+class Fixed:
+    """The same samples for every batch."""
+
+    def __init__(self, samples: list[TrainingSample]) -> None:
+        self._samples = samples
+
+    def training_batch(self, number: int) -> TrainingBatch:
+        return TrainingBatch(self._samples, {})
+
+
+def trainer_of(
+    loaded: LoadedModel, samples: list[TrainingSample], out: Path, **options: object
+) -> GRPO:
     arguments = GRPOConfig(
         output_dir=str(out), use_cpu=True, bf16=False, max_steps=1, report_to=[],
-        per_device_train_batch_size=len(lessons), num_generations=GROUP, temperature=1.0,
+        per_device_train_batch_size=len(samples), num_generations=GROUP, temperature=1.0,
         loss_type="dapo", beta=0.0, activation_checkpointing=False, disable_tqdm=True,
         dataloader_pin_memory=False, **options,
     )  # fmt: skip
-    return GRPO(loaded, lambda number: lessons, arguments)
+    trainer = GRPO(loaded, arguments)
+    trainer.source = Fixed(samples)
+    return trainer
 
 
 def loss_of(trainer: GRPO) -> torch.Tensor:
@@ -82,7 +101,7 @@ def loss_of(trainer: GRPO) -> torch.Tensor:
 
 
 def episodes_of(
-    loaded: LoadedModel, trajectories: Sequence[Trajectory], lessons: Sequence[Lesson]
+    loaded: LoadedModel, trajectories: Sequence[Trajectory], samples: Sequence[TrainingSample]
 ) -> list[list[reference.Episode]]:
     """The same for the oracle: pixels by the image processor of transformers."""
     rule = loaded.renderer.rule
@@ -91,14 +110,14 @@ def episodes_of(
         image_mean=list(rule.mean), image_std=list(rule.std), do_resize=False,
     )  # fmt: skip
     made = []
-    for trajectory, lesson in zip(trajectories, lessons, strict=True):
+    for trajectory, sample in zip(trajectories, samples, strict=True):
         shown = [PILImage.fromarray(np.array(i.pixels())) for i in trajectory.images]
         pixels = processor(images=shown, return_tensors="pt") if shown else {}
         score = trajectory.score
         made.append(
             reference.Episode(
-                ids=lesson.rendered.ids,
-                learned=lesson.learned,
+                ids=sample.rendered.ids,
+                trained=sample.trained_T,
                 pixel_values=pixels.get("pixel_values"),
                 image_grid_thw=pixels.get("image_grid_thw"),
                 reward=score.value if score else None,
@@ -147,23 +166,23 @@ def test_loss_and_gradient_are_those_of_a_plain_loop(
     loaded: LoadedModel, played: list[Trajectory], tmp_path: Path, passes: int
 ) -> None:
     """On the weights that sampled, and on others, where ratios are not 1 and some are clipped."""
-    lessons = lessons_of(loaded, played)
+    samples = samples_of(loaded, played)
     ours, plain = load(NANO), reference.load(NANO)
     if passes > 1:
         moved(ours.model)
         moved(plain)
-    trainer = trainer_of(ours, lessons, tmp_path, num_iterations=passes)
+    trainer = trainer_of(ours, samples, tmp_path, num_iterations=passes)
     loss = loss_of(trainer)
     loss.backward()
 
-    episodes = episodes_of(loaded, played, lessons)
+    episodes = episodes_of(loaded, played, samples)
     flat = [episode for group in episodes for episode in group]
-    told = [torch.tensor(x.rendered.log_probs)[torch.tensor(x.learned)] for x in lessons]
+    sampled = [torch.tensor(x.rendered.log_probs)[torch.tensor(x.trained_T)] for x in samples]
     wanted = reference.step(
         plain,
         episodes,
         suppressed=list(loaded.renderer.suppressed),
-        old=dict(zip(map(id, flat), told, strict=True)) if passes > 1 else None,
+        old=dict(zip(map(id, flat), sampled, strict=True)) if passes > 1 else None,
     )
     assert loss.item() == pytest.approx(wanted, abs=1e-6)
     if passes > 1:
@@ -190,38 +209,38 @@ def moved(model: torch.nn.Module) -> None:
 def test_training_sees_the_log_probs_that_were_sampled(
     loaded: LoadedModel, played: list[Trajectory], tmp_path: Path
 ) -> None:
-    lessons = lessons_of(loaded, played)
-    trainer = trainer_of(load(NANO), lessons, tmp_path)
+    samples = samples_of(loaded, played)
+    trainer = trainer_of(load(NANO), samples, tmp_path)
     loss_of(trainer)
     assert trainer._metrics["train"]["sampling_gap"][0] < 1e-4
     plain = reference.load(NANO)
-    for episode, lesson in zip(
-        (e for group in episodes_of(loaded, played, lessons) for e in group), lessons, strict=True
+    for episode, sample in zip(
+        (e for group in episodes_of(loaded, played, samples) for e in group), samples, strict=True
     ):
         with torch.no_grad():
             known = reference.log_probs(plain, episode, list(loaded.renderer.suppressed), 1.0)
-        sampled = torch.tensor(lesson.rendered.sampled[1:])
-        told = torch.tensor(lesson.rendered.log_probs[1:])[sampled]
-        torch.testing.assert_close(told, known[sampled], atol=1e-4, rtol=0)
+        sampled = torch.tensor(sample.rendered.sampled[1:])
+        ours = torch.tensor(sample.rendered.log_probs[1:])[sampled]
+        torch.testing.assert_close(ours, known[sampled], atol=1e-4, rtol=0)
 
 
-def test_what_is_not_learned_from_has_no_gradient_at_all(
+def test_what_is_not_trained_on_has_no_gradient_at_all(
     loaded: LoadedModel, played: list[Trajectory], tmp_path: Path
 ) -> None:
     """Observations, the prompt, aborted and timed-out episodes; everything else has some."""
-    lessons = lessons_of(loaded, played)
-    trainer = trainer_of(load(NANO), lessons, tmp_path, shuffle_dataset=False)
+    samples = samples_of(loaded, played)
+    trainer = trainer_of(load(NANO), samples, tmp_path, shuffle_dataset=False)
     loss = loss_of(trainer)
     trainer._scores.retain_grad()
     loss.backward()
-    order = [next(n for n, x in enumerate(lessons) if x.rendered is r) for r in trainer._rendered]
+    order = [next(n for n, x in enumerate(samples) if x.rendered is r) for r in trainer._rendered]
     for row, number in enumerate(order):
-        lesson, at = lessons[number], lessons[number].rendered.prompt_len
+        sample, at = samples[number], samples[number].rendered.prompt_len
         gradient = trainer._scores.grad[row]
-        learned = torch.zeros(len(gradient), dtype=torch.bool)
-        learned[: len(lesson.learned) - at] = torch.tensor(lesson.learned[at:])
-        assert not gradient[~learned].any()
-        assert bool(gradient[learned].all()) == (lesson.advantages[0] != 0 or not learned.any())
+        trained = torch.zeros(len(gradient), dtype=torch.bool)
+        trained[: len(sample.trained_T) - at] = torch.tensor(sample.trained_T[at:])
+        assert not gradient[~trained].any()
+        assert bool(gradient[trained].all()) == (sample.advantages_T[0] != 0 or not trained.any())
         if number in (1, 6):
             assert not gradient.any()
 
@@ -243,14 +262,14 @@ def test_a_stray_image_token_is_an_error(loaded: LoadedModel, played: list[Traje
 def test_an_image_that_a_group_shares_is_encoded_once(
     loaded: LoadedModel, played: list[Trajectory], tmp_path: Path
 ) -> None:
-    lessons = lessons_of(loaded, played)
+    samples = samples_of(loaded, played)
     model = load(NANO)
-    trainer = trainer_of(model, lessons, tmp_path)
+    trainer = trainer_of(model, samples, tmp_path)
     sizes: list[int] = []
     model.model.model.visual.register_forward_pre_hook(
         lambda module, arguments, named: sizes.append(len(named["grid_thw"])), with_kwargs=True
     )
     loss_of(trainer)
-    distinct = {image for lesson in lessons for image in lesson.rendered.images}
+    distinct = {image for sample in samples for image in sample.rendered.images}
     assert sizes == [len(distinct)]
-    assert len(distinct) < sum(len(lesson.rendered.images) for lesson in lessons)
+    assert len(distinct) < sum(len(sample.rendered.images) for sample in samples)

@@ -22,17 +22,17 @@ from transformers import AutoModelForImageTextToText
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError, ServiceError
-from saccade.models import collate, load
+from saccade.models import collate, load, read_stamp
 from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
+from saccade.recipe import make_environment
 from saccade.runs.folder import RunReader
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
 from saccade.train.checkpoints import Step
-from saccade.train.lockstep import LockStep
-from saccade.train.options import RLRecipe
-from saccade.train.practice import Peers, Practice
+from saccade.train.recipe import RLRecipe
 from saccade.train.rl import rl
+from saccade.train.sample import TrainingSample, masked
 from saccade.types import Completion, Sampling, Score, ToolContext, ToolFunction, Trajectory
 from saccade.world import tasks
 
@@ -109,16 +109,16 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
     wanted = {
         "reward", "reward/accuracy", "reward/format_penalty", "reward/tool_bonus", "accuracy",
         "tool_calls", "tool_calls_ok", "tool_call_rate", "response_tokens", "mean_iou",
-        "aborted", "timeout", "unscored", "stops/answer", "entropy", "kl_to_start",
-        "sampling_gap", "loss", "grad_norm", "groups/asked", "groups/learned",
-        "groups/skipped", "groups/flat",
+        "aborted", "timeout",
+        "unscored", "stops/answer", "entropy", "kl", "sampling_gap", "loss", "grad_norm",
+        "groups/sampled", "groups/trained", "groups/unscored", "groups/zero_variance",
     }  # fmt: skip
     for row in rows:
         assert wanted <= row.keys()
         assert row["sampling_gap"] < 1e-4
         assert row["episodes"] == 8
-    assert rows[0]["kl_to_start"] == pytest.approx(0, abs=1e-5)
-    assert rows[2]["kl_to_start"] != rows[0]["kl_to_start"]
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-5)
+    assert rows[2]["kl"] != rows[0]["kl"]
     kept = sorted((tmp_path / "run" / "rollouts").iterdir())
     assert [path.name for path in kept] == ["step-00001", "step-00003"]
     for path, row in zip(kept, (rows[0], rows[2]), strict=True):
@@ -126,6 +126,8 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
         values = [t.score.value for t in episodes if t.score]
         assert len(episodes) == 8
         assert row["reward"] == pytest.approx(sum(values) / len(values))
+    trained_in = RunReader(kept[0]).manifest.fingerprint
+    assert read_stamp(folder).fingerprints == (trained_in,)
     before, after = state(Path(NANO)), state(folder)
     for name in before:
         assert torch.equal(before[name].float(), after[name]) == ("visual" in name), name
@@ -181,9 +183,9 @@ def test_tensorboard_gets_what_the_run_logs(tmp_path: Path) -> None:
     (events,) = tmp_path.rglob("events.out.tfevents.*")
     read = EventAccumulator(str(events.parent))
     read.Reload()
-    for name in ("accuracy", "tool_calls", "reward/tool_bonus", "kl_to_start"):
-        told = {event.step: event.value for event in read.Scalars(f"train/{name}")}
-        assert told == pytest.approx({row["step"]: row[name] for row in metrics(tmp_path)})
+    for name in ("accuracy", "tool_calls", "reward/tool_bonus", "kl"):
+        read_back = {event.step: event.value for event in read.Scalars(f"train/{name}")}
+        assert read_back == pytest.approx({row["step"]: row[name] for row in metrics(tmp_path)})
 
 
 def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path
 
 
 def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> None:
-    """Two steps learn from each batch of episodes; what is clipped is counted."""
+    """Two steps are trained on each batch of episodes; what is clipped is counted."""
     usual = ("train.steps=6", "train.updates=2", "train.save_steps=2", "train.keep_every=1")
     whole = rl(recipe_of(tmp_path / "whole", *usual))
     rewards = [row.get("reward") for row in metrics(tmp_path / "whole")]
@@ -303,25 +305,25 @@ def test_what_came_before_a_fatal_failure_is_never_held_against_the_episode(tmp_
         "</tool_call>",
         "<answer>1</answer>",
     )
-    practice = Practice(
-        recipe, renderer, LockStep(*[None] * 4, patience=1.0), log=print,  # type: ignore[list-item, arg-type]
-        peers=Peers(), agrees_on=lambda tensor: tensor,
-    )  # fmt: skip
+    env = make_environment(recipe)
 
     async def played(*texts: str) -> Trajectory:
-        async with practice.environment.episode(task) as episode:
+        async with env.episode(task) as episode:
             for text in texts:
                 await episode.step(Completion(text=text))
         return episode.trajectory.model_copy(update={"score": Score(value=0.0)})
 
     lost, fine = asyncio.run(played(call, answer)), asyncio.run(played(answer))
     assert not lost.results[0].ok
-    lessons = list(
-        practice._lessons_of([lost, lost, fine], [1, 1, 1], [-1.0, 0.5, -1.0], [{}] * 3, None)
-    )
-    assert [set(lesson.advantages) for lesson in lessons] == [{0.0}, {0.5}, {-1.0}]
+    samples = []
+    for trajectory, advantage in ((lost, -1.0), (lost, 0.5), (fine, -1.0)):
+        rendered = renderer.render(trajectory, generation=False)
+        sample = TrainingSample(rendered, rendered.sampled, [advantage] * len(rendered.ids))
+        options = {"masks": recipe.train.mask, "failures": recipe.train.failures}
+        samples.append(masked(sample, trajectory, renderer, **options))
+    assert [set(sample.advantages_T) for sample in samples] == [{0.0}, {0.5}, {-1.0}]
     after = len(
         renderer.render(lost.model_copy(update={"turns": lost.turns[:1]}), generation=False).ids
     )
-    assert any(lessons[1].learned[:after])
-    assert not any(lessons[1].learned[after:])
+    assert any(samples[1].trained_T[:after])
+    assert not any(samples[1].trained_T[after:])

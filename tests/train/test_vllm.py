@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image as PILImage
+from scripted import Alone
 from test_rl import NANO, fresh_process_state, metrics, recipe_of
 from trl.generation.vllm_generation import VLLMGeneration
 
@@ -21,7 +22,7 @@ from saccade.nano.spec import environment
 from saccade.policies.hf import TurnRequest, request_turn, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.rl import rl
-from saccade.train.vllm import VLLM
+from saccade.train.vllm import VLLMGenerator
 from saccade.types import Sampling
 from saccade.world import tasks
 
@@ -32,7 +33,7 @@ class Engine:
     """Has weights of its own, which only `sync_weights` renews, as vLLM has."""
 
     tensor_parallel_size = 1
-    told = True
+    reports = True
 
     def __init__(self, model: torch.nn.Module, mode: str = "colocate", **options: object) -> None:
         self.source, self.mode, self.temperature = model, mode, options.get("temperature", 1.0)
@@ -73,8 +74,9 @@ class Engine:
             )  # fmt: skip
             requests.append(TurnRequest(rendered, sampling, self.max_completion_length))
         written = write_turns(self.own, requests)
-        told = [[[value] for value in w.log_probs or ()] for w in written] if self.told else None
-        return prompts, [list(w.token_ids or ()) for w in written], told, None
+        known = [[[value] for value in w.log_probs or ()] for w in written]
+        ids = [list(w.token_ids or ()) for w in written]
+        return prompts, ids, known if self.reports else None, None
 
 
 made: list[Engine] = []
@@ -105,7 +107,7 @@ def test_a_run_samples_from_the_engine_with_the_weights_of_the_step(
         assert row["episodes"] == 8
         # The ratio is against what was sampled: with these weights it is 1 everywhere.
         assert row["clip_ratio/region_mean"] == 0
-        assert abs(row["kl_to_start"]) < 1
+        assert abs(row["kl"]) < 1
         assert row["grad_norm"] >= 0
     assert any(row["grad_norm"] > 0 for row in rows)
 
@@ -113,6 +115,17 @@ def test_a_run_samples_from_the_engine_with_the_weights_of_the_step(
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
     return load(NANO)
+
+
+def generator_of(engine: Engine, loaded: LoadedModel, most: int = 0) -> VLLMGenerator:
+    """Beside other processes of which one writes `most` turns."""
+
+    class Others(Alone):
+        def max(self, number: int) -> int:
+            return max(number, most)
+
+    trainer = SimpleNamespace(vllm_generation=engine, state=SimpleNamespace(global_step=0))
+    return VLLMGenerator(trainer, loaded, Others())
 
 
 def asked(loaded: LoadedModel, count: int, limit: int = 40) -> list[TurnRequest]:
@@ -123,18 +136,18 @@ def asked(loaded: LoadedModel, count: int, limit: int = 40) -> list[TurnRequest]
 
 def test_a_shared_call_has_equal_parts_and_an_idle_process_joins_it(loaded: LoadedModel) -> None:
     engine = Engine(loaded.model, "server")
-    vllm = VLLM(engine, loaded, lambda count: 3)
-    assert len(vllm.write(asked(loaded, 1), step=0)) == 1
-    assert vllm.write([], step=0) == []
+    vllm = generator_of(engine, loaded, most=3)
+    assert len(vllm.generate(asked(loaded, 1))) == 1
+    assert vllm.generate([]) == []
     assert (engine.calls, engine.syncs) == (2, 1)
     alone = Engine(loaded.model)
-    assert VLLM(alone, loaded, lambda count: 3).write([], step=0) == []
+    assert generator_of(alone, loaded, most=3).generate([]) == []
     assert (alone.calls, alone.syncs) == (0, 1)
 
 
 def test_each_turn_keeps_its_own_limit(loaded: LoadedModel) -> None:
     short, long = asked(loaded, 1, limit=3), asked(loaded, 1, limit=60)
-    first, second = VLLM(Engine(loaded.model), loaded, int).write([*short, *long], step=0)
+    first, second = generator_of(Engine(loaded.model), loaded).generate([*short, *long])
     assert (first.finish, len(first.token_ids or ()), len(first.log_probs or ())) == (
         "length",
         3,
@@ -146,12 +159,12 @@ def test_each_turn_keeps_its_own_limit(loaded: LoadedModel) -> None:
 
 def test_missing_log_probabilities_are_an_error(loaded: LoadedModel) -> None:
     engine = Engine(loaded.model)
-    engine.told = False
+    engine.reports = False
     with pytest.raises(ServiceError, match="no log-probabilities"):
-        VLLM(engine, loaded, int).write(asked(loaded, 1), step=0)
+        generator_of(engine, loaded).generate(asked(loaded, 1))
     engine.generate = lambda *_: ([[1]], [[5]], [[[None]]], None)  # type: ignore[method-assign]
     with pytest.raises(ServiceError, match="not a number"):
-        VLLM(engine, loaded, int).write(asked(loaded, 1), step=0)
+        generator_of(engine, loaded).generate(asked(loaded, 1))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +184,6 @@ def test_what_vllm_cannot_do_is_refused(tmp_path: Path, settings: list[str], mat
 
 def test_the_image_id_is_found_where_trl_looks_for_it(loaded: LoadedModel) -> None:
     engine = Engine(loaded.model)
-    VLLM(engine, loaded, int)
+    generator_of(engine, loaded)
     assert isinstance(engine.processing_class, SimpleNamespace)
     assert engine.processing_class.image_token_id == loaded.renderer.image_token

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pytest
 from PIL import Image as PILImage
-from saccade.runs.manifest import Manifest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -34,6 +33,7 @@ from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunFolder, RunReader
+from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, StopReason, TargetBox, Task, Trajectory
 from saccade.view.follow import FollowServer

@@ -39,7 +39,7 @@ def recipe(
 
     with needs("train"):
         from saccade.train.estimate import estimate
-        from saccade.train.options import RLRecipe
+        from saccade.train.recipe import RLRecipe
     chosen = read_runfile(RLRecipe, path, settings)
     fingerprint = make_environment(chosen).fingerprint
     found = estimate(chosen, processes=processes, sharded=sharded)
@@ -59,7 +59,7 @@ def recipe(
             f"{found.tokens / 1e6:,.1f} million tokens and {found.images:,} images at most"
         )
         parts = (
-            "weights", "start", "gradients", "optimiser", "activations", "logits", "gathered",
+            "weights", "reference", "gradients", "optimiser", "activations", "logits", "gathered",
             "cache",
         )  # fmt: skip
         each = ", ".join(f"{name} {getattr(found, name):,.1f}" for name in parts)

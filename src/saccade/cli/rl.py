@@ -27,7 +27,7 @@ def rl(
 
     with needs("train"):
         from saccade.threads import use_threads
-        from saccade.train.options import RLRecipe
+        from saccade.train.recipe import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)
@@ -53,6 +53,6 @@ def rl(
 
 
 def _line(metrics: dict[str, float]) -> str:
-    named = {"reward": "reward", "accuracy": "right", "tool_call_rate": "calls"}
+    named = {"reward": "reward", "accuracy": "accuracy", "tool_call_rate": "tool-call rate"}
     known = [f"{name} {metrics[key]:.2f}" for key, name in named.items() if key in metrics]
     return ", ".join(known)

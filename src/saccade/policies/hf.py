@@ -111,6 +111,16 @@ def request_turn(loaded: LoadedModel, trajectory: Trajectory, sampling: Sampling
     return TurnRequest(rendered, sampling, min(sampling.max_tokens, room))
 
 
+def info_of(loaded: LoadedModel) -> ModelInfo:
+    """What a checkpoint says of itself."""
+    return ModelInfo(
+        name=loaded.path,
+        coords=loaded.renderer.coords,
+        factor=loaded.renderer.rule.factor,
+        fingerprints=read_stamp(loaded.path).fingerprints,
+    )
+
+
 @dataclass
 class _Waiting:
     """A turn that waits for its batch."""
@@ -143,13 +153,7 @@ class HFPolicy:
     @property
     def info(self) -> ModelInfo:
         """What the checkpoint says of itself; it is loaded for this."""
-        renderer = self.loaded.renderer
-        return ModelInfo(
-            name=self._options.path,
-            coords=renderer.coords,
-            factor=renderer.rule.factor,
-            fingerprints=read_stamp(self._options.path).fingerprints,
-        )
+        return info_of(self.loaded)
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next turn, with its ids and log-probabilities.

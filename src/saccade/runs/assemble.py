@@ -1,10 +1,10 @@
 """The one place where a run file becomes a policy, an environment and a reward that fit together.
 
-    played = assemble(recipe)           # warns where the environment is not what the model knows
-    try:
-        await rollout(played.policy, played.environment, task, reward=played.reward)
-    finally:
-        await played.close()
+played = assemble(recipe)           # warns where the environment is not what the model knows
+try:
+await rollout(played.policy, played.environment, task, reward=played.reward)
+finally:
+await played.close()
 """
 
 from __future__ import annotations

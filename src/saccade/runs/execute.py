@@ -64,9 +64,7 @@ async def play(
     """
     policy, environment, reward = assembly
     in_a_row = 0
-    with RunFolder(
-        out, manifest_of(verb, recipe, fingerprint=environment.fingerprint)
-    ) as folder:
+    with RunFolder(out, manifest_of(verb, recipe, fingerprint=environment.fingerprint)) as folder:
         if on_resume is not None:
             on_resume(len(folder.done))
 

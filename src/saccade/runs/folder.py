@@ -16,7 +16,6 @@ One process writes to a folder; a second one is refused.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
 from saccade.files import read_lines, write_whole
@@ -289,4 +288,3 @@ def _end_of_last_line(file: BinaryIO, step: int = 1 << 16) -> int:
             return start + newline + 1
         end = start
     return 0
-

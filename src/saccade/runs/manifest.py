@@ -121,7 +121,7 @@ class Manifest(BaseModel):
     fingerprint: str | None = None
     """Of the environment, where there is one."""
     seed: int | None = None
-    versions: dict[str, str] = {}  # noqa: RUF012 (a pydantic field)
+    versions: dict[str, str] = {}
     """Of Python and of the libraries that this process had loaded."""
     commit: str | None = None
     """Of the checkout that Saccade ran from, if it ran from one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from saccade.files import write_whole
-from saccade.models import LoadedModel, save_weights
+from saccade.models import LoadedModel, save_weights, write_stamp
 
 PROCESSOR_FILES = (
     "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
@@ -40,7 +40,7 @@ SUPERSEDED = "superseded"
 
 @dataclass(frozen=True)
 class Step:
-    """News of a training under way."""
+    """An optimiser step of a training under way."""
 
     step: int
     last: int
@@ -67,7 +67,7 @@ class ResumesWithItsWeights(Trainer):
 
 
 class Journal(TrainerCallback):
-    """Keeps the metrics of every logged step, and tells of progress."""
+    """Keeps the metrics of every logged step, and calls back."""
 
     def __init__(self, out: Path, on_step: Callable[[Step], None]) -> None:
         self._out, self._on_step = out, on_step
@@ -121,10 +121,12 @@ def _whole(path: Path) -> bool:
     return True
 
 
-def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
+def export(
+    loaded: LoadedModel, out: Path, *, dtype: torch.dtype, fingerprints: Sequence[str]
+) -> Path:
     """Write a checkpoint with the processor files of its base beside it.
 
-    It appears whole or not at all.
+    It appears whole or not at all, and says which environments it was trained in.
     """
     base = Path(loaded.path)
     part = out.with_name(out.name + ".part")
@@ -134,6 +136,7 @@ def export(loaded: LoadedModel, out: Path, *, dtype: torch.dtype) -> Path:
     for name in PROCESSOR_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, part / name)
+    write_stamp(part, fingerprints)
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
     return out

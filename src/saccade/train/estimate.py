@@ -1,7 +1,7 @@
 """What a step of a recipe will cost on a given model: tokens, images, memory.
 
-Counted: weights, gradients, optimiser states (AdamW in float32), the copy for the divergence, the
-cache of a generation, the logits that exist at one time. Estimated, from the shapes: activations.
+Counted: weights, gradients, optimiser states (AdamW in float32), the reference model, the cache
+of a generation, the logits that exist at one time. Estimated, from the shapes: activations.
 Nothing is loaded: the model is built without memory from its configuration alone.
 """
 
@@ -15,7 +15,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from saccade.errors import ConfigError
 from saccade.models import CHUNK
-from saccade.train.options import RLRecipe
+from saccade.train.recipe import RLRecipe
 from saccade.types import Record
 
 GIB = 2**30
@@ -42,40 +42,46 @@ is not said here is the default of the class."""
 
 
 class Estimate(Record):
-    """Of one step. Memory is in GiB, for each process."""
+    """What one step takes. Memory is in GiB, for each process."""
 
     model: str
     parameters: int
+    """Number of parameters of the model."""
     trained: int
+    """Number of those that are trained."""
     prompt_tokens: int
-    """Of an image of the question, at most."""
+    """Largest number of tokens of an image of the question."""
     crop_tokens: int
-    """Of an image that a tool returns, at most."""
+    """Largest number of tokens of an image that a tool returns."""
     context: int
-    """Tokens of an episode, at most."""
+    """Largest number of tokens of an episode."""
     episodes: int
-    """A step, over all processes."""
+    """Number of episodes of a step, over all processes."""
     images: int
-    """A step, at most."""
+    """Largest number of images that the tools of a step return."""
     tokens: int
-    """A step, at most."""
+    """Largest number of tokens of a step."""
     weights: float
+    """Weights of the model."""
     gradients: float
+    """Gradients of what is trained."""
     optimiser: float
-    start: float
-    """The copy of the weights for the divergence from the start."""
+    """States of AdamW, in float32."""
+    reference: float
+    """Copy of the weights of the reference model."""
     gathered: float
     """Shards of the weights that a process gathers to generate."""
     cache: float
     """Keys and values while the episodes of a process are generated at one time."""
     activations: float
-    """Of a forward pass with gradient: an estimate."""
+    """Activations of a forward pass with gradient: an estimate."""
     logits: float
+    """Logits that exist at one time."""
 
     @property
     def total(self) -> float:
         """At its peak: generation and update do not overlap."""
-        resident = self.weights + self.start + self.optimiser
+        resident = self.weights + self.reference + self.optimiser
         generation = self.gathered + self.cache
         return resident + max(generation, self.gradients + self.activations + self.logits)
 
@@ -85,8 +91,9 @@ def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> 
 
     Args:
         recipe: The run file.
-        processes: That train together.
-        sharded: Weights, gradients and optimiser states are shared out among them (ZeRO-3, FSDP).
+        processes: Number of processes that train together.
+        sharded: Whether weights, gradients and optimiser states are shared out among them (ZeRO-3,
+            FSDP).
 
     Raises:
         ConfigError: the model is neither a folder, nor one whose shape is known.
@@ -132,7 +139,7 @@ def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> 
         weights=parameters * size / share / GIB,
         gradients=trained * size / share / GIB,
         optimiser=trained * 8 / share / GIB,
-        start=parameters * size / share / GIB if copied else 0.0,
+        reference=parameters * size / share / GIB if copied else 0.0,
         gathered=parameters * size * (1 - 1 / share) / GIB,
         cache=own * context * kept / GIB,
         activations=micro * context * alive / GIB,

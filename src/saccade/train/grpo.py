@@ -3,8 +3,8 @@
 What comes from TRL: the loss and its variants, optimiser, accumulation, LoRA, checkpoints, loggers,
 DeepSpeed and FSDP through accelerate. What is ours: a step's episodes are `rollout`s in the
 ordinary environment, their tokens are those that `Renderer.render` returns (nothing is tokenised
-again), their advantages come from `groups`, and the log-probabilities of the update are computed by
-the same function over the same distribution that was sampled from.
+again), their advantages come from `advantages`, and the log-probabilities of the update are
+computed by the same function over the same distribution that was sampled from.
 
 Pinned to trl 1.16: it overrides `_generate_and_score_completions`,
 `_get_per_token_logps_and_entropies` and `_compute_loss`. tests/train/test_grpo.py compares loss and
@@ -15,34 +15,39 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import NamedTuple, TypedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypedDict
 
 import torch
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, TrainerCallback
+from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from saccade.models import Batch, LoadedModel, TokenScores, collate, hidden_states, score_tokens
+from saccade.policies.hf import TurnRequest, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.checkpoints import ResumesWithItsWeights
+from saccade.train.generator import ModelGenerator
+from saccade.train.sample import TrainingBatch
+from saccade.types import Completion
 
 
-class Lesson(NamedTuple):
-    """What is learned from one episode."""
+class BatchSource(Protocol):
+    """Where training samples come from."""
 
-    rendered: Rendered
-    learned: list[bool]
-    """For each id whether it is learned from: a sampled one that no rule left out."""
-    advantages: list[float]
-    """Of each id; without effect where nothing is learned."""
+    def training_batch(self, number: int) -> TrainingBatch:
+        """This process's part of the batch of that number: as many samples every time."""
+        ...
 
 
-class Written(NamedTuple):
+class SampledTokens(NamedTuple):
     """Tokens of a batch that a model shall score."""
 
     batch: Batch
@@ -52,54 +57,51 @@ class Written(NamedTuple):
     """(N,) int64, at least 1."""
 
 
-class LessonBatch(TypedDict, total=False):
-    """Lessons as TRL's loss takes them: prompts padded on the left, what follows on the right."""
+class TRLBatch(TypedDict, total=False):
+    """Samples as TRL's loss takes them: prompts padded on the left, what follows on the right."""
 
     prompt_ids: torch.Tensor
     prompt_mask: torch.Tensor
     completion_ids: torch.Tensor
     completion_mask: torch.Tensor
     tool_mask: torch.Tensor
-    """(B, C) int64: 1 on what is learned from."""
+    """(B, C) int64: 1 on what is trained on."""
     advantages: torch.Tensor
     """(B, C)."""
     num_items_in_batch: torch.Tensor
-    """Tokens that are learned from, in all processes."""
+    """Tokens that are trained on, in all processes."""
     sampling_per_token_logps: torch.Tensor
     old_per_token_logps: torch.Tensor
     ref_per_token_logps: torch.Tensor
     rendered: Sequence[Rendered]
 
 
-Collect = Callable[[int], Sequence[Lesson]]
-"""From the number of a batch to this process's lessons: as many for every batch."""
-
-
 class GRPO(ResumesWithItsWeights, GRPOTrainer):
-    """Learns from lessons."""
+    """Trains on the batches of a source."""
+
+    source: BatchSource
+    """Set by `train_on`."""
 
     def __init__(
         self,
         loaded: LoadedModel,
-        collect: Collect,
         args: GRPOConfig,
         *,
         callbacks: list[TrainerCallback] | None = None,
         peft_config: PeftConfig | None = None,
-        start: PreTrainedModel | None = None,
+        reference: PreTrainedModel | None = None,
     ) -> None:
         """Make a trainer.
 
         Args:
             loaded: The model and its renderer.
-            collect: Gives the lessons of each batch.
-            args: Of TRL.
-            callbacks: Of transformers.
-            peft_config: LoRA.
-            start: The model as it was before, to log the divergence from it; with LoRA the model
+            args: Options of TRL.
+            callbacks: Callbacks of transformers.
+            peft_config: Options of LoRA.
+            reference: The reference model, to log the divergence from it; with LoRA the model
                 without its adapters is taken, with a KL term in the loss the copy of TRL.
         """
-        self._loaded, self._collect, self._start = loaded, collect, start
+        self._loaded, self._reference = loaded, reference
         self._rendered: Sequence[Rendered] = ()
         self._scores = torch.zeros(0)
         super().__init__(
@@ -111,55 +113,64 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
             callbacks=callbacks,
             peft_config=peft_config,
         )
-        for model in (self._bare_model(), self.ref_model, start):
+        for model in (self._bare_model(), self.ref_model, reference):
             if model is not None:
                 add_token_scores(model, loaded.renderer.suppressed, self.temperature)
+
+    def train_on(self, source: BatchSource, *, checkpoint: Path | None) -> None:
+        """Train to the last step, from a checkpoint if there is one."""
+        self.source = source
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def log_metric(self, name: str, value: float) -> None:
         """Add a number to the log of the step."""
         self._metrics["train"][name].append(value)
 
     def create_model_card(self, *_: object, **__: object) -> None:
-        """The run folder says itself what it is: recipe.json, metrics.jsonl."""
+        """The run folder says itself what it is: run.json, metrics.jsonl."""
 
-    def _generate_and_score_completions(self, inputs: object) -> LessonBatch:  # type: ignore[override]
-        """The tensors of a batch of lessons, in TRL's layout: padded prompts, then the rest.
+    def _generate_and_score_completions(self, inputs: object) -> TRLBatch:  # type: ignore[override]
+        """The tensors of a training batch, in TRL's layout: padded prompts, then the rest.
 
-        `inputs`, the rows of the data set, say nothing: the step decides what is asked.
+        `inputs`, the rows of the data set, say nothing: the source decides what is sampled.
         """
         updates = self.args.steps_per_generation // self.args.gradient_accumulation_steps
         updates *= self.num_iterations
-        lessons = self._collect(self.state.global_step // updates)
-        items = [lesson.rendered for lesson in lessons]
+        samples, metrics = self.source.training_batch(self.state.global_step // updates)
+        for name, value in metrics.items():
+            self.log_metric(name, value)
+        items = [sample.rendered for sample in samples]
         starts = [item.prompt_len for item in items]
         prompts = [torch.tensor(item.ids[:at]) for item, at in zip(items, starts, strict=True)]
         rests = [torch.tensor(item.ids[at:]) for item, at in zip(items, starts, strict=True)]
-        learned = [torch.tensor(x.learned[x.rendered.prompt_len :]).long() for x in lessons]
-        known = [torch.tensor(item.log_probs[item.prompt_len :]).float() for item in items]
+        trained = [torch.tensor(x.trained_T[x.rendered.prompt_len :]).long() for x in samples]
+        sampled = [torch.tensor(item.log_probs[item.prompt_len :]).float() for item in items]
         pad = self._loaded.renderer.pad
-        mask = self._padded(learned, 0)
-        old = self._padded(known, 0.0).nan_to_num(0.0)
+        mask = self._padded(trained, 0)
+        old_log_probs = self._padded(sampled, 0.0).nan_to_num(0.0)
         tokens = self.accelerator.gather(mask.sum()).sum()
-        batch: LessonBatch = {
+        batch: TRLBatch = {
             "prompt_ids": self._padded(prompts, pad, side="left"),
             "prompt_mask": self._padded([x.new_ones(x.shape) for x in prompts], 0, side="left"),
             "completion_ids": self._padded(rests, pad),
             "completion_mask": self._padded([x.new_ones(x.shape) for x in rests], 0),
             "tool_mask": mask,
             "advantages": self._padded(
-                [torch.tensor(x.advantages[x.rendered.prompt_len :]) for x in lessons], 0.0
+                [torch.tensor(x.advantages_T[x.rendered.prompt_len :]) for x in samples], 0.0
             ),
             "num_items_in_batch": tokens,
-            "sampling_per_token_logps": old,
+            "sampling_per_token_logps": old_log_probs,
             "rendered": items,
         }
         if updates > 1 or self.use_vllm:
-            batch["old_per_token_logps"] = old
-        start = self._start_log_probs(items, mask.shape[1])
-        if start is not None:
-            batch["ref_per_token_logps"] = start
-            apart = self.accelerator.gather(((old - start) * mask).sum()).sum()
-            self.log_metric("kl_to_start", (apart / tokens.clamp(min=1)).item())
+            batch["old_per_token_logps"] = old_log_probs
+        reference_log_probs = self._reference_log_probs(items, mask.shape[1])
+        if reference_log_probs is not None:
+            batch["ref_per_token_logps"] = reference_log_probs
+        if reference_log_probs is not None and not self.beta:  # with a weight TRL logs its own
+            apart = ((old_log_probs - reference_log_probs) * mask).sum()
+            total = self.accelerator.gather(apart).sum()
+            self.log_metric("kl", (total / tokens.clamp(min=1)).item())
         return batch
 
     def _get_per_token_logps_and_entropies(
@@ -181,7 +192,7 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
         self._scores, entropies = self._score(model, self._rendered, logits_to_keep)
         return self._scores, entropies, None
 
-    def _compute_loss(self, model: PreTrainedModel, inputs: LessonBatch) -> torch.Tensor:
+    def _compute_loss(self, model: PreTrainedModel, inputs: TRLBatch) -> torch.Tensor:
         """TRL's loss; logs how far the model is from what was sampled (0, up to rounding)."""
         self._rendered = inputs["rendered"]
         loss: torch.Tensor = super()._compute_loss(model, inputs)  # type: ignore[no-untyped-call]
@@ -201,23 +212,23 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
             if item.sampled[column]
         ]
         rows, columns = torch.tensor(places, dtype=torch.long).view(-1, 2).to(batch.grids.device).T
-        scores: TokenScores = model(written=Written(batch, rows, columns))
+        scores: TokenScores = model(sampled=SampledTokens(batch, rows, columns))
         starts = torch.tensor([item.prompt_len for item in items], device=rows.device)
         at = (rows, columns - starts[rows])
         empty = scores.log_probs.new_zeros(len(items), width)
         return empty.index_put(at, scores.log_probs), empty.index_put(at, scores.entropy)
 
-    def _start_log_probs(self, items: Sequence[Rendered], width: int) -> torch.Tensor | None:
-        """What the model thought of the sampled tokens before it was trained, if that is kept."""
-        start = self.ref_model or self._start
+    def _reference_log_probs(self, items: Sequence[Rendered], width: int) -> torch.Tensor | None:
+        """(B, width) log-probabilities that the reference model gives, if there is one."""
+        reference = self.ref_model or self._reference
         adapted = isinstance(self._bare_model(adapters=True), PeftModel)
-        if start is None and not adapted:
+        if reference is None and not adapted:
             return None
         size = self.args.per_device_train_batch_size
         without = self._bare_model(adapters=True).disable_adapter() if adapted else nullcontext()
         with torch.no_grad(), without:
             pieces = [
-                self._score(start or self.model, items[at : at + size], width)[0]
+                self._score(reference or self.model, items[at : at + size], width)[0]
                 for at in range(0, len(items), size)
             ]
         return torch.cat(pieces)
@@ -234,21 +245,50 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
         return padded.to(self.accelerator.device)
 
 
+class TransformersGenerator(ModelGenerator):
+    """Writes turns with the model that is trained, through transformers."""
+
+    def __init__(
+        self, trainer: GRPO, loaded: LoadedModel, *, batch_size: int | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            trainer: The trainer of the model.
+            loaded: The model and its renderer.
+            batch_size: Turns that are written at one time; None writes all of a call.
+        """
+        super().__init__(loaded)
+        self._trainer, self._batch_size = trainer, batch_size
+
+    def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+        """One generation call. Sharded weights are gathered at its start, by all processes."""
+        trainer, size = self._trainer, self._batch_size or max(len(requests), 1)
+        with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
+            model.eval()
+            try:
+                whole = replace(self._loaded, model=model)
+                parts = (requests[at : at + size] for at in range(0, len(requests), size))
+                return [completion for part in parts for completion in write_turns(whole, part)]
+            finally:
+                model.train()
+
+
 def add_token_scores(model: PreTrainedModel, suppressed: Sequence[int], temperature: float) -> None:
-    """Let `model(written=...)` return `TokenScores`.
+    """Let `model(sampled=...)` return `TokenScores`.
 
     It has to be a call of the model itself: that is where DistributedDataParallel and FSDP listen.
-    Without `written` the model does what it did.
+    Without `sampled` the model does what it did.
     """
     original = model.forward
 
     @functools.wraps(type(model).forward)
     def forward(
-        self: PreTrainedModel, *args: object, written: Written | None = None, **kwargs: object
+        self: PreTrainedModel, *args: object, sampled: SampledTokens | None = None, **kwargs: object
     ) -> object:
-        if written is None:
+        if sampled is None:
             return original(*args, **kwargs)
-        batch, rows, columns = written
+        batch, rows, columns = sampled
         return score_tokens(
             self.lm_head,
             hidden_states(self, batch)[rows, columns - 1],
@@ -261,5 +301,5 @@ def add_token_scores(model: PreTrainedModel, suppressed: Sequence[int], temperat
 
 
 def _scored_by_the_environment(**_: object) -> list[None]:
-    """Stands where TRL wants a reward function; a lesson has its advantage already."""
+    """Stands where TRL wants a reward function; a sample has its advantages already."""
     raise AssertionError("rewards come with the episodes")

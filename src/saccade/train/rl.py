@@ -2,18 +2,18 @@
 
     model = rl(recipe)      # the folder of the new checkpoint; run it again to resume
 
-A run leaves in `out`: `recipe.json`, `metrics.jsonl` (a line a step), `checkpoint-*`, `rollouts/`
-(run folders of chosen steps, for `saccade view`), `superseded/` (what came after the checkpoint
-that a resumed run went on from) and `model/`.
+`saccade.train.step` is the algorithm, `saccade.train.grpo` its update. A run leaves in `out`:
+`run.json`, `metrics.jsonl` (a line a step), `checkpoint-*`, `rollouts/` (run folders of chosen
+steps, for `saccade view`), `superseded/` (what came after the checkpoint that a resumed run went on
+from) and `model/`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -21,22 +21,21 @@ from typing import cast
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel
-from transformers import HfArgumentParser, PrinterCallback
-from trl.models.utils import unwrap_model_for_generation
+from transformers import HfArgumentParser, PreTrainedModel, PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from saccade.errors import ConfigError
 from saccade.models import LoadedModel, load, without_bars
-from saccade.policies.hf import TurnRequest, request_turn, write_turns
 from saccade.recipe import make_environment
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
-from saccade.train.grpo import GRPO
-from saccade.train.lockstep import LockStep
-from saccade.train.options import LoRA, RLRecipe, Training
-from saccade.train.practice import ROLLOUTS, Peers, Practice
-from saccade.train.vllm import VLLM
-from saccade.types import Completion
+from saccade.train.collective import Processes
+from saccade.train.generator import Generator
+from saccade.train.grpo import GRPO, TransformersGenerator
+from saccade.train.recipe import LoRA, RLRecipe, Training
+from saccade.train.rollouts import ROLLOUTS
+from saccade.train.step import RLStep
+from saccade.train.vllm import VLLMGenerator
 
 
 def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
@@ -63,73 +62,46 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
         _set_aside(out, checkpoint)
     loaded = load(recipe.model, dtype=getattr(torch, options.dtype))
     loaded.model.model.visual.requires_grad_(not options.freeze_vision)
-    copied = options.kl_logged and options.lora is None and not options.kl
-    start = copy.deepcopy(loaded.model).requires_grad_(False) if copied else None
-    with asyncio.Runner() as runner, without_bars(), warnings.catch_warnings():
+    with without_bars(), warnings.catch_warnings():
         # trl 1.16 reads an attribute that transformers 5.23 has given a new name.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing. is deprecated")
         trainer = GRPO(
             loaded,
-            lambda number: runner.run(practice.lessons(number)),
             arguments,
             callbacks=[Journal(out, on_step)],
             peft_config=_lora(options.lora),
-            start=start.to(arguments.device) if start else None,
+            reference=_reference(loaded, options, arguments.device),
         )
         trainer.remove_callback(PrinterCallback)
-        practice = _practice(recipe, loaded, trainer)
-        try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        finally:
-            runner.run(practice.close())
+        collective = Processes()
+        generator = _generator(trainer, loaded, options, collective)
+        with RLStep(recipe, loaded.renderer, generator, collective) as step:
+            trainer.train_on(step, checkpoint=checkpoint)
     state.wait_for_everyone()
     if state.is_main_process:
-        _export(trainer, loaded, out / "model", getattr(torch, options.save_dtype))
+        _export(trainer, loaded, out / "model", options, step.fingerprint)
     state.wait_for_everyone()
     return out / "model"
 
 
-def _practice(recipe: RLRecipe, loaded: LoadedModel, trainer: GRPO) -> Practice:
-    gather = trainer.accelerator.gather
+def _reference(
+    loaded: LoadedModel, options: Training, device: torch.device
+) -> PreTrainedModel | None:
+    """The copy of the model that the divergence is logged from, where nothing else stands for it.
 
-    def most(count: int) -> int:
-        return int(gather(torch.tensor([count], device=loaded.device)).max())
-
-    engine = VLLM(trainer.vllm_generation, loaded, most) if trainer.use_vllm else None
-    policy = LockStep(
-        asks=lambda trajectory, sampling: request_turn(loaded, trajectory, sampling),
-        counts=lambda t: len(loaded.renderer.render(t, generation=True).ids),
-        writes=lambda requests: (
-            engine.write(requests, step=trainer.state.global_step)
-            if engine
-            else _write(trainer, loaded, requests, recipe.train.generation_batch)
-        ),
-        agrees=lambda yes: bool(gather(torch.tensor([yes], device=loaded.device)).any()),
-        patience=recipe.train.patience,
-    )
-    return Practice(
-        recipe,
-        loaded.renderer,
-        policy,
-        log=trainer.log_metric,
-        peers=Peers(trainer.accelerator.process_index, trainer.accelerator.num_processes),
-        agrees_on=lambda tensor: gather(tensor.to(loaded.device)).cpu(),
-    )
+    With LoRA it is the model without its adapters; with a KL term TRL keeps a copy of its own.
+    """
+    if not options.kl_logged or options.lora is not None or options.kl:
+        return None
+    return copy.deepcopy(loaded.model).requires_grad_(False).to(device)
 
 
-def _write(
-    trainer: GRPO, loaded: LoadedModel, requests: Sequence[TurnRequest], size: int | None
-) -> list[Completion]:
-    """One generation call. Sharded weights are gathered at its start, by all processes."""
-    size = size or max(len(requests), 1)
-    with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
-        model.eval()
-        try:
-            whole = replace(loaded, model=model)
-            parts = (requests[at : at + size] for at in range(0, len(requests), size))
-            return [written for part in parts for written in write_turns(whole, part)]
-        finally:
-            model.train()
+def _generator(
+    trainer: GRPO, loaded: LoadedModel, options: Training, collective: Processes
+) -> Generator:
+    if trainer.use_vllm:
+        return VLLMGenerator(trainer, loaded, collective)
+    return TransformersGenerator(trainer, loaded, batch_size=options.generation_batch)
 
 
 def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
@@ -141,7 +113,7 @@ def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
     options, processes = recipe.train, PartialState().num_processes
     if options.prompts % processes:
         raise ConfigError(
-            f"train.prompts: {options.prompts} questions cannot be shared among {processes} "
+            f"train.prompts: {options.prompts} prompts cannot be shared among {processes} "
             "processes; a group stays in one process, so it must be a multiple of them"
         )
     rows = options.prompts * options.group // processes // options.updates
@@ -166,8 +138,8 @@ def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
         "warmup_steps": options.warmup_steps,
         "weight_decay": options.weight_decay,
         "max_grad_norm": options.max_grad_norm,
-        "epsilon": options.clip,
-        "epsilon_high": options.clip_high,
+        "epsilon": options.clip_range,
+        "epsilon_high": options.clip_range_high,
         "beta": options.kl,
         "loss_type": options.loss,
         "activation_checkpointing": options.gradient_checkpointing,
@@ -220,12 +192,15 @@ def _lora(options: LoRA | None) -> LoraConfig | None:
     )
 
 
-def _export(trainer: GRPO, loaded: LoadedModel, out: Path, dtype: torch.dtype) -> None:
+def _export(
+    trainer: GRPO, loaded: LoadedModel, out: Path, options: Training, fingerprint: str
+) -> None:
     """Write the trained weights, adapters merged into them."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         model = model.merge_and_unload()
-    export(replace(loaded, model=model), out, dtype=dtype)
+    dtype = getattr(torch, options.save_dtype)
+    export(replace(loaded, model=model), out, dtype=dtype, fingerprints=[fingerprint])
 
 
 def _set_aside(out: Path, checkpoint: Path | None) -> None:

@@ -49,39 +49,48 @@ class SFTRecipe(Record):
     """The run file of `saccade sft`."""
 
     model: str
-    """A folder with a checkpoint, or a model id of the hub."""
+    """Folder of a checkpoint, or model id of the hub."""
     out: str
-    """Checkpoints, metrics and, in `model/`, the result."""
+    """Folder of checkpoints, metrics and, in `model/`, the result."""
     runs: tuple[str, ...] = Field(min_length=1)
     """Run folders with the demonstrations."""
     keep: Literal["right", "answered"] = "right"
-    """Learn from episodes whose answer was right, or from all that ended with an answer."""
+    """Which episodes are trained on: those whose answer was right, or all that ended with an
+    answer."""
     max_tokens: int = Field(default=8192, ge=1)
-    """Longer trajectories are left out as a whole, and counted."""
+    """Number of tokens that a trajectory may have; a longer one is left out and counted."""
     seed: int = 0
+    """Seed of the order of the examples."""
     steps: int = Field(default=100, ge=1)
+    """Number of optimiser steps."""
     batch_size: int = Field(default=8, ge=1)
+    """Number of examples in one forward pass."""
     accumulate: int = Field(default=1, ge=1)
-    """Batches whose gradients are added up for one step."""
+    """Number of batches whose gradients are added up for one step."""
     learning_rate: float = Field(default=1e-5, gt=0)
+    """Learning rate of AdamW after the warm-up."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
+    """Number of steps over which the learning rate rises from 0."""
     freeze_vision: bool = True
+    """Whether the vision tower keeps its weights."""
     save_steps: int = Field(default=100, ge=1)
+    """Number of steps between two checkpoints."""
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the weights in the result; training is in float32."""
+    """Type of the weights in the result; training is in float32."""
     device: Literal["cpu", "auto"] = "auto"
-    """"auto" takes an accelerator where there is one."""
+    """Where the model is trained; "auto" takes an accelerator where there is one."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What is learned from, and what was left out and why."""
+    """What is trained on, and what was left out and why."""
 
     trajectories: tuple[Trajectory, ...]
     left_out: dict[str, int]
     fingerprints: tuple[str, ...]
-    """Of the environments that they were made in."""
+    """Fingerprints of the environments that they were made in."""
 
 
 def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
@@ -113,7 +122,12 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
     checkpoint = last_checkpoint(out)
     with without_bars():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return export(loaded, out / "model", dtype=getattr(torch, recipe.save_dtype))
+    return export(
+        loaded,
+        out / "model",
+        dtype=getattr(torch, recipe.save_dtype),
+        fingerprints=examples.fingerprints,
+    )
 
 
 def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:
@@ -135,7 +149,7 @@ def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:
             fingerprints.add(trajectory.environment.fingerprint)
     if not kept:
         reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "no episodes"
-        raise ConfigError(f"runs: nothing to learn from in {', '.join(recipe.runs)} ({reasons})")
+        raise ConfigError(f"runs: nothing to train on in {', '.join(recipe.runs)} ({reasons})")
     return Examples(tuple(kept), dict(left_out), tuple(sorted(fingerprints)))
 
 
@@ -196,7 +210,7 @@ def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
 def _unfit(
     recipe: SFTRecipe, loaded: LoadedModel, task: Task, trajectory: Trajectory
 ) -> str | None:
-    """Why a trajectory is not learned from."""
+    """Why a trajectory is not trained on."""
     if trajectory.stop is not StopReason.ANSWER:
         return "without an answer"
     right = trajectory.verdict is not None and trajectory.verdict.correct

@@ -10,7 +10,7 @@ side of the contract against an engine on transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from PIL import Image as PILImage
 from saccade.errors import ServiceError
 from saccade.models import LoadedModel
 from saccade.policies.hf import TurnRequest
+from saccade.train.collective import Collective
+from saccade.train.generator import ModelGenerator
 from saccade.types import Completion
 
 
@@ -41,39 +43,53 @@ class Engine(Protocol):
     ) -> tuple[list[list[int]], list[list[int]], list[list[list[float | None]]] | None, object]: ...
 
 
-class VLLM:
+class Progress(Protocol):
+    """`transformers.TrainerState`, as far as it is used."""
+
+    global_step: int
+
+
+class EngineTrainer(Protocol):
+    """A trainer that holds an engine."""
+
+    vllm_generation: Engine
+    state: Progress
+
+
+class VLLMGenerator(ModelGenerator):
     """Writes turns with an engine."""
 
-    def __init__(self, engine: Engine, loaded: LoadedModel, most: Callable[[int], int]) -> None:
+    def __init__(self, trainer: EngineTrainer, loaded: LoadedModel, collective: Collective) -> None:
         """Prepare.
 
         Args:
-            engine: Of the trainer.
+            trainer: Holds the engine, and counts the optimiser steps.
             loaded: The model that is trained, and its renderer.
-            most: The largest of a number over all processes; a collective call.
+            collective: The processes that share the engine.
         """
-        self._engine, self._loaded, self._most = engine, loaded, most
+        super().__init__(loaded)
+        self._trainer, self._engine = trainer, trainer.vllm_generation
+        self._collective = collective
         self._synced: int | None = None
         # TRL asks a processor which id stands for an image.
-        engine.processing_class = SimpleNamespace(image_token_id=loaded.renderer.image_token)
+        self._engine.processing_class = SimpleNamespace(image_token_id=loaded.renderer.image_token)
 
-    def write(self, requests: Sequence[TurnRequest], *, step: int) -> list[Completion]:
-        """One generation call, in which every process takes part.
+    def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
+        """One generation call. New weights are sent to the engine after each optimiser step.
 
         Args:
             requests: Turns of this process; their stop strings and temperature are the same.
-            step: Optimiser steps so far: new weights are sent when it has changed.
 
         Raises:
-            ServiceError: the engine did not tell the log-probability of each token.
+            ServiceError: the engine did not report the log-probability of each token.
         """
         engine, renderer = self._engine, self._loaded.renderer
-        if step != self._synced:
+        if self._trainer.state.global_step != self._synced:
             engine.sync_weights()
-            self._synced = step
+            self._synced = self._trainer.state.global_step
         count = len(requests)
         if engine.mode == "server" or engine.tensor_parallel_size > 1:
-            count = self._most(count)  # such a call is shared out in equal parts
+            count = self._collective.max(count)  # such a call is shared out in equal parts
         if not count:
             return []
         stops = {stop for request in requests for stop in request.sampling.stop}
@@ -87,24 +103,26 @@ class VLLM:
         prompts = [list(request.rendered.ids) for request in requests]
         shown = [[i.pixels() for i in r.rendered.images] or None for r in requests]
         idle = count - len(requests)
-        _, written, told, _ = engine.generate(
+        _, sampled, log_probs, _ = engine.generate(
             prompts + [[renderer.end_of_turn]] * idle, [*shown, *[None] * idle], 1
         )
-        if told is None:
-            raise ServiceError("vLLM told no log-probabilities; is it asked for them (logprobs)?")
+        if log_probs is None:
+            raise ServiceError(
+                "vLLM reported no log-probabilities; is it asked for them (logprobs)?"
+            )
         return [
-            self._completion(request, ids, [values[0] for values in known])
-            for request, ids, known in zip(requests, written, told, strict=False)
+            self._completion(request, ids, [candidates[0] for candidates in known])
+            for request, ids, known in zip(requests, sampled, log_probs, strict=False)
         ]
 
     def _completion(
-        self, request: TurnRequest, ids: list[int], told: list[float | None]
+        self, request: TurnRequest, ids: list[int], log_probs: list[float | None]
     ) -> Completion:
         renderer = self._loaded.renderer
         ids = ids[: request.limit]
-        known = [value for value in told[: len(ids)] if value is not None]
+        known = [value for value in log_probs[: len(ids)] if value is not None]
         if len(known) < len(ids):
-            raise ServiceError("vLLM told no log-probability of a token (it was not a number)")
+            raise ServiceError("vLLM reported no log-probability of a token (it was not a number)")
         text = renderer.decode(ids)
         ended = renderer.end_of_turn in ids or any(s in text for s in request.sampling.stop)
         return Completion(

@@ -37,9 +37,9 @@ COLUMNS = (
     Column("successful", "tool_calls_ok", 2),
     Column("response tokens", "response_tokens", 1),
     Column("entropy", "entropy", 3),
-    Column("KL", "kl_to_start", 4),
+    Column("KL", "kl", 4),
     Column("aborted", "aborted", 0),
-    Column("groups skipped", "groups/skipped", 0),
+    Column("unscored groups", "groups/unscored", 0),
 )
 
 

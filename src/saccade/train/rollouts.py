@@ -1,0 +1,140 @@
+"""The episodes of a step: played, measured and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from saccade.errors import ServiceError
+from saccade.measures import Facts, Pair, Summary, facts, summary_of
+from saccade.policies.forced import FirstMove
+from saccade.rollout import rollout
+from saccade.runs.assemble import Assembly
+from saccade.runs.folder import RunFolder
+from saccade.runs.manifest import manifest_of
+from saccade.train.advantages import Group
+from saccade.train.collective import Collective, RoundPolicy
+from saccade.train.credit.base import Credit
+from saccade.train.prompts import Prompt
+from saccade.train.recipe import RLRecipe
+from saccade.types import Policy
+
+ROLLOUTS = "rollouts"
+
+
+class Rollouts:
+    """Plays groups of episodes with the policy that is trained."""
+
+    def __init__(
+        self,
+        recipe: RLRecipe,
+        policy: RoundPolicy,
+        assembly: Assembly,
+        credit: Credit,
+        collective: Collective,
+    ) -> None:
+        self._recipe, self._policy = recipe, policy
+        self._environment, self._reward = assembly.environment, assembly.reward
+        self._credit, self._collective = credit, collective
+
+    async def play(self, prompts_P: Sequence[Prompt]) -> list[Group]:
+        """Let the policy attempt each prompt `train.group` times, all side by side."""
+        recipe, size = self._recipe, self._recipe.train.group
+        attempts = [
+            (prompt.task, prompt.epoch * size + member)
+            for prompt in prompts_P
+            for member in range(size)
+        ]
+        trajectories = await self._policy.run(
+            [
+                rollout(
+                    self._player(sample % size),
+                    self._environment,
+                    task,
+                    sample=sample,
+                    seed=recipe.seed,
+                    sampling=recipe.sampling,
+                    reward=self._reward,
+                )
+                for task, sample in attempts
+            ]
+        )
+        return [
+            Group(prompt.task, trajectories[place * size : (place + 1) * size])
+            for place, prompt in enumerate(prompts_P)
+        ]
+
+    def measure(self, groups_P: Sequence[Group]) -> dict[str, float]:
+        """The numbers of the episodes of all processes that nothing was forced on.
+
+        Raises:
+            ServiceError: no episode of any process came to an end.
+        """
+        free = [(pair[0].family, facts(*pair)) for pair in self._free(groups_P)]
+        measured: list[tuple[str, Facts]] = self._collective.gather_objects(free)
+        whole = summary_of([episode for _, episode in measured])
+        if not whole.episodes - whole.aborted:
+            errors = {t.error for group in groups_P for t in group.trajectories if t.error}
+            raise ServiceError(f"every episode of a step was aborted: {'; '.join(sorted(errors))}")
+        metrics = episode_metrics(whole)
+        families = sorted({family for family, _ in measured})
+        for family in families if len(families) > 1 else ():
+            part = summary_of([episode for name, episode in measured if name == family])
+            for name in ("accuracy", "tool_call_rate"):
+                if (value := getattr(part, name)) is not None:
+                    metrics[f"{name}/{family}"] = value
+        return metrics
+
+    def keep(self, number: int, groups_P: Sequence[Group]) -> None:
+        """Keep the episodes under the number of the step that is first trained on them."""
+        options, rank = self._recipe.train, self._collective.rank
+        first = number * options.updates + 1
+        last = first + options.updates > options.steps
+        if not options.keep_every or (number % options.keep_every and not last):
+            return
+        name = f"step-{first:05d}" + (f"-{rank}" if self._collective.size > 1 else "")
+        out = Path(self._recipe.out) / ROLLOUTS / name
+        kept = manifest_of("rl", self._recipe, fingerprint=self._environment.fingerprint)
+        with RunFolder(out, kept) as folder:
+            for task, trajectory in _pairs(groups_P):
+                if (task.id, trajectory.sample) not in folder.done:
+                    folder.append(task, trajectory)
+
+    def _player(self, member: int) -> Policy:
+        move, dialect = self._credit.forced_move(member), self._environment.dialect
+        if move is None:
+            return self._policy
+        return FirstMove(self._policy, dialect.seams.force(move, dialect.prefix))
+
+    def _free(self, groups_P: Sequence[Group]) -> list[Pair]:
+        """The episodes that nothing was forced on; all of them if there is none."""
+        pairs, size = _pairs(groups_P), self._recipe.train.group
+        forced_move = self._credit.forced_move
+        return [pair for pair in pairs if forced_move(pair[1].sample % size) is None] or pairs
+
+
+def episode_metrics(summary: Summary) -> dict[str, float]:
+    """What is logged of the episodes of a step; what is not known is left out."""
+    known = {
+        "episodes": summary.episodes,
+        "aborted": summary.aborted,
+        "timeout": summary.timeout,
+        "unscored": summary.unscored,
+        "reward": summary.score,
+        "accuracy": summary.accuracy,
+        "tool_calls": summary.tool_calls,
+        "tool_calls_ok": summary.tool_calls_ok,
+        "tool_call_rate": summary.tool_call_rate,
+        "turns": summary.turns,
+        "response_tokens": summary.response_tokens,
+        "mean_iou": summary.mean_iou,
+        "coverage": summary.coverage,
+        "thought_iou": summary.thought_iou,
+        **{f"reward/{term}": value for term, value in summary.parts.items()},
+        **{f"stops/{stop}": count for stop, count in summary.stops.items()},
+    }
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def _pairs(groups_P: Sequence[Group]) -> list[Pair]:
+    return [(group.task, trajectory) for group in groups_P for trajectory in group.trajectories]
