@@ -12,9 +12,9 @@ import importlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, MissingExtra
 
@@ -34,6 +34,15 @@ class Part(BaseModel):
     @property
     def options(self) -> dict[str, JsonValue]:
         return dict(self.model_extra or {})
+
+
+def _as_parts(value: object) -> object:
+    listed = value if isinstance(value, list | tuple) else [value]
+    return [{"kind": part} if isinstance(part, str) else part for part in listed]
+
+
+Parts = Annotated[tuple[Part, ...], BeforeValidator(_as_parts)]
+"""One part or a list of them; a part without options may be given by its name alone."""
 
 
 def read_toml(path: Path) -> Table:

@@ -12,19 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from saccade.client import ChatClient, ClientOptions
-from saccade.config import resolve, suggestion
+from saccade.config import Part, Parts, build, resolve, suggestion
 from saccade.errors import ConfigError
 from saccade.rewards.judges import Choice, Exact, FirstOf, Judge
-from saccade.rewards.llm import LLM
-from saccade.rewards.math import Math
 from saccade.rewards.terms import PRESETS, TERMS, Term
 from saccade.types import ProblemKind, Record, Score, StopReason, Task, Trajectory, Verdict
 
-JUDGES = {"exact": "saccade.rewards.judges:Exact", "choice": "saccade.rewards.judges:Choice"}
-"""Judges without options; `math` and `llm` have a section of their own."""
+JUDGES = {
+    "exact": "saccade.rewards.judges:Exact",
+    "choice": "saccade.rewards.judges:Choice",
+    "math": "saccade.rewards.math:Math",
+    "llm": "saccade.rewards.llm:LLM",
+}
+"""Names for run files; your own judge goes there as "package.module:Class"."""
 
 
 class Weighted(NamedTuple):
@@ -100,14 +102,6 @@ class Reward:
         )
 
 
-class MathOptions(Record):
-    """Limits of the `math` judge."""
-
-    timeout_s: float = Field(default=5.0, gt=0)
-    workers: int = Field(default=2, ge=1)
-    memory_mb: int = Field(default=2048, ge=256)
-
-
 class RewardOptions(Record):
     """The `reward` section of a run file."""
 
@@ -115,24 +109,15 @@ class RewardOptions(Record):
     """A key of `saccade.rewards.terms.PRESETS`."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Changes to the weights of the preset, and further terms of your own ("pkg.mod:name")."""
-    judge: tuple[str, ...] = ("exact",)
-    """Asked in this order until one decides: exact, choice, math, llm, or "pkg.mod:Name"."""
-    math: MathOptions = MathOptions()
-    llm: ClientOptions | None = None
-    """The server of the `llm` judge."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_judge_may_be_a_string(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("judge"), str):
-            return data | {"judge": [data["judge"]]}
-        return data
+    judge: Parts = (Part(kind="exact"),)
+    """The judges, which are asked in this order until one decides: each is a key of `JUDGES` or
+    "pkg.mod:Name", alone or as the `kind` of a table with its options."""
 
     def make(self) -> Reward:
         """The reward.
 
         Raises:
-            ConfigError: an unknown preset, term or judge.
+            ConfigError: an unknown preset, term or judge, or a wrong option.
             MissingExtra: the `math` judge is not installed.
         """
         if self.preset not in PRESETS:
@@ -140,18 +125,11 @@ class RewardOptions(Record):
             raise ConfigError(f"reward.preset: there is no {self.preset!r}{hint}")
         weights = PRESETS[self.preset] | self.weights
         terms = {name: Weighted(weight, _term(name)) for name, weight in weights.items()}
-        judges = {name: self._make_judge(name) for name in self.judge}
-        return Reward(terms, FirstOf(list(judges.values())), judges=judges)
-
-    def _make_judge(self, name: str) -> Judge:
-        if name == "math":
-            return Math(**self.math.model_dump())
-        if name == "llm":
-            if self.llm is None:
-                raise ConfigError("reward.llm: missing; give base_url and model of the judge")
-            return LLM(ChatClient(self.llm))
-        made = cast(type[Judge], resolve(name, JUDGES, "reward.judge"))
-        return made()
+        judges = [cast(Judge, build(part, JUDGES, "reward.judge")) for part in self.judge]
+        named: dict[str, Judge] = {}
+        for part, judge in zip(self.judge, judges, strict=True):
+            named.setdefault(part.kind, judge)
+        return Reward(terms, FirstOf(judges), judges=named)
 
 
 def _term(name: str) -> Term:
