@@ -1,6 +1,7 @@
-"""What a trajectory is worth, and when it is worth nothing that could be said."""
+"""The score of a trajectory, and when it has none."""
 
 import asyncio
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -142,10 +143,10 @@ def test_values_stay_in_the_published_range(
     answer: str | None, calls: int, failed: int, dropped: int, problems: tuple[ProblemKind, ...]
 ) -> None:
     done = trajectory(answer, calls=calls, failed=failed, dropped=dropped, problems=problems)
-    worth = value(done)
-    assert worth is not None
-    assert -0.2 - 1e-9 <= worth <= 2.0 + 1e-9
-    assert worth >= value(trajectory(answer, failed=failed + calls, problems=problems))  # type: ignore[operator]
+    found = value(done)
+    assert found is not None
+    assert -0.2 - 1e-9 <= found <= 2.0 + 1e-9
+    assert found >= value(trajectory(answer, failed=failed + calls, problems=problems))  # type: ignore[operator]
     assert -0.4 - 1e-9 <= value(done, "deepeyes_maths") <= 1.2 + 1e-9  # type: ignore[operator]
 
 
@@ -158,6 +159,48 @@ def test_a_cost_per_call_is_an_option(
     scored = asyncio.run(reward.apply(TASK, done)).score
     assert scored is not None
     assert scored.value == pytest.approx(value(done) - 0.1 * calls)  # type: ignore[operator]
+
+
+def score(weights: dict[str, object], done: Trajectory, preset: str, task: Task = TASK) -> float:
+    options = RewardOptions.model_validate({"preset": preset, "weights": weights})
+    assert RewardOptions.model_validate_json(options.model_dump_json()) == options
+    scored = asyncio.run(options.make().apply(task, done)).score
+    assert scored is not None
+    return scored.value
+
+
+def test_a_term_takes_options_and_keeps_the_weight_of_the_preset() -> None:
+    done = trajectory(problems=(ProblemKind.SEVERAL_CALLS,))
+    strict = {"problems": ["several_calls"]}
+    assert score({"format_penalty": strict}, done, "deepeyes") == pytest.approx(0.6)
+    heavy = {"weight": 0.5, **strict}
+    assert score({"format_penalty": heavy}, done, "deepeyes") == pytest.approx(0.3)
+    task = TASK.model_copy(update={"meta": {"tool_benefit": 1.0}})
+    values = [
+        score({"adaptive_tool": {"n_best": 6}}, trajectory(calls=n), "at_grpo", task)
+        for n in (0, 6, 9)
+    ]
+    assert values == pytest.approx([0.8, 1.4, 0.8 + 0.6 * math.exp(-0.5)])
+
+
+def brief(task: Task, trajectory: Trajectory, correct: bool) -> float:
+    """A term of the user's own: a function."""
+    return float(len(trajectory.turns) == 1)
+
+
+class Within(Record):
+    """A term of the user's own: a class with options."""
+
+    turns: int = 1
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        return float(len(trajectory.turns) <= self.turns)
+
+
+def test_a_term_of_the_users_own_is_a_function_or_a_class_with_options() -> None:
+    own = {f"{__name__}:brief": 0.5, f"{__name__}:Within": {"weight": 0.25, "turns": 2}}
+    values = [score(own, trajectory(calls=n), "deepeyes_no_bonus") for n in (0, 1, 2)]
+    assert values == pytest.approx([0.8 + 0.5 + 0.25, 0.8 + 0.25, 0.8])
 
 
 @pytest.mark.parametrize("stop", [StopReason.ABORTED, StopReason.TIMEOUT])
@@ -211,7 +254,11 @@ def test_a_task_may_name_its_judge() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"preset": "deepeye"}, "did you mean 'deepeyes'"), ({"judge": ["lm"]}, "no 'lm'"),
-     ({"weights": {"x:y": 1}}, "cannot be imported"),
+     ({"weights": {"x:y": 1}}, "cannot be imported"), ({"weights": {"os:name": 1}}, "no function"),
+     ({"weights": {"call": 1}}, "no 'call'; did you mean 'calls'"),
+     ({"weights": {"calls": {}}}, r"reward\.weights\.calls\.weight: missing"),
+     ({"weights": {"calls": {"weight": 1, "most": 2}}}, "takes no options, got most"),
+     ({"weights": {"format_penalty": {"problem": []}}}, "did you mean 'problems'"),
      ({"judge": "llm"}, r"reward\.judge\.base_url: missing\nreward\.judge\.model: missing"),
      ({"judge": ["exact", {"kind": "math", "timeout": 1}]}, "timeout: unknown.*'timeout_s'"),
      ({"judge": {"kind": "exact", "strict": True}}, "Exact takes no options, got strict")],
@@ -373,10 +420,10 @@ async def test_math_survives_what_would_never_end() -> None:
 
 
 async def test_a_maths_timeout_lets_the_next_judge_decide() -> None:
-    math = Math(MathOptions(timeout_s=0.3, workers=1))
+    late = Math(MathOptions(timeout_s=0.3, workers=1))
     task = Task(id="t", prompt=("?",), answer="42")
-    await math.judge(task, "42")
-    both = FirstOf([math, Fixed(False)])
+    await late.judge(task, "42")
+    both = FirstOf([late, Fixed(False)])
     verdict = await both.judge(task, "9^{9^{9^{9}}}")
     assert (verdict.correct, verdict.judge) == (False, "fixed")
     await both.close()
@@ -462,7 +509,7 @@ async def test_a_long_answer_is_cut_before_it_is_sent() -> None:
 
 
 def test_text_in_observations_is_never_an_answer() -> None:
-    """Reading structure: an observation that holds an answer tag is worth nothing."""
+    """Reading structure: an observation that holds an answer tag earns nothing."""
     from saccade.policies.replay import ReplayPolicy
     from saccade.rollout import rollout
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from saccade.config import Part, Parts, build, resolve, suggestion
 from saccade.errors import ConfigError
@@ -102,13 +102,29 @@ class Reward:
         )
 
 
+class TermPart(BaseModel):
+    """A term in a run file: `{ weight = 0.2, option = ... }`; a number is a weight alone."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    weight: float | None = None
+    """None: the weight that the preset gives it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_number_is_a_weight(cls, value: object) -> object:
+        return value if isinstance(value, dict | TermPart) else {"weight": value}
+
+
 class RewardOptions(Record):
     """The `reward` section of a run file."""
 
     preset: str = "deepeyes"
     """A key of `saccade.rewards.terms.PRESETS`."""
-    weights: dict[str, float] = Field(default_factory=dict)
-    """Changes to the weights of the preset, and further terms of your own ("pkg.mod:name")."""
+    weights: dict[str, TermPart] = Field(default_factory=dict)
+    """Changes to the terms of the preset, and further terms: name -> weight, or a table with
+    `weight` and the options of the term. A name is a key of `saccade.rewards.terms.TERMS` or
+    "pkg.mod:name"; a table without `weight` keeps that of the preset."""
     judge: Parts = (Part(kind="exact"),)
     """The judges, which are asked in this order until one decides: each is a key of `JUDGES` or
     "pkg.mod:Name", alone or as the `kind` of a table with its options."""
@@ -123,8 +139,9 @@ class RewardOptions(Record):
         if self.preset not in PRESETS:
             hint = suggestion(self.preset, PRESETS)
             raise ConfigError(f"reward.preset: there is no {self.preset!r}{hint}")
-        weights = PRESETS[self.preset] | self.weights
-        terms = {name: Weighted(weight, _term(name)) for name, weight in weights.items()}
+        preset = PRESETS[self.preset]
+        chosen = {name: TermPart(weight=weight) for name, weight in preset.items()} | self.weights
+        terms = {name: _weighted(name, part, preset.get(name)) for name, part in chosen.items()}
         judges = [cast(Judge, build(part, JUDGES, "reward.judge")) for part in self.judge]
         named: dict[str, Judge] = {}
         for part, judge in zip(self.judge, judges, strict=True):
@@ -132,7 +149,18 @@ class RewardOptions(Record):
         return Reward(terms, FirstOf(judges), judges=named)
 
 
-def _term(name: str) -> Term:
-    if name in TERMS:
-        return TERMS[name]
-    return cast(Term, resolve(name, {}, "reward.weights"))
+def _weighted(name: str, part: TermPart, usual: float | None) -> Weighted:
+    """A term that is a function, or an instance of a class with the options of the part."""
+    where = f"reward.weights.{name}"
+    weight = usual if part.weight is None else part.weight
+    if weight is None:
+        raise ConfigError(f"{where}.weight: missing, and the preset gives this term none")
+    options = part.model_extra or {}
+    term = resolve(name, TERMS, "reward.weights")
+    if isinstance(term, type):
+        term = build(Part.model_validate({**options, "kind": name}), TERMS, where)
+    elif options:
+        raise ConfigError(f"{where}: a function takes no options, got {', '.join(options)}")
+    if not callable(term):
+        raise ConfigError(f"{where}: {term!r} is no function")
+    return Weighted(weight, cast(Term, term))
