@@ -205,8 +205,8 @@ class Stray(Record):
 @pytest.mark.parametrize(
     ("terms", "says"),
     [
-        (["dificulty"], "curate.terms: there is no 'dificulty'; did you mean 'difficulty'"),
-        ([{"kind": "difficulty", "abov": 0.1}], "curate.terms.abov: unknown.*'above'"),
+        (["benefits"], "curate.terms: there is no 'benefits'; did you mean 'benefit'"),
+        ([{"kind": "difficulty", "belows": 0.1}], "curate.terms.belows: unknown.*'below'"),
         ({"kind": "utility", "show": "box"}, "curate.terms.show: input should be 'crop' or 'tool'"),
         (f"{__name__}:Stray", "Stray decides on 'other', which is no open question"),
     ],

@@ -1,10 +1,15 @@
-"""The value of a trajectory: terms over its structure, and a judge's verdict on its answer.
+"""The score of a trajectory: terms of its structure, and a judge's verdict on its answer.
 
     reward = RewardOptions(preset="deepeyes").make()
     scored = await reward.apply(task, trajectory)     # scored.score, scored.verdict
 
 ABORTED and TIMEOUT trajectories, tasks without a gold answer and undecided verdicts stay without a
-score: None, never 0.
+score: None, never 0. In a run file:
+
+    [reward]
+    preset = "deepeyes"
+    judge = ["exact", { kind = "llm", base_url = "http://127.0.0.1:8000/v1", model = "..." }]
+    weights = { calls = -0.1, format_penalty = { weight = 0.4, problems = ["several_calls"] } }
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Opinions on an answer: right, wrong, or undecided. Undecided is never wrong: it is not scored.
 
 `exact` and `choice` are rules. They are conservative: what they accept is right; an answer in other
-words may be called wrong. Where that matters, let `llm` look too, with `first_of`.
+words may be called wrong. Where that matters, name several in `reward.judge` and let `llm` be the
+last of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
-from saccade.types import Task, Verdict
+from saccade.types import OPTION_LETTERS, Task, Verdict
 
 _QUOTES = " \"'`*\u201c\u201d\u2018\u2019"
 _EDGES = _QUOTES + ".,;:!?"
@@ -26,16 +27,33 @@ _LEAD_IN = re.compile(
 
 
 class Judge(Protocol):
-    """Something with an opinion on an answer."""
+    """Something with an opinion on an answer; a class with its own options.
+
+        class Contains:
+            name = "contains"
+
+            class Options(Record):
+                case: bool = False
+
+            def __init__(self, options: Options) -> None: ...
+            async def judge(self, task: Task, answer: str) -> Verdict: ...
+            async def close(self) -> None: ...
+
+    What it does not guarantee belongs into its docstring.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As it stands in the verdict: whatever moves verdicts belongs into it."""
+        ...
 
     async def judge(self, task: Task, answer: str) -> Verdict:
         """The verdict on an answer to a task that has a gold answer."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give back processes and connections."""
+        ...
 
 
 class Exact:
@@ -150,5 +168,5 @@ def _option(answer: str, choices: Sequence[str]) -> set[int]:
 
 
 def _index(letter: str, choices: Sequence[str]) -> set[int]:
-    index = ord(letter.upper()) - ord("A")
+    index = OPTION_LETTERS.index(letter.upper())
     return {index} if index < len(choices) else set()
