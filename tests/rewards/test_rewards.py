@@ -261,7 +261,7 @@ def test_a_task_may_name_its_judge() -> None:
      ({"weights": {"format_penalty": {"problem": []}}}, "did you mean 'problems'"),
      ({"judge": "llm"}, r"reward\.judge\.base_url: missing\nreward\.judge\.model: missing"),
      ({"judge": ["exact", {"kind": "math", "timeout": 1}]}, "timeout: unknown.*'timeout_s'"),
-     ({"judge": {"kind": "exact", "strict": True}}, "Exact takes no options, got strict")],
+     ({"judge": {"kind": "choice", "strict": True}}, "Choice takes no options, got strict")],
 )  # fmt: skip
 def test_wrong_options_are_explained(options: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
@@ -338,6 +338,18 @@ def judged(judge: object, gold: str, answer: str, *choices: str) -> bool | None:
 )  # fmt: skip
 def test_exact(gold: str, answer: str, right: bool) -> None:
     assert judged(Exact(), gold, answer) is right
+
+
+async def test_other_words_may_be_left_to_the_next_judge() -> None:
+    gentle = {"kind": "exact", "mismatch": "undecided"}
+    agreeable = {"kind": AGREEABLE, "except_for": "8"}
+    reward = RewardOptions.model_validate({"judge": [gentle, agreeable]}).make()
+    verdicts = [(await reward.apply(TASK, trajectory(a))).verdict for a in ("7", "seven", "8")]
+    assert [(v.correct, v.judge) for v in verdicts if v] == [
+        (True, "exact"), (True, "agreeable"), (False, "agreeable"),
+    ]  # fmt: skip
+    alone = RewardOptions.model_validate({"judge": gentle}).make()
+    assert (await alone.apply(TASK, trajectory("seven"))).score is None
 
 
 OPTIONS = ("Pepsi", "Coca-Cola", "a red car", "Sprite")

@@ -8,7 +8,7 @@ score: None, never 0. In a run file:
 
     [reward]
     preset = "deepeyes"
-    judge = ["exact", { kind = "llm", base_url = "http://127.0.0.1:8000/v1", model = "..." }]
+    judge = ["exact"]
     weights = { calls = -0.1, format_penalty = { weight = 0.4, problems = ["several_calls"] } }
 """
 

@@ -1,8 +1,9 @@
 """Opinions on an answer: right, wrong, or undecided. Undecided is never wrong: it is not scored.
 
 `exact` and `choice` are rules. They are conservative: what they accept is right; an answer in other
-words may be called wrong. Where that matters, name several in `reward.judge` and let `llm` be the
-last of them.
+words may be called wrong. Where that matters, let `exact` leave it undecided and `llm` come next:
+
+    judge = [{ kind = "exact", mismatch = "undecided" }, { kind = "llm", base_url = "...", ... }]
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
-from saccade.types import OPTION_LETTERS, Task, Verdict
+from saccade.types import OPTION_LETTERS, Record, Task, Verdict
 
 _QUOTES = " \"'`*\u201c\u201d\u2018\u2019"
 _EDGES = _QUOTES + ".,;:!?"
@@ -56,14 +57,20 @@ class Judge(Protocol):
         ...
 
 
-class Exact:
+class Exact(Record):
     """Right if the texts are equal, case, outer punctuation and spaces aside; numbers by value."""
 
-    name = "exact"
+    name: ClassVar[str] = "exact"
+
+    mismatch: Literal["wrong", "undecided"] = "wrong"
+    """What an answer in other words is; `undecided` leaves it to the next judge."""
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        gold = task.answer or ""
-        return Verdict(correct=same_text(gold, answer), judge=self.name)
+        if same_text(task.answer or "", answer):
+            return Verdict(correct=True, judge=self.name)
+        if self.mismatch == "undecided":
+            return Verdict(correct=None, reason="other words", judge=self.name)
+        return Verdict(correct=False, judge=self.name)
 
     async def close(self) -> None:
         """Nothing to give back."""
