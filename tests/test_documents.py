@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade.config import read_toml, validate
-from saccade.data.curate.recipe import CurateRecipe
+from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.options import AgentAttackRecipe, RobustRecipe
 from saccade.serve.scripted import ScriptedServer

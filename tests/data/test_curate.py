@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from saccade.config import read_toml, validate, with_overrides
-from saccade.data.curate import Curated, curate
-from saccade.data.curate.bench import Bench, Decision
-from saccade.data.curate.recipe import CurateRecipe
+from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.formats.tasks import read_tasks, write_tasks

@@ -1,4 +1,4 @@
-"""`saccade curate`: which questions reinforcement learning can learn from."""
+"""`saccade curate`: which questions are worth learning from."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def curate(
 ) -> None:
     """Keep the questions that reinforcement learning can learn from; run it again to resume."""
     from saccade.cli.progress import bars
+    from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run
-    from saccade.data.curate.recipe import CurateRecipe
 
     chosen = read_runfile(CurateRecipe, recipe, settings)
     with bars(quiet=as_json) as progress:
-        folders = {}
+        stages = {}
 
-        def show(folder: str, done: int, total: int) -> None:
-            if folder not in folders:
-                folders[folder] = progress.add_task(folder, total=total)
-            progress.update(folders[folder], completed=done)
+        def told(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = progress.add_task(stage, total=total)
+            progress.update(stages[stage], completed=done)
 
-        curated = asyncio.run(run(chosen, on_progress=show))
+        curated = asyncio.run(run(chosen, on_progress=told))
     counts = json.loads((Path(chosen.out) / "summary.json").read_text())
     if as_json:
         typer.echo(json.dumps({"tasks": str(curated.tasks), **counts}))

@@ -24,7 +24,7 @@ from typing import NamedTuple, cast
 from pydantic import Field, JsonValue
 
 from saccade.config import build
-from saccade.data.curate.bench import Bench, CurationTerm, Decision, Progress
+from saccade.data.curate.bench import Bench, Decision, Progress, Term
 from saccade.data.curate.recipe import CurateRecipe
 from saccade.errors import ConfigError
 from saccade.files import write_whole
@@ -33,6 +33,17 @@ from saccade.recipe import make_tasks
 from saccade.runs.assemble import assemble
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Record, Task
+
+__all__ = [
+    "TERMS",
+    "Bench",
+    "CurateRecipe",
+    "Curated",
+    "Decision",
+    "Outcome",
+    "Term",
+    "curate",
+]
 
 TERMS = {
     "structure": "saccade.data.curate.terms:Structure",
@@ -78,8 +89,7 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
     """
     out = Path(recipe.out)
     terms = [
-        (part.kind, cast(CurationTerm, build(part, TERMS, "curate.terms")))
-        for part in recipe.curate.terms
+        (part.kind, cast(Term, build(part, TERMS, "curate.terms"))) for part in recipe.curate.terms
     ]
     assembly = assemble(recipe)
     fingerprint = assembly.environment.fingerprint

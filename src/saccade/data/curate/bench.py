@@ -39,7 +39,7 @@ class Decision:
     """What was measured, for the report."""
 
 
-class CurationTerm(Protocol):
+class Term(Protocol):
     """Something that decides which questions stay; a class with its own options.
 
     class Short(Record):
