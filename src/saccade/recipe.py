@@ -17,39 +17,22 @@ names a class of yours runs its code.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, cycle, islice
-from pathlib import Path
-from typing import Annotated, Literal, Protocol, cast
+from collections.abc import Iterator, Mapping
+from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from saccade import dialects, policies, tools
-from saccade.config import Table, resolve, validate
+from saccade import dialects, policies, tasks, tools
+from saccade.config import Part, Table, build
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
-from saccade.errors import ConfigError, FormatError
-from saccade.formats.parquet import count_parquet_rows, read_parquet
+from saccade.errors import ConfigError
 from saccade.formats.prompts import read_prompts
-from saccade.formats.tasks import count_rows, read_tasks
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.rewards import Reward, RewardOptions
+from saccade.tasks import TaskSource
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
-from saccade.world import tasks as world_tasks
-
-
-class Part(BaseModel):
-    """A choice and its options: `{ kind = "...", option = ... }`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str
-
-    @property
-    def options(self) -> dict[str, JsonValue]:
-        return dict(self.model_extra or {})
 
 
 def _only_zoom() -> dict[str, Table]:
@@ -96,101 +79,14 @@ class Recipe(Record):
     reward: RewardOptions = RewardOptions()
 
 
-class TaskSource(Protocol):
-    """Where tasks come from."""
-
-    def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        """The same tasks in the same order for the same `recipe.seed`."""
-        ...
-
-    def count(self) -> int | None:
-        """How many there are, if that is known without drawing them."""
-        ...
-
-
-class WorldTasks(Record):
-    """Questions about procedural scenes."""
-
-    family: str | Annotated[tuple[str, ...], Field(min_length=1)] = "read"
-    """One, or several that are asked in turn; one that is named twice is asked twice as often."""
-    n: int = Field(default=100, ge=1)
-    """In all."""
-    split: str = "test"
-    native: int = Field(default=672, ge=1)
-    """Side of a scene in pixels."""
-
-    def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        names = (self.family,) if isinstance(self.family, str) else self.family
-        streams = {
-            name: world_tasks(
-                name, n=self.n, seed=recipe.seed, split=self.split, native=self.native
-            )
-            for name in names
-        }
-        return (next(streams[name]) for name in islice(cycle(names), self.n))
-
-    def count(self) -> int:
-        return self.n
-
-
-class FileTasks(Record):
-    """Questions in a JSON Lines file; see `saccade.formats.tasks`."""
-
-    path: Path
-    n: int | None = Field(default=None, ge=1)
-    """Only the first n."""
-
-    def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        return islice(read_tasks(self.path, max_pixels=recipe.max_image_pixels), self.n)
-
-    def count(self) -> int | None:
-        rows = count_rows(self.path)
-        return rows if self.n is None else min(rows, self.n)
-
-
-class ParquetTasks(Record):
-    """Published training rows; see `saccade.formats.parquet`."""
-
-    path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
-    """One file, or several that are read one after the other."""
-    n: int | None = Field(default=None, ge=1)
-    """Only the first n that can be used."""
-    malformed: Literal["refuse", "leave_out"] = "refuse"
-    """What becomes of a row that cannot be used: the run stops, or a warning names the row."""
-
-    def tasks(self, recipe: Recipe) -> Iterator[Task]:
-        told = None if self.malformed == "refuse" else _warn
-        limit = recipe.max_image_pixels
-        rows = (read_parquet(path, max_pixels=limit, malformed=told) for path in self._paths)
-        return islice(chain.from_iterable(rows), self.n)
-
-    def count(self) -> int | None:
-        rows = sum(count_parquet_rows(path) for path in self._paths)
-        return rows if self.n is None else min(rows, self.n)
-
-    @property
-    def _paths(self) -> tuple[Path, ...]:
-        return self.path if isinstance(self.path, tuple) else (self.path,)
-
-
-def _warn(error: FormatError) -> None:
-    warnings.warn(f"left out: {error}", stacklevel=2)
-
-
-TASKS = {
-    "world": "saccade.recipe:WorldTasks",
-    "file": "saccade.recipe:FileTasks",
-    "parquet": "saccade.recipe:ParquetTasks",
-}
-
-
 def make_tasks(recipe: Recipe) -> Iterator[Task]:
     """The tasks of a recipe, lazily.
 
     Raises:
         ConfigError: no `tasks` section, or one that cannot be used.
     """
-    return _task_source(recipe).tasks(recipe)
+    source = _task_source(recipe)
+    return source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
 
 
 def count_tasks(recipe: Recipe) -> int | None:
@@ -227,7 +123,7 @@ def make_policy(recipe: Recipe) -> Policy:
             "policy: missing; name a server with policy.kind=openai policy.base_url=URL "
             "policy.model=NAME, or a local model with policy.kind=hf policy.path=FOLDER"
         )
-    return cast(Policy, _make(recipe.policy, policies.BUILT_IN, "policy"))
+    return cast(Policy, build(recipe.policy, policies.BUILT_IN, "policy"))
 
 
 def make_reward(recipe: Recipe) -> Reward:
@@ -238,38 +134,19 @@ def make_reward(recipe: Recipe) -> Reward:
 def _task_source(recipe: Recipe) -> TaskSource:
     if recipe.tasks is None:
         raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
-    return cast(TaskSource, _make(recipe.tasks, TASKS, "tasks"))
+    return cast(TaskSource, build(recipe.tasks, tasks.BUILT_IN, "tasks"))
 
 
 def _make_dialect(part: Part) -> Dialect:
     options = part.options
     prompts = options.pop("prompts", None)
-    made = resolve(part.kind, dialects.BUILT_IN, "dialect")
     if prompts is not None:
         texts = read_prompts(str(prompts))
         options["prompts"] = Prompts.model_validate(texts.model_dump()).model_dump()
-    return cast(Dialect, _build(made, options, "dialect"))
+    chosen = Part.model_validate({**options, "kind": part.kind})
+    return cast(Dialect, build(chosen, dialects.BUILT_IN, "dialect"))
 
 
 def _make_tool(name: str, options: Mapping[str, JsonValue]) -> Tool:
-    made = resolve(name, tools.BUILT_IN, "tools")
-    return cast(Tool, _build(made, options, f"tools.{name}"))
-
-
-def _make(part: Part, built_in: Mapping[str, str], what: str) -> object:
-    return _build(resolve(part.kind, built_in, what), part.options, what)
-
-
-def _build(made: object, options: Mapping[str, JsonValue], where: str) -> object:
-    """A record is validated from its options; another class says what it takes in `Options`."""
-    if not isinstance(made, type):
-        raise ConfigError(f"{where}: {made!r} is no class")
-    if issubclass(made, BaseModel):
-        return validate(made, options, where)
-    make = cast(Callable[..., object], made)
-    wanted = getattr(made, "Options", None)
-    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
-        return make(validate(wanted, options, where))
-    if options:
-        raise ConfigError(f"{where}: {made.__name__} takes no options, got {', '.join(options)}")
-    return make()
+    chosen = Part.model_validate({**options, "kind": name})
+    return cast(Tool, build(chosen, tools.BUILT_IN, f"tools.{name}"))

@@ -2,19 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from saccade.config import read_toml, validate, with_overrides
-from saccade.data.curate import Curated, CurateRecipe, Curation, curate, structured
+from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.formats.tasks import read_tasks, write_tasks
 from saccade.geometry import Box
 from saccade.image import Image
-from saccade.types import Completion, Sampling, TargetBox, Task, Trajectory
+from saccade.types import Completion, ModelInfo, Record, Sampling, TargetBox, Task, Trajectory
 from saccade.world import tasks as world_tasks
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano_curate.toml"
@@ -25,7 +25,7 @@ ASKED: list[tuple[str, int, int, bool]] = []
 class Scripted:
     """Answers by name: how many of its direct answers are right, and whether a crop helps."""
 
-    model = "scripted"
+    info = ModelInfo(name="scripted")
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         name, sample = trajectory.task_id, trajectory.sample
@@ -66,7 +66,7 @@ def run(folder: Path, questions: Sequence[Task], **options: object) -> Curated:
     return asyncio.run(curate(recipe))
 
 
-def test_every_reason_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:
     options = {"choices": ("red", "blue"), "answer": "A"}
     curated = run(
         tmp_path,
@@ -85,7 +85,7 @@ def test_every_reason_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
             question("1-down"),
         ],
     )
-    found = {d.id: (d.kept, f"{d.stage}: {d.reason}") for d in curated.decisions}
+    found = {o.id: (o.kept, f"{o.term}: {o.reason}") for o in curated.outcomes}
     assert found == {
         "0-hard": (False, "difficulty: too hard"),
         "4-easy": (False, "difficulty: too easy"),
@@ -144,26 +144,87 @@ def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "text"), [("A", "red"), ("b.", "blue"), ("blue", "blue"), ("C", None), (None, None)]
 )
-def test_multiple_choice_becomes_open(answer: str | None, text: str | None) -> None:
-    task, reason = structured(question("q", choices=("red", "blue"), answer=answer), Curation())
-    assert (task.answer if text else None, bool(reason)) == (text, text is None)
-    same, reason = structured(
-        question("q", choices=("red", "blue"), answer="A"), Curation(structure="keep")
+def test_multiple_choice_becomes_open(tmp_path: Path, answer: str | None, text: str | None) -> None:
+    curated = run(
+        tmp_path, [question("q", choices=("red", "blue"), answer=answer)], terms="structure"
     )
-    assert (same.answer, same.choices, reason) == ("A", ("red", "blue"), "")
+    assert curated.outcomes[0].kept is (text is not None)
+    kept = [(task.choices, task.answer) for task in read_tasks(curated.tasks)]
+    assert kept == ([((), text)] if text else [])
+
+
+def test_without_the_structure_term_the_options_stay(tmp_path: Path) -> None:
+    choices = ("red", "blue")
+    curated = run(tmp_path, [question("q", choices=choices, answer="A")], terms=["verifiability"])
+    assert [(t.answer, t.choices) for t in read_tasks(curated.tasks)] == [("A", choices)]
+
+
+class Short(Record):
+    """A term of the user's own: it looks at the question, at its image, and at an attempt."""
+
+    most: int = 20
+
+    async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
+        images = {task.id: len(task.images) for task in bench.drawn(questions)}
+        right = await bench.play("short", questions, arm="no_tool")
+        return {
+            q.id: Decision(
+                reason="too long" if len(q.question) > self.most else "",
+                question=q.model_copy(update={"meta": {"short": True}}),
+                measures={"images": images[q.id], "right": right[q.id]},
+            )
+            for q in questions
+        }
+
+
+def test_a_term_of_the_users_own_takes_options_and_plays_episodes(tmp_path: Path) -> None:
+    own = {"kind": f"{__name__}:Short", "most": 18}
+    short, long = question("1-short"), question("1-long")
+    long = long.model_copy(update={"prompt": (long.prompt[0], "What colour is it, please?")})
+    curated = run(tmp_path, [short, long], terms=[own, "verifiability"])
+    assert [(o.term, o.reason, o.measures) for o in curated.outcomes] == [
+        ("", "", {"images": 1, "right": 1.0}),
+        (f"{__name__}:Short", "too long", {"images": 1, "right": 1.0}),
+    ]
+    (kept,) = read_tasks(curated.tasks)
+    assert (kept.id, kept.meta, len(kept.images)) == ("1-short", {"short": True}, 1)
+    ASKED.clear()
+    assert run(tmp_path, [short, long], terms=[own, "verifiability"]) == curated
+    assert ASKED == [], "the attempts are in out/short"
+
+
+class Stray(Record):
+    """A term that decides on what it was not asked about."""
+
+    async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
+        return {"other": Decision()}
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (["benefits"], "curate.terms: there is no 'benefits'; did you mean 'benefit'"),
+        ([{"kind": "difficulty", "belows": 0.1}], "curate.terms.belows: unknown.*'below'"),
+        ({"kind": "utility", "show": "box"}, "curate.terms.show: input should be 'crop' or 'tool'"),
+        (f"{__name__}:Stray", "Stray decides on 'other', which is no open question"),
+    ],
+)
+def test_wrong_terms_are_explained(tmp_path: Path, terms: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        run(tmp_path, [question("1-helps")], terms=terms)
 
 
 def test_the_benefit_of_the_tool_is_measured_and_noted(tmp_path: Path) -> None:
     """Nothing is dropped for it; AT-GRPO's reward reads it."""
     settings = [
         f"policy.path={folder_of('nano-base')}", f"out={tmp_path / 'out'}", "tasks.n=8",
-        "curate.samples=4", "curate.difficulty=false", "curate.benefit=true", "curate.utility=off",
+        "curate.samples=4", 'curate.terms=["structure", "verifiability", "benefit"]',
     ]  # fmt: skip
     recipe = validate(CurateRecipe, with_overrides(read_toml(RECIPE), settings))
     curated = asyncio.run(curate(recipe))
-    assert all(decision.kept for decision in curated.decisions)
+    assert all(outcome.kept for outcome in curated.outcomes)
     noted = {task.id: task.meta["tool_benefit"] for task in read_tasks(curated.tasks)}
-    assert noted == {d.id: d.benefit for d in curated.decisions}
+    assert noted == {o.id: o.measures["benefit"] for o in curated.outcomes}
     mean = {
         family: sum(b for name, b in noted.items() if name.startswith(family)) / 4
         for family in ("read", "easy")
@@ -175,12 +236,12 @@ def test_on_the_embedded_world_it_keeps_what_only_looking_can_answer(tmp_path: P
     settings = [f"policy.path={folder_of('nano-base')}", f"out={tmp_path / 'out'}", "tasks.n=40"]
     recipe = validate(CurateRecipe, with_overrides(read_toml(RECIPE), settings))
     curated = asyncio.run(curate(recipe))
-    kept = [d.id.split("-")[0] for d in curated.decisions if d.kept]
+    kept = [o.id.split("-")[0] for o in curated.outcomes if o.kept]
     assert kept.count("read") >= 5
     assert kept.count("easy") <= 3
-    dropped = [d for d in curated.decisions if not d.kept]
-    assert all(d.stage in ("difficulty", "utility") for d in dropped)
-    shown = [d.shown for d in curated.decisions if d.shown is not None]
+    dropped = [o for o in curated.outcomes if not o.kept]
+    assert all(o.term in ("difficulty", "utility") for o in dropped)
+    shown = [o.measures["shown"] for o in curated.outcomes if "shown" in o.measures]
     assert sum(shown) / len(shown) > 0.8
     image = next(iter(read_tasks(curated.tasks))).images[0]
     assert isinstance(image, Image)

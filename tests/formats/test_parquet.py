@@ -105,9 +105,9 @@ def test_a_malformed_row_is_named_and_never_skipped_in_silence(
         list(read_parquet(path))
     assert f"{path}: row 1" in str(caught.value)
     assert message in str(caught.value)
-    told: list[FormatError] = []
-    assert len(list(read_parquet(path, malformed=told.append))) == 2
-    assert [str(error) for error in told] == [str(caught.value)]
+    left_out: list[FormatError] = []
+    assert len(list(read_parquet(path, on_malformed=left_out.append))) == 2
+    assert [str(error) for error in left_out] == [str(caught.value)]
 
 
 def test_what_is_no_parquet_file(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_as_the_tasks_of_a_run_file(tmp_path: Path) -> None:
     tasks = {"kind": "parquet", "path": str(path), "malformed": "leave_out"}
     recipe = Recipe.model_validate({"tasks": tasks})
     assert count_tasks(recipe) == 3
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         assert len(list(make_tasks(recipe))) == 2
-    assert f"{path}: row 1" in str(told[0].message)
+    assert f"{path}: row 1" in str(warned[0].message)
     with pytest.raises((FormatError, ConfigError)):
         list(make_tasks(Recipe.model_validate({"tasks": {"kind": "parquet", "path": str(path)}})))
 

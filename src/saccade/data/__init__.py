@@ -1,1 +1,1 @@
-"""Training data: which questions are worth learning from."""
+"""Training data: which questions reinforcement learning can learn from."""

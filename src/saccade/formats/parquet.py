@@ -67,21 +67,21 @@ class _Row(BaseModel):
     extra_info: _Extra | None = None
 
 
-Malformed = Callable[[FormatError], None]
-
-
 def read_parquet(
-    path: Path, *, max_pixels: int = MAX_SOURCE_PIXELS, malformed: Malformed | None = None
+    path: Path,
+    *,
+    max_pixels: int = MAX_SOURCE_PIXELS,
+    on_malformed: Callable[[FormatError], None] | None = None,
 ) -> Iterator[Task]:
     """The tasks of a file, one by one; a few rows are in memory at a time.
 
     Args:
         path: The file; image paths in it are relative to its folder and may not leave it.
         max_pixels: Larger images are refused.
-        malformed: Told of each row that cannot be used, which is then left out.
+        on_malformed: Called for each row that cannot be used, which is then left out.
 
     Raises:
-        FormatError: the file cannot be read; or, without `malformed`, names file and row of the
+        FormatError: the file cannot be read; or, without `on_malformed`, names file and row of the
             first row that cannot be used.
         MissingExtra: pyarrow is not installed.
     """
@@ -91,9 +91,9 @@ def read_parquet(
         try:
             yield _task(row, path, number, max_pixels)
         except FormatError as error:
-            if malformed is None:
+            if on_malformed is None:
                 raise
-            malformed(error)
+            on_malformed(error)
 
 
 def count_parquet_rows(path: Path) -> int:

@@ -19,7 +19,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.errors import FormatError, ImageError
-from saccade.files import write_whole
+from saccade.files import read_lines, write_whole
 from saccade.image import Image
 from saccade.types import Record, TargetBox, Task
 
@@ -47,32 +47,18 @@ def read_tasks(path: Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Iterator[T
     Raises:
         FormatError: names file and line of the first row that cannot be used.
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
-    with file:
-        number = 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise FormatError(f"{path}:{number}: a line of more than {MAX_LINE_BYTES} bytes")
-            if line.strip():
-                yield _task(line, path, number, max_pixels)
+    for number, line in read_lines(path, most=MAX_LINE_BYTES):
+        if line.strip():
+            yield _task(line, path, number, max_pixels)
 
 
 def count_rows(path: Path) -> int:
     """How many rows a file has, blank lines aside; rows that cannot be used count too.
 
     Raises:
-        FormatError: the file cannot be read.
+        FormatError: the file cannot be read, or has a line that is too long.
     """
-    try:
-        with path.open("rb") as file:
-            lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
-            return sum(bool(line.strip()) for line in lines)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    return sum(bool(line.strip()) for _, line in read_lines(path, most=MAX_LINE_BYTES))
 
 
 def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:

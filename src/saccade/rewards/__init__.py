@@ -1,10 +1,15 @@
-"""The value of a trajectory: terms over its structure, and a judge's verdict on its answer.
+"""The score of a trajectory: terms of its structure, and a judge's verdict on its answer.
 
     reward = RewardOptions(preset="deepeyes").make()
     scored = await reward.apply(task, trajectory)     # scored.score, scored.verdict
 
 ABORTED and TIMEOUT trajectories, tasks without a gold answer and undecided verdicts stay without a
-score: None, never 0.
+score: None, never 0. In a run file:
+
+    [reward]
+    preset = "deepeyes"
+    judge = ["exact"]
+    weights = { calls = -0.1, format_penalty = { weight = 0.4, problems = ["several_calls"] } }
 """
 
 from __future__ import annotations
@@ -12,19 +17,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from saccade.client import ChatClient, ClientOptions
-from saccade.config import resolve, suggestion
+from saccade.config import Part, Parts, build, resolve, suggestion
 from saccade.errors import ConfigError
 from saccade.rewards.judges import Choice, Exact, FirstOf, Judge
-from saccade.rewards.llm import LLM
-from saccade.rewards.math import Math
 from saccade.rewards.terms import PRESETS, TERMS, Term
 from saccade.types import ProblemKind, Record, Score, StopReason, Task, Trajectory, Verdict
 
-JUDGES = {"exact": "saccade.rewards.judges:Exact", "choice": "saccade.rewards.judges:Choice"}
-"""Judges without options; `math` and `llm` have a section of their own."""
+JUDGES = {
+    "exact": "saccade.rewards.judges:Exact",
+    "choice": "saccade.rewards.judges:Choice",
+    "math": "saccade.rewards.math:Math",
+    "llm": "saccade.rewards.llm:LLM",
+}
+"""Names for run files; your own judge goes there as "package.module:Class"."""
 
 
 class Weighted(NamedTuple):
@@ -100,12 +107,18 @@ class Reward:
         )
 
 
-class MathOptions(Record):
-    """Limits of the `math` judge."""
+class TermPart(BaseModel):
+    """A term in a run file: `{ weight = 0.2, option = ... }`; a number is a weight alone."""
 
-    timeout_s: float = Field(default=5.0, gt=0)
-    workers: int = Field(default=2, ge=1)
-    memory_mb: int = Field(default=2048, ge=256)
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    weight: float | None = None
+    """None: the weight that the preset gives it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_number_is_a_weight(cls, value: object) -> object:
+        return value if isinstance(value, dict | TermPart) else {"weight": value}
 
 
 class RewardOptions(Record):
@@ -113,48 +126,46 @@ class RewardOptions(Record):
 
     preset: str = "deepeyes"
     """A key of `saccade.rewards.terms.PRESETS`."""
-    weights: dict[str, float] = Field(default_factory=dict)
-    """Changes to the weights of the preset, and further terms of your own ("pkg.mod:name")."""
-    judge: tuple[str, ...] = ("exact",)
-    """Asked in this order until one decides: exact, choice, math, llm, or "pkg.mod:Name"."""
-    math: MathOptions = MathOptions()
-    llm: ClientOptions | None = None
-    """The server of the `llm` judge."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_judge_may_be_a_string(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("judge"), str):
-            return data | {"judge": [data["judge"]]}
-        return data
+    weights: dict[str, TermPart] = Field(default_factory=dict)
+    """Changes to the terms of the preset, and further terms: name -> weight, or a table with
+    `weight` and the options of the term. A name is a key of `saccade.rewards.terms.TERMS` or
+    "pkg.mod:name"; a table without `weight` keeps that of the preset."""
+    judge: Parts = (Part(kind="exact"),)
+    """The judges, which are asked in this order until one decides: each is a key of `JUDGES` or
+    "pkg.mod:Name", alone or as the `kind` of a table with its options."""
 
     def make(self) -> Reward:
         """The reward.
 
         Raises:
-            ConfigError: an unknown preset, term or judge.
+            ConfigError: an unknown preset, term or judge, or a wrong option.
             MissingExtra: the `math` judge is not installed.
         """
         if self.preset not in PRESETS:
             hint = suggestion(self.preset, PRESETS)
             raise ConfigError(f"reward.preset: there is no {self.preset!r}{hint}")
-        weights = PRESETS[self.preset] | self.weights
-        terms = {name: Weighted(weight, _term(name)) for name, weight in weights.items()}
-        judges = {name: self._make_judge(name) for name in self.judge}
-        return Reward(terms, FirstOf(list(judges.values())), judges=judges)
-
-    def _make_judge(self, name: str) -> Judge:
-        if name == "math":
-            return Math(**self.math.model_dump())
-        if name == "llm":
-            if self.llm is None:
-                raise ConfigError("reward.llm: missing; give base_url and model of the judge")
-            return LLM(ChatClient(self.llm))
-        made = cast(type[Judge], resolve(name, JUDGES, "reward.judge"))
-        return made()
+        preset = PRESETS[self.preset]
+        chosen = {name: TermPart(weight=weight) for name, weight in preset.items()} | self.weights
+        terms = {name: _weighted(name, part, preset.get(name)) for name, part in chosen.items()}
+        judges = [cast(Judge, build(part, JUDGES, "reward.judge")) for part in self.judge]
+        named: dict[str, Judge] = {}
+        for part, judge in zip(self.judge, judges, strict=True):
+            named.setdefault(part.kind, judge)
+        return Reward(terms, FirstOf(judges), judges=named)
 
 
-def _term(name: str) -> Term:
-    if name in TERMS:
-        return TERMS[name]
-    return cast(Term, resolve(name, {}, "reward.weights"))
+def _weighted(name: str, part: TermPart, usual: float | None) -> Weighted:
+    """A term that is a function, or an instance of a class with the options of the part."""
+    where = f"reward.weights.{name}"
+    weight = usual if part.weight is None else part.weight
+    if weight is None:
+        raise ConfigError(f"{where}.weight: missing, and the preset gives this term none")
+    options = part.model_extra or {}
+    term = resolve(name, TERMS, "reward.weights")
+    if isinstance(term, type):
+        term = build(Part.model_validate({**options, "kind": name}), TERMS, where)
+    elif options:
+        raise ConfigError(f"{where}: a function takes no options, got {', '.join(options)}")
+    if not callable(term):
+        raise ConfigError(f"{where}: {term!r} is no function")
+    return Weighted(weight, cast(Term, term))

@@ -1,7 +1,9 @@
 """Opinions on an answer: right, wrong, or undecided. Undecided is never wrong: it is not scored.
 
 `exact` and `choice` are rules. They are conservative: what they accept is right; an answer in other
-words may be called wrong. Where that matters, let `llm` look too, with `first_of`.
+words may be called wrong. Where that matters, let `exact` leave it undecided and `llm` come next:
+
+    judge = [{ kind = "exact", mismatch = "undecided" }, { kind = "llm", base_url = "...", ... }]
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
-from saccade.types import Task, Verdict
+from saccade.types import OPTION_LETTERS, Record, Task, Verdict
 
 _QUOTES = " \"'`*\u201c\u201d\u2018\u2019"
 _EDGES = _QUOTES + ".,;:!?"
@@ -26,26 +28,49 @@ _LEAD_IN = re.compile(
 
 
 class Judge(Protocol):
-    """Something with an opinion on an answer."""
+    """Something with an opinion on an answer; a class with its own options.
+
+        class Contains:
+            name = "contains"
+
+            class Options(Record):
+                case: bool = False
+
+            def __init__(self, options: Options) -> None: ...
+            async def judge(self, task: Task, answer: str) -> Verdict: ...
+            async def close(self) -> None: ...
+
+    What it does not guarantee belongs into its docstring.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As it stands in the verdict: whatever moves verdicts belongs into it."""
+        ...
 
     async def judge(self, task: Task, answer: str) -> Verdict:
         """The verdict on an answer to a task that has a gold answer."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give back processes and connections."""
+        ...
 
 
-class Exact:
+class Exact(Record):
     """Right if the texts are equal, case, outer punctuation and spaces aside; numbers by value."""
 
-    name = "exact"
+    name: ClassVar[str] = "exact"
+
+    mismatch: Literal["wrong", "undecided"] = "wrong"
+    """What an answer in other words is; `undecided` leaves it to the next judge."""
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        gold = task.answer or ""
-        return Verdict(correct=same_text(gold, answer), judge=self.name)
+        if same_text(task.answer or "", answer):
+            return Verdict(correct=True, judge=self.name)
+        if self.mismatch == "undecided":
+            return Verdict(correct=None, reason="other words", judge=self.name)
+        return Verdict(correct=False, judge=self.name)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -150,5 +175,5 @@ def _option(answer: str, choices: Sequence[str]) -> set[int]:
 
 
 def _index(letter: str, choices: Sequence[str]) -> set[int]:
-    index = ord(letter.upper()) - ord("A")
+    index = OPTION_LETTERS.index(letter.upper())
     return {index} if index < len(choices) else set()

@@ -2,16 +2,16 @@
 
 What it does not guarantee: that the verdict is right. A judge's prompt and size move scores by
 points, so both are named in the verdict and in every report. The candidate's answer is hostile
-text: it is bounded, and fenced with a random mark that it cannot know, and the judge is told that
-nothing inside is addressed to it. That makes talking to the judge harder, not impossible.
+text: it is bounded, and fenced with a random mark that it cannot know, and the prompt says that
+nothing inside is addressed to the judge. That makes talking to the judge harder, not impossible.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import Protocol
 
+from saccade.client import ChatClient, ClientOptions
 from saccade.errors import ContextOverflow, ServiceError
 from saccade.types import Task, Verdict
 
@@ -34,30 +34,13 @@ _VERDICT = re.compile(r"\W*(CORRECT|INCORRECT)\W*", re.IGNORECASE)
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 
 
-class Chat(Protocol):
-    """The part of a chat client that a judge needs; `saccade.client.ChatClient` is one."""
-
-    @property
-    def model(self) -> str: ...
-
-    async def complete(
-        self, system: str, user: str, *, max_tokens: int, temperature: float, seed: int
-    ) -> str:
-        """The text of the reply.
-
-        Raises:
-            ServiceError: the server failed, or the budget is spent.
-        """
-        ...
-
-    async def close(self) -> None: ...
-
-
 class LLM:
     """Right if a language model says so; undecided if it fails or says neither."""
 
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
+    Options = ClientOptions
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._chat = ChatClient(options)
 
     @property
     def name(self) -> str:

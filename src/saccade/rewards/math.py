@@ -13,8 +13,10 @@ import json
 import sys
 from importlib.util import find_spec
 
+from pydantic import Field
+
 from saccade.errors import MissingExtra, ServiceError
-from saccade.types import Task, Verdict
+from saccade.types import Record, Task, Verdict
 
 MAX_CHARS = 10_000
 """Longer answers are not looked at: undecided."""
@@ -23,28 +25,35 @@ START_S = 60.0
 """Limit for the start of a worker: it imports sympy."""
 
 
+class MathOptions(Record):
+    """The options of the `math` judge: limits of a comparison."""
+
+    timeout_s: float = Field(default=5.0, gt=0)
+    """Wall time of one comparison; one that takes longer is undecided."""
+    workers: int = Field(default=2, ge=1)
+    """Number of worker processes; each is started when it is first needed."""
+    memory_mb: int = Field(default=2048, ge=256)
+    """Address space of a worker."""
+
+
 class Math:
     """Right if math-verify finds the answer equal to the gold one."""
 
     name = "math"
+    Options = MathOptions
 
-    def __init__(self, *, timeout_s: float = 5.0, workers: int = 2, memory_mb: int = 2048) -> None:
+    def __init__(self, options: MathOptions) -> None:
         """Set the limits of a comparison.
-
-        Args:
-            timeout_s: Wall time of one comparison.
-            workers: Processes, started when first needed.
-            memory_mb: Address space of a worker.
 
         Raises:
             MissingExtra: math-verify is not installed.
         """
         if find_spec("math_verify") is None:
             raise MissingExtra("math-verify", "math")
-        self._timeout_s = timeout_s
-        self._memory_mb = memory_mb
+        self._timeout_s = options.timeout_s
+        self._memory_mb = options.memory_mb
         self._free: asyncio.Queue[asyncio.subprocess.Process | None] = asyncio.Queue()
-        for _ in range(workers):
+        for _ in range(options.workers):
             self._free.put_nowait(None)
 
     async def judge(self, task: Task, answer: str) -> Verdict:

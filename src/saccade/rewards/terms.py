@@ -1,31 +1,22 @@
 """The terms of a reward: pure functions of the structure of a trajectory and of the verdict.
 
-No term reads text. Format problems were recorded when a turn was parsed, and tool use is counted
-from calls that were executed and succeeded.
+A term is such a function, or a class with options whose instances are such functions. No term here
+reads text: format problems were recorded when a turn was parsed, and tool use is counted from
+calls that were executed and succeeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import exp
 
+from pydantic import Field
+
 from saccade.errors import ConfigError
-from saccade.types import ProblemKind, Task, Trajectory
+from saccade.types import ProblemKind, Record, Task, Trajectory
 
 Term = Callable[[Task, Trajectory, bool], float]
 """(task, trajectory, answer is correct) -> unweighted value."""
-
-FORMAT_ERRORS = frozenset(
-    {
-        ProblemKind.UNBALANCED_THINK,
-        ProblemKind.UNBALANCED_ANSWER,
-        ProblemKind.LONG_ANSWER,
-        ProblemKind.FORGED_TOKENS,
-    }
-)
-"""Source: DeepEyes, `vl_agent.py`, `compute_score`. Missing tags are no error there, nor here."""
-
-MATHS_FORMAT_ERRORS = frozenset({ProblemKind.UNBALANCED_THINK, ProblemKind.SEVERAL_ANSWERS})
 
 
 def accuracy(task: Task, trajectory: Trajectory, correct: bool) -> float:
@@ -33,18 +24,37 @@ def accuracy(task: Task, trajectory: Trajectory, correct: bool) -> float:
     return float(correct)
 
 
-def format_penalty(task: Task, trajectory: Trajectory, correct: bool) -> float:
+class FormatPenalty(Record):
     """-1 if any turn has a format error, else 0. Source: DeepEyes, equation of section 3.3."""
-    return -1.0 if _problems(trajectory) & FORMAT_ERRORS else 0.0
+
+    problems: tuple[ProblemKind, ...] = (
+        ProblemKind.UNBALANCED_THINK,
+        ProblemKind.UNBALANCED_ANSWER,
+        ProblemKind.LONG_ANSWER,
+        ProblemKind.FORGED_TOKENS,
+    )
+    """What counts as a format error. Source: DeepEyes, `vl_agent.py`, `compute_score`. Missing tags
+    are no error there, nor here."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        return -1.0 if _has_any(trajectory, self.problems) else 0.0
 
 
-def maths_format_penalty(task: Task, trajectory: Trajectory, correct: bool) -> float:
-    r"""-1 if a thought is unbalanced or there is not exactly one answer, else 0.
+class MathsFormatPenalty(Record):
+    r"""-1 if any turn has a format error or there is no answer, else 0.
 
     Source: DeepEyes, `vl_agent.py`, `compute_score_math` (there the answer is one `\boxed{}`).
     """
-    broken = _problems(trajectory) & MATHS_FORMAT_ERRORS
-    return -1.0 if broken or trajectory.answer is None else 0.0
+
+    problems: tuple[ProblemKind, ...] = (
+        ProblemKind.UNBALANCED_THINK,
+        ProblemKind.SEVERAL_ANSWERS,
+    )
+    """What counts as a format error."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        broken = _has_any(trajectory, self.problems)
+        return -1.0 if broken or trajectory.answer is None else 0.0
 
 
 def tool_bonus(task: Task, trajectory: Trajectory, correct: bool) -> float:
@@ -72,37 +82,48 @@ BENEFIT = "tool_benefit"
 reference model; `saccade curate` writes it."""
 
 
-def adaptive_tool(task: Task, trajectory: Trajectory, correct: bool) -> float:
+class AdaptiveTool(Record):
     """The measured benefit of the tool on this task, times how near the calls are to a number.
 
-    dS * exp(-2 ((n - 1) / 1)^2), n being the calls that succeeded; 0 without a call.
-    Source: AdaTooler-V's AT-GRPO (arXiv 2512.16918), with its gamma 2. We deviate: its n_max is 6,
+    dS * exp(-gamma ((n - n_best) / n_best)^2), n being the calls that succeeded; 0 without a call.
+    Source: AdaTooler-V's AT-GRPO (arXiv 2512.16918), whose gamma is 2. We deviate: its n_best is 6,
     here it is 1, for one look is enough; it pays episodes without a call as well; and its released
     code sets dS to 1.
-
-    Raises:
-        ConfigError: the benefit of this task was not measured.
     """
-    benefit = task.meta.get(BENEFIT)
-    if not isinstance(benefit, int | float):
-        raise ConfigError(
-            f"task {task.id}: no meta.{BENEFIT}; measure it with `saccade curate` "
-            "(curate.benefit=true), and train on the tasks that it keeps"
-        )
-    n = len(trajectory.successes)
-    return float(benefit) * exp(-2.0 * (n - 1) ** 2) if n else 0.0
+
+    gamma: float = Field(default=2.0, ge=0)
+    """How fast the reward falls when there are more or fewer calls than `n_best`."""
+    n_best: int = Field(default=1, ge=1)
+    """Number of calls that is rewarded most."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        """The value of the term.
+
+        Raises:
+            ConfigError: the benefit of this task was not measured.
+        """
+        benefit = task.meta.get(BENEFIT)
+        if not isinstance(benefit, int | float):
+            raise ConfigError(
+                f"task {task.id}: no meta.{BENEFIT}; measure it with `saccade curate` "
+                "('benefit' in curate.terms), and train on the tasks that it keeps"
+            )
+        n = len(trajectory.successes)
+        distance = (n - self.n_best) / self.n_best
+        return float(benefit) * exp(-self.gamma * distance**2) if n else 0.0
 
 
-TERMS: dict[str, Term] = {
-    "accuracy": accuracy,
-    "format_penalty": format_penalty,
-    "maths_format_penalty": maths_format_penalty,
-    "tool_bonus": tool_bonus,
-    "unconditional_tool_bonus": unconditional_tool_bonus,
-    "accumulative_tool": accumulative_tool,
-    "adaptive_tool": adaptive_tool,
-    "calls": calls,
+TERMS = {
+    "accuracy": "saccade.rewards.terms:accuracy",
+    "format_penalty": "saccade.rewards.terms:FormatPenalty",
+    "maths_format_penalty": "saccade.rewards.terms:MathsFormatPenalty",
+    "tool_bonus": "saccade.rewards.terms:tool_bonus",
+    "unconditional_tool_bonus": "saccade.rewards.terms:unconditional_tool_bonus",
+    "accumulative_tool": "saccade.rewards.terms:accumulative_tool",
+    "adaptive_tool": "saccade.rewards.terms:AdaptiveTool",
+    "calls": "saccade.rewards.terms:calls",
 }
+"""Names for run files; your own term goes there as "package.module:name"."""
 
 PRESETS: dict[str, dict[str, float]] = {
     "deepeyes": {"accuracy": 0.8, "format_penalty": 0.2, "tool_bonus": 1.2},
@@ -121,5 +142,5 @@ whose weights are not published: we keep 1.2. `pyvision`: PyVision-RL, .1 for ea
 AdaTooler-V, alpha .6."""
 
 
-def _problems(trajectory: Trajectory) -> set[ProblemKind]:
-    return {problem.kind for turn in trajectory.turns for problem in turn.action.problems}
+def _has_any(trajectory: Trajectory, kinds: Collection[ProblemKind]) -> bool:
+    return any(p.kind in kinds for turn in trajectory.turns for p in turn.action.problems)

@@ -1,0 +1,65 @@
+"""Questions in files: JSON Lines of the user's own, and parquet rows as they are published."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from saccade.errors import FormatError
+from saccade.formats.parquet import count_parquet_rows, read_parquet
+from saccade.formats.tasks import count_rows, read_tasks
+from saccade.types import Record, Task
+
+
+class FileTasks(Record):
+    """Questions in a JSON Lines file; see `saccade.formats.tasks`."""
+
+    path: Path
+    """The file; image paths in it are relative to its folder."""
+    n: int | None = Field(default=None, ge=1)
+    """Number of questions, from the first one on; None: all."""
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        """The questions in the order of the file."""
+        return islice(read_tasks(self.path, max_pixels=max_pixels), self.n)
+
+    def count(self) -> int:
+        rows = count_rows(self.path)
+        return rows if self.n is None else min(rows, self.n)
+
+
+class ParquetTasks(Record):
+    """Published training rows; see `saccade.formats.parquet`."""
+
+    path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
+    """One file, or several that are read one after the other."""
+    n: int | None = Field(default=None, ge=1)
+    """Number of questions, from the first row that can be used on; None: all."""
+    malformed: Literal["refuse", "leave_out"] = "refuse"
+    """What happens at a row that cannot be used: the run stops, or a warning names the row."""
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        """The questions in the order of the files."""
+        on_malformed = None if self.malformed == "refuse" else _warn
+        rows = (
+            read_parquet(path, max_pixels=max_pixels, on_malformed=on_malformed)
+            for path in self._paths
+        )
+        return islice(chain.from_iterable(rows), self.n)
+
+    def count(self) -> int:
+        rows = sum(count_parquet_rows(path) for path in self._paths)
+        return rows if self.n is None else min(rows, self.n)
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return self.path if isinstance(self.path, tuple) else (self.path,)
+
+
+def _warn(error: FormatError) -> None:
+    warnings.warn(f"left out: {error}", stacklevel=2)

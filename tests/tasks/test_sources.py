@@ -1,0 +1,54 @@
+"""Where tasks come from: what a run file can name, and a source of the user's own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from saccade.config import validate
+from saccade.errors import ConfigError
+from saccade.recipe import Recipe, count_tasks, make_tasks
+from saccade.tasks import BUILT_IN
+from saccade.types import Record, Task
+
+
+class Sums(Record):
+    """A source of the user's own."""
+
+    n: int = 2
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        for k in range(self.n):
+            answer = str(k + seed)
+            yield Task(id=f"sum-{k}-{max_pixels}", prompt=(f"{k} + {seed}?",), answer=answer)
+
+    def count(self) -> int:
+        return self.n
+
+
+def recipe(seed: int = 0, **tasks: object) -> Recipe:
+    return validate(Recipe, {"seed": seed, "max_image_pixels": 9, "tasks": tasks})
+
+
+def test_a_source_of_the_users_own_gets_the_seed_and_its_options() -> None:
+    own = recipe(seed=5, kind=f"{__name__}:Sums", n=3)
+    assert [(task.id, task.answer) for task in make_tasks(own)] == [
+        ("sum-0-9", "5"), ("sum-1-9", "6"), ("sum-2-9", "7"),
+    ]  # fmt: skip
+    assert count_tasks(own) == 3
+    with pytest.raises(ConfigError, match=r"tasks\.m: unknown key"):
+        make_tasks(recipe(kind=f"{__name__}:Sums", m=3))
+
+
+def test_an_unknown_source_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="there is no 'parkett'; did you mean 'parquet'"):
+        make_tasks(recipe(kind="parkett"))
+    assert set(BUILT_IN) == {"world", "file", "parquet"}
+
+
+def test_families_of_the_world_take_turns() -> None:
+    ids = [task.id for task in make_tasks(recipe(kind="world", family=["read", "easy"], n=3))]
+    assert [name.split("-")[0] for name in ids] == ["read", "easy", "read"]
+    assert ids == [t.id for t in make_tasks(recipe(kind="world", family=["read", "easy"], n=3))]
+    assert set(ids).isdisjoint(
+        task.id for task in make_tasks(recipe(1, kind="world", family=["read", "easy"], n=3))
+    )
