@@ -28,7 +28,8 @@ WORK = Path("runs/reproduce")
 EVERY = 5
 KEPT = (
     "step", "reward", "accuracy", "tool_calls", "tool_calls_ok", "tool_call_rate",
-    "response_tokens", "mean_iou", "thought_iou", "entropy", "kl", "aborted", "groups/zero_variance", "groups/unscored",
+    "response_tokens", "mean_iou", "thought_iou", "entropy", "kl", "aborted",
+    "groups/zero_variance", "groups/unscored",
     "accuracy/read", "accuracy/easy", "tool_call_rate/read", "tool_call_rate/easy", "step_time",
 )  # fmt: skip
 COUNTS = (
