@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, Union, get_args, get_origin
+from typing import TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, MissingExtra
 
@@ -22,6 +22,18 @@ Model = TypeVar("Model", bound=BaseModel)
 Table = dict[str, JsonValue]
 
 MAX_FILE_BYTES = 4 * 2**20
+
+
+class Part(BaseModel):
+    """A choice and its options: `{ kind = "...", option = ... }`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        return dict(self.model_extra or {})
 
 
 def read_toml(path: Path) -> Table:
@@ -106,6 +118,30 @@ def resolve(name: str, built_in: Mapping[str, str], what: str) -> object:
     except AttributeError:
         hint = suggestion(attribute, vars(module))
         raise ConfigError(f"{what}: {module_name} has no {attribute!r}{hint}") from None
+
+
+def build(part: Part | str, built_in: Mapping[str, str], where: str) -> object:
+    """The object that a part of a run file names, made from the options of the part.
+
+    A record is validated from its options; another class says what it takes in `Options`.
+
+    Raises:
+        ConfigError: there is no such name, it is no class, or an option is wrong.
+        MissingExtra: the module needs an optional dependency.
+    """
+    part = Part(kind=part) if isinstance(part, str) else part
+    made, options = resolve(part.kind, built_in, where), part.options
+    if not isinstance(made, type):
+        raise ConfigError(f"{where}: {made!r} is no class")
+    if issubclass(made, BaseModel):
+        return validate(made, options, where)
+    make = cast(Callable[..., object], made)
+    wanted = getattr(made, "Options", None)
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return make(validate(wanted, options, where))
+    if options:
+        raise ConfigError(f"{where}: {made.__name__} takes no options, got {', '.join(options)}")
+    return make()
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

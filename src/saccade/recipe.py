@@ -18,15 +18,15 @@ names a class of yours runs its code.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from saccade import dialects, policies, tools
-from saccade.config import Table, resolve, validate
+from saccade.config import Part, Table, build
 from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
@@ -38,18 +38,6 @@ from saccade.geometry import CoordSpace, PixelBudget
 from saccade.rewards import Reward, RewardOptions
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
 from saccade.world import tasks as world_tasks
-
-
-class Part(BaseModel):
-    """A choice and its options: `{ kind = "...", option = ... }`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: str
-
-    @property
-    def options(self) -> dict[str, JsonValue]:
-        return dict(self.model_extra or {})
 
 
 def _only_zoom() -> dict[str, Table]:
@@ -227,7 +215,7 @@ def make_policy(recipe: Recipe) -> Policy:
             "policy: missing; name a server with policy.kind=openai policy.base_url=URL "
             "policy.model=NAME, or a local model with policy.kind=hf policy.path=FOLDER"
         )
-    return cast(Policy, _make(recipe.policy, policies.BUILT_IN, "policy"))
+    return cast(Policy, build(recipe.policy, policies.BUILT_IN, "policy"))
 
 
 def make_reward(recipe: Recipe) -> Reward:
@@ -238,38 +226,19 @@ def make_reward(recipe: Recipe) -> Reward:
 def _task_source(recipe: Recipe) -> TaskSource:
     if recipe.tasks is None:
         raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
-    return cast(TaskSource, _make(recipe.tasks, TASKS, "tasks"))
+    return cast(TaskSource, build(recipe.tasks, TASKS, "tasks"))
 
 
 def _make_dialect(part: Part) -> Dialect:
     options = part.options
     prompts = options.pop("prompts", None)
-    made = resolve(part.kind, dialects.BUILT_IN, "dialect")
     if prompts is not None:
         texts = read_prompts(str(prompts))
         options["prompts"] = Prompts.model_validate(texts.model_dump()).model_dump()
-    return cast(Dialect, _build(made, options, "dialect"))
+    chosen = Part.model_validate({**options, "kind": part.kind})
+    return cast(Dialect, build(chosen, dialects.BUILT_IN, "dialect"))
 
 
 def _make_tool(name: str, options: Mapping[str, JsonValue]) -> Tool:
-    made = resolve(name, tools.BUILT_IN, "tools")
-    return cast(Tool, _build(made, options, f"tools.{name}"))
-
-
-def _make(part: Part, built_in: Mapping[str, str], what: str) -> object:
-    return _build(resolve(part.kind, built_in, what), part.options, what)
-
-
-def _build(made: object, options: Mapping[str, JsonValue], where: str) -> object:
-    """A record is validated from its options; another class says what it takes in `Options`."""
-    if not isinstance(made, type):
-        raise ConfigError(f"{where}: {made!r} is no class")
-    if issubclass(made, BaseModel):
-        return validate(made, options, where)
-    make = cast(Callable[..., object], made)
-    wanted = getattr(made, "Options", None)
-    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
-        return make(validate(wanted, options, where))
-    if options:
-        raise ConfigError(f"{where}: {made.__name__} takes no options, got {', '.join(options)}")
-    return make()
+    chosen = Part.model_validate({**options, "kind": name})
+    return cast(Tool, build(chosen, tools.BUILT_IN, f"tools.{name}"))
