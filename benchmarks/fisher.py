@@ -25,7 +25,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
 from saccade.measures import wilson
-from saccade.robust.attacks import attack
+from saccade.robust.attacks.single import Fgm, Ossa
+from saccade.robust.attacks.stepped import OssaIterated, Pgd
 from saccade.robust.datasets import load_dataset
 from saccade.robust.fisher import Eigenpairs, eigenpairs
 from saccade.robust.nets import Scaled, kept_net
@@ -86,9 +87,12 @@ def fooled(net: nn.Module, x: torch.Tensor, y: torch.Tensor, scale: float) -> di
     """Images lost at one L2 size, clipped to [0, 1], by our methods and by theirs."""
     sure = Scaled(net, scale).eval()
     made = {
-        name: attack(Classifier(sure), x, y, method=name, epsilons=[SIZE], steps=STEPS).inputs[0]
-        for name in ("ossa", "fgm", "pgd", "ossa_iterated")
-    }
+        name: attack(Classifier(sure), x, y, epsilons=[SIZE]).inputs[0]
+        for name, attack in {
+            "ossa": Ossa(), "fgm": Fgm(), "pgd": Pgd(steps=STEPS),
+            "ossa_iterated": OssaIterated(steps=STEPS),
+        }.items()
+    }  # fmt: skip
     model = foolbox.PyTorchModel(sure, bounds=(0, 1), device="cpu")
     step = 2.5 / STEPS
     torch.manual_seed(0)

@@ -13,7 +13,8 @@ from saccade.errors import ConfigError
 from saccade.robust.adapters.art import ArtAttack, ArtDetector
 from saccade.robust.adapters.foolbox import FoolboxAttack
 from saccade.robust.adapters.torchattacks import TorchattacksAttack
-from saccade.robust.attacks import attack
+from saccade.robust.attacks import make_attack
+from saccade.robust.attacks.single import Ossa
 from saccade.robust.target import Classifier
 
 EPSILONS = [0.2, 0.5]
@@ -24,7 +25,7 @@ def test_foolbox_takes_it_for_its_own(digits: tuple) -> None:
     model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
     for method in ("ossa", "pgd"):
         raw, clipped, success = FoolboxAttack(method)(model, x, y, epsilons=EPSILONS)
-        ours = attack(Classifier(net), x, y, method=method, epsilons=EPSILONS)
+        ours = make_attack(method)(Classifier(net), x, y, epsilons=EPSILONS)
         assert success.shape == (2, len(x))
         for i in range(2):
             torch.testing.assert_close(raw[i], ours.inputs[i], atol=1e-5, rtol=0)
@@ -59,7 +60,7 @@ def test_torchattacks_takes_it_for_its_own(
     digits: tuple, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net, x, y = digits
-    ours = attack(Classifier(net), x, y, epsilons=[0.5])
+    ours = Ossa()(Classifier(net), x, y, epsilons=[0.5])
     made = TorchattacksAttack(net, "ossa", eps=0.5)
     assert isinstance(made, torchattacks.attack.Attack)
     torch.testing.assert_close(made(x, y), ours.inputs[0])
@@ -78,7 +79,7 @@ def classifier(digits: tuple) -> PyTorchClassifier:
 
 def test_art_takes_it_for_its_own(digits: tuple, classifier: PyTorchClassifier) -> None:
     net, x, y = digits
-    ours = attack(Classifier(net), x, y, epsilons=[0.5])
+    ours = Ossa()(Classifier(net), x, y, epsilons=[0.5])
     made = ArtAttack(classifier, "ossa", eps=0.5, batch_size=77).generate(x.numpy())
     np.testing.assert_allclose(made, ours.inputs[0].numpy(), atol=1e-6)
     one_hot = np.eye(10)[(y.numpy() + 1) % 10]
@@ -96,7 +97,7 @@ def test_art_preprocessing_is_kept(digits: tuple) -> None:
         shifted, nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0),
         preprocessing=(0.3, 0.5), device_type="cpu",
     )  # fmt: skip
-    ours = attack(Classifier(net), x, epsilons=[0.5])
+    ours = Ossa()(Classifier(net), x, epsilons=[0.5])
     made = ArtAttack(with_shift, "ossa", eps=0.5).generate(x.numpy())
     np.testing.assert_allclose(made, ours.inputs[0].numpy(), atol=1e-4)
 

@@ -3,7 +3,11 @@
 import torch
 from torch import nn
 
-from saccade.robust.adaptive import _eigenvalue_gradient, adaptive
+from saccade.robust.attacks.adaptive import (
+    AdaptiveConfidence,
+    AdaptiveEigenvalue,
+    _eigenvalue_gradient,
+)
 from saccade.robust.fisher import eigenpairs
 from saccade.robust.products import Product
 from saccade.robust.target import Classifier, tail_of
@@ -19,9 +23,11 @@ def looks(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_wrong_reading_becomes_as_sure_as_a_clean_one(digits: tuple) -> None:
     net, x, y = digits
     log_q, log_lambda = (float(values.median()) for values in looks(net, x))
-    sure = adaptive(Classifier(net), x[:60], y[:60], epsilon=1.5, log_q=log_q, steps=50)
-    flat = adaptive(
-        Classifier(net), x[:60], y[:60], epsilon=1.5, log_q=log_q, log_lambda=log_lambda, steps=50
+    confidence = AdaptiveConfidence(log_q=log_q, steps=50)
+    eigenvalue = AdaptiveEigenvalue(log_q=log_q, log_lambda=log_lambda, steps=50)
+    sure, flat = (
+        attack(Classifier(net), x[:60], y[:60], epsilons=[1.5])
+        for attack in (confidence, eigenvalue)
     )
     for found in (sure, flat):
         assert found.success.float().mean() > 0.9
@@ -58,3 +64,12 @@ def test_the_gradient_of_the_eigenvalue_is_that_of_differences() -> None:
         [(value(x + step * e) - value(x - step * e)) / (2 * step) for e in torch.eye(6).double()], 1
     )
     torch.testing.assert_close(_eigenvalue_gradient(target, x), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_left_to_itself_it_stops_at_the_median_of_its_inputs(digits: tuple) -> None:
+    net, x, y = digits
+    log_q, log_lambda = (float(values.median()) for values in looks(net, x[:40]))
+    own = AdaptiveEigenvalue(steps=10, restarts=1)
+    given = AdaptiveEigenvalue(steps=10, restarts=1, log_q=log_q, log_lambda=log_lambda)
+    made = [attack(Classifier(net), x[:40], y[:40], epsilons=[1.0]) for attack in (own, given)]
+    assert torch.equal(made[0].inputs, made[1].inputs)

@@ -21,7 +21,7 @@ from saccade.models import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent import OnTheOriginal, measure_agent
 from saccade.robust.agent_results import Asked, Table
-from saccade.robust.attacks import attack
+from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.options import AgentAttackRecipe
 from saccade.robust.vlm import AnswerSet
 from saccade.rollout import rollout
@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `saccade attack` filled."""
     out = tmp_path_factory.mktemp("attack")
     done = saccade(RECIPE, "--n", str(N), "--out", str(out), "attack.epsilons=[6]",
-                   "attack.steps=4", "--json")  # fmt: skip
+                   "attack.method.steps=4", "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told == json.loads((out / "agent_attack.json").read_text())
@@ -111,7 +111,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     kept = run / "agent-view-noise.json"
     before = kept.stat().st_mtime_ns
     (run / "agent-view-direct-answer.json").unlink()
-    arguments = (RECIPE, "--n", str(N), "--out", str(run), "attack.steps=4")
+    arguments = (RECIPE, "--n", str(N), "--out", str(run), "attack.method.steps=4")
     done = saccade(*arguments, "attack.epsilons=[6]")
     assert done.returncode == 0, done.stderr
     assert (run / "agent_attack.json").read_bytes() == whole
@@ -157,7 +157,7 @@ def test_a_model_in_bfloat16_is_attacked_by_single_levels(tiny_qwen2_5_vl: Path)
     loaded = load(tiny_qwen2_5_vl, dtype=torch.bfloat16)
     target = AnswerSet(loaded, asked, ["A", "B", "no"], exact=False)
     x = target.pixels()
-    found = attack(target, x, method="pgd", epsilons=[1 / 255], norm="linf", levels=255, steps=4)
+    found = Pgd(steps=4)(target, x, epsilons=[1 / 255], norm="linf", levels=255)
     change = ((found.inputs[0] - x) * 255).abs()
     torch.testing.assert_close(change.round(), change, atol=1e-3, rtol=0)
     room = (x > 0.01) & (x < 0.99)

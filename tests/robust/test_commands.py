@@ -10,7 +10,7 @@ from sklearn.metrics import auc as area
 
 from saccade.errors import ConfigError
 from saccade.robust.detection import measure_detection
-from saccade.robust.detectors import Detector
+from saccade.robust.detectors.detector import Detector
 from saccade.robust.evaluate import measure_attacks
 from saccade.robust.options import RobustRecipe
 

@@ -15,11 +15,14 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from saccade.errors import ConfigError, FormatError
-from saccade.robust.attacks import attack
-from saccade.robust.detectors import MOST_VALUES, Detector, fit_head
+from saccade.robust.attacks.single import Otcm
+from saccade.robust.attacks.stepped import Pgd
+from saccade.robust.detectors import SIGNALS, make_signal
+from saccade.robust.detectors.base import Reference
+from saccade.robust.detectors.detector import MOST_VALUES, Detector
+from saccade.robust.detectors.forest import TREES, Forest
+from saccade.robust.detectors.spectral import log_spectrum
 from saccade.robust.fisher import eigenpairs
-from saccade.robust.forest import TREES, Forest
-from saccade.robust.signals import SIGNALS, Reference, Spectrum, grid
 from saccade.robust.target import Classifier
 
 
@@ -28,7 +31,7 @@ def parts(digits: tuple) -> dict:
     """Clean, noisy and adversarial inputs of two halves; only those that fool the net."""
     net, x, y = digits
     target = Classifier(net)
-    found = attack(target, x, y, method="otcm", epsilons=[1.0])
+    found = Otcm()(target, x, y, epsilons=[1.0])
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     noisy = (x + noise / noise.flatten(1).norm(dim=1)[:, None, None, None]).clamp(0, 1)
     first = torch.arange(len(x)) < 150
@@ -184,27 +187,25 @@ def test_every_signal_sees_an_attack_that_is_plain(parts: dict, name: str) -> No
     """The least likely class at twice the size is better than chance for each; none gives NaN."""
     target = parts["target"]
     reference = Reference(*(part[:150] for part in (parts["x"], parts["y"])))
-    setting = list(grid(name, 10))[-1]
-    signal = setting.fit(target, reference)
-    rows = {kind: [signal(target, half) for half in parts[kind]] for kind in ("clean", "changed")}
+    setting = make_signal(name).settings(10)[-1]
+    features = setting.fit(target, reference)
+    rows = {kind: [features(half) for half in parts[kind]] for kind in ("clean", "changed")}
     assert all(np.isfinite(part).all() for halves in rows.values() for part in halves)
     fitted = np.concatenate([rows["clean"][0], rows["changed"][0]])
     truth = np.arange(len(fitted)) >= len(rows["clean"][0])
-    score = fit_head(
-        setting.head, fitted, truth, min_leaf=setting.min_leaf, strength=setting.strength, seed=0
-    )
+    score = setting.scorer(fitted, truth, seed=0, trees=TREES)
     assert auc(score(rows["clean"][1]), score(rows["changed"][1])) > 0.6
 
 
 def test_grids_are_of_one_budget() -> None:
-    sizes = {name: len(list(grid(name, 10))) for name in SIGNALS}
+    sizes = {name: len(make_signal(name).settings(10)) for name in SIGNALS}
     assert max(sizes.values()) == sizes["fisher"] == 8
     assert all(sizes[name] == 8 for name in ("kd", "lid", "mahalanobis", "squeezing"))
 
 
 def test_the_spectrum_ends_where_the_rank_does(digits: tuple) -> None:
     net, x, _ = digits
-    rows = Spectrum(12)(Classifier(net), x[:3])
+    rows = log_spectrum(Classifier(net), x[:3], 12)
     assert rows.shape == (3, 12)
     assert (rows[:, 9:] == -46.05).all()
 
@@ -219,7 +220,7 @@ def test_many_classes_are_seen_through_their_largest_eigenvalues() -> None:
     wanted = eigenpairs(target, x[:10], MOST_VALUES, "gram").log_values
     assert found.passes.jvp > 0  # by Lanczos
     assert float((found.log_values - wanted).abs().max()) < 1e-3
-    changed = attack(target, x, epsilons=[3.0], method="pgd", bounds=None).inputs[0]
+    changed = Pgd()(target, x, epsilons=[3.0], bounds=None).inputs[0]
     detector = Detector.fit(target, torch.cat([x, x.flip(0)]), changed, trees=20)
     assert detector.k == MOST_VALUES
     scores = np.concatenate([detector.score(target, x), detector.score(target, changed)])

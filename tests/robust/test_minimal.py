@@ -1,10 +1,15 @@
 """The least change that loses an input."""
 
+import math
+
+import pytest
 import torch
 from torch import nn
 
-from saccade.robust.directions import direction
-from saccade.robust.minimal import greedy_l0, least_along, opt
+from saccade.errors import ConfigError
+from saccade.robust.attacks.base import Batch
+from saccade.robust.attacks.minimal import GreedyL0, Opt, least_along
+from saccade.robust.attacks.single import Ossa
 from saccade.robust.target import Classifier
 
 
@@ -18,10 +23,10 @@ def test_between_two_classes_the_least_change_is_the_distance_to_the_line() -> N
     labels = logits.argmax(1)
     gap = (net.weight[0] - net.weight[1]).norm()
     distance = (logits[:, 0] - logits[:, 1]).abs() / gap
-    ways = direction(Classifier(net), x, labels)
+    ways = Ossa().direction(Batch(Classifier(net), x, labels))
     along = least_along(Classifier(net), x, labels, ways, limit=4.0)
     torch.testing.assert_close(along.float(), distance, atol=1e-3, rtol=1e-3)
-    found = opt(Classifier(net), x, labels)
+    found = Opt()(Classifier(net), x, labels, epsilons=[math.inf])
     near = distance < 0.3  # the box does not stand in the way
     assert near.sum() > 5
     assert found.success[0, near].all()
@@ -32,8 +37,8 @@ def test_between_two_classes_the_least_change_is_the_distance_to_the_line() -> N
 def test_the_optimised_change_is_smaller_than_one_step_needs(digits: tuple) -> None:
     net, x, y = digits
     target = Classifier(net)
-    found = opt(target, x[:60], y[:60])
-    ways = direction(target, x[:60], y[:60])
+    found = Opt()(target, x[:60], y[:60], epsilons=[math.inf])
+    ways = Ossa().direction(Batch(target, x[:60], y[:60]))
     step = least_along(target, x[:60], y[:60], ways, limit=4.0, bounds=(0.0, 1.0))
     assert found.success.all()
     assert torch.equal(found.success[0], net(found.inputs[0]).argmax(1) != y[:60])
@@ -43,7 +48,7 @@ def test_the_optimised_change_is_smaller_than_one_step_needs(digits: tuple) -> N
 
 def test_few_values_are_enough(digits: tuple) -> None:
     net, x, y = digits
-    found = greedy_l0(Classifier(net), x[:60], y[:60], most=12)
+    found = GreedyL0()(Classifier(net), x[:60], y[:60], epsilons=[12], norm="l0")
     changed = (found.inputs[0] != x[:60]).flatten(1).sum(1)
     assert torch.equal(found.sizes[0], changed.double())
     assert changed.max() <= 12
@@ -56,3 +61,24 @@ def test_what_never_flips_is_infinite(digits: tuple) -> None:
     net, x, y = digits
     still = torch.zeros_like(x[:5])
     assert least_along(Classifier(net), x[:5], y[:5], still, limit=4.0).isinf().all()
+
+
+def test_the_least_change_is_cut_to_its_budget(digits: tuple) -> None:
+    """What is found with any size to go, at smaller budgets: shorter, and then no success."""
+    net, x, y = digits
+    target = Classifier(net)
+    found = Opt()(target, x[:60], y[:60], epsilons=[0.1, math.inf])
+    assert (found.sizes[0] <= 0.1 + 1e-5).all()
+    within = found.sizes[1] <= 0.1
+    assert torch.equal(found.inputs[0][within], found.inputs[1][within])
+    assert float(found.success[0].float().mean()) < 0.2 < float(found.success[1].float().mean())
+
+
+def test_what_these_attacks_cannot_do_is_named(digits: tuple) -> None:
+    net, x, y = digits
+    with pytest.raises(ConfigError, match="Opt cannot be sent to a class"):
+        Opt()(Classifier(net), x[:2], epsilons=[1.0], wanted=y[:2])
+    with pytest.raises(ConfigError, match="GreedyL0 takes a budget in l0, not l2"):
+        GreedyL0()(Classifier(net), x[:2], epsilons=[3])
+    with pytest.raises(ConfigError, match="sets values to a bound"):
+        GreedyL0()(Classifier(net), x[:2], epsilons=[3], norm="l0", bounds=None)

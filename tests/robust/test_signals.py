@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
-from saccade.robust.signals import (
-    Confidence,
+from saccade.robust.detectors.base import Reference
+from saccade.robust.detectors.baselines import (
     Dimensionality,
     KernelDensity,
     Mahalanobis,
-    Reference,
     Squeezing,
     hidden,
 )
+from saccade.robust.detectors.spectral import confidence
 from saccade.robust.target import Classifier
 
 
@@ -43,14 +43,14 @@ def test_hidden_layers_are_the_logits_and_what_layers_take_in(known: tuple) -> N
 def test_confidence_is_the_probability_of_the_others(known: tuple) -> None:
     net, _, x = known
     p = net(x).double().softmax(1).sort(1, descending=True).values
-    found = Confidence(whole=True)(Classifier(net), x)
+    found = confidence(Classifier(net), x)
     np.testing.assert_allclose(found[:, 0], (1 - p[:, 0]).log(), rtol=1e-4)
     np.testing.assert_allclose(found[:, 1:], p[:, 1:].log(), rtol=1e-4)
 
 
 def test_kernel_density_is_that_of_the_predicted_class(known: tuple) -> None:
     net, reference, x = known
-    found = KernelDensity(Classifier(net), reference, 0.5)(Classifier(net), x)[:, 0]
+    found = KernelDensity(bandwidth=0.5).fit(Classifier(net), reference)(x)[:, 0]
     points, wanted = last(net, reference.x), []
     pairs = [np.linalg.norm(a - b) for i, a in enumerate(points) for b in points[i + 1 :]]
     width = 0.5 * sorted(pairs)[(len(pairs) - 1) // 2]
@@ -64,7 +64,7 @@ def test_kernel_density_is_that_of_the_predicted_class(known: tuple) -> None:
 def test_dimensionality_is_the_maximum_likelihood_estimate(known: tuple) -> None:
     """Ma et al., equation 4: -(mean of log r_i / r_k)^-1 over the k nearest."""
     net, reference, x = known
-    found = Dimensionality(Classifier(net), reference, 10)(Classifier(net), x)
+    found = Dimensionality(neighbours=10).fit(Classifier(net), reference)(x)
     points, wanted = last(net, reference.x[:50]), []
     for h in last(net, x):
         near = np.sort(np.linalg.norm(points - h, axis=1))[:10]
@@ -74,7 +74,7 @@ def test_dimensionality_is_the_maximum_likelihood_estimate(known: tuple) -> None
 
 def test_mahalanobis_is_the_least_distance_to_a_class(known: tuple) -> None:
     net, reference, x = known
-    found = Mahalanobis(Classifier(net), reference, 0.1)(Classifier(net), x)
+    found = Mahalanobis(ridge=0.1).fit(Classifier(net), reference)(x)
     points, labels = last(net, reference.x), reference.labels.numpy()
     means = np.stack([points[labels == c].mean(0) for c in range(10)])
     spread = np.cov((points - means[labels]).T)
@@ -84,8 +84,8 @@ def test_mahalanobis_is_the_least_distance_to_a_class(known: tuple) -> None:
 
 
 def test_squeezing_is_the_largest_move_of_the_prediction(known: tuple) -> None:
-    net, _, x = known
-    found = Squeezing(1, 3)(Classifier(net), x)[:, 0]
+    net, reference, x = known
+    found = Squeezing(bits=1, median=3).fit(Classifier(net), reference)(x)[:, 0]
     for i, image in enumerate(x):
         padded = np.pad(image[0].numpy(), 1, mode="edge")
         median = [[np.median(padded[r : r + 3, c : c + 3]) for c in range(8)] for r in range(8)]
@@ -96,11 +96,11 @@ def test_squeezing_is_the_largest_move_of_the_prediction(known: tuple) -> None:
 
 
 def test_other_targets_have_no_hidden_layers(known: tuple) -> None:
-    net, reference, x = known
+    net, reference, _ = known
 
     class Other:
         def log_probs(self, x: torch.Tensor) -> torch.Tensor:
             return net(x).log_softmax(1)
 
     with pytest.raises(ConfigError, match="needs the hidden layers of a Classifier, got Other"):
-        KernelDensity(Classifier(net), reference, 0.5)(Other(), x)
+        KernelDensity().fit(Other(), reference)

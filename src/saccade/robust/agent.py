@@ -2,10 +2,11 @@
 
 Two things can be attacked. The *view* is the image of a question as it is first shown, small; tools
 go on to cut from the clean photograph. The *photograph* is where the view and every crop are taken
-from. Each arm (answer at once; do as it likes) is attacked through its own clean episode: PGD
-raises the probability that it writes another answer, or anything else at all. No label is used.
-What is attacked is then asked anew, from the first turn, as images of 8 bits, in every arm: with
-its own attack, with that of the others (transfer), and with random signs of the same size.
+from. Each arm (answer at once; do as it likes) is attacked through its own clean episode: PGD, or
+another attack that the run file names, raises the probability that it writes another answer, or
+anything else at all. No label is used. What is attacked is then asked anew, from the first turn, as
+images of 8 bits, in every arm: with its own attack, with that of the others (transfer), and with
+random signs of the same size.
 
 Gradients are taken with the tokens of the clean episode (teacher forcing): an attack that searched
 through the agent's calls could be stronger, so the figures are upper bounds of robustness.
@@ -42,7 +43,9 @@ from saccade.robust.agent_results import (
     Outcome,
     Table,
 )
-from saccade.robust.attacks import attack
+from saccade.robust.attacks import make_attack
+from saccade.robust.attacks.base import Attack
+from saccade.robust.attacks.single import Random
 from saccade.robust.evaluate import Told
 from saccade.robust.options import AgentAttackRecipe, Loss, Threat
 from saccade.robust.vlm import SameAgain
@@ -70,12 +73,14 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     policy = assembly.policy
     if not isinstance(policy, LocalPolicy):
         raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
+    method = make_attack(recipe.attack.method, "attack.method")
+    method.check_norm("linf")
     folder = Path(recipe.out)
     manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
     keep_manifest(folder, manifest)
     tasks = _attackable(make_tasks(recipe))
     policy.loaded.model.requires_grad_(requires_grad=False)
-    bench = _Bench(recipe, policy, assembly.environment, assembly.reward)
+    bench = _Bench(recipe, policy, assembly.environment, assembly.reward, method)
     clean = {arm: bench.ask(arm, tasks) for arm in recipe.attack.arms}
     untouched = [
         Asked.of(
@@ -133,6 +138,7 @@ class _Bench:
     policy: LocalPolicy
     environment: Environment
     reward: Reward
+    method: Attack
 
     def ask(
         self,
@@ -218,15 +224,14 @@ class _Bench:
         if not episode.turns:  # it failed on our side, and counts nowhere
             return [self.untouched(threat, task)] * len(section.epsilons)
         target = _target(self.policy.loaded, episode, by.loss, source=threat == "photograph")
+        attack = Random() if by.loss is None else self.method
         found = attack(
             target,
             target.pixels(),
             torch.zeros(1, dtype=torch.long),  # to write the same is what must not come out
-            method="random" if by.loss is None else "pgd",
             epsilons=[epsilon / 255 for epsilon in section.epsilons],
             norm="linf",
             levels=255,
-            steps=section.steps,
             seed=self.recipe.seed + place,
         )
         return [_as_image(pixels[0]) for pixels in found.inputs]

@@ -8,8 +8,7 @@ has a grid of at most eight settings; for each attack the best on the developmen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +20,26 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from saccade.errors import ConfigError
 from saccade.files import write_whole
-from saccade.robust.adaptive import adaptive
-from saccade.robust.attacks import Attacked, attack
+from saccade.robust.attacks.adaptive import (
+    AdaptiveConfidence,
+    AdaptiveEigenvalue,
+    typical_log_lambda,
+    typical_log_q,
+)
+from saccade.robust.attacks.base import Attack, Norm
+from saccade.robust.attacks.directions import sized
+from saccade.robust.attacks.minimal import GreedyL0, Opt
+from saccade.robust.attacks.single import Fgm, Ossa, Otcm
+from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.datasets import Dataset
-from saccade.robust.detectors import Detector, Scorer, clean_needed, fit_head, stacked
-from saccade.robust.directions import Step, sized
+from saccade.robust.detectors import make_signal
+from saccade.robust.detectors.base import Extractor, Features, Reference, Scorer, Signal
+from saccade.robust.detectors.detector import Detector, clean_needed, stacked
 from saccade.robust.evaluate import Subject, Told, subjects
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.minimal import greedy_l0, opt
 from saccade.robust.options import RobustRecipe
+from saccade.robust.parts import named
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
-from saccade.robust.signals import Features, Reference, Setting, Signal, grid
-from saccade.robust.target import CHUNK, Classifier, tail_of
+from saccade.robust.target import Classifier
 from saccade.runs.manifest import keep_manifest, manifest_of
 
 ATTACKS = (
@@ -45,6 +52,16 @@ PARTS = (0.4, 0.6)
 """Where the parts to fit and to choose end, as shares of the images."""
 FEWEST = 5
 """Successful attacks in a part, below which nothing is fitted, chosen or told of it."""
+
+
+class Trial(NamedTuple):
+    """An attack that is to be detected."""
+
+    attack: Attack
+    epsilon: float
+    images: NDArray[np.int64]
+    """Which images it is tried on."""
+    norm: Norm = "l2"
 
 
 class Sets(NamedTuple):
@@ -73,23 +90,25 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
             f"n: a false positive rate of {recipe.detect.false_positive_rate} needs "
             f"{math.ceil(needed)} images, got {recipe.n}"
         )
+    signals = named(recipe.detect.signals, make_signal, "detect.signals")
     manifest = manifest_of("detect", recipe)
     keep_manifest(folder, manifest)
     nets = []
     for data, subject in subjects(recipe, told):
         kept = folder / f"detect-{subject.seed}.json"
         if not kept.exists():
-            measured = _detected(recipe, data, subject, told, folder)
+            measured = _detected(recipe, signals, data, subject, told, folder)
             write_whole(kept, measured.model_dump_json().encode())
         nets.append(NetDetection.model_validate_json(kept.read_bytes()))
-    made = DetectResult(config=manifest.config, nets=tuple(nets), auc=_over_nets(nets))
-    write_whole(folder / "detect.json", made.model_dump_json(indent=1).encode())
-    return made
+    result = DetectResult(config=manifest.config, nets=tuple(nets), auc=_over_nets(nets))
+    write_whole(folder / "detect.json", result.model_dump_json(indent=1).encode())
+    return result
 
 
 def _detected(
-    recipe: RobustRecipe, data: Dataset, subject: Subject, told: Told, folder: Path
-) -> NetDetection:
+    recipe: RobustRecipe, signals: Mapping[str, Signal], data: Dataset, subject: Subject,
+    told: Told, folder: Path,
+) -> NetDetection:  # fmt: skip
     target = Classifier(subject.net)
     sets = _attack_all(recipe, target, subject, told)
     order = np.random.default_rng(recipe.seed).permutation(len(data.train.y))
@@ -99,10 +118,9 @@ def _detected(
     chosen: dict[str, dict[str, dict[str, float]]] = {}
     crossed: dict[str, Auc] = {}
     curves: dict[str, tuple[Span, ...] | None] = {}
-    signals = recipe.detect.signals
-    for done, name in enumerate(signals):
+    for done, (name, signal) in enumerate(signals.items()):
         told(f"net {subject.seed}: {name}", done, len(signals))
-        table = _Table(name, target, reference, sets, data.classes, recipe)
+        table = _Table(signal, target, reference, sets, data.classes, recipe)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
             best = table.best(kind)
@@ -111,7 +129,7 @@ def _detected(
                 continue
             setting, scorer = best
             auc[name][kind] = table.auc(setting, scorer, kind, part=2)
-            chosen[name][kind] = dict(setting.values)
+            chosen[name][kind] = table.chosen(setting)
             if name in CROSSED:
                 row = {other: table.auc(setting, scorer, other, part=2) for other in ATTACKS}
                 crossed.setdefault(name, {})[kind] = row
@@ -128,42 +146,38 @@ def _detected(
 
 def _attack_all(recipe: RobustRecipe, target: Classifier, subject: Subject, told: Told) -> Sets:
     options, (x, y) = recipe.detect, subject.images
-    n = len(y)
-    one, stepped = options.epsilon, options.stepped_epsilon
-    found: dict[str, Attacked] = {}
-    single: tuple[Step, ...] = ("fgm", "otcm", "ossa")
-    makers: dict[str, Callable[[], Attacked]] = {
-        **{step: partial(attack, target, x, y, method=step, epsilons=[one]) for step in single},
-        "bim": partial(attack, target, x, y, method="pgd", epsilons=[stepped], steps=10),
-        "opt": partial(opt, target, x, y),
-        "l0": partial(greedy_l0, target, x, y, most=options.l0),
-        "pgd40": partial(attack, target, x, y, method="pgd", epsilons=[2 * stepped], steps=40),
-    }
-    for done, (kind, make) in enumerate(makers.items()):
-        told(f"net {subject.seed}: {kind}", done, len(ATTACKS))
-        found[kind] = make()
+    n, strongest = len(y), 2 * options.stepped_epsilon
     part = np.searchsorted(PARTS, (np.arange(n) + 0.5) / n)
     everything = np.arange(n)
-    kept = dict.fromkeys((*NEGATIVES, *found), everything)
-    tested = everything[part == 2][: options.adaptive_n]
-    few = np.concatenate([everything[part < 2][: options.adaptive_n], tested])
-    with torch.no_grad():
-        log_q = float(tail_of(target.log_probs(x)).log_q.median())
-    spectrum = [eigenpairs(target, chunk).log_values[:, 0] for chunk in torch.split(x, CHUNK)]
-    log_lambda = float(torch.cat(spectrum).median())
-    which = torch.from_numpy(few)
-    for kind, bound in (("adaptive_confidence", None), ("adaptive_eigenvalue", log_lambda)):
-        told(f"net {subject.seed}: {kind}", len(found), len(ATTACKS))
-        found[kind] = adaptive(
-            target, x[which], y[which], epsilon=2 * stepped, log_q=log_q, log_lambda=bound,
-            steps=options.adaptive_steps, restarts=options.adaptive_restarts, seed=recipe.seed,
-        )  # fmt: skip
-        kept[kind] = few
+    few = np.concatenate([
+        everything[part < 2][: options.adaptive_n], everything[part == 2][: options.adaptive_n]
+    ])  # fmt: skip
+    log_q, log_lambda = typical_log_q(target, x), typical_log_lambda(target, x)
+    walk = {"steps": options.adaptive_steps, "restarts": options.adaptive_restarts}
+    trials = {
+        "fgm": Trial(Fgm(), options.epsilon, everything),
+        "otcm": Trial(Otcm(), options.epsilon, everything),
+        "ossa": Trial(Ossa(), options.epsilon, everything),
+        "bim": Trial(Pgd(steps=10), options.stepped_epsilon, everything),
+        "opt": Trial(Opt(), math.inf, everything),
+        "l0": Trial(GreedyL0(), options.l0, everything, norm="l0"),
+        "pgd40": Trial(Pgd(steps=40), strongest, everything),
+        "adaptive_confidence": Trial(AdaptiveConfidence(log_q=log_q, **walk), strongest, few),
+        "adaptive_eigenvalue": Trial(
+            AdaptiveEigenvalue(log_q=log_q, log_lambda=log_lambda, **walk), strongest, few
+        ),
+    }
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(recipe.seed))
-    inputs = {"clean": x, "noisy": (x + one * sized(noise, "l2")).clamp(0, 1)}
+    inputs = {"clean": x, "noisy": (x + options.epsilon * sized(noise, "l2")).clamp(0, 1)}
     counts = {kind: np.ones(n, bool) for kind in NEGATIVES}
-    for kind, made in found.items():
-        inputs[kind], counts[kind] = made.inputs[0], made.success[0].numpy()
+    for done, (kind, trial) in enumerate(trials.items()):
+        told(f"net {subject.seed}: {kind}", done, len(trials))
+        which = torch.from_numpy(trial.images)
+        found = trial.attack(
+            target, x[which], y[which], epsilons=[trial.epsilon], norm=trial.norm, seed=recipe.seed
+        )
+        inputs[kind], counts[kind] = found.inputs[0], found.success[0].numpy()
+    kept = {kind: trials[kind].images if kind in trials else everything for kind in inputs}
     return Sets(inputs, counts, part, kept)
 
 
@@ -171,16 +185,20 @@ class _Table:
     """A signal with all its settings on all kinds of input; features are computed once."""
 
     def __init__(
-        self, name: str, target: Classifier, reference: Reference, sets: Sets, classes: int,
+        self, signal: Signal, target: Classifier, reference: Reference, sets: Sets, classes: int,
         recipe: RobustRecipe,
     ) -> None:  # fmt: skip
-        self._settings = list(grid(name, classes))
+        self._settings, self._options = signal.settings(classes), list(signal.grid(classes))
         self._target, self._reference, self._sets = target, reference, sets
         self._seed, self._trees = recipe.seed, recipe.detect.trees
-        self._signals: dict[str, Signal] = {}
+        self._extractors: dict[str, Extractor] = {}
         self._features: dict[tuple[str, str], Features] = {}
 
-    def best(self, kind: str) -> tuple[Setting, Scorer] | None:
+    def chosen(self, setting: Signal) -> dict[str, float]:
+        """Option of the grid -> its value in a setting."""
+        return {option: getattr(setting, option) for option in self._options}
+
+    def best(self, kind: str) -> tuple[Signal, Scorer] | None:
         """The setting that does best on the development part, fitted to an attack.
 
         None where too few attacks succeeded to fit or to choose.
@@ -197,12 +215,12 @@ class _Table:
         _, setting, scorer = max(tried, key=lambda row: row[0])
         return setting, scorer
 
-    def auc(self, setting: Setting, scorer: Scorer, kind: str, *, part: int) -> float | None:
+    def auc(self, setting: Signal, scorer: Scorer, kind: str, *, part: int) -> float | None:
         """Area under the ROC; None where too few attacks succeeded."""
         scores, truth = self._scores(setting, scorer, kind, part)
         return float(roc_auc_score(truth, scores)) if truth.sum() >= FEWEST else None
 
-    def curve(self, setting: Setting, scorer: Scorer, kind: str) -> tuple[Span, ...] | None:
+    def curve(self, setting: Signal, scorer: Scorer, kind: str) -> tuple[Span, ...] | None:
         """The ROC on the test part, at most 101 points."""
         scores, truth = self._scores(setting, scorer, kind, 2)
         if truth.sum() < FEWEST:
@@ -213,29 +231,25 @@ class _Table:
         return tuple((round(float(a), 4), round(float(b), 4)) for a, b in points)
 
     def _scores(
-        self, setting: Setting, scorer: Scorer, kind: str, part: int
+        self, setting: Signal, scorer: Scorer, kind: str, part: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         negatives = [self._rows(setting, name, part) for name in NEGATIVES]
         rows, truth = stacked(negatives, [self._rows(setting, kind, part)])
         return scorer(rows), truth
 
-    def _fitted(self, setting: Setting, kind: str) -> Scorer:
+    def _fitted(self, setting: Signal, kind: str) -> Scorer:
         negatives = [self._rows(setting, name, 0) for name in NEGATIVES]
         rows, truth = stacked(negatives, [self._rows(setting, kind, 0)])
-        return fit_head(
-            setting.head, rows, truth, min_leaf=setting.min_leaf, strength=setting.strength,
-            seed=self._seed, trees=self._trees,
-        )  # fmt: skip
+        return setting.scorer(rows, truth, seed=self._seed, trees=self._trees)
 
-    def _rows(self, setting: Setting, kind: str, part: int) -> Features:
-        if setting.key not in self._signals:
-            self._signals[setting.key] = setting.fit(self._target, self._reference)
-        if (setting.key, kind) not in self._features:
-            signal = self._signals[setting.key]
-            made = signal(self._target, self._sets.inputs[kind])
-            self._features[setting.key, kind] = made
+    def _rows(self, setting: Signal, kind: str, part: int) -> Features:
+        key = setting.model_dump_json(exclude=set(setting.of_score))
+        if key not in self._extractors:
+            self._extractors[key] = setting.fit(self._target, self._reference)
+        if (key, kind) not in self._features:
+            self._features[key, kind] = self._extractors[key](self._sets.inputs[kind])
         mine = self._sets.counts[kind] & (self._sets.part[self._sets.kept[kind]] == part)
-        rows: Features = self._features[setting.key, kind][mine]
+        rows: Features = self._features[key, kind][mine]
         return rows
 
 

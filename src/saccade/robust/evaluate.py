@@ -6,7 +6,7 @@ folder; a run that is interrupted goes on with the next net.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +19,15 @@ from torch import nn
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.measures import wilson
-from saccade.robust.attacks import attack
+from saccade.robust.attacks import make_attack
+from saccade.robust.attacks.base import Attack, Batch
+from saccade.robust.attacks.minimal import least_along
+from saccade.robust.attacks.single import Fgm, Ossa
 from saccade.robust.datasets import Dataset, Split, load_dataset
-from saccade.robust.directions import direction
 from saccade.robust.fisher import eigenpairs
-from saccade.robust.minimal import least_along
 from saccade.robust.nets import Scaled, kept_net, load_model
 from saccade.robust.options import RobustRecipe
+from saccade.robust.parts import named
 from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
 from saccade.robust.target import CHUNK, Classifier, tail_of
 from saccade.runs.manifest import keep_manifest, manifest_of
@@ -76,33 +78,36 @@ def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> Attac
     Raises:
         ConfigError: the folder holds a run with other options.
     """
-    folder = Path(recipe.out)
+    folder, attacks = Path(recipe.out), named(recipe.attack.methods, make_attack, "attack.methods")
+    for made in attacks.values():
+        made.check_norm(recipe.attack.norm)
     manifest = manifest_of("attack", recipe)
     keep_manifest(folder, manifest)
     nets = []
     for _, subject in subjects(recipe, told):
         kept = folder / f"attack-{subject.seed}.json"
         if not kept.exists():
-            write_whole(kept, _attacked(recipe, subject, told).model_dump_json().encode())
+            write_whole(kept, _attacked(recipe, attacks, subject, told).model_dump_json().encode())
         nets.append(NetAttack.model_validate_json(kept.read_bytes()))
-    made = AttackResult(config=manifest.config, nets=tuple(nets), rates=_pooled(recipe, nets))
-    write_whole(folder / "attack.json", made.model_dump_json(indent=1).encode())
-    return made
+    result = AttackResult(config=manifest.config, nets=tuple(nets), rates=_pooled(recipe, nets))
+    write_whole(folder / "attack.json", result.model_dump_json(indent=1).encode())
+    return result
 
 
-def _attacked(recipe: RobustRecipe, subject: Subject, told: Told) -> NetAttack:
+def _attacked(
+    recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject, told: Told
+) -> NetAttack:
     section, (x, y) = recipe.attack, subject.images
     fooled, sizes = {}, {}
-    jobs = [(scale, method) for scale in section.scales for method in section.methods]
-    for done, (scale, method) in enumerate(jobs):
-        told(f"net {subject.seed}: {method}", done, len(jobs))
-        found = attack(
-            Classifier(_confident(subject.net, scale)), x, y, method=method,
-            epsilons=section.epsilons, norm=section.norm,
-            bounds=(0.0, 1.0) if section.clip or section.levels else None,
-            levels=section.levels, steps=section.steps, seed=recipe.seed,
+    jobs = [(scale, name) for scale in section.scales for name in attacks]
+    for done, (scale, name) in enumerate(jobs):
+        told(f"net {subject.seed}: {name}", done, len(jobs))
+        found = attacks[name](
+            Classifier(_confident(subject.net, scale)), x, y, epsilons=section.epsilons,
+            norm=section.norm, bounds=(0.0, 1.0) if section.clip or section.levels else None,
+            levels=section.levels, seed=recipe.seed,
         )  # fmt: skip
-        key = f"{method} x{scale:g}"
+        key = f"{name} x{scale:g}"
         fooled[key] = tuple(int(count) for count in found.success.sum(1))
         sizes[key] = tuple(float(size) for size in found.sizes.mean(1))
     told(f"net {subject.seed}: vulnerability", len(jobs), len(jobs))
@@ -126,9 +131,9 @@ def vulnerability(net: nn.Module, images: Split, limit: float) -> Vulnerability:
         pairs = eigenpairs(target, x)
         with torch.no_grad():
             log_q = tail_of(target.log_probs(x)).log_q
-        ossa = direction(target, x, y)
+        batch = Batch(target, x, y)
+        ossa, gradient = Ossa().direction(batch), Fgm().direction(batch)
         both = [least_along(target, x, y, sign * ossa, limit=limit) for sign in (1, -1)]
-        gradient = direction(target, x, y, method="fgm")
         along_gradient = least_along(target, x, y, gradient, limit=limit)
         rows.append(torch.stack([pairs.log_values[:, 0], log_q, torch.minimum(*both), both[0],
                                  along_gradient], 1))  # fmt: skip

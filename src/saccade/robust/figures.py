@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from saccade.robust.attacks import attack
-from saccade.robust.directions import direction
+from saccade.robust.attacks.base import Batch
+from saccade.robust.attacks.single import Ossa
 from saccade.robust.evaluate import Subject
 from saccade.robust.options import AttackSection
 from saccade.robust.results import AttackResult, DetectResult
@@ -85,8 +85,8 @@ def draw_examples(subject: Subject, section: AttackSection, out: Path) -> None:
     x, y = subject.images.part(slice(0, SHOWN))
     target = Classifier(subject.net)
     epsilon = section.epsilons[len(section.epsilons) // 2]
-    way = direction(target, x, y, method="ossa")
-    changed = attack(target, x, y, method="ossa", epsilons=[epsilon]).inputs[0]
+    way = Ossa().direction(Batch(target, x, y))
+    changed = Ossa()(target, x, y, epsilons=[epsilon]).inputs[0]
     with torch.no_grad():
         said = target.log_probs(changed).argmax(1)
     figure = Figure(figsize=(1.3 * len(y), 4.2), layout="constrained")

@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from saccade.arms import ARMS
-from saccade.config import suggestion
+from saccade.config import Part, suggestion
 from saccade.recipe import Recipe
-from saccade.robust.attacks import Method
-from saccade.robust.directions import Norm
-from saccade.robust.forest import TREES
-from saccade.robust.signals import SIGNALS
+from saccade.robust.attacks.base import Norm
+from saccade.robust.detectors import SIGNALS
+from saccade.robust.detectors.forest import TREES
+from saccade.robust.parts import name_of
 from saccade.types import Record
 
 Size = Annotated[float, Field(gt=0)]
@@ -29,16 +29,17 @@ Size = Annotated[float, Field(gt=0)]
 class AttackSection(Record):
     """What `saccade attack` tries."""
 
-    methods: tuple[Method, ...] = (
+    methods: Annotated[tuple[str | Part, ...], Field(min_length=1)] = (
         "ossa", "ossa_two_step", "ossa_iterated", "fgm", "otcm", "deepfool", "pgd", "random",
     )  # fmt: skip
+    """Names in `saccade.robust.attacks.ATTACKS` or `package.module:Name`, each alone or with its
+    options: { kind = "pgd", steps = 40 }."""
     epsilons: Annotated[tuple[Size, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
     norm: Norm = "l2"
     clip: bool = True
     """Keep images in [0, 1]; without it sizes are exact, as in the paper's curves."""
     levels: int | None = Field(default=None, ge=1)
     """Round what is returned to so many steps, 255 for images of 8 bits; it is then clipped too."""
-    steps: int = Field(default=10, ge=1)
     scales: Annotated[tuple[Size, ...], Field(min_length=1)] = (1.0,)
     """Logits are multiplied by these: the same decisions, more confident."""
     limit: Size = 8.0
@@ -59,8 +60,9 @@ class DetectSection(Record):
     adaptive_steps: int = Field(default=100, ge=1)
     adaptive_restarts: int = Field(default=5, ge=1)
     false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
-    signals: tuple[str, ...] = SIGNALS
-    """What is tried; `fisher` is always."""
+    signals: tuple[str | Part, ...] = tuple(SIGNALS)
+    """Names in `saccade.robust.detectors.SIGNALS` or `package.module:Name`, each alone or with its
+    options: { kind = "kd", bandwidth = 0.26 }. `fisher` is always tried."""
     trees: int = Field(default=TREES, ge=1)
     """Of each forest."""
     reference: int = Field(default=2000, ge=100)
@@ -68,12 +70,8 @@ class DetectSection(Record):
 
     @field_validator("signals")
     @classmethod
-    def _are_known(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
-        for name in signals:
-            if name not in SIGNALS:
-                known = ", ".join(SIGNALS)
-                raise ValueError(f"no signal {name!r}{suggestion(name, SIGNALS)}; known: {known}")
-        return tuple(dict.fromkeys(("fisher", *signals)))
+    def _with_fisher(cls, signals: tuple[str | Part, ...]) -> tuple[str | Part, ...]:
+        return ("fisher", *(signal for signal in signals if name_of(signal) != "fisher"))
 
 
 class RobustRecipe(Record):
@@ -101,7 +99,7 @@ Loss = Literal["answer", "all"]
 
 
 class AgentAttackSection(Record):
-    """What is tried on an agent: PGD in L-inf, on pixels of 8 bits."""
+    """What is tried on an agent: an attack in L-inf, on pixels of 8 bits."""
 
     threats: Annotated[tuple[Threat, ...], Field(min_length=1)] = ("view", "photograph")
     """What is changed: the image of the question as it is first shown, while tools still cut from
@@ -112,8 +110,9 @@ class AgentAttackSection(Record):
     """Largest change of a value, in steps of 8 bits."""
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = ("answer", "all")
     """Which tokens of the clean episode shall change: those of its answer, or any of them."""
-    steps: int = Field(default=10, ge=1)
-    """Of PGD."""
+    method: str | Part = "pgd"
+    """Which attack: a name in `saccade.robust.attacks.ATTACKS` or `package.module:Name`, alone or
+    with its options: { kind = "pgd", steps = 10 }."""
     arms: tuple[str, ...] = Field(default=("direct", "agent"), min_length=2)
     """The arms that are compared, the last against the first; see `saccade.arms`."""
 

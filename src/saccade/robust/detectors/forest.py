@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from saccade.errors import FormatError
 from saccade.robust.arrays import read_arrays, write_arrays
@@ -46,6 +45,8 @@ class Forest(NamedTuple):
         trees: int = TREES,
     ) -> Forest:
         """Fit trees to rows (N, F), both kinds of equal weight."""
+        from sklearn.ensemble import RandomForestClassifier
+
         fitted = RandomForestClassifier(
             trees, min_samples_leaf=min_leaf, class_weight="balanced", random_state=seed, n_jobs=1
         ).fit(rows, truth)

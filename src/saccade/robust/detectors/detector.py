@@ -4,7 +4,7 @@
     flagged = detector.flags(target, images)          # one by one: no batch is needed
     detector.save(Path("detector.npz"))
 
-What it does not promise. To first order it reads the confidence of the net (`signals.Confidence`
+What it does not promise. To first order it reads the confidence of the net (`spectral.LogQ`
 does about as well); an attack that stops at the confidence of a clean image passes it. It is a
 measurement, not a defence. Where we deviate: the published number of eigenvalues, of trees and the
 threshold are not known; here all eigenvalues of a small number of classes, 300 trees, and a
@@ -14,26 +14,23 @@ threshold calibrated on clean inputs that the forest did not see.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from saccade.errors import ConfigError, FormatError
-from saccade.robust.forest import TREES, Forest
-from saccade.robust.signals import Features, Head, Spectrum
+from saccade.robust.detectors.base import Features
+from saccade.robust.detectors.forest import TREES, Forest
+from saccade.robust.detectors.spectral import log_spectrum
 from saccade.robust.target import Target
 
 MOST_VALUES = 16
 """Eigenvalues at most, where there are many classes."""
 CALIBRATION = 0.25
 """Share of the clean inputs that is kept for the threshold."""
-Scorer = Callable[[Features], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,11 @@ class Detector:
         if k is None:
             with torch.no_grad():
                 k = min(target.log_probs(clean[:1]).shape[1] - 1, MOST_VALUES)
-        signal = Spectrum(k)
         order = np.random.default_rng(seed).permutation(len(clean))
-        rows = signal(target, clean)[order]
+        rows = log_spectrum(target, clean, k)[order]
         calibration, rest = rows[:held], rows[held:]
-        negatives = [rest] if noisy is None else [rest, signal(target, noisy)]
-        rows, truth = stacked(negatives, [signal(target, adversarial)])
+        negatives = [rest] if noisy is None else [rest, log_spectrum(target, noisy, k)]
+        rows, truth = stacked(negatives, [log_spectrum(target, adversarial, k)])
         forest = Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed, trees=trees)
         scores = forest.score(calibration)
         threshold = float(np.quantile(scores, 1 - false_positive_rate, method="higher"))
@@ -103,7 +99,7 @@ class Detector:
 
     def score(self, target: Target, x: torch.Tensor) -> NDArray[np.float64]:
         """(N,) in [0, 1]; higher is more likely adversarial."""
-        return self.forest.score(Spectrum(self.k)(target, x))
+        return self.forest.score(log_spectrum(target, x, self.k))
 
     def flags(self, target: Target, x: torch.Tensor) -> NDArray[np.bool_]:
         """(N,): whether each input is taken for adversarial."""
@@ -134,21 +130,6 @@ class Detector:
 def clean_needed(false_positive_rate: float) -> int:
     """Clean inputs that a threshold needs: one false alarm among those kept for it."""
     return math.ceil(math.ceil(1 / false_positive_rate) / CALIBRATION)
-
-
-def fit_head(
-    head: Head, rows: Features, truth: NDArray[np.bool_], *, min_leaf: int, strength: float,
-    seed: int, trees: int = TREES,
-) -> Scorer:  # fmt: skip
-    """What turns features into a score: a forest, a logistic regression, or the number itself."""
-    if head == "number":
-        return lambda features: features[:, 0]
-    if head == "forest":
-        return Forest.fit(rows, truth, min_leaf=min_leaf, seed=seed, trees=trees).score
-    scaler = StandardScaler().fit(rows)
-    model = LogisticRegression(C=strength, max_iter=2000, class_weight="balanced")
-    model.fit(scaler.transform(rows), truth)
-    return lambda features: model.decision_function(scaler.transform(features))
 
 
 def stacked(
