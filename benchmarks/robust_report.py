@@ -80,7 +80,7 @@ def keep(name: str, run: Path) -> None:
         (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
         return
     for kind in ("attack", "detect"):
-        (RESULTS / f"{name}_{kind}.json").write_bytes((run / f"{kind}.json").read_bytes())
+        (RESULTS / f"{name}_{kind}.json").write_bytes((run / kind / f"{kind}.json").read_bytes())
 
 
 def agent(name: str) -> AgentAttackResult:

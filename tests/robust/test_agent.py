@@ -11,27 +11,32 @@ import torch
 from PIL import Image as PILImage
 from scipy.stats import binomtest
 
+from saccade.arms import apply_arm, targets_of
 from saccade.config import validate
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
-from saccade.geometry import PixelBudget
+from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
 from saccade.models import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent import OnTheOriginal, measure_agent
-from saccade.robust.agent_results import Asked, Table
+from saccade.robust.agent_results import Asked, Attacker, Table
 from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.options import AgentAttackRecipe
 from saccade.robust.vlm import AnswerSet
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Task
+from saccade.types import TargetBox, Task
 from saccade.world import tasks
 
 ROOT = Path(__file__).parents[2]
 RECIPE = "recipes/agent_attack.toml"
 N = 6
+CALL = (
+    '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 28, 28]}}'
+    "</tool_call>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
         assert (run / name).stat().st_size > 10_000
     other = saccade(*arguments, "attack.epsilons=[5]")
     assert other.returncode == 2
-    assert "other options" in other.stderr
+    assert "attack.epsilons: 6 -> 5" in other.stderr
 
 
 @pytest.mark.parametrize("clean", [True, False])
@@ -136,9 +141,8 @@ async def test_tools_cut_from_the_clean_photograph(clean: bool) -> None:
     environment = Environment(DeepEyes(), [ZoomIn(min_side=0)], view=budget)
     if clean:
         ways = {attacked.source.digest: view}
-        environment = environment.with_tools([OnTheOriginal(ZoomIn(min_side=0), ways)])
-    call = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 28, 28]}}'
-    script = {"t": [f"<think>a</think><tool_call>{call}</tool_call>", "<answer>1</answer>"]}
+        environment = environment.replace(tools=[OnTheOriginal(ZoomIn(min_side=0), ways)])
+    script = {"t": ["<think>a</think>" + CALL, "<answer>1</answer>"]}
     task = Task(id="t", prompt=(attacked, "?"), answer="1")
     episode = await rollout(ReplayPolicy(script), environment, task)
     assert episode.images[0].source.digest == attacked.source.digest
@@ -177,10 +181,15 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     model = str(ROOT / "src/saccade/embedded/weights/nano-agent")
     recipe = AgentAttackRecipe.model_validate({
         "policy": {"kind": "hf", "path": model}, "tasks": {"kind": "file", "path": str(rows)},
-        "out": str(tmp_path / "b"),
+        "out": str(tmp_path / "b"), "environment": {"view": {"factor": 14}},
     })  # fmt: skip
     with pytest.raises(ConfigError, match="q needs an image and an answer"):
         measure_agent(recipe)
+    PILImage.new("RGB", (56, 56)).save(tmp_path / "q.png")
+    rows.write_text('{"id": "q", "question": "What is it?", "image": "q.png", "answer": "a"}\n')
+    staged = recipe.attack.model_copy(update={"arms": ("direct", "true_box")})
+    with pytest.raises(ConfigError, match="q has no box, which the arm true_box needs"):
+        measure_agent(recipe.model_copy(update={"attack": staged}))
     rows.write_text("")
     with pytest.raises(ConfigError, match="there is none to attack"):
         measure_agent(recipe)
@@ -212,7 +221,39 @@ def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
         Table([asked("a", "clean", "-"), asked("b", "clean", "1")], {"view": []})
 
 
-@pytest.mark.parametrize("name", ["../a", "noise", "", "a" * 31])
-def test_arms_name_files(name: str) -> None:
-    with pytest.raises(ConfigError, match="an arm is named by letters"):
-        validate(AgentAttackRecipe, {"attack": {"arms": {name: "", "b": ""}}})
+def test_an_attack_that_is_kept_of_other_questions_is_not_taken(tmp_path: Path) -> None:
+    """The number of tasks may change in a run that goes on: each attack is then made anew."""
+    questions = [Task(id=name, prompt=("?",), answer="1") for name in "abc"]
+    file = tmp_path / "kept.json"
+    assert Attacker.read(file, questions) is None
+    kept = Attacker(tasks=("a", "b"), asked=(asked("direct", "noise", "11"),))
+    file.write_text(kept.model_dump_json())
+    assert Attacker.read(file, questions[:2]) == kept
+    assert Attacker.read(file, questions) is None
+
+
+async def test_a_staged_look_on_an_attacked_view_is_cut_from_the_photograph() -> None:
+    """Its boxes are those of the photograph, though the view that is shown has other pixels."""
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    photograph = Image.from_pixels(PILImage.fromarray(noise))
+    budget = PixelBudget(factor=28, min_pixels=1, max_pixels=56 * 56)
+    view = photograph.fit(budget)
+    attacked = Image.from_pixels(PILImage.fromarray(255 - np.array(view.pixels())))
+    box = TargetBox(box=Box(56, 28, 112, 84))
+    task = Task(id="t", prompt=(attacked, "?"), answer="1", boxes=(box,))
+    script = {"t": ["<think>a</think>" + CALL, "<answer>1</answer>"]}
+    environment = Environment(DeepEyes(), [ZoomIn(min_side=0)], view=budget)
+    policy, environment = apply_arm(
+        "true_box", ReplayPolicy(script), environment, targets_of([task])
+    )
+    tools = [OnTheOriginal(tool, {attacked.source.digest: view}) for tool in environment.tools]
+    episode = await rollout(policy, environment.replace(tools=tools), task)
+    (crop,) = episode.images[1:]
+    assert crop.source.digest == photograph.source.digest
+    assert crop.region == box.box
+
+
+@pytest.mark.parametrize("name", ["../a", "noise", ""])
+def test_arms_are_those_that_are_defined(name: str) -> None:
+    with pytest.raises(ConfigError, match="no arm"):
+        validate(AgentAttackRecipe, {"attack": {"arms": [name, "agent"]}})

@@ -34,14 +34,14 @@ def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
             assert cell["interval"][0] <= cell["rate"] <= cell["interval"][1]
     assert told["rates"]["pgd x1"][1]["rate"] > told["rates"]["random x1"][1]["rate"]
     for name in ("attack.json", "attack.md", "attack.png", "examples.png"):
-        assert (tmp_path / name).stat().st_size > 100
+        assert (tmp_path / "attack" / name).stat().st_size > 100
     # A net that is measured is not measured again, and other options do not mix with it.
-    before = (tmp_path / "attack-0.json").stat().st_mtime_ns
-    (tmp_path / "attack-1.json").unlink()
+    before = (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns
+    (tmp_path / "attack" / "attack-1.json").unlink()
     recipe = RobustRecipe.model_validate({**told["config"], "out": str(tmp_path)})
     assert measure_attacks(recipe).model_dump_json() == done.stdout.strip()
-    assert (tmp_path / "attack-0.json").stat().st_mtime_ns == before
-    with pytest.raises(ConfigError, match="other options"):
+    assert (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="seed: 0 -> 7"):
         measure_attacks(recipe.model_copy(update={"seed": 7}))
 
 
@@ -59,9 +59,9 @@ def test_detection_is_measured_shown_and_kept(tmp_path: Path) -> None:
     curve = told["nets"][0]["curves"]["fisher"]
     drawn = area(*zip(*curve, strict=True))
     assert abs(drawn - told["auc"]["fisher"]["ossa"]["mean"]) < 0.02
-    assert Detector.load(tmp_path / "detector.npz").k == 9
+    assert Detector.load(tmp_path / "detect" / "detector.npz").k == 9
     for name in ("detect.json", "detect.md", "detect.png"):
-        assert (tmp_path / name).stat().st_size > 100
+        assert (tmp_path / "detect" / name).stat().st_size > 100
 
 
 def test_too_few_images_are_told_before_anything_is_attacked(tmp_path: Path) -> None:

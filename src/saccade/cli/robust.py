@@ -67,7 +67,7 @@ def attack(
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, _telling(progress))
         _, first = next(iter(subjects(recipe, _telling(progress))))
-    folder = Path(recipe.out)
+    folder = Path(recipe.out) / "attack"
     text = figures.markdown(figures.attack_table(result))
     figures.draw_attack(result, folder / "attack.png")
     figures.draw_examples(first, recipe.attack, folder / "examples.png")
@@ -108,7 +108,7 @@ def detect(
     recipe = _recipe(_table(arguments, threads), flags)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, _telling(progress))
-    folder = Path(recipe.out)
+    folder = Path(recipe.out) / "detect"
     tables = [figures.detection_table(result), figures.cross_table(result)]
     (folder / "detect.md").write_text("\n".join(figures.markdown(rows) for rows in tables))
     figures.draw_detection(result, folder / "detect.png")

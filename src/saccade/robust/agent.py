@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image as PILImage
 
-from saccade.arms import apply_arm, targets_of
+from saccade.arms import ARMS, apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.files import write_whole
@@ -78,7 +78,7 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
     folder = Path(recipe.out)
     manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
     keep_manifest(folder, manifest)
-    tasks = _attackable(make_tasks(recipe))
+    tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
     policy.loaded.model.requires_grad_(requires_grad=False)
     bench = _Bench(recipe, policy, assembly.environment, assembly.reward, method)
     clean = {arm: bench.ask(arm, tasks) for arm in recipe.attack.arms}
@@ -95,13 +95,15 @@ def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> Ag
             bench.keep(f"{threat}-clean-{place}", bench.untouched(threat, task))
         for by in _attackers(recipe):
             kept = folder / f"agent-{threat}-{by.name}.json"
-            if not kept.exists():
+            found = Attacker.read(kept, tasks)
+            if found is None:
                 found = bench.attacked(threat, by, tasks, clean, told)
                 write_whole(kept, found.model_dump_json().encode())
-            asked[threat] += Attacker.model_validate_json(kept.read_bytes()).asked
+            asked[threat] += found.asked
     table = Table(untouched, asked)
     result = AgentAttackResult(
         config=manifest.config,
+        fingerprint=manifest.fingerprint,
         tasks=tuple(task.id for task in tasks),
         unscored=table.unscored,
         clean=table.clean(),
@@ -153,8 +155,9 @@ class _Bench:
             tasks: As they are shown.
             originals: Source of an attacked view -> the image that tools cut from instead.
         """
-        environment, found = self.environment, dict[str, Trajectory]()
-        if originals:
+        found: dict[str, Trajectory] = {}
+        policy, environment = apply_arm(arm, self.policy, self.environment, targets_of(tasks))
+        if originals:  # outside of what an arm stages, whose boxes are those of the photograph
             tools = [OnTheOriginal(tool, originals) for tool in environment.tools]
             environment = environment.replace(tools=tools)
 
@@ -164,7 +167,8 @@ class _Bench:
         recipe = self.recipe
         asyncio.run(
             rollout_many(
-                *apply_arm(arm, self.policy, environment, targets_of(tasks)),
+                policy,
+                environment,
                 [Job(task) for task in tasks],
                 on_finish=keep,
                 concurrency=recipe.concurrency,
@@ -210,10 +214,11 @@ class _Bench:
         told(f"{threat}, {by.name}", len(tasks), len(tasks))
         who = NOISE if by.loss is None else by.arm
         return Attacker(
+            tasks=tuple(task.id for task in tasks),
             asked=tuple(
                 Asked.of(rows, arm=arm, by=who, loss=by.loss, epsilon=epsilon)
                 for (epsilon, arm), rows in seen.items()
-            )
+            ),
         )
 
     def _changed(
@@ -291,16 +296,20 @@ class _Originals(Sequence[Image]):
         return self._originals.get(image.source.digest, image)
 
 
-def _attackable(tasks: Iterable[Task]) -> list[Task]:
+def _attackable(tasks: Iterable[Task], arms: Iterable[str]) -> list[Task]:
     """All of them.
 
     Raises:
-        ConfigError: there is none, two have one id, or one has no image or no answer.
+        ConfigError: there is none, two have one id, or one has no image, no answer, or no box where
+            an arm stages what is shown by it.
     """
+    staged = [arm for arm in arms if ARMS[arm].shows in ("true", "wrong")]
     found: dict[str, Task] = {}
     for task in tasks:
         if not task.images or task.answer is None:
             raise ConfigError(f"tasks: {task.id} needs an image and an answer to be attacked")
+        if staged and not task.boxes:
+            raise ConfigError(f"tasks: {task.id} has no box, which the arm {staged[0]} needs")
         if task.id in found:
             raise ConfigError(f"tasks: two have the id {task.id}")
         found[task.id] = task

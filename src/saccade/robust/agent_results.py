@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from pydantic import JsonValue
@@ -66,7 +67,17 @@ class Asked(Record):
 class Attacker(Record):
     """All that was asked after one attack."""
 
+    tasks: tuple[str, ...]
+    """Ids of the questions, in the order of the signs."""
     asked: tuple[Asked, ...]
+
+    @classmethod
+    def read(cls, file: Path, tasks: Sequence[Task]) -> Self | None:
+        """What is kept of an attack on these tasks; None if there is none."""
+        if not file.exists():
+            return None
+        kept = cls.model_validate_json(file.read_bytes())
+        return kept if kept.tasks == tuple(task.id for task in tasks) else None
 
 
 class Share(Record):
@@ -107,6 +118,8 @@ class AgentAttackResult(Record):
     """A run of `saccade attack` on an agent."""
 
     config: dict[str, JsonValue]
+    fingerprint: str | None = None
+    """Of the environment in which it was measured."""
     tasks: tuple[str, ...]
     unscored: int
     """Questions of which an episode failed on our side: in no share."""

@@ -35,12 +35,11 @@ from saccade.robust.datasets import Dataset
 from saccade.robust.detectors import make_signal
 from saccade.robust.detectors.base import Extractor, Features, Reference, Scorer, Signal
 from saccade.robust.detectors.detector import Detector, clean_needed, stacked
-from saccade.robust.evaluate import Subject, Told, subjects
+from saccade.robust.evaluate import Subject, Told, run_folder, subjects
 from saccade.robust.options import RobustRecipe
 from saccade.robust.parts import named
 from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
 from saccade.robust.target import Classifier
-from saccade.runs.manifest import keep_manifest, manifest_of
 
 ATTACKS = (
     "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",
@@ -76,14 +75,13 @@ class Sets(NamedTuple):
 
 
 def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> DetectResult:
-    """Measure detection on every net of a recipe; kept as JSON in its folder, net by net.
+    """Measure detection on every net of a recipe; kept as JSON in `out`/detect, net by net.
 
     The detector of the first net, fitted to FGM, is saved beside it.
 
     Raises:
         ConfigError: the folder holds a run with other options; too few images.
     """
-    folder = Path(recipe.out)
     needed = clean_needed(recipe.detect.false_positive_rate) / PARTS[1]
     if recipe.n < needed:
         raise ConfigError(
@@ -91,8 +89,7 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
             f"{math.ceil(needed)} images, got {recipe.n}"
         )
     signals = named(recipe.detect.signals, make_signal, "detect.signals")
-    manifest = manifest_of("detect", recipe)
-    keep_manifest(folder, manifest)
+    folder, config = run_folder(recipe, "detect")
     nets = []
     for data, subject in subjects(recipe, told):
         kept = folder / f"detect-{subject.seed}.json"
@@ -100,7 +97,7 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
             measured = _detected(recipe, signals, data, subject, told, folder)
             write_whole(kept, measured.model_dump_json().encode())
         nets.append(NetDetection.model_validate_json(kept.read_bytes()))
-    result = DetectResult(config=manifest.config, nets=tuple(nets), auc=_over_nets(nets))
+    result = DetectResult(config=config, nets=tuple(nets), auc=_over_nets(nets))
     write_whole(folder / "detect.json", result.model_dump_json(indent=1).encode())
     return result
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from scipy import stats
 from torch import nn
 
@@ -72,24 +73,40 @@ def subjects(recipe: RobustRecipe, told: Told) -> Iterator[tuple[Dataset, Subjec
         yield data, Subject(seed, net, len(right) / len(data.test.y), images)
 
 
-def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> AttackResult:
-    """Attack every net of a recipe; what is measured is kept as JSON in its folder.
+def run_folder(
+    recipe: RobustRecipe, verb: Literal["attack", "detect"]
+) -> tuple[Path, dict[str, JsonValue]]:
+    """The folder of a command in that of the recipe, and what it is set to do.
+
+    The nets lie beside it, for both commands; the section of the other one means nothing to it.
 
     Raises:
         ConfigError: the folder holds a run with other options.
     """
-    folder, attacks = Path(recipe.out), named(recipe.attack.methods, make_attack, "attack.methods")
+    folder, other = Path(recipe.out) / verb, "detect" if verb == "attack" else "attack"
+    manifest = manifest_of(verb, recipe)
+    config = {name: value for name, value in manifest.config.items() if name != other}
+    keep_manifest(folder, manifest.model_copy(update={"config": config}))
+    return folder, config
+
+
+def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> AttackResult:
+    """Attack every net of a recipe; what is measured is kept as JSON in `out`/attack.
+
+    Raises:
+        ConfigError: the folder holds a run with other options.
+    """
+    attacks = named(recipe.attack.methods, make_attack, "attack.methods")
     for made in attacks.values():
         made.check_norm(recipe.attack.norm)
-    manifest = manifest_of("attack", recipe)
-    keep_manifest(folder, manifest)
+    folder, config = run_folder(recipe, "attack")
     nets = []
     for _, subject in subjects(recipe, told):
         kept = folder / f"attack-{subject.seed}.json"
         if not kept.exists():
             write_whole(kept, _attacked(recipe, attacks, subject, told).model_dump_json().encode())
         nets.append(NetAttack.model_validate_json(kept.read_bytes()))
-    result = AttackResult(config=manifest.config, nets=tuple(nets), rates=_pooled(recipe, nets))
+    result = AttackResult(config=config, nets=tuple(nets), rates=_pooled(recipe, nets))
     write_whole(folder / "attack.json", result.model_dump_json(indent=1).encode())
     return result
 
