@@ -8,15 +8,15 @@ import torch
 
 from saccade.config import Part
 from saccade.errors import ConfigError
+from saccade.fisher.target import Classifier, Target
 from saccade.robust.attacks import ATTACKS, make_attack
 from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.detection import measure_detection
+from saccade.robust.classifiers.attack import measure_attacks
+from saccade.robust.classifiers.detection import measure_detection
+from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.robust.detectors import SIGNALS, make_signal
 from saccade.robust.detectors.base import MOST_SETTINGS, Extractor, Reference, Signal
-from saccade.robust.evaluate import measure_attacks
-from saccade.robust.options import RobustRecipe
-from saccade.robust.target import Classifier, Target
 
 OWN = """
 from saccade.robust.attacks.base import Attack

@@ -14,14 +14,14 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
+from saccade.fisher.products import Product
+from saccade.fisher.spectrum import eigenpairs
 from saccade.geometry import PixelBudget
 from saccade.image import Image
 from saccade.models import LoadedModel, load, log_probs
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.attacks.directions import loss_direction
 from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
 from saccade.robust.vlm import AnswerSet, SameAgain, WholeAnswer
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn

@@ -15,12 +15,12 @@ from pydantic import Field
 from torch.func import jvp
 from torch.nn.functional import normalize
 
+from saccade.fisher.products import Product, quiet
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import CHUNK, Target, tail_of
 from saccade.robust.attacks.base import Attack, Batch, Norm, projected
 from saccade.robust.attacks.directions import loss_direction, sized
 from saccade.robust.attacks.stepped import STEP_SHARE
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product, quiet
-from saccade.robust.target import CHUNK, Target, tail_of
 
 
 class AdaptiveConfidence(Attack):

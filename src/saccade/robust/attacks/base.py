@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, NamedTuple, final
 import torch
 
 from saccade.errors import ConfigError
-from saccade.robust.target import CHUNK, Target, checked
+from saccade.fisher.target import CHUNK, Target, checked
 from saccade.types import Record
 
 Norm = Literal["l2", "linf", "l0"]

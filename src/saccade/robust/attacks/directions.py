@@ -10,9 +10,9 @@ import torch
 from torch.nn.functional import normalize
 
 from saccade.errors import ConfigError
+from saccade.fisher.products import Product
+from saccade.fisher.target import Target
 from saccade.robust.attacks.base import Norm
-from saccade.robust.products import Product
-from saccade.robust.target import Target
 
 
 def loss_direction(target: Target, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import Target
 from saccade.robust.attacks.base import Attack, Batch, Box, Norm
 from saccade.robust.attacks.directions import loss_direction
-from saccade.robust.target import Target
 
 
 class Opt(Attack):

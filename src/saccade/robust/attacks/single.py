@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
+from saccade.fisher.products import Product
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import Target
 from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.directions import loss_direction, sized
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
-from saccade.robust.target import Target
 
 
 class OneStep(Attack):

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import CHUNK, Target
 from saccade.robust.detectors.forest import Forest
-from saccade.robust.target import CHUNK, Target
 from saccade.types import Record
 
 MOST_SETTINGS = 8

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import CHUNK, Classifier, Target
 from saccade.robust.detectors.base import ByRegression, Extractor, Reference, Signal, in_chunks
-from saccade.robust.target import CHUNK, Classifier, Target
 
 
 class KernelDensity(Signal):

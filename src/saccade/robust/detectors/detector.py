@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.errors import ConfigError, FormatError
+from saccade.fisher.target import Target
 from saccade.robust.detectors.base import Features
 from saccade.robust.detectors.forest import TREES, Forest
 from saccade.robust.detectors.spectral import log_spectrum
-from saccade.robust.target import Target
 
 MOST_VALUES = 16
 """Eigenvalues at most, where there are many classes."""

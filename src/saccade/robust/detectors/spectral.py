@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import Target, tail_of
 from saccade.robust.detectors.base import (
     ByForest,
     Extractor,
@@ -16,8 +18,6 @@ from saccade.robust.detectors.base import (
     Signal,
     in_chunks,
 )
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.target import Target, tail_of
 
 FLOOR = -46.05
 """Where the paper's figures end: log(1e-20)."""

@@ -15,6 +15,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from saccade.errors import ConfigError, FormatError
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import Classifier
 from saccade.robust.attacks.single import Otcm
 from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.detectors import SIGNALS, make_signal
@@ -22,8 +24,6 @@ from saccade.robust.detectors.base import Reference
 from saccade.robust.detectors.detector import MOST_VALUES, Detector
 from saccade.robust.detectors.forest import TREES, Forest
 from saccade.robust.detectors.spectral import log_spectrum
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.target import Classifier
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 from torch.func import jvp, linearize
 
 from saccade.errors import ConfigError
-from saccade.robust.target import Tail, Target, tail_of
+from saccade.fisher.target import Tail, Target, tail_of
 
 Backend = Literal["auto", "jvp", "linearize", "double_vjp", "difference", "kl"]
 STEP = 1e-2

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
-from saccade.robust.target import Classifier, tail_of
+from saccade.fisher.products import Product
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import Classifier, tail_of
 
 
 def net(classes: int, inputs: int = 12, *, scale: float = 1.0, seed: int = 0) -> nn.Module:

@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import auc as area
 
 from saccade.errors import ConfigError
-from saccade.robust.detection import measure_detection
+from saccade.robust.classifiers.attack import measure_attacks
+from saccade.robust.classifiers.detection import measure_detection
+from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.robust.detectors.detector import Detector
-from saccade.robust.evaluate import measure_attacks
-from saccade.robust.options import RobustRecipe
 
 
 def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,10 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from saccade.config import resolve
-from saccade.errors import ConfigError, FormatError, ImageError
+from saccade.errors import ConfigError, FormatError, ImageError, MissingExtra
 from saccade.image import Image
 from saccade.robust.arrays import Array, read_arrays
 
@@ -61,6 +60,7 @@ def load_dataset(source: str) -> Dataset:
 
     Raises:
         ConfigError: there is no such data.
+        MissingExtra: the digits, and scikit-learn is not installed.
         FormatError: a file that does not hold what its format says.
     """
     path = Path(source).expanduser()
@@ -89,6 +89,10 @@ def load_dataset(source: str) -> Dataset:
 
 
 def _digits() -> Dataset:
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise MissingExtra("scikit-learn", "robust") from error
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images / 16, dtype=torch.float32).view(-1, 1, 8, 8)
     return _split("digits", Split(x, torch.tensor(labels, dtype=torch.int64)))

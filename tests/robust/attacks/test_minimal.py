@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import Classifier
 from saccade.robust.attacks.base import Batch
 from saccade.robust.attacks.minimal import GreedyL0, Opt, least_along
 from saccade.robust.attacks.single import Ossa
-from saccade.robust.target import Classifier
 
 
 def test_between_two_classes_the_least_change_is_the_distance_to_the_line() -> None:

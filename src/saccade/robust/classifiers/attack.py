@@ -6,91 +6,37 @@ folder; a run that is interrupted goes on with the next net.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 from scipy import stats
 from torch import nn
 
-from saccade.errors import ConfigError
 from saccade.files import write_whole
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import CHUNK, Classifier, tail_of
 from saccade.measures import wilson
 from saccade.robust.attacks import make_attack
 from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.minimal import least_along
 from saccade.robust.attacks.single import Fgm, Ossa
-from saccade.robust.datasets import Dataset, Split, load_dataset
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.nets import Scaled, kept_net, load_model
-from saccade.robust.options import RobustRecipe
+from saccade.robust.classifiers.datasets import Split
+from saccade.robust.classifiers.nets import Scaled
+from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.results import (
+    AttackResult,
+    NetAttack,
+    NeverFlips,
+    Rate,
+    Vulnerability,
+)
+from saccade.robust.classifiers.subjects import Subject, run_folder, subjects
 from saccade.robust.parts import named
-from saccade.robust.results import AttackResult, NetAttack, NeverFlips, Rate, Vulnerability
-from saccade.robust.target import CHUNK, Classifier, tail_of
-from saccade.runs.manifest import keep_manifest, manifest_of
-
-Told = Callable[[str, int, int], None]
-"""What is under way, steps done, steps in all."""
+from saccade.robust.progress import OnProgress
 
 
-class Subject(NamedTuple):
-    """A net, and images that it reads right."""
-
-    seed: int
-    net: nn.Module
-    accuracy: float
-    """On the whole test part."""
-    images: Split
-
-
-def subjects(recipe: RobustRecipe, told: Told) -> Iterator[tuple[Dataset, Subject]]:
-    """The nets of a recipe, trained where they are not there yet.
-
-    Raises:
-        ConfigError: the net reads too few test images right.
-    """
-    data = load_dataset(recipe.data)
-    for seed in recipe.nets if recipe.model is None else recipe.nets[:1]:
-        if recipe.model is not None:
-            net = load_model(recipe.model)
-        else:
-            file = Path(recipe.out) / "nets" / f"net-{seed}.npz"
-            tell = partial(told, f"train net {seed}")
-            net = kept_net(file, data, seed=seed, epochs=recipe.epochs, on_step=tell)
-        said = torch.cat([net(part).argmax(1) for part in torch.split(data.test.x, CHUNK)])
-        right = (said == data.test.y).nonzero()[:, 0]
-        order = np.random.default_rng(recipe.seed).permutation(len(right))[: recipe.n]
-        if len(order) < 20:
-            raise ConfigError(
-                f"{recipe.data}: the net reads {len(right)} of {len(data.test.y)} test images "
-                "right; too few to attack"
-            )
-        images = data.test.part(right[torch.from_numpy(order)])
-        yield data, Subject(seed, net, len(right) / len(data.test.y), images)
-
-
-def run_folder(
-    recipe: RobustRecipe, verb: Literal["attack", "detect"]
-) -> tuple[Path, dict[str, JsonValue]]:
-    """The folder of a command in that of the recipe, and what it is set to do.
-
-    The nets lie beside it, for both commands; the section of the other one means nothing to it.
-
-    Raises:
-        ConfigError: the folder holds a run with other options.
-    """
-    folder, other = Path(recipe.out) / verb, "detect" if verb == "attack" else "attack"
-    manifest = manifest_of(verb, recipe)
-    config = {name: value for name, value in manifest.config.items() if name != other}
-    keep_manifest(folder, manifest.model_copy(update={"config": config}))
-    return folder, config
-
-
-def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> AttackResult:
+def measure_attacks(recipe: RobustRecipe, told: OnProgress = lambda *_: None) -> AttackResult:
     """Attack every net of a recipe; what is measured is kept as JSON in `out`/attack.
 
     Raises:
@@ -112,7 +58,7 @@ def measure_attacks(recipe: RobustRecipe, told: Told = lambda *_: None) -> Attac
 
 
 def _attacked(
-    recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject, told: Told
+    recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject, told: OnProgress
 ) -> NetAttack:
     section, (x, y) = recipe.attack, subject.images
     fooled, sizes = {}, {}

@@ -10,12 +10,12 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import Classifier
 from saccade.robust.adapters.art import ArtAttack, ArtDetector
 from saccade.robust.adapters.foolbox import FoolboxAttack
 from saccade.robust.adapters.torchattacks import TorchattacksAttack
 from saccade.robust.attacks import make_attack
 from saccade.robust.attacks.single import Ossa
-from saccade.robust.target import Classifier
 
 EPSILONS = [0.2, 0.5]
 

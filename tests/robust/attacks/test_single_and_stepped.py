@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import Classifier
 from saccade.robust.attacks import ATTACKS, make_attack
 from saccade.robust.attacks.base import Norm
 from saccade.robust.attacks.directions import loss_direction
 from saccade.robust.attacks.single import Ossa
-from saccade.robust.target import Classifier
 
 
 def scaled(net: nn.Module, by: float) -> nn.Module:

@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
+from saccade.fisher.products import Product
+from saccade.fisher.spectrum import eigenpairs
+from saccade.fisher.target import Classifier, tail_of
 from saccade.robust.attacks.adaptive import (
     AdaptiveConfidence,
     AdaptiveEigenvalue,
     _eigenvalue_gradient,
 )
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
-from saccade.robust.target import Classifier, tail_of
 
 
 def looks(net: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

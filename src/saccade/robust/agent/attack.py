@@ -15,11 +15,9 @@ through the agent's calls could be stronger, so the figures are upper bounds of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -34,7 +32,9 @@ from saccade.models import LoadedModel
 from saccade.policies import LocalPolicy
 from saccade.recipe import make_tasks
 from saccade.rewards import Reward
-from saccade.robust.agent_results import (
+from saccade.robust.agent.originals import OnTheOriginal
+from saccade.robust.agent.recipe import AgentAttackRecipe, Loss, Threat
+from saccade.robust.agent.results import (
     CLEAN,
     NOISE,
     AgentAttackResult,
@@ -46,13 +46,12 @@ from saccade.robust.agent_results import (
 from saccade.robust.attacks import make_attack
 from saccade.robust.attacks.base import Attack
 from saccade.robust.attacks.single import Random
-from saccade.robust.evaluate import Told
-from saccade.robust.options import AgentAttackRecipe, Loss, Threat
+from saccade.robust.progress import OnProgress
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
 from saccade.runs.assemble import assemble
 from saccade.runs.manifest import keep_manifest, manifest_of
-from saccade.types import Task, Tool, ToolContext, ToolFunction, ToolSpec, Trajectory
+from saccade.types import Task, Trajectory
 
 TOGETHER = 32
 """Tasks whose attacked images exist at one time."""
@@ -60,7 +59,9 @@ SHOWN = 4
 """Tasks whose attacked images are kept."""
 
 
-def measure_agent(recipe: AgentAttackRecipe, told: Told = lambda *_: None) -> AgentAttackResult:
+def measure_agent(
+    recipe: AgentAttackRecipe, told: OnProgress = lambda *_: None
+) -> AgentAttackResult:
     """Attack an agent; what is measured is kept as JSON in the folder of the recipe.
 
     A run that is interrupted goes on with the next attack.
@@ -185,7 +186,7 @@ class _Bench:
         by: _By,
         tasks: Sequence[Task],
         clean: Mapping[str, Sequence[Trajectory]],
-        told: Told,
+        told: OnProgress,
     ) -> Attacker:
         """Every arm on what an attacker made, at each size."""
         section = self.recipe.attack
@@ -251,49 +252,6 @@ class _Bench:
         folder = Path(self.recipe.out) / "attacked"
         folder.mkdir(exist_ok=True)
         write_whole(folder / f"{name}.png", image.encoded().data)
-
-
-class OnTheOriginal:
-    """A tool that works on the clean photograph where a view of it was attacked."""
-
-    def __init__(self, tool: Tool, originals: Mapping[str, Image]) -> None:
-        self._tool, self._originals = tool, originals
-
-    @property
-    def spec(self) -> ToolSpec:
-        return self._tool.spec
-
-    async def start(self) -> None:
-        await self._tool.start()
-
-    async def close(self) -> None:
-        await self._tool.close()
-
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        images = _Originals(context.images, self._originals)
-        async with self._tool.open(replace(context, images=images)) as call:
-            yield call
-
-
-class _Originals(Sequence[Image]):
-    """The images of an episode, which grow while it runs, with originals for attacked ones."""
-
-    def __init__(self, images: Sequence[Image], originals: Mapping[str, Image]) -> None:
-        self._images, self._originals = images, originals
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    @overload
-    def __getitem__(self, place: int) -> Image: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Image]: ...
-    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        image = self._images[place]
-        return self._originals.get(image.source.digest, image)
 
 
 def _attackable(tasks: Iterable[Task], arms: Iterable[str]) -> list[Task]:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from saccade.errors import ConfigError
 from saccade.measures import Interval, Paired, is_correct, looks, paired, wilson
-from saccade.robust.options import Loss, Threat
+from saccade.robust.agent.recipe import Loss, Threat
 from saccade.types import Record, Task, Trajectory
 
 CLEAN, NOISE = "clean", "noise"

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.fisher.target import Classifier
 from saccade.robust.detectors.base import Reference
 from saccade.robust.detectors.baselines import (
     Dimensionality,
@@ -15,7 +16,6 @@ from saccade.robust.detectors.baselines import (
     hidden,
 )
 from saccade.robust.detectors.spectral import confidence
-from saccade.robust.target import Classifier
 
 
 @pytest.fixture(scope="module")

@@ -20,17 +20,18 @@ from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
 from saccade.models import load
 from saccade.policies.replay import ReplayPolicy
-from saccade.robust.agent import OnTheOriginal, measure_agent
-from saccade.robust.agent_results import Asked, Attacker, Table
+from saccade.robust.agent.attack import measure_agent
+from saccade.robust.agent.originals import OnTheOriginal
+from saccade.robust.agent.recipe import AgentAttackRecipe
+from saccade.robust.agent.results import Asked, Attacker, Table
 from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.options import AgentAttackRecipe
 from saccade.robust.vlm import AnswerSet
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
 from saccade.types import TargetBox, Task
 from saccade.world import tasks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = "recipes/agent_attack.toml"
 N = 6
 CALL = (

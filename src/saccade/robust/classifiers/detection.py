@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from saccade.errors import ConfigError
 from saccade.files import write_whole
+from saccade.fisher.target import Classifier
 from saccade.robust.attacks.adaptive import (
     AdaptiveConfidence,
     AdaptiveEigenvalue,
@@ -31,15 +32,15 @@ from saccade.robust.attacks.directions import sized
 from saccade.robust.attacks.minimal import GreedyL0, Opt
 from saccade.robust.attacks.single import Fgm, Ossa, Otcm
 from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.datasets import Dataset
+from saccade.robust.classifiers.datasets import Dataset
+from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.results import Auc, DetectResult, NetDetection, SignalAuc, Span
+from saccade.robust.classifiers.subjects import Subject, run_folder, subjects
 from saccade.robust.detectors import make_signal
 from saccade.robust.detectors.base import Extractor, Features, Reference, Scorer, Signal
 from saccade.robust.detectors.detector import Detector, clean_needed, stacked
-from saccade.robust.evaluate import Subject, Told, run_folder, subjects
-from saccade.robust.options import RobustRecipe
 from saccade.robust.parts import named
-from saccade.robust.results import Auc, DetectResult, NetDetection, SignalAuc, Span
-from saccade.robust.target import Classifier
+from saccade.robust.progress import OnProgress
 
 ATTACKS = (
     "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",
@@ -74,7 +75,7 @@ class Sets(NamedTuple):
     """Which images a kind is of; the adaptive ones are of a part."""
 
 
-def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> DetectResult:
+def measure_detection(recipe: RobustRecipe, told: OnProgress = lambda *_: None) -> DetectResult:
     """Measure detection on every net of a recipe; kept as JSON in `out`/detect, net by net.
 
     The detector of the first net, fitted to FGM, is saved beside it.
@@ -104,7 +105,7 @@ def measure_detection(recipe: RobustRecipe, told: Told = lambda *_: None) -> Det
 
 def _detected(
     recipe: RobustRecipe, signals: Mapping[str, Signal], data: Dataset, subject: Subject,
-    told: Told, folder: Path,
+    told: OnProgress, folder: Path,
 ) -> NetDetection:  # fmt: skip
     target = Classifier(subject.net)
     sets = _attack_all(recipe, target, subject, told)
@@ -141,7 +142,9 @@ def _detected(
     )  # fmt: skip
 
 
-def _attack_all(recipe: RobustRecipe, target: Classifier, subject: Subject, told: Told) -> Sets:
+def _attack_all(
+    recipe: RobustRecipe, target: Classifier, subject: Subject, told: OnProgress
+) -> Sets:
     options, (x, y) = recipe.detect, subject.images
     n, strongest = len(y), 2 * options.stepped_epsilon
     part = np.searchsorted(PARTS, (np.arange(n) + 0.5) / n)

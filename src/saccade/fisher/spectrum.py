@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 import torch
 
 from saccade.errors import ConfigError
-from saccade.robust.products import Backend, Passes, Product
-from saccade.robust.target import Tail, Target, checked
+from saccade.fisher.products import Backend, Passes, Product
+from saccade.fisher.target import Tail, Target, checked
 
 Method = Literal["auto", "gram", "lanczos"]
 GRAM_CLASSES = 16
