@@ -2,7 +2,7 @@
 
     python benchmarks/robust_report.py [--keep NAME RUN]
 
-`--keep mnist runs/ossa_mnist` first copies the JSON of a run to docs/robust_results/; so does
+`--keep mnist runs/ossa_mnist` first copies the JSON of a run to results/robust/; so does
 `--keep agent_easy runs/agent_attack` for a run on an agent.
 """
 
@@ -18,20 +18,16 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from saccade.measures import wilson
-from saccade.robust.agent_figures import agent_table, draw_agent
-from saccade.robust.agent_results import AgentAttackResult
-from saccade.robust.detection import over_nets
-from saccade.robust.figures import (
-    attack_table,
-    cross_table,
-    detection_table,
-    draw_attack,
-    draw_detection,
-    markdown,
-)  # fmt: skip
-from saccade.robust.results import AttackResult, DetectResult, SignalAuc
+from saccade.robust.agent.figures import draw_agent
+from saccade.robust.agent.results import AgentAttackResult
+from saccade.robust.agent.tables import agent_table
+from saccade.robust.classifiers.detection import over_nets
+from saccade.robust.classifiers.figures import draw_attack, draw_detection
+from saccade.robust.classifiers.results import AttackResult, DetectResult, SignalAuc
+from saccade.robust.classifiers.tables import attack_table, cross_table, detection_table
+from saccade.robust.tables import markdown
 
-RESULTS = Path("docs/robust_results")
+RESULTS = Path("results/robust")
 PAGE, PAPERS = Path("docs/robustness.md"), Path("docs/reproducing.md")
 DATA = ("mnist", "cifar10")
 PAPER: dict[str, dict[str, Any]] = {
@@ -80,7 +76,7 @@ def keep(name: str, run: Path) -> None:
         (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
         return
     for kind in ("attack", "detect"):
-        (RESULTS / f"{name}_{kind}.json").write_bytes((run / f"{kind}.json").read_bytes())
+        (RESULTS / f"{name}_{kind}.json").write_bytes((run / kind / f"{kind}.json").read_bytes())
 
 
 def agent(name: str) -> AgentAttackResult:

@@ -14,7 +14,8 @@ from PIL import Image as PILImage
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
-from saccade.robust.options import AgentAttackRecipe, RobustRecipe
+from saccade.robust.agent.recipe import AgentAttackRecipe
+from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.serve.scripted import ScriptedServer
 from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
@@ -225,12 +226,12 @@ def test_the_table_of_the_benchmark_is_there() -> None:
 def test_the_tables_of_robustness_are_those_of_the_runs() -> None:
     page = (ROOT / "docs" / "robustness.md").read_text()
     report = benchmark("robust_report")
-    report.RESULTS = ROOT / "docs" / "robust_results"
+    report.RESULTS = ROOT / "results" / "robust"
     assert report.filled(page) == page
 
 
 def test_the_goals_of_the_fisher_benchmark_are_those_of_its_run() -> None:
-    found = json.loads((ROOT / "docs" / "fisher.json").read_text())
+    found = json.loads((ROOT / "results" / "fisher.json").read_text())
     assert benchmark("fisher").table(found) in (ROOT / "docs" / "robustness.md").read_text()
 
 

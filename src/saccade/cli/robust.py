@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from saccade.config import Table
-    from saccade.robust.evaluate import Told
-    from saccade.robust.options import RobustRecipe
+    from saccade.robust.classifiers.recipe import RobustRecipe
+    from saccade.robust.progress import OnProgress
 
 Arguments = Annotated[
     list[str] | None,
@@ -57,8 +57,10 @@ def attack(
     from saccade.cli.progress import bars
 
     with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.evaluate import measure_attacks, subjects
+        from saccade.robust.classifiers.attack import measure_attacks
+        from saccade.robust.classifiers.subjects import subjects
+        from saccade.robust.classifiers.tables import attack_table
+        from saccade.robust.tables import markdown
     table = _table(arguments, threads)
     if "policy" in table:
         _attack_agent(table, data=data, model=model, seed=seed, n=n, out=out, as_json=as_json)
@@ -67,15 +69,17 @@ def attack(
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, _telling(progress))
         _, first = next(iter(subjects(recipe, _telling(progress))))
-    folder = Path(recipe.out)
-    text = figures.markdown(figures.attack_table(result))
-    figures.draw_attack(result, folder / "attack.png")
-    figures.draw_examples(first, recipe.attack, folder / "examples.png")
+    folder = Path(recipe.out) / "attack"
+    text = markdown(attack_table(result))
+    with needs("robust"):
+        from saccade.robust.classifiers.figures import draw_attack, draw_examples
+    draw_attack(result, folder / "attack.png")
+    draw_examples(first, recipe.attack, folder / "examples.png")
     (folder / "attack.md").write_text(text)
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    _show(figures.attack_table(result))
+    _show(attack_table(result))
     for net in result.nets:
         score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
         typer.echo(
@@ -102,16 +106,19 @@ def detect(
     from saccade.cli.progress import bars
 
     with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.detection import measure_detection
+        from saccade.robust.classifiers.detection import measure_detection
+        from saccade.robust.classifiers.tables import cross_table, detection_table
+        from saccade.robust.tables import markdown
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
     recipe = _recipe(_table(arguments, threads), flags)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, _telling(progress))
-    folder = Path(recipe.out)
-    tables = [figures.detection_table(result), figures.cross_table(result)]
-    (folder / "detect.md").write_text("\n".join(figures.markdown(rows) for rows in tables))
-    figures.draw_detection(result, folder / "detect.png")
+    folder = Path(recipe.out) / "detect"
+    tables = [detection_table(result), cross_table(result)]
+    (folder / "detect.md").write_text("\n".join(markdown(rows) for rows in tables))
+    with needs("robust"):
+        from saccade.robust.classifiers.figures import draw_detection
+    draw_detection(result, folder / "detect.png")
     if as_json:
         typer.echo(result.model_dump_json())
         return
@@ -139,10 +146,10 @@ def _attack_agent(
     from saccade.errors import ConfigError
 
     with needs("local"):
-        from saccade.robust.agent import measure_agent
-    from saccade.robust.agent_figures import agent_table, draw_agent, draw_attacked
-    from saccade.robust.figures import markdown
-    from saccade.robust.options import AgentAttackRecipe
+        from saccade.robust.agent.attack import measure_agent
+    from saccade.robust.agent.recipe import AgentAttackRecipe
+    from saccade.robust.agent.tables import agent_table
+    from saccade.robust.tables import markdown
 
     if data is not None:
         raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
@@ -158,6 +165,8 @@ def _attack_agent(
     tables = {threat: agent_table(result, threat) for threat in result.threats}
     text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
     (folder / "agent_attack.md").write_text(text)
+    with needs("robust"):
+        from saccade.robust.agent.figures import draw_agent, draw_attacked
     draw_agent(result, folder / "agent_attack.png")
     draw_attacked(recipe, folder / "attacked.png")
     if as_json:
@@ -189,13 +198,13 @@ def _table(arguments: Sequence[str] | None, threads: int | None) -> Table:
 def _recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
     """The recipe of a classifier; flags go over the run file."""
     from saccade.config import validate
-    from saccade.robust.options import RobustRecipe
+    from saccade.robust.classifiers.recipe import RobustRecipe
 
     given = {key: value for key, value in flags.items() if value is not None}
     return validate(RobustRecipe, {**table, **given})
 
 
-def _telling(progress: Progress) -> Told:
+def _telling(progress: Progress) -> OnProgress:
     """A bar for what is under way."""
     bar = progress.add_task("", total=None)
 
