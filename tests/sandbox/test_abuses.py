@@ -9,7 +9,8 @@ from saccade.tools.sandbox.abuses.commit import OF_THE_SERVER, commit, neighbour
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.inside.plan import MECHANISMS
 from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import Sandbox, Session
+from saccade.tools.sandbox.pool import Sandbox
+from saccade.tools.sandbox.session import Session
 
 ABUSES = all_abuses()
 SWITCHED = [abuse for abuse in ABUSES if not abuse.always]

@@ -21,8 +21,9 @@ from saccade.image import Image
 from saccade.serve.sandbox import SandboxServer, ServeOptions
 from saccade.tools.python import Python
 from saccade.tools.sandbox.cells import Cell
+from saccade.tools.sandbox.hosts import HostLost, cell_of
 from saccade.tools.sandbox.options import RemoteOptions
-from saccade.tools.sandbox.remote import HostLost, RemoteSandbox, cell_of
+from saccade.tools.sandbox.remote import RemoteSandbox
 from saccade.types import ToolContext
 
 TOKEN = "a-token-of-the-tests"

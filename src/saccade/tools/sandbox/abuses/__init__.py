@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from saccade.tools.sandbox.session import Session
 
 Check = Callable[[Scene, Session, Cell], Awaitable[bool]]
 """Whether it was contained, judged from outside."""

@@ -11,7 +11,8 @@ from pydantic import JsonValue
 from saccade.tools.sandbox.abuses import Abuse, all_abuses
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import Sandbox, Session
+from saccade.tools.sandbox.pool import Sandbox
+from saccade.tools.sandbox.session import Session
 
 OF_THE_SERVER = frozenset({"root", "network", "environment"})
 """Mechanisms that all sessions of a fork server share."""

@@ -7,7 +7,7 @@ from PIL import Image as PILImage
 from saccade.tools.sandbox.abuses import Abuse
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from saccade.tools.sandbox.session import Session
 
 
 async def _is_proper(scene: Scene, session: Session, cell: Cell) -> bool:

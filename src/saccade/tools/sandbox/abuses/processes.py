@@ -9,7 +9,7 @@ from collections.abc import Callable
 from saccade.tools.sandbox.abuses import Abuse
 from saccade.tools.sandbox.abuses.scene import Scene
 from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from saccade.tools.sandbox.session import Session
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
