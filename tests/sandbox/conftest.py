@@ -1,5 +1,6 @@
 """One sandbox for the tests of a module."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -12,7 +13,7 @@ def sandbox() -> Iterator[Sandbox]:
     """As it is set up by default."""
     made = Sandbox()
     yield made
-    made.close()
+    asyncio.run(made.close())
 
 
 @pytest.fixture

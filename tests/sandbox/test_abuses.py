@@ -1,5 +1,6 @@
 """What must not work, in every mode of this machine; and that it works without what holds it."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,7 @@ class Boxes:
 
     def close(self) -> None:
         for sandbox in self._made.values():
-            sandbox.close()
+            asyncio.run(sandbox.close())
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 
 from saccade.tools.sandbox import Notebook, Sandbox
 from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.options import SHOWN
+from saccade.tools.sandbox.libraries import PACKAGES
 
 CELL = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -237,7 +237,7 @@ async def test_a_notebook_is_seeded(sandbox: Sandbox) -> None:
 
 
 async def test_what_a_model_is_told_can_be_imported(notebook: Notebook) -> None:
-    for name in SHOWN:
+    for name in PACKAGES:
         cell = await notebook.run(f"import {name}\n{name}.__name__", seconds=10)
         assert cell.value == repr(name), cell.error
 

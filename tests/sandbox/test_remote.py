@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 
 import httpx
 import pytest
@@ -19,15 +20,27 @@ from saccade.errors import ConfigError, ServiceError
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.image import Image
 from saccade.serve.sandbox import SandboxServer, ServeOptions
-from saccade.tools.python import Python
+from saccade.tools.python import Python, PythonOptions
 from saccade.tools.sandbox.cells import Cell
 from saccade.tools.sandbox.hosts import HostLost, cell_of
-from saccade.tools.sandbox.options import RemoteOptions
+from saccade.tools.sandbox.inside.plan import Limits
+from saccade.tools.sandbox.libraries import installed
+from saccade.tools.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.tools.sandbox.remote import RemoteSandbox
 from saccade.types import ToolContext
 
 TOKEN = "a-token-of-the-tests"
+UNUSED = "http://127.0.0.1:1"
+"""Nobody listens there."""
+
 PHOTO = PILImage.new("RGB", (40, 30), (10, 200, 30))
+CONTEXT = ToolContext(
+    task_id="t",
+    images=[Image.from_pixels(PHOTO)],
+    coords=CoordSpace.ABSOLUTE,
+    observation=PixelBudget(),
+    seed=0,
+)
 
 
 class Process:
@@ -310,16 +323,43 @@ async def test_our_client_speaks_to_theirs(host: Process) -> None:
             await notebook.give("image_1", PHOTO)
 
 
+def python_at(host: Process, **options: object) -> Python:
+    limits = Limits(seconds=20)
+    remote = RemoteOptions.model_validate({"urls": [host.url], **options})
+    return Python(PythonOptions(remote=remote, sandbox=SandboxOptions(limits=limits)))
+
+
 async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
-    tool = Python(remote=RemoteOptions(urls=(host.url,)))
-    context = ToolContext(
-        images=[Image.from_pixels(PHOTO)], coords=CoordSpace.ABSOLUTE, observation=PixelBudget(),
-        seed=0,
-    )  # fmt: skip
-    assert tool.spec.options["isolation"] == {"mode": "remote", "protocol": "saccade"}
-    async with tool.open(context) as call:
-        (text,) = await call({"code": "image_1.size"})
+    tool = python_at(host)
+    await tool.start()
+    hosts = tool.facts["hosts"]
+    assert isinstance(hosts, dict)
+    assert hosts[host.url]["mode"] in ("namespaces", "landlock")  # type: ignore[index, call-overload]
+    async with tool.open(CONTEXT) as call:
+        (text,) = (await call({"code": "image_1.size"})).content
         assert "(40, 30)" in str(text)
+    await tool.close()
+
+
+async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Process) -> None:
+    numpy = metadata.version("numpy")
+    other = python_at(host, libraries={**installed(), "numpy": "1.0"})
+    with pytest.raises(ConfigError, match=rf"libraries\.numpy is {re.escape(numpy)}, not 1\.0\."):
+        await other.start()
+    remote = RemoteOptions(urls=(host.url,))
+    shorter = Python(PythonOptions(remote=remote))
+    with pytest.raises(ConfigError, match=r"limits\.seconds is 20\.0, not 10\.0\."):
+        async with shorter.open(CONTEXT) as call:  # not started: the first session asks
+            await call({"code": "1"})
+    assert python_at(host, libraries=installed()).spec == python_at(host).spec
+
+
+async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Process) -> None:
+    tool = python_at(host, urls=[UNUSED, host.url])
+    await tool.start()
+    assert set(tool.facts["hosts"]) == {host.url}  # type: ignore[arg-type]
+    with pytest.raises(ServiceError, match="none of 1 hosts answers"):
+        await python_at(host, urls=[UNUSED]).start()
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """A sandbox over HTTP: sessions for trainers on other machines.
 
-    POST   /v1/sessions                   {"seed", "after_kill"} -> {"id"}; 429 when full
+    POST   /v1/sessions                   {"seed", "after_kill"} -> {"id", "sandbox"}; 429 when full
     PUT    /v1/sessions/ID/images/NAME    a PNG
     POST   /v1/sessions/ID/cells          {"number", "code", "seconds"} -> what the cell did
     DELETE /v1/sessions/ID
-    GET    /v1/health                     mode, versions, sessions
+    GET    /v1/health                     {"sandbox", "sessions", "waiting"}
 
-A cell's number makes a repeated request harmless: the last answer is kept. Two published formats
-are spoken beside it, so that existing trainers need no change: `POST /jupyter_sandbox` of
-DeepEyesV2, and `POST /run_code` of SandboxFusion, for Python.
+`sandbox` is what cells find: mode, limits, versions of libraries. A cell's number makes a repeated
+request harmless: the last answer is kept. Two published formats are spoken beside it, so that
+existing trainers need no change: `POST /jupyter_sandbox` of DeepEyesV2, and `POST /run_code` of
+SandboxFusion, for Python.
 """
 
 from __future__ import annotations
@@ -156,14 +157,15 @@ class SandboxServer:
         return guarded
 
     async def _health(self, request: Request) -> Response:
-        facts = {**self._sandbox.facts(), "sessions": len(self._guests), "waiting": self._waiting}
-        return JSONResponse(facts)
+        counts = {"sessions": len(self._guests), "waiting": self._waiting}
+        return JSONResponse({"sandbox": self._sandbox.facts(), **counts})
 
     async def _open(self, request: Request) -> Response:
         wanted = await self._body(request, NewSession)
         name = secrets.token_hex(16)
         self._admit(name, _client(request), seed=wanted.seed, after_kill=wanted.after_kill)
-        return JSONResponse({"id": name, "idle_seconds": self.options.idle_seconds}, 201)
+        facts = {"idle_seconds": self.options.idle_seconds, "sandbox": self._sandbox.facts()}
+        return JSONResponse({"id": name, **facts}, 201)
 
     async def _close(self, request: Request) -> Response:
         self._guest(request)

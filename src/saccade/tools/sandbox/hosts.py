@@ -44,29 +44,37 @@ class Host:
         self.done = 0
         """Entries of the log that it has seen."""
 
+    @property
+    def opened(self) -> bool:
+        return self._session is not None
+
+    async def health(self) -> Mapping[str, JsonValue]:
+        """What the host says of its sandbox."""
+        return _sandbox_of(await self._ask("GET", "/v1/health", b""))
+
+    async def open(self) -> Mapping[str, JsonValue]:
+        """Begin the session; returns what the host says of its sandbox."""
+        body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
+        told = await self._ask("POST", "/v1/sessions", body)
+        if not isinstance(told.get("id"), str):
+            raise HostLost("no session id")
+        self._session = cast(str, told["id"])
+        return _sandbox_of(told)
+
     async def give(self, name: str, image: PILImage.Image) -> None:
         file = io.BytesIO()
         image.convert("RGB").save(file, "PNG", compress_level=1)
-        await self._ask("PUT", f"{await self._opened()}/images/{name}", file.getvalue())
+        await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file.getvalue())
 
     async def run(self, code: str, seconds: float | None) -> Cell:
         self._number += 1
         body = {"number": self._number, "code": code, "seconds": seconds}
-        told = await self._ask("POST", f"{await self._opened()}/cells", json.dumps(body).encode())
-        return cell_of(told)
+        path = f"/v1/sessions/{self._session}/cells"
+        return cell_of(await self._ask("POST", path, json.dumps(body).encode()))
 
     async def close(self) -> None:
         if self._session is not None:
             await self._ask("DELETE", f"/v1/sessions/{self._session}", b"")
-
-    async def _opened(self) -> str:
-        if self._session is None:
-            body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
-            told = await self._ask("POST", "/v1/sessions", body)
-            if not isinstance(told.get("id"), str):
-                raise HostLost("no session id")
-            self._session = cast(str, told["id"])
-        return f"/v1/sessions/{self._session}"
 
     async def _ask(self, method: str, path: str, body: bytes) -> Mapping[str, JsonValue]:
         """One request; waits where the host says that it is full.
@@ -107,6 +115,15 @@ class Host:
 class JupyterHost(Host):
     """DeepEyesV2's sandbox. Source: `deepeyesv2.py`, request and reply of its sandbox."""
 
+    async def health(self) -> Mapping[str, JsonValue]:
+        """Nothing: hosts of this protocol do not say what they are."""
+        return {}
+
+    async def open(self) -> Mapping[str, JsonValue]:
+        """Name a session; it begins with its first cell."""
+        self._session = secrets.token_hex(16)
+        return {}
+
     async def give(self, name: str, image: PILImage.Image) -> None:
         file = io.BytesIO()
         image.convert("RGB").save(file, "PNG", compress_level=1)
@@ -118,8 +135,6 @@ class JupyterHost(Host):
         )
 
     async def run(self, code: str, seconds: float | None) -> Cell:
-        if self._session is None:
-            self._session = secrets.token_hex(16)
         body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
         told = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
         output = told.get("output")
@@ -150,6 +165,15 @@ class FusionHost(Host):
     ) -> None:
         super().__init__(url, client, seed, after_kill)
         self._cells: list[str] = []
+
+    @property
+    def opened(self) -> bool:
+        """There are no sessions."""
+        return True
+
+    async def health(self) -> Mapping[str, JsonValue]:
+        """Nothing: hosts of this protocol do not say what they are."""
+        return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         raise ConfigError(
@@ -204,6 +228,13 @@ async def _answer(
             if len(data) > MAX_ANSWER_BYTES:
                 raise HostLost(f"{url}: an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
         return reply.status_code, reply.headers, bytes(data)
+
+
+def _sandbox_of(told: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    sandbox = told.get("sandbox")
+    if not isinstance(sandbox, dict):
+        raise HostLost("it does not say what its sandbox is")
+    return sandbox
 
 
 def cell_of(told: Mapping[str, JsonValue]) -> Cell:

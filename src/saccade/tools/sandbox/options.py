@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from saccade.tools.sandbox.inside.plan import Limits
+from saccade.tools.sandbox.libraries import installed
 from saccade.types import Record
 
 Mode = Literal["namespaces", "landlock", "bare"]
-
-USUAL = (
-    "math", "re", "json", "collections", "itertools", "functools", "statistics", "string",
-    "textwrap", "copy", "datetime", "fractions", "decimal", "asyncio",
-    "numpy", "PIL.Image", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageFilter", "PIL.ImageOps",
-    "PIL.ImageEnhance", "PIL.ImageChops", "PIL.ImageStat", "matplotlib.pyplot",
-    "matplotlib.patches", "scipy.ndimage", "scipy.signal", "scipy.optimize", "scipy.spatial", "cv2",
-)  # fmt: skip
-"""Loaded once and shared by all sessions."""
-
-LONG = (
-    *USUAL,
-    "skimage",
-    "skimage.filters",
-    "skimage.measure",
-    "skimage.morphology",
-    "pandas",
-    "sympy",
-)
-"""With what else may be imported; every session then starts with it."""
-
-SHOWN = ("numpy", "PIL", "matplotlib", "scipy", "cv2", "skimage", "pandas", "sympy")
-"""What a model is told that it can import."""
 
 
 class SandboxOptions(Record):
@@ -66,8 +45,27 @@ class RemoteOptions(Record):
     urls: tuple[str, ...] = Field(min_length=1)
     """Hosts, such as "http://10.0.0.5:8787"."""
     protocol: Literal["saccade", "deepeyes_v2", "sandbox_fusion"] = "saccade"
+    libraries: dict[str, str] | None = None
+    """Versions that the hosts have, where they are not those that are installed here."""
     token_env: str = "SACCADE_SANDBOX_TOKEN"
     """Name of the environment variable with the token that the hosts want."""
     timeout_seconds: float = Field(default=240.0, gt=0)
     cooldown_seconds: float = Field(default=30.0, gt=0)
     """That a host which failed is left alone."""
+
+
+class Offer(Record):
+    """What cells find wherever they run: what a tool promises, and what a host says of itself."""
+
+    limits: Limits = Limits()
+    libraries: dict[str, str] = Field(default_factory=installed)
+    """Versions of Python and of the libraries."""
+
+    def differences(self, other: Mapping[str, JsonValue]) -> Iterator[str]:
+        """What another offer, as JSON that nobody has checked, says differently."""
+        for part, mine in self.model_dump(mode="json").items():
+            others = other.get(part)
+            theirs = others if isinstance(others, dict) else {}
+            for name in sorted({*mine, *theirs}):
+                if mine.get(name) != theirs.get(name):
+                    yield f"{part}.{name} is {theirs.get(name)}, not {mine.get(name)}"

@@ -30,7 +30,7 @@ from pydantic import JsonValue
 from saccade.tools.sandbox.cells import Cell
 from saccade.tools.sandbox.inside.plan import Limits
 from saccade.tools.sandbox.modes import choose
-from saccade.tools.sandbox.options import Mode, SandboxOptions
+from saccade.tools.sandbox.options import Mode, Offer, SandboxOptions
 from saccade.tools.sandbox.server import Server
 from saccade.tools.sandbox.session import Session
 
@@ -116,7 +116,7 @@ class Sandbox:
         self.options = options or SandboxOptions()
         self._off = off
         self._server: Server | None = None
-        self._starting = threading.Lock()
+        self._changing = threading.Lock()
         self._gates: weakref.WeakKeyDictionary[
             asyncio.AbstractEventLoop, tuple[asyncio.Semaphore, asyncio.Semaphore]
         ] = weakref.WeakKeyDictionary()
@@ -126,25 +126,16 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.close)
+        await self.close()
 
     async def start(self) -> None:
-        """Start the fork server; about a second. Every session tries what must hold it.
+        """Start the fork server, unless it runs; about a second.
 
         Raises:
             ConfigError: this machine cannot isolate: which mechanism is missing, and what to do.
         """
-        await asyncio.to_thread(self.start_now)
-
-    def start_now(self) -> None:
-        """Like `start`, for those that do not wait.
-
-        Raises:
-            ConfigError: this machine cannot isolate: which mechanism is missing, and what to do.
-        """
-        with self._starting:
-            if self._server is None:
-                self._server = choose(self.options, self._off)
+        if self._server is None:
+            await asyncio.to_thread(self._start)
 
     @property
     def mode(self) -> Mode:
@@ -153,12 +144,13 @@ class Sandbox:
         return self._server.mode
 
     def facts(self) -> dict[str, JsonValue]:
-        """Mode, kernel and versions of libraries: what a fingerprint holds."""
+        """How sessions are isolated and what cells find; known once it was started."""
         assert self._server is not None
+        offer = Offer(limits=self.options.limits)
         return {
             "mode": self._server.mode,
             "landlock": self._server.landlock,
-            "libraries": dict(self._server.versions),
+            **offer.model_dump(mode="json"),
         }
 
     async def session(
@@ -169,8 +161,7 @@ class Sandbox:
         Raises:
             ServiceError: the fork server did not make it.
         """
-        if self._server is None:
-            await self.start()
+        await self.start()
         assert self._server is not None
         limits = limits or self.options.limits
         started = await asyncio.to_thread(self._server.spawn, limits, seed, off)
@@ -200,11 +191,20 @@ class Sandbox:
         async with self._gate()[1]:
             yield
 
-    def close(self) -> None:
-        """End the fork server and all sessions."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    async def close(self) -> None:
+        """End the fork server and all sessions; `start` starts another one."""
+        await asyncio.to_thread(self._close)
+
+    def _start(self) -> None:
+        with self._changing:
+            if self._server is None:
+                self._server = choose(self.options, self._off)
+
+    def _close(self) -> None:
+        with self._changing:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
 
     def _gate(self) -> tuple[asyncio.Semaphore, asyncio.Semaphore]:
         loop = asyncio.get_running_loop()

@@ -9,19 +9,20 @@ earlier cells are sent again, silently; no images come back).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
-from saccade.errors import ServiceError
+from saccade.errors import ConfigError, ServiceError
 from saccade.tools.sandbox.cells import Cell
 from saccade.tools.sandbox.hosts import HOSTS, Host, HostLost
-from saccade.tools.sandbox.options import RemoteOptions
+from saccade.tools.sandbox.options import Offer, RemoteOptions
 from saccade.tools.sandbox.pool import AfterKill
 
 if TYPE_CHECKING:
@@ -31,29 +32,58 @@ if TYPE_CHECKING:
 class RemoteSandbox:
     """Hosts that run notebooks."""
 
-    def __init__(self, options: RemoteOptions) -> None:
+    def __init__(self, options: RemoteOptions, *, offer: Offer | None = None) -> None:
+        """Remember the options; `start` or the first notebook asks the hosts.
+
+        Args:
+            options: Where the hosts are, and how to speak to them.
+            offer: What cells must find there; None takes what there is. Hosts of other protocols
+                than ours do not say what they offer.
+        """
         self.options = options
+        self._offer = offer if options.protocol == "saccade" else None
+        self._facts: dict[str, JsonValue] = {}
         self.moved = 0
         """Notebooks that went on at another host."""
         self._busy = dict.fromkeys(options.urls, 0)
         self._avoided: dict[str, float] = {}
 
+    async def start(self) -> None:
+        """Ask each host what it offers; those that do not answer are avoided for a while.
+
+        Raises:
+            ConfigError: a host offers something else than was promised.
+            ServiceError: no host answers.
+        """
+        if self._facts:
+            return
+        async with self._client() as client:
+            hosts = [self.host(url, client) for url in self.options.urls]
+            answers = await asyncio.gather(*(h.health() for h in hosts), return_exceptions=True)
+        for host, answer in zip(hosts, answers, strict=True):
+            if isinstance(answer, HostLost):
+                self._avoid(host.url)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                self.accept(host.url, answer)
+        if not self._facts:
+            raise ServiceError(f"sandbox: none of {len(hosts)} hosts answers")
+
+    async def close(self) -> None:
+        """Ask the hosts again at the next start; notebooks close themselves."""
+        self._facts.clear()
+
     def facts(self) -> dict[str, JsonValue]:
-        """What a fingerprint holds; the hosts answer for their isolation."""
-        return {"mode": "remote", "protocol": self.options.protocol}
+        """What the hosts that were asked say of themselves."""
+        return {"mode": "remote", "protocol": self.options.protocol, "hosts": dict(self._facts)}
 
     @asynccontextmanager
     async def notebook(
         self, *, seed: int = 0, after_kill: AfterKill = "replay"
     ) -> AsyncIterator[RemoteNotebook]:
         """A notebook for the time of a block."""
-        import httpx
-
-        token = os.environ.get(self.options.token_env, "")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(
-            headers=headers, timeout=self.options.timeout_seconds, trust_env=False
-        ) as client:
+        async with self._client() as client:
             made = RemoteNotebook(self, client, seed=seed, after_kill=after_kill)
             try:
                 yield made
@@ -78,7 +108,39 @@ class RemoteSandbox:
         """A notebook is no longer there."""
         self._busy[url] -= 1
         if lost:
-            self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
+            self._avoid(url)
+
+    def host(
+        self, url: str, client: httpx.AsyncClient, seed: int = 0, after_kill: AfterKill = "replay"
+    ) -> Host:
+        """A session at a host, not yet opened."""
+        return HOSTS[self.options.protocol](url, client, seed, after_kill)
+
+    def accept(self, url: str, told: Mapping[str, JsonValue]) -> None:
+        """Take what a host says of itself, if it is what was promised.
+
+        Raises:
+            ConfigError: it is not; names the differences.
+        """
+        different = list(self._offer.differences(told)) if self._offer else []
+        if different:
+            raise ConfigError(
+                f"tools.python: {url} offers something else than this run says: "
+                f"{'; '.join(different)}. Say what the hosts have in sandbox.limits and "
+                "remote.libraries, or install the same there"
+            )
+        self._facts[url] = dict(told)
+
+    def _avoid(self, url: str) -> None:
+        self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
+
+    def _client(self) -> httpx.AsyncClient:
+        import httpx
+
+        token = os.environ.get(self.options.token_env, "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        timeout = self.options.timeout_seconds
+        return httpx.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
 
 
 class RemoteNotebook:
@@ -133,14 +195,11 @@ class RemoteNotebook:
         while True:
             if self._host is None:
                 url = self._sandbox.choose()
-                self._host = HOSTS[self._sandbox.options.protocol](
-                    url, self._client, self._seed, self._after_kill
-                )
-                done = 0
-            else:
-                done = self._host.done
+                self._host = self._sandbox.host(url, self._client, self._seed, self._after_kill)
             try:
-                for entry in self._log[done:]:
+                if not self._host.opened:
+                    self._sandbox.accept(self._host.url, await self._host.open())
+                for entry in self._log[self._host.done :]:
                     if isinstance(entry, str):
                         await self._host.run(entry, None)
                     else:

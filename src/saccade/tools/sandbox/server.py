@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from saccade.errors import ServiceError
 from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.options import LONG, USUAL, Mode, SandboxOptions
+from saccade.tools.sandbox.libraries import LONG, USUAL
+from saccade.tools.sandbox.options import Mode, SandboxOptions
 
 START_SECONDS = 120.0
 SPAWN_SECONDS = 30.0
@@ -75,7 +76,6 @@ class Server:
         self._control: socket.socket | None = None
         self._live: dict[int, Started] = {}
         """By slot."""
-        self.versions: dict[str, str] = {}
         self.landlock = 0
 
     def start(self) -> None:
@@ -207,7 +207,7 @@ class Server:
             raise Refused(f"sandbox: mode {self.mode}: {told.get('error')}")
         ours.settimeout(SPAWN_SECONDS)
         atexit.register(self.close)
-        self._control, self.versions, self.landlock = ours, told["versions"], told["landlock"]
+        self._control, self.landlock = ours, told["landlock"]
 
 
 def signal_process(session: Started, number: int) -> None:

@@ -17,7 +17,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from importlib import import_module
 from typing import TypedDict
@@ -91,9 +90,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     """
     os.umask(0o022)
     off = frozenset(wanted["off"])
-    started = time.monotonic()
-    versions = load_libraries(wanted["libraries"])
-    seconds = time.monotonic() - started
+    load_libraries(wanted["libraries"])
     namespaces = wanted["mode"] == "namespaces"
     program = calls.build(namespaces=namespaces)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,24 +121,15 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
         proc=proc, program=program, readable=readable,
         address_space=int(_read(proc, "self/statm").split()[0]) * PAGE, landlock=version,
     )  # fmt: skip
-    return house, {
-        "ready": True, "landlock": version, "root": root, "seconds": seconds, "versions": versions,
-    }  # fmt: skip
+    return house, {"ready": True, "landlock": version}
 
 
-def load_libraries(names: list[str]) -> dict[str, str]:
+def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
-    versions = {}
     for name in names:
-        try:
-            module = import_module(name)
-        except ImportError:
-            continue
-        top = sys.modules[name.partition(".")[0]]
-        versions[top.__name__] = str(
-            getattr(top, "__version__", getattr(module, "__version__", ""))
-        )
+        with suppress(ImportError):
+            import_module(name)
     if "matplotlib.pyplot" in sys.modules:
         plt = sys.modules["matplotlib.pyplot"]
         figure = plt.figure()
@@ -153,7 +141,6 @@ def load_libraries(names: list[str]) -> dict[str, str]:
     Image.MAX_IMAGE_PIXELS = None  # memory is what is limited
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
-    return versions
 
 
 def spawn(house: House, order: Order, control: socket.socket, given: list[int]) -> tuple[int, int]:
