@@ -103,6 +103,17 @@ async def test_a_notebook_there_is_one_here(host: Process) -> None:
         assert (await notebook.run("x")).value == "41"
 
 
+@pytest.mark.parametrize("after_kill", ["replay", "fresh"])
+async def test_images_still_arrive_after_a_killed_cell(host: Process, after_kill: str) -> None:
+    async with at(host).notebook(after_kill=after_kill) as notebook:  # type: ignore[arg-type]
+        await notebook.give("image_1", PHOTO)
+        await notebook.run("x = 1")
+        assert (await notebook.run("import os; os._exit(1)")).status == "killed"
+        await notebook.give("image_2", PHOTO)
+        cell = await notebook.run("image_1.size == image_2.size, 'x' in globals()")
+        assert cell.value == f"(True, {after_kill == 'replay'})", cell.error
+
+
 async def test_a_repeated_request_runs_once(host: Process) -> None:
     async with httpx.AsyncClient(base_url=host.url) as client:
         name = (await client.post("/v1/sessions", json={})).json()["id"]

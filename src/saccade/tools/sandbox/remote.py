@@ -179,7 +179,7 @@ class RemoteNotebook:
             return cell
         self.restarts += 1
         if self._after_kill == "fresh":
-            self._log = [entry for entry in self._log if not isinstance(entry, str)]
+            self._forget_cells()
         return cell
 
     async def close(self) -> None:
@@ -216,4 +216,10 @@ class RemoteNotebook:
                 self.restarts += 1
                 self._sandbox.moved += 1
                 if self._after_kill == "fresh":
-                    self._log = [entry for entry in self._log if not isinstance(entry, str)]
+                    self._forget_cells()
+
+    def _forget_cells(self) -> None:
+        """Their variables are gone; only images are given again."""
+        self._log = [entry for entry in self._log if not isinstance(entry, str)]
+        if self._host is not None:
+            self._host.done = len(self._log)
