@@ -28,8 +28,8 @@ from typing import Any
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox import Sandbox, SandboxOptions, Session
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox import Sandbox, SandboxOptions, Session
+from saccade.sandbox.inside.plan import Limits
 
 PLOT = (
     "import matplotlib.pyplot as plt\nplt.figure()\n"

@@ -22,10 +22,10 @@ import sys
 import time
 from pathlib import Path
 
-from saccade.tools.sandbox import Sandbox, SandboxOptions
-from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox import Sandbox, SandboxOptions
+from saccade.sandbox.abuses import Abuse, all_abuses
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.inside.plan import Limits
 
 SLOW = ("endless", "never ends", "loop", "alarm", "never comes", "false size", "never released")
 """In names of abuses that take as long as they are let: one in twenty of them is committed."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from saccade.tools.sandbox import Notebook, Sandbox
+from saccade.sandbox import Notebook, Sandbox
 
 
 @pytest.fixture(scope="session")

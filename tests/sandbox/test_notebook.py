@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox import Notebook, Sandbox
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.libraries import PACKAGES
+from saccade.sandbox import Notebook, Sandbox
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import PACKAGES
 
 CELL = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -19,14 +19,14 @@ from PIL import Image as PILImage
 from saccade.errors import ConfigError, ServiceError
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.image import Image
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.hosts import HostLost, cell_of
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import installed
+from saccade.sandbox.options import RemoteOptions, SandboxOptions
+from saccade.sandbox.remote import RemoteSandbox
 from saccade.serve.sandbox import SandboxServer, ServeOptions
 from saccade.tools.python import Python, PythonOptions
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.hosts import HostLost, cell_of
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.libraries import installed
-from saccade.tools.sandbox.options import RemoteOptions, SandboxOptions
-from saccade.tools.sandbox.remote import RemoteSandbox
 from saccade.types import ToolContext
 
 TOKEN = "a-token-of-the-tests"

@@ -17,11 +17,11 @@ from PIL import Image as PILImage
 
 import saccade
 from saccade.errors import ConfigError
-from saccade.tools.sandbox import Sandbox, SandboxOptions
-from saccade.tools.sandbox.inside import jail
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.memory import KEPT, shared_image
-from saccade.tools.sandbox.server import packages
+from saccade.sandbox import Sandbox, SandboxOptions
+from saccade.sandbox.inside import jail
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.memory import KEPT, shared_image
+from saccade.sandbox.server import packages
 
 
 def descriptors() -> int:
@@ -196,7 +196,7 @@ def test_sessions_end_when_the_host_is_killed(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import asyncio, sys, time
-        from saccade.tools.sandbox import Sandbox
+        from saccade.sandbox import Sandbox
         async def main():
             sandbox = Sandbox()
             sessions = [await sandbox.session() for _ in range(3)]
@@ -244,7 +244,7 @@ rules.load()
 import asyncio
 import saccade
 from saccade.errors import ConfigError
-from saccade.tools.sandbox import Sandbox, SandboxOptions
+from saccade.sandbox import Sandbox, SandboxOptions
 async def main():
     try:
         async with Sandbox(SandboxOptions.model_validate(json.loads(sys.argv[1]))) as sandbox:
@@ -348,8 +348,8 @@ def test_the_command_counts_what_escapes() -> None:
 
 DEGRADED = """
 import sys
-import saccade.tools.sandbox.modes as modes
-from saccade.tools.sandbox.server import Refused, Server
+import saccade.sandbox.modes as modes
+from saccade.sandbox.server import Refused, Server
 start = Server.start
 def only_bare(self):
     if self.mode != "bare":

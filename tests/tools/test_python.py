@@ -19,9 +19,9 @@ from saccade.env import Environment
 from saccade.errors import ToolError
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.image import Image
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.tools.python import Python, PythonOptions
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.types import Part, ToolContext
 
 BUDGET = PixelBudget(factor=14, min_pixels=400, max_pixels=56 * 56)

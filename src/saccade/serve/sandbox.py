@@ -33,6 +33,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from saccade.errors import ConfigError, ServiceError
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.options import SandboxOptions
+from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.serve.cells import (
     FusionRun,
     JupyterCell,
@@ -46,9 +49,6 @@ from saccade.serve.cells import (
     not_supported,
     read_png,
 )
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.types import Record
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -15,11 +15,11 @@ from pydantic import JsonValue
 
 from saccade.errors import ToolError
 from saccade.image import Image
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
+from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.tools.arguments import refuse_unknown, short
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import Offer, RemoteOptions, SandboxOptions
-from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
-from saccade.tools.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 NAME = "python"

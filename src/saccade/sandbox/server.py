@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import ServiceError
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.libraries import LONG, USUAL
-from saccade.tools.sandbox.options import Mode, SandboxOptions
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import LONG, USUAL
+from saccade.sandbox.options import Mode, SandboxOptions
 
 START_SECONDS = 120.0
 SPAWN_SECONDS = 30.0
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 """Folder of the package."""
 
 _RUN = (
     "import sys; sys.path[:0] = sys.argv[2:]; "
-    "from saccade.tools.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
+    "from saccade.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
 )
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp",

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import Sandbox
-from saccade.tools.sandbox.session import Session
+from saccade.sandbox.abuses import Abuse, all_abuses
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.options import SandboxOptions
+from saccade.sandbox.pool import Sandbox
+from saccade.sandbox.session import Session
 
 OF_THE_SERVER = frozenset({"root", "network", "environment"})
 """Mechanisms that all sessions of a fork server share."""

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.libraries import installed
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import installed
 from saccade.types import Record
 
 Mode = Literal["namespaces", "landlock", "bare"]

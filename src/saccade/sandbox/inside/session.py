@@ -10,9 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import IO, Literal, cast
 
-from saccade.tools.sandbox.inside.notebook import Notebook, Outcome
-from saccade.tools.sandbox.inside.plan import Order
-from saccade.tools.sandbox.inside.wire import CHUNK, PACKET
+from saccade.sandbox.inside.notebook import Notebook, Outcome
+from saccade.sandbox.inside.plan import Order
+from saccade.sandbox.inside.wire import CHUNK, PACKET
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode

@@ -27,12 +27,12 @@ from typing import Literal, Self
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.modes import choose
-from saccade.tools.sandbox.options import Mode, Offer, SandboxOptions
-from saccade.tools.sandbox.server import Server
-from saccade.tools.sandbox.session import Session
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.modes import choose
+from saccade.sandbox.options import Mode, Offer, SandboxOptions
+from saccade.sandbox.server import Server
+from saccade.sandbox.session import Session
 
 AfterKill = Literal["replay", "fresh"]
 

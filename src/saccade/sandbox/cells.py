@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox.inside.plan import Limits
 
 Status = Literal["ok", "error", "timeout", "killed"]
 MAX_NOTES, NOTE_CHARS = 20, 200

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.session import Session
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 Check = Callable[[Scene, Session, Cell], Awaitable[bool]]
 """Whether it was contained, judged from outside."""
@@ -38,7 +38,7 @@ class Abuse:
 
 def all_abuses() -> tuple[Abuse, ...]:
     """The list, in the order of its groups."""
-    from saccade.tools.sandbox.abuses import files, harness, kernel, processes, resources
+    from saccade.sandbox.abuses import files, harness, kernel, processes, resources
 
     return (
         *files.ABUSES, *kernel.ABUSES, *processes.ABUSES, *resources.ABUSES, *harness.ABUSES,

@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox.cells import Cell, ChannelError, Head, Status, clean, read_head
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.inside.wire import CHUNK, PACKET
-from saccade.tools.sandbox.memory import shared_image
-from saccade.tools.sandbox.server import Server, Started, signal_process
+from saccade.sandbox.cells import Cell, ChannelError, Head, Status, clean, read_head
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.inside.wire import CHUNK, PACKET
+from saccade.sandbox.memory import shared_image
+from saccade.sandbox.server import Server, Started, signal_process
 
 STRAY_PACKETS = 512
 """That a session may send beside its result before it is ended."""

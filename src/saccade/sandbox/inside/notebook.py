@@ -24,8 +24,8 @@ import types
 from dataclasses import dataclass, field
 from typing import IO
 
-from saccade.tools.sandbox.inside.pictures import Picture, Pictures, open_given
-from saccade.tools.sandbox.inside.plan import Order
+from saccade.sandbox.inside.pictures import Picture, Pictures, open_given
+from saccade.sandbox.inside.plan import Order
 
 FRAMES = 8
 """Of a traceback."""

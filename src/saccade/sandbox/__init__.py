@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saccade.tools.sandbox.cells import Cell
-    from saccade.tools.sandbox.inside.plan import Limits
-    from saccade.tools.sandbox.options import SandboxOptions
-    from saccade.tools.sandbox.pool import Notebook, Sandbox
-    from saccade.tools.sandbox.session import Session
+    from saccade.sandbox.cells import Cell
+    from saccade.sandbox.inside.plan import Limits
+    from saccade.sandbox.options import SandboxOptions
+    from saccade.sandbox.pool import Notebook, Sandbox
+    from saccade.sandbox.session import Session
 
 __all__ = ["Cell", "Limits", "Notebook", "Sandbox", "SandboxOptions", "Session"]
 

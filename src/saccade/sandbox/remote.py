@@ -20,10 +20,10 @@ from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.hosts import HOSTS, Host, HostLost
-from saccade.tools.sandbox.options import Offer, RemoteOptions
-from saccade.tools.sandbox.pool import AfterKill
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.hosts import HOSTS, Host, HostLost
+from saccade.sandbox.options import Offer, RemoteOptions
+from saccade.sandbox.pool import AfterKill
 
 if TYPE_CHECKING:
     import httpx

@@ -6,10 +6,10 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from saccade.tools.sandbox.abuses import Abuse
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.session import Session
+from saccade.sandbox.abuses import Abuse
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -16,8 +16,8 @@ from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.tools.sandbox.cells import Cell, Status, clean
-from saccade.tools.sandbox.pool import AfterKill
+from saccade.sandbox.cells import Cell, Status, clean
+from saccade.sandbox.pool import AfterKill
 
 if TYPE_CHECKING:
     import httpx

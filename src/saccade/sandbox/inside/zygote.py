@@ -1,6 +1,6 @@
 """The fork server: loads the libraries once, then makes a locked-down copy of itself per session.
 
-    python -I -c "..." DESCRIPTOR     # started by `saccade.tools.sandbox.server`
+    python -I -c "..." DESCRIPTOR     # started by `saccade.sandbox.server`
 
 It is trusted and has one thread. Copies are made before any code of a model runs, and the server
 itself never reads what a session writes.
@@ -23,12 +23,12 @@ from typing import TypedDict
 
 from PIL import Image
 
-from saccade.tools.sandbox.inside import filter as calls
-from saccade.tools.sandbox.inside import jail, kernel
-from saccade.tools.sandbox.inside.jail import House
-from saccade.tools.sandbox.inside.plan import Limits, Order
-from saccade.tools.sandbox.inside.session import serve
-from saccade.tools.sandbox.inside.wire import CHANNEL
+from saccade.sandbox.inside import filter as calls
+from saccade.sandbox.inside import jail, kernel
+from saccade.sandbox.inside.jail import House
+from saccade.sandbox.inside.plan import Limits, Order
+from saccade.sandbox.inside.session import serve
+from saccade.sandbox.inside.wire import CHANNEL
 
 
 class Wanted(TypedDict):

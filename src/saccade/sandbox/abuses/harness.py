@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox.abuses import Abuse
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.session import Session
+from saccade.sandbox.abuses import Abuse
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 
 async def _is_proper(scene: Scene, session: Session, cell: Cell) -> bool:
