@@ -22,7 +22,7 @@ import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
@@ -35,6 +35,20 @@ from saccade.sandbox.server import Server
 from saccade.sandbox.session import Session
 
 AfterKill = Literal["replay", "fresh"]
+
+
+class Ran(NamedTuple):
+    """A cell that may have to be run again."""
+
+    code: str
+    seconds: float | None
+
+
+class Given(NamedTuple):
+    """An image that has to be given again."""
+
+    name: str
+    image: PILImage.Image
 
 
 class Notebook:
@@ -53,15 +67,14 @@ class Notebook:
     ) -> None:
         self._sandbox, self._seed, self._after_kill = sandbox, seed, after_kill
         self._session: Session | None = None
-        self._given: dict[str, PILImage.Image] = {}
-        self._log: list[str | tuple[str, PILImage.Image]] = []
+        self._log: list[Ran | Given] = []
         self.restarts = 0
         """Processes that were lost so far."""
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         """Define a variable that holds an image."""
         session = await self._current()
-        self._log.append((name, image))
+        self._log.append(Given(name, image))
         await session.give(name, image)
 
     async def run(self, code: str, *, seconds: float | None = None) -> Cell:
@@ -74,12 +87,12 @@ class Notebook:
         async with self._sandbox.turn():
             cell = await session.run(code, seconds=seconds)
         if cell.status != "killed":
-            self._log.append(code)
+            self._log.append(Ran(code, seconds))
             return cell
         self.restarts += 1
         left = "variables are as they were before this cell"
         if self._after_kill == "fresh":
-            self._log = [entry for entry in self._log if not isinstance(entry, str)]
+            self._log = [entry for entry in self._log if isinstance(entry, Given)]
             left = "all variables but the images are lost"
         return replace(cell, error=f"{cell.error}; {left}")
 
@@ -93,11 +106,11 @@ class Notebook:
         if self._session is None or self._session.ended:
             self._session = await self._sandbox.session(seed=self._seed)
             for entry in self._log:
-                if isinstance(entry, str):
-                    async with self._sandbox.turn():
-                        await self._session.run(entry)
+                if isinstance(entry, Given):
+                    await self._session.give(entry.name, entry.image)
                 else:
-                    await self._session.give(*entry)
+                    async with self._sandbox.turn():
+                        await self._session.run(entry.code, seconds=entry.seconds)
         return self._session
 
 

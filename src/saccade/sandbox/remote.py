@@ -23,7 +23,7 @@ from saccade.errors import ConfigError, ServiceError
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.hosts import HOSTS, Host, HostLost
 from saccade.sandbox.options import Offer, RemoteOptions
-from saccade.sandbox.pool import AfterKill
+from saccade.sandbox.pool import AfterKill, Given, Ran
 
 if TYPE_CHECKING:
     import httpx
@@ -152,7 +152,7 @@ class RemoteNotebook:
         self._sandbox, self._client = sandbox, client
         self._seed, self._after_kill = seed, after_kill
         self._host: Host | None = None
-        self._log: list[str | tuple[str, PILImage.Image]] = []
+        self._log: list[Ran | Given] = []
         self.restarts = 0
         """Sessions that were lost so far, by their own cells or with their host."""
 
@@ -163,7 +163,7 @@ class RemoteNotebook:
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         """Define a variable that holds an image."""
-        self._log.append((name, image))
+        self._log.append(Given(name, image))
         await self._somewhere(None)
 
     async def run(self, code: str, *, seconds: float | None = None) -> Cell:
@@ -172,10 +172,10 @@ class RemoteNotebook:
         Raises:
             ServiceError: no host is left.
         """
-        cell = await self._somewhere((code, seconds))
+        cell = await self._somewhere(Ran(code, seconds))
         assert cell is not None
         if cell.status != "killed":
-            self._log.append(code)
+            self._log.append(Ran(code, seconds))
             return cell
         self.restarts += 1
         if self._after_kill == "fresh":
@@ -190,7 +190,7 @@ class RemoteNotebook:
             self._sandbox.leave(self._host.url)
             self._host = None
 
-    async def _somewhere(self, cell: tuple[str, float | None] | None) -> Cell | None:
+    async def _somewhere(self, cell: Ran | None) -> Cell | None:
         """Catch up with the log where that is needed, then run a cell; at another host if lost."""
         while True:
             if self._host is None:
@@ -200,14 +200,14 @@ class RemoteNotebook:
                 if not self._host.opened:
                     self._sandbox.accept(self._host.url, await self._host.open())
                 for entry in self._log[self._host.done :]:
-                    if isinstance(entry, str):
-                        await self._host.run(entry, None)
+                    if isinstance(entry, Given):
+                        await self._host.give(entry.name, entry.image)
                     else:
-                        await self._host.give(*entry)
+                        await self._host.run(entry.code, entry.seconds)
                     self._host.done += 1
                 if cell is None:
                     return None
-                told = await self._host.run(*cell)
+                told = await self._host.run(cell.code, cell.seconds)
                 self._host.done += told.status != "killed"
                 return told
             except HostLost:
@@ -220,6 +220,6 @@ class RemoteNotebook:
 
     def _forget_cells(self) -> None:
         """Their variables are gone; only images are given again."""
-        self._log = [entry for entry in self._log if not isinstance(entry, str)]
+        self._log = [entry for entry in self._log if isinstance(entry, Given)]
         if self._host is not None:
             self._host.done = len(self._log)
