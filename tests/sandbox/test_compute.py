@@ -5,6 +5,7 @@ import re
 
 import pytest
 from pixel_oracle import read_plates
+from unhurried import UNHURRIED
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.env import Environment
@@ -13,7 +14,8 @@ from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.tools.python import Python
+from saccade.sandbox import SandboxOptions
+from saccade.tools.python import Python, PythonOptions
 from saccade.types import Task, Trajectory
 from saccade.world import tasks
 
@@ -61,7 +63,9 @@ def attempted(family: str, n: int, tool: Python) -> list[tuple[Task, Trajectory]
 
 @pytest.mark.parametrize("family", PLATES)
 def test_a_scripted_agent_computes_the_answer(family: str) -> None:
-    for task, trajectory in attempted(family, 8, Python()):
+    for task, trajectory in attempted(
+        family, 8, Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
+    ):
         assert trajectory.error is None
         assert trajectory.answer == task.answer
         assert trajectory.verdict is not None

@@ -1,20 +1,25 @@
 """Cells as in a notebook: state, what comes back, habits; and that code runs as it was written."""
 
 import ast
+import asyncio
 import contextlib
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
+from unhurried import UNHURRIED
+from waiting import LIMIT_S
 
 from saccade.sandbox import Notebook, Sandbox
-from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.libraries import PACKAGES
 
 CELL = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -81,11 +86,19 @@ async def test_library_frames_are_left_out(notebook: Notebook) -> None:
 
 
 async def test_a_loop_is_interrupted_and_its_variables_stay(notebook: Notebook) -> None:
-    cell = await notebook.run("n = 0\nwhile True:\n    n += 1", seconds=0.3)
+    cell = await notebook.run("n = 0\nwhile True:\n    n += 1", seconds=1)
     assert cell.status == "timeout"
-    assert "ran longer than 0.3 s" in (cell.error or "")
+    assert "ran longer than 1 s" in (cell.error or "")
     assert "line 3" in (cell.error or "") or "line 2" in (cell.error or "")
     assert int((await notebook.run("n")).value or 0) > 1000
+
+
+async def test_an_interrupted_cell_is_run_again_with_its_own_limit(notebook: Notebook) -> None:
+    loop = "n = globals().get('n', 0)\nwhile True: n += 1"
+    assert (await notebook.run(loop, seconds=0.5)).status == "timeout"
+    assert (await notebook.run("import os; os._exit(1)")).status == "killed"
+    cell = await asyncio.wait_for(notebook.run("n > 0"), LIMIT_S / 2)  # a cell may take longer
+    assert cell.value == "True"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +166,9 @@ async def test_images_come_back_as_they_are(notebook: Notebook) -> None:
 
 
 async def test_what_is_too_large_is_cut_and_says_so(sandbox: Sandbox) -> None:
-    session = await sandbox.session(limits=Limits(text=100, images=2, image_pixels=10_000))
+    session = await sandbox.session(
+        limits=replace(UNHURRIED, text=100, images=2, image_pixels=10_000)
+    )
     try:
         cell = await session.run("print('x' * 5000)")
         assert len(cell.stdout) < 200
@@ -238,7 +253,7 @@ async def test_a_notebook_is_seeded(sandbox: Sandbox) -> None:
 
 async def test_what_a_model_is_told_can_be_imported(notebook: Notebook) -> None:
     for name in PACKAGES:
-        cell = await notebook.run(f"import {name}\n{name}.__name__", seconds=10)
+        cell = await notebook.run(f"import {name}\n{name}.__name__")
         assert cell.value == repr(name), cell.error
 
 
@@ -333,4 +348,4 @@ async def test_text_that_is_no_program_is_an_error_or_runs(notebook: Notebook, c
 
 async def test_a_cell_of_a_megabyte_runs(notebook: Notebook) -> None:
     code = "x = [\n" + "    1,\n" * 150_000 + "]\nlen(x)"
-    assert (await notebook.run(code, seconds=10)).value == "150000"
+    assert (await notebook.run(code)).value == "150000"

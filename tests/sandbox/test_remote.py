@@ -8,20 +8,23 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import cached_property
 from importlib import metadata
 
 import httpx
 import pytest
 from PIL import Image as PILImage
+from unhurried import UNHURRIED
+from waiting import LIMIT_S
 
 from saccade.errors import ConfigError, ServiceError
 from saccade.geometry import CoordSpace, PixelBudget
 from saccade.image import Image
+from saccade.sandbox import hosts
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.hosts import HostLost, cell_of
-from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.libraries import installed
 from saccade.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.sandbox.remote import RemoteSandbox
@@ -43,23 +46,31 @@ CONTEXT = ToolContext(
 )
 
 
+UNHURRIED_HOST = tuple(f"sandbox.limits.{name}={LIMIT_S}" for name in ("seconds", "grace_seconds"))
+
+
 class Process:
     """`saccade serve sandbox` in a process of its own."""
 
     def __init__(self, *settings: str, token: str = "") -> None:
+        settings = ("port=0", *UNHURRIED_HOST, *settings)
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "saccade", "serve", "sandbox", "port=0", *settings],
+            [sys.executable, "-m", "saccade", "serve", "sandbox", *settings],
             stdout=subprocess.PIPE, text=True, env={**os.environ, "SACCADE_SANDBOX_TOKEN": token},
         )  # fmt: skip
+
+    @cached_property
+    def url(self) -> str:
+        """Where it can be reached, once it has said so: several of them start at one time."""
         assert self.child.stdout is not None
-        told = self.child.stdout.readline()
-        found = re.search(r"http://\S+(?=;)", told)
-        assert found, told
-        self.url = found[0]
+        line = self.child.stdout.readline()
+        found = re.search(r"http://\S+(?=;)", line)
+        assert found, line
+        return found[0]
 
     def end(self, number: int = signal.SIGKILL) -> int:
         self.child.send_signal(number)
-        code = self.child.wait(20)
+        code = self.child.wait(LIMIT_S)
         if self.child.stdout:
             self.child.stdout.close()
         return code
@@ -75,15 +86,32 @@ def served(*settings: str, token: str = "") -> Iterator[Process]:
             process.end()
 
 
+@asynccontextmanager
+async def client_in_process(options: ServeOptions) -> AsyncIterator[httpx.AsyncClient]:
+    """A server without a process of its own: only its sandbox is one."""
+    application = SandboxServer(options).application()
+    transport = httpx.ASGITransport(application)
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+    ):
+        yield client
+
+
 @pytest.fixture(scope="module")
 def host() -> Iterator[Process]:
-    with served("sandbox.limits.seconds=20") as process:
+    with served() as process:
         yield process
 
 
 def at(*hosts: Process, protocol: str = "saccade", **options: float) -> RemoteSandbox:
     urls = tuple(host.url for host in hosts)
-    return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **options))  # type: ignore[arg-type]
+    patient = {"cooldown_seconds": 10 * LIMIT_S, **options}
+    return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **patient))  # type: ignore[arg-type]
+
+
+def client_of(host: Process) -> httpx.Client:
+    return httpx.Client(base_url=host.url, timeout=LIMIT_S)
 
 
 async def test_a_notebook_there_is_one_here(host: Process) -> None:
@@ -115,7 +143,7 @@ async def test_images_still_arrive_after_a_killed_cell(host: Process, after_kill
 
 
 async def test_a_repeated_request_runs_once(host: Process) -> None:
-    async with httpx.AsyncClient(base_url=host.url) as client:
+    async with httpx.AsyncClient(base_url=host.url, timeout=LIMIT_S) as client:
         name = (await client.post("/v1/sessions", json={})).json()["id"]
         body = {"number": 1, "code": "n = globals().get('n', 0) + 1\nn"}
         told = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
@@ -143,23 +171,26 @@ async def test_a_repeated_request_runs_once(host: Process) -> None:
 def test_what_is_no_request_is_answered(
     host: Process, method: str, path: str, content: bytes, status: int
 ) -> None:
-    assert httpx.request(method, host.url + path, content=content).status_code == status
+    with client_of(host) as client:
+        assert client.request(method, path, content=content).status_code == status
 
 
 def test_images_must_be_pngs_of_limited_size(host: Process) -> None:
-    name = httpx.post(host.url + "/v1/sessions", json={}).json()["id"]
-    place = f"{host.url}/v1/sessions/{name}/images"
-    jpeg = io.BytesIO()
+    jpeg, huge = io.BytesIO(), io.BytesIO()
     PHOTO.save(jpeg, "JPEG")
-    assert httpx.put(f"{place}/image_1", content=jpeg.getvalue()).status_code == 422
-    assert httpx.put(f"{place}/..%2Fx", content=b"").status_code in (404, 422)
-    huge = io.BytesIO()
     PILImage.new("1", (9_000, 9_000)).save(huge, "PNG")
-    assert httpx.put(f"{place}/image_1", content=huge.getvalue()).status_code == 413
-    with served("body_mib=1") as small:
-        name = httpx.post(small.url + "/v1/sessions", json={}).json()["id"]
-        place = f"{small.url}/v1/sessions/{name}/images/image_1"
-        assert httpx.put(place, content=b"x" * (2 << 20)).status_code == 413
+    with client_of(host) as client:
+        place = f"/v1/sessions/{client.post('/v1/sessions', json={}).json()['id']}/images"
+        assert client.put(f"{place}/image_1", content=jpeg.getvalue()).status_code == 422
+        assert client.put(f"{place}/..%2Fx", content=b"").status_code in (404, 422)
+        assert client.put(f"{place}/image_1", content=huge.getvalue()).status_code == 413
+
+
+async def test_a_body_of_limited_size_is_read() -> None:
+    async with client_in_process(ServeOptions(body_mib=1)) as client:
+        name = (await client.post("/v1/sessions", json={})).json()["id"]
+        place = f"/v1/sessions/{name}/images/image_1"
+        assert (await client.put(place, content=b"x" * (2 << 20))).status_code == 413
 
 
 def test_off_the_loopback_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +201,9 @@ def test_off_the_loopback_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_the_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(token=TOKEN) as process:
-        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
-            assert httpx.get(process.url + "/v1/health", headers=headers).status_code == 401
+        with client_of(process) as client:
+            for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
+                assert client.get("/v1/health", headers=headers).status_code == 401
         with pytest.raises(ServiceError, match="token is missing or wrong"):
             async with at(process).notebook() as notebook:
                 await notebook.run("1")
@@ -180,26 +212,55 @@ async def test_the_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await notebook.run("1 + 1")).value == "2"
 
 
-def test_sessions_are_limited_and_a_full_host_says_when_to_come_back() -> None:
-    with served("sandbox.max_sessions=3", "sessions_per_client=2", "idle_seconds=1") as process:
-        replies = [httpx.post(process.url + "/v1/sessions", json={}) for _ in range(3)]
+async def test_sessions_are_limited_and_a_full_host_says_when_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = ("sandbox.max_sessions=3", "sessions_per_client=2")
+    with served(*settings) as process, client_of(process) as client:
+        replies = [client.post("/v1/sessions", json={}) for _ in range(3)]
         assert [reply.status_code for reply in replies] == [201, 201, 429]
         assert replies[2].headers["retry-after"] == "1"
         assert "2 sessions are yours" in replies[2].json()["error"]
+
+        refused, answer = asyncio.Event(), hosts._answer
+
+        async def watched(*request: object) -> tuple:
+            answered = await answer(*request)  # type: ignore[arg-type]
+            if answered[0] == 429:
+                refused.set()
+            return answered
 
         async def later() -> Cell:
             async with at(process).notebook() as notebook:
                 return await notebook.run("1 + 1")
 
-        assert asyncio.run(later()).value == "2"  # when the idle ones have ended
+        monkeypatch.setattr(hosts, "_answer", watched)
+        cell = asyncio.create_task(later())
+        await refused.wait()
+        client.delete(f"/v1/sessions/{replies[0].json()['id']}")
+        assert (await cell).value == "2"
+
+
+async def test_a_session_that_nobody_uses_ends() -> None:
+    async with client_in_process(ServeOptions(idle_seconds=0.1)) as client:
+        name = (await client.post("/v1/sessions", json={})).json()["id"]
+        async with asyncio.timeout(LIMIT_S):
+            while (await client.get("/v1/health")).json()["sessions"]:
+                await asyncio.sleep(0.01)
+        assert (await client.delete(f"/v1/sessions/{name}")).status_code == 404
 
 
 async def test_told_to_stop_it_lets_running_cells_end() -> None:
-    process = Process("drain_seconds=10")
+    process = Process(f"drain_seconds={LIMIT_S}")
     async with at(process).notebook() as notebook:
         await notebook.run("x = 1")
         slow = asyncio.create_task(notebook.run("import time; time.sleep(1.5); x"))
-        await asyncio.sleep(0.5)
+        async with (
+            httpx.AsyncClient(base_url=process.url, timeout=LIMIT_S) as client,
+            asyncio.timeout(LIMIT_S),
+        ):
+            while not (await client.get("/v1/health")).json()["waiting"]:
+                await asyncio.sleep(0.01)
         stopped = asyncio.create_task(asyncio.to_thread(process.end, signal.SIGTERM))
         assert (await slow).value == "1"
         await stopped
@@ -222,15 +283,18 @@ async def test_a_dead_host_takes_only_its_own_notebooks_with_it() -> None:
                 await go.wait()
                 for _ in range(5):
                     await notebook.run("x = x + 1\nimport time; time.sleep(0.02)")
+                    if where == first.url:
+                        under_way.set()
                 cell = await notebook.run("x, image_1.size")
                 assert cell.value == f"({number + 5}, (40, 30))"
                 return where, notebook.restarts
 
         started, go = [asyncio.Event() for _ in range(12)], asyncio.Event()
+        under_way = asyncio.Event()
         tasks = [asyncio.create_task(episode(n, started[n], go)) for n in range(12)]
         await asyncio.gather(*(event.wait() for event in started))
         go.set()
-        await asyncio.sleep(0.05)
+        await under_way.wait()
         first.end(signal.SIGKILL)
         done = await asyncio.gather(*tasks)
         there = [restarts for where, restarts in done if where == first.url]
@@ -265,7 +329,7 @@ def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
 
     def ask(code: str, session: str = "abc") -> dict:
         body = {"session_id": session, "code": code, "timeout": 200}
-        reply = httpx.post(f"{host.url}/jupyter_sandbox", json=body, timeout=30)
+        reply = httpx.post(f"{host.url}/jupyter_sandbox", json=body, timeout=LIMIT_S)
         assert reply.status_code == 200
         return reply.json()
 
@@ -285,7 +349,8 @@ def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
         assert figure.format == "PNG"
     assert ask("import os; os._exit(1)")["status"] == "error"
     assert ask("x", session="other")["output"]["stderr"].startswith("Traceback")
-    httpx.post(f"{host.url}/clear_session", json={"session_id": "abc"})
+    with client_of(host) as client:
+        client.post("/clear_session", json={"session_id": "abc"})
     assert "NameError" in ask("x")["output"]["stderr"]
 
 
@@ -293,7 +358,9 @@ def test_requests_of_sandbox_fusion_are_understood(host: Process) -> None:
     """Fields: SandboxFusion, sandbox/server/sandbox_api.py, RunCodeRequest and RunCodeResponse."""
 
     def ask(**body: object) -> dict:
-        reply = httpx.post(f"{host.url}/run_code", json={"language": "python", **body}, timeout=30)
+        reply = httpx.post(
+            f"{host.url}/run_code", json={"language": "python", **body}, timeout=LIMIT_S
+        )
         assert reply.status_code == 200
         return reply.json()
 
@@ -335,9 +402,8 @@ async def test_our_client_speaks_to_theirs(host: Process) -> None:
 
 
 def python_at(host: Process, **options: object) -> Python:
-    limits = Limits(seconds=20)
     remote = RemoteOptions.model_validate({"urls": [host.url], **options})
-    return Python(PythonOptions(remote=remote, sandbox=SandboxOptions(limits=limits)))
+    return Python(PythonOptions(remote=remote, sandbox=SandboxOptions(limits=UNHURRIED)))
 
 
 async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
@@ -359,7 +425,7 @@ async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Pro
         await other.start()
     remote = RemoteOptions(urls=(host.url,))
     shorter = Python(PythonOptions(remote=remote))
-    with pytest.raises(ConfigError, match=r"limits\.seconds is 20\.0, not 10\.0\."):
+    with pytest.raises(ConfigError, match=r"limits\.seconds is 120\.0, not 10\.0\."):
         async with shorter.open(CONTEXT) as call:  # not started: the first session asks
             await call({"code": "1"})
     assert python_at(host, libraries=installed()).spec == python_at(host).spec

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 from pydantic import JsonValue
+from unhurried import UNHURRIED
+from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -37,7 +39,7 @@ def context(*images: Image) -> ToolContext:
 @pytest.fixture(scope="module")
 def tool() -> Iterator[Python]:
     """One for all tests, each of which has an event loop of its own."""
-    made = Python()
+    made = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
     yield made
     asyncio.run(made.close())
 
@@ -153,7 +155,7 @@ def test_the_fingerprint_says_what_the_model_sees_and_not_where_cells_run() -> N
 
 
 async def test_the_tool_owns_its_sandbox() -> None:
-    tool, before = Python(), processes()
+    tool, before = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED))), processes()
     await tool.start()
     (server,) = processes() - before
     await tool.start()
@@ -187,7 +189,7 @@ def test_a_tool_serves_several_loops_and_threads_in_turn(tool: Python) -> None:
 
 
 async def test_a_cell_has_the_seconds_that_the_spec_names() -> None:
-    limits = Limits(seconds=0.2)
+    limits = Limits(seconds=0.2, grace_seconds=LIMIT_S)
     tool = Python(PythonOptions(sandbox=SandboxOptions(limits=limits)))
     assert "a cell may take 0.2 seconds" in tool.spec.description
     ((shown,),) = await ran(tool, "while True: pass", images=())

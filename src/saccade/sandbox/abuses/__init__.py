@@ -28,7 +28,8 @@ class Abuse:
     """Mechanisms; with all of them off it works."""
     always: str = ""
     """Why nothing can be switched off, if so."""
-    seconds: float = 3.0
+    seconds: float = 60.0
+    """The limit of the cell: generous, and short where only the limit ends it."""
     may_end: bool = False
     """The session may end by it: that is part of being contained."""
     check: Check | None = None
