@@ -112,7 +112,7 @@ async def test_an_interrupted_cell_is_run_again_with_its_own_limit(notebook: Not
         ("?str", "write help(...)"),
     ],
 )
-async def test_habits_of_notebooks_are_told_what_to_write(
+async def test_habits_of_notebooks_are_answered_with_what_to_write(
     notebook: Notebook, code: str, hint: str
 ) -> None:
     cell = await notebook.run(code)
@@ -208,15 +208,15 @@ async def test_given_images_are_pixels_and_nothing_else(notebook: Notebook) -> N
     await notebook.give("image_1", opened)
     cell = await notebook.run(
         "import os, gc\n"
-        "told = [image_1.size, image_1.mode, dict(image_1.getexif()), image_1.info, "
+        "seen = [image_1.size, image_1.mode, dict(image_1.getexif()), image_1.info, "
         "getattr(image_1, 'filename', ''), os.listdir('.'), sorted(os.environ)]\n"
-        "image_1.getpixel((5, 5)), told"
+        "image_1.getpixel((5, 5)), seen"
     )
     assert cell.value is not None, cell.error
-    pixel, told = ast.literal_eval(cell.value)
+    pixel, seen = ast.literal_eval(cell.value)
     assert all(abs(a - b) <= 3 for a, b in zip(pixel, (1, 2, 3), strict=True))
-    assert told[:6] == [(640, 480), "RGB", {}, {}, "", []]
-    assert not any("SACCADE" in name or "PYTEST" in name for name in told[6])
+    assert seen[:6] == [(640, 480), "RGB", {}, {}, "", []]
+    assert not any("SACCADE" in name or "PYTEST" in name for name in seen[6])
     everything = await notebook.run(
         "texts = [o for o in gc.get_objects() if isinstance(o, dict)]\n"
         "[v for o in texts for v in o.values() if isinstance(v, str) and "
@@ -251,7 +251,7 @@ async def test_a_notebook_is_seeded(sandbox: Sandbox) -> None:
     assert found[0] == found[1] != found[2]
 
 
-async def test_what_a_model_is_told_can_be_imported(notebook: Notebook) -> None:
+async def test_what_a_model_may_import_can_be_imported(notebook: Notebook) -> None:
     for name in PACKAGES:
         cell = await notebook.run(f"import {name}\n{name}.__name__")
         assert cell.value == repr(name), cell.error

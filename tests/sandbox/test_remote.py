@@ -146,8 +146,8 @@ async def test_a_repeated_request_runs_once(host: Process) -> None:
     async with httpx.AsyncClient(base_url=host.url, timeout=LIMIT_S) as client:
         name = (await client.post("/v1/sessions", json={})).json()["id"]
         body = {"number": 1, "code": "n = globals().get('n', 0) + 1\nn"}
-        told = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
-        assert [reply.json()["value"] for reply in told] == ["1", "1"]
+        replies = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
+        assert [reply.json()["value"] for reply in replies] == ["1", "1"]
         body = {"number": 2, "code": "n"}
         assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).json()["value"] == "1"
         stale = await client.post(f"/v1/sessions/{name}/cells", json={"number": 1, "code": "n"})
@@ -250,7 +250,7 @@ async def test_a_session_that_nobody_uses_ends() -> None:
         assert (await client.delete(f"/v1/sessions/{name}")).status_code == 404
 
 
-async def test_told_to_stop_it_lets_running_cells_end() -> None:
+async def test_on_a_signal_running_cells_may_end() -> None:
     process = Process(f"drain_seconds={LIMIT_S}")
     async with at(process).notebook() as notebook:
         await notebook.run("x = 1")
@@ -409,9 +409,9 @@ def python_at(host: Process, **options: object) -> Python:
 async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
     tool = python_at(host)
     await tool.start()
-    hosts = tool.facts["hosts"]
-    assert isinstance(hosts, dict)
-    assert hosts[host.url]["mode"] in ("namespaces", "landlock")  # type: ignore[index, call-overload]
+    said = tool.facts["hosts"]
+    assert isinstance(said, dict)
+    assert said[host.url]["mode"] in ("namespaces", "landlock")  # type: ignore[index, call-overload]
     async with tool.open(CONTEXT) as call:
         (text,) = (await call({"code": "image_1.size"})).content
         assert "(40, 30)" in str(text)
@@ -440,16 +440,16 @@ async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Process)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         {}, {"status": "superb"}, {"status": "ok", "stdout": 3}, {"status": "ok", "images": "x"},
         {"status": "ok", "images": ["!"]}, {"status": "ok", "images": ["eA=="]},
         {"status": "ok", "images": ["eA=="] * 50}, {"status": "ok", "notes": 1},
     ],
 )  # fmt: skip
-def test_a_host_is_not_believed(told: dict) -> None:
+def test_a_host_is_not_believed(answer: dict) -> None:
     with pytest.raises(HostLost):
-        cell_of(told)
+        cell_of(answer)
 
 
 def test_text_of_a_host_is_cut_and_cleaned() -> None:

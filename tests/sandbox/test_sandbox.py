@@ -320,12 +320,12 @@ def test_landlock_contains_the_abuses_too(bounded: str) -> None:
          bounded, "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    told = json.loads(done.stdout)
-    assert told["mode"] == "landlock"
-    escaped = [(a["name"], a["evidence"]) for a in told["abuses"] if not a["contained"]]
+    found = json.loads(done.stdout)
+    assert found["mode"] == "landlock"
+    escaped = [(a["name"], a["evidence"]) for a in found["abuses"] if not a["contained"]]
     assert escaped == []
-    assert len(told["abuses"]) > 170
-    assert all(a["mechanism"] for a in told["abuses"])
+    assert len(found["abuses"]) > 170
+    assert all(a["mechanism"] for a in found["abuses"])
     assert done.returncode == 0
 
 
@@ -334,8 +334,8 @@ def test_the_command_counts_what_escapes() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DEGRADED], capture_output=True, text=True, check=False
     )
-    told = json.loads(done.stdout)
-    escaped = {a["name"] for a in told["abuses"] if not a["contained"]}
+    found = json.loads(done.stdout)
+    escaped = {a["name"] for a in found["abuses"] if not a["contained"]}
     assert done.returncode == 1
     assert escaped == {"fill the scratch space", "own library on the scratch space"}
 
@@ -381,9 +381,9 @@ def test_an_ordinary_user_is_as_safe() -> None:
         [usable[0], "-c", AS_NOBODY, *paths], capture_output=True, text=True, check=False,
         env={"PATH": os.environ["PATH"], "HOME": "/tmp"},
     )  # fmt: skip
-    told = json.loads(done.stdout or "{}")
-    assert told.get("mode") == "namespaces", done.stderr
-    assert [a["name"] for a in told["abuses"] if not a["contained"]] == []
+    found = json.loads(done.stdout or "{}")
+    assert found.get("mode") == "namespaces", done.stderr
+    assert [a["name"] for a in found["abuses"] if not a["contained"]] == []
     assert done.returncode == 0
 
 

@@ -55,11 +55,11 @@ class Host:
     async def open(self) -> Mapping[str, JsonValue]:
         """Begin the session; returns what the host says of its sandbox."""
         body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
-        told = await self._ask("POST", "/v1/sessions", body)
-        if not isinstance(told.get("id"), str):
+        answer = await self._ask("POST", "/v1/sessions", body)
+        if not isinstance(answer.get("id"), str):
             raise HostLost("no session id")
-        self._session = cast(str, told["id"])
-        return _sandbox_of(told)
+        self._session = cast(str, answer["id"])
+        return _sandbox_of(answer)
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         file = io.BytesIO()
@@ -104,12 +104,12 @@ class Host:
             if status >= 400:
                 raise ServiceError(f"sandbox: {url}: HTTP {status}: {data[:300]!r}")
             try:
-                told = json.loads(data)
+                answer = json.loads(data)
             except (ValueError, RecursionError):
                 raise HostLost(f"{url}: no JSON") from None
-            if not isinstance(told, dict):
+            if not isinstance(answer, dict):
                 raise HostLost(f"{url}: no JSON object")
-            return told
+            return answer
 
 
 class JupyterHost(Host):
@@ -136,11 +136,11 @@ class JupyterHost(Host):
 
     async def run(self, code: str, seconds: float | None) -> Cell:
         body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
-        told = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
-        output = told.get("output")
+        answer = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
+        output = answer.get("output")
         if not isinstance(output, dict):
             raise HostLost("no output")
-        failed = told.get("status") != "success"
+        failed = answer.get("status") != "success"
         return cell_of(
             {
                 "status": "killed" if failed else "ok",
@@ -149,7 +149,7 @@ class JupyterHost(Host):
                 "value": output.get("result") or None,
                 "error": "the sandbox reports a failure" if failed else None,
                 "images": output.get("images"),
-                "seconds": told.get("execution_time"),
+                "seconds": answer.get("execution_time"),
             }
         )
 
@@ -183,10 +183,10 @@ class FusionHost(Host):
     async def run(self, code: str, seconds: float | None) -> Cell:
         silent = "".join(_SILENT.format(code=cell) for cell in self._cells)
         body = {"code": silent + code, "language": "python", "run_timeout": seconds or 10}
-        told = await self._ask("POST", "/run_code", json.dumps(body).encode())
-        run = told.get("run_result")
-        if told.get("status") == "SandboxError" or not isinstance(run, dict):
-            raise ServiceError(f"sandbox: {self.url}: {str(told.get('message'))[:300]}")
+        answer = await self._ask("POST", "/run_code", json.dumps(body).encode())
+        run = answer.get("run_result")
+        if answer.get("status") == "SandboxError" or not isinstance(run, dict):
+            raise ServiceError(f"sandbox: {self.url}: {str(answer.get('message'))[:300]}")
         late = run.get("status") == "TimeLimitExceeded"
         failed = bool(run.get("return_code"))
         if not late and not failed:
@@ -230,31 +230,35 @@ async def _answer(
         return reply.status_code, reply.headers, bytes(data)
 
 
-def _sandbox_of(told: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    sandbox = told.get("sandbox")
+def _sandbox_of(answer: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    sandbox = answer.get("sandbox")
     if not isinstance(sandbox, dict):
         raise HostLost("it does not say what its sandbox is")
     return sandbox
 
 
-def cell_of(told: Mapping[str, JsonValue]) -> Cell:
+def cell_of(answer: Mapping[str, JsonValue]) -> Cell:
     """A cell from what a host says: types checked, text cleaned, images decoded within limits.
 
     Raises:
         HostLost: a host that says something else.
     """
-    status = told.get("status")
+    status = answer.get("status")
     if status not in STATUSES:
         raise HostLost(f"a cell of status {str(status)[:40]!r}")
-    images, seconds, notes = told.get("images") or [], told.get("seconds"), told.get("notes") or []
+    images, seconds, notes = (
+        answer.get("images") or [],
+        answer.get("seconds"),
+        answer.get("notes") or [],
+    )
     if not isinstance(images, list) or len(images) > MAX_IMAGES or not isinstance(notes, list):
         raise HostLost("a cell of another form")
     return Cell(
         status=cast(Status, status),
-        stdout=_text(told.get("stdout")) or "",
-        stderr=_text(told.get("stderr")) or "",
-        value=_text(told.get("value")),
-        error=_text(told.get("error")),
+        stdout=_text(answer.get("stdout")) or "",
+        stderr=_text(answer.get("stderr")) or "",
+        value=_text(answer.get("value")),
+        error=_text(answer.get("error")),
         images=tuple(_image(image) for image in images),
         notes=tuple(clean(str(note)[:200]) for note in notes[:20]),
         seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,

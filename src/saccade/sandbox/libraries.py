@@ -40,7 +40,7 @@ PACKAGES = {
     "pandas": ("pandas",),
     "sympy": ("sympy",),
 }  # fmt: skip
-"""Libraries that a model is told of -> the packages that install them."""
+"""Libraries that a model may import -> the packages that install them."""
 
 
 @cache

@@ -9,7 +9,7 @@ what it was given, and nothing else of the machine; it reaches no network and no
 cannot use more memory, processor time, threads, files or scratch space than its limits say; what it
 sends back can neither execute nor exhaust anything here; and it ends with its session. Not
 guaranteed: that the kernel has no hole in the calls that are allowed (about 160), that two sessions
-cannot tell of each other by how busy the processor is, and, in mode `landlock`, that names and
+cannot learn of each other from how busy the processor is, and, in mode `landlock`, that names and
 sizes of host files cannot be found out.
 """
 

@@ -116,20 +116,20 @@ class RemoteSandbox:
         """A session at a host, not yet opened."""
         return HOSTS[self.options.protocol](url, client, seed, after_kill)
 
-    def accept(self, url: str, told: Mapping[str, JsonValue]) -> None:
+    def accept(self, url: str, said: Mapping[str, JsonValue]) -> None:
         """Take what a host says of itself, if it is what was promised.
 
         Raises:
             ConfigError: it is not; names the differences.
         """
-        different = list(self._offer.differences(told)) if self._offer else []
+        different = list(self._offer.differences(said)) if self._offer else []
         if different:
             raise ConfigError(
                 f"tools.python: {url} offers something else than this run says: "
                 f"{'; '.join(different)}. Say what the hosts have in sandbox.limits and "
                 "remote.libraries, or install the same there"
             )
-        self._facts[url] = dict(told)
+        self._facts[url] = dict(said)
 
     def _avoid(self, url: str) -> None:
         self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
@@ -207,9 +207,9 @@ class RemoteNotebook:
                     self._host.done += 1
                 if cell is None:
                     return None
-                told = await self._host.run(cell.code, cell.seconds)
-                self._host.done += told.status != "killed"
-                return told
+                ran = await self._host.run(cell.code, cell.seconds)
+                self._host.done += ran.status != "killed"
+                return ran
             except HostLost:
                 self._sandbox.leave(self._host.url, lost=True)
                 self._host = None

@@ -19,7 +19,7 @@ from saccade.sandbox.memory import shared_image
 from saccade.sandbox.server import Server, Started, signal_process
 
 STRAY_PACKETS = 512
-"""That a session may send beside its result before it is ended."""
+"""Number of packets that a session may send beside its result before it is ended."""
 
 
 class Session:

@@ -58,20 +58,24 @@ class ServeOptions(Record):
     """How a sandbox is served."""
 
     sandbox: SandboxOptions = SandboxOptions()
+    """How cells are confined, and how many sessions and cells there may be."""
     host: str = "127.0.0.1"
+    """Address of the interface to serve on; 0.0.0.0 is all of them."""
     port: int = Field(default=8787, ge=0, le=65535)
+    """Port to serve on; 0 takes a free one, and the first line that is printed names it."""
     token_env: str = "SACCADE_SANDBOX_TOKEN"
-    """Name of the environment variable with the token that clients must show; may be empty on the
-    loopback interface only."""
+    """Name of the environment variable with the token that clients must show; it may be empty on
+    the loopback interface only."""
     sessions_per_client: int = Field(default=128, ge=1)
-    """By the address of the client."""
+    """Number of sessions that clients of one address may have at the same time."""
     cells_waiting: int = Field(default=64, ge=1)
-    """Beyond the running ones; more are sent away with 429."""
+    """Number of cells that may run or wait at the same time; further ones are answered with 429."""
     idle_seconds: float = Field(default=600.0, gt=0)
-    """After which an unused session ends."""
+    """Time after which a session that nobody uses ends."""
     body_mib: int = Field(default=64, ge=1)
+    """Largest body of a request; a larger one is answered with 413."""
     drain_seconds: float = Field(default=30.0, ge=0)
-    """That running cells have when the server is told to stop."""
+    """Time that running cells have to end after the signal that stops the server."""
 
 
 @dataclass
@@ -290,7 +294,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
     """
     import uvicorn
 
-    class Told(uvicorn.Server):
+    class ReadyServer(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
             await super().startup(sockets)
             if self.started:
@@ -303,7 +307,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
         timeout_graceful_shutdown=round(options.drain_seconds),
     )  # fmt: skip
     with suppress(KeyboardInterrupt):
-        Told(config).run()
+        ReadyServer(config).run()
 
 
 def _client(request: Request) -> str:

@@ -24,7 +24,7 @@ from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, T
 
 NAME = "python"
 MAX_CODE = 100_000
-"""Characters of a cell."""
+"""Number of characters that a cell may have."""
 
 
 class PythonOptions(Record):

@@ -37,8 +37,8 @@ import json
 def send(b):
     os.write(3, b)
 def announce(**changes):
-    told = dict(number=1, status='ok', value=None, error=None, notes=[], images=[])
-    send(b'R' + json.dumps(told | changes).encode())
+    forged = dict(number=1, status='ok', value=None, error=None, notes=[], images=[])
+    send(b'R' + json.dumps(forged | changes).encode())
 """
 _HARMLESS = "a forged result says no more than the cell could have printed"
 

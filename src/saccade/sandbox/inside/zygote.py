@@ -57,12 +57,12 @@ def main(descriptor: int) -> None:
     host = os.getppid()
     try:
         wanted = json.loads(control.recv(1 << 16))
-        house, told = prepare(wanted)
+        house, reply = prepare(wanted)
     except BaseException as error:
-        told = {"error": f"{type(error).__name__}: {error}"}
-        control.send(json.dumps(told).encode()[:4000])
+        reply = {"error": f"{type(error).__name__}: {error}"}
+        control.send(json.dumps(reply).encode()[:4000])
         return
-    control.send(json.dumps(told).encode())
+    control.send(json.dumps(reply).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while os.getppid() == host:
         # Not by PR_SET_PDEATHSIG: that is about the thread which started this process.
@@ -76,8 +76,8 @@ def main(descriptor: int) -> None:
             socket.send_fds(control, [json.dumps({"pid": pid}).encode()], [handle])
             os.close(handle)
         except Exception as error:
-            told = {"error": f"{type(error).__name__}: {error}"}
-            control.send(json.dumps(told).encode()[:4000])
+            reply = {"error": f"{type(error).__name__}: {error}"}
+            control.send(json.dumps(reply).encode()[:4000])
         for number in descriptors:
             os.close(number)
 
@@ -150,32 +150,32 @@ def spawn(house: House, order: Order, control: socket.socket, given: list[int]) 
     if house.namespaces:
         flags |= kernel.NEWNS | kernel.NEWUSER
         flags |= kernel.NEWPID if own_processes else 0
-    mapped, tell = os.pipe()
+    mapped, go = os.pipe()
     pid, handle = kernel.fork(flags)
     if pid == 0:
-        _become_session(house, order, control, given, mapped, tell)
+        _become_session(house, order, control, given, mapped, go)
     os.close(mapped)
     try:
         if house.namespaces and house.root:
             user = house.first_user + order.slot if order.has("user") else 0
             jail.map_user(house.proc, str(pid), inside=jail.USER, user=user, group=user)
-        os.write(tell, b"m")
+        os.write(go, b"m")
     except OSError:
         os.kill(pid, signal.SIGKILL)
         os.close(handle)
         raise
     finally:
-        os.close(tell)
+        os.close(go)
     return pid, handle
 
 
 def _become_session(
-    house: House, order: Order, control: socket.socket, given: list[int], mapped: int, tell: int
+    house: House, order: Order, control: socket.socket, given: list[int], mapped: int, go: int
 ) -> None:
     """In the child; does not return."""
     try:
         control.close()
-        os.close(tell)
+        os.close(go)
         if os.read(mapped, 1) != b"m":
             os._exit(121)
         os.close(mapped)
@@ -202,13 +202,13 @@ def use_huge_pages(proc: int) -> None:
 
 
 def _order(packet: bytes) -> Order:
-    told = json.loads(packet)
+    wanted = json.loads(packet)
     return Order(
-        told["slot"],
-        told["seed"],
-        told["scratch"],
-        Limits(**told["limits"]),
-        frozenset(told["off"]),
+        wanted["slot"],
+        wanted["seed"],
+        wanted["scratch"],
+        Limits(**wanted["limits"]),
+        frozenset(wanted["off"]),
     )
 
 
