@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from saccade.dialects.deepeyes_v2 import DeepEyesV2, reindented
 from saccade.geometry import CoordSpace
 from saccade.image import Image
-from saccade.tools.sandbox.options import SHOWN
 from saccade.tools.zoom import ZoomIn
 from saccade.types import (
     Action,
@@ -18,7 +17,7 @@ from saccade.types import (
     ToolSpec,
 )
 
-PYTHON = ToolSpec(name="python", description=f"Run Python with {SHOWN[0]}.", parameters={})
+PYTHON = ToolSpec(name="python", description="Run Python with numpy.", parameters={})
 V2 = DeepEyesV2()
 
 

@@ -90,9 +90,9 @@ def sandbox(
     with needs("sandbox"):
         import pyseccomp  # noqa: F401
     from saccade.config import Table, validate
-    from saccade.tools.sandbox.abuses.commit import Committed, commit_all
-    from saccade.tools.sandbox.modes import machine, tried
-    from saccade.tools.sandbox.options import SandboxOptions
+    from saccade.sandbox.abuses.commit import Committed, commit_all
+    from saccade.sandbox.modes import machine, tried
+    from saccade.sandbox.options import SandboxOptions
 
     table: Table = {"mode": mode, "scratch": scratch, "allow_degraded": allow_degraded}
     options = validate(SandboxOptions, table)

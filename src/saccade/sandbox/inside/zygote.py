@@ -1,6 +1,6 @@
 """The fork server: loads the libraries once, then makes a locked-down copy of itself per session.
 
-    python -I -c "..." DESCRIPTOR     # started by `saccade.tools.sandbox.server`
+    python -I -c "..." DESCRIPTOR     # started by `saccade.sandbox.server`
 
 It is trusted and has one thread. Copies are made before any code of a model runs, and the server
 itself never reads what a session writes.
@@ -17,19 +17,18 @@ import select
 import signal
 import socket
 import sys
-import time
 from contextlib import suppress
 from importlib import import_module
 from typing import TypedDict
 
 from PIL import Image
 
-from saccade.tools.sandbox.inside import filter as calls
-from saccade.tools.sandbox.inside import jail, kernel
-from saccade.tools.sandbox.inside.jail import House
-from saccade.tools.sandbox.inside.plan import Limits, Order
-from saccade.tools.sandbox.inside.session import serve
-from saccade.tools.sandbox.inside.wire import CHANNEL
+from saccade.sandbox.inside import filter as calls
+from saccade.sandbox.inside import jail, kernel
+from saccade.sandbox.inside.jail import House
+from saccade.sandbox.inside.plan import Limits, Order
+from saccade.sandbox.inside.session import serve
+from saccade.sandbox.inside.wire import CHANNEL
 
 
 class Wanted(TypedDict):
@@ -58,12 +57,12 @@ def main(descriptor: int) -> None:
     host = os.getppid()
     try:
         wanted = json.loads(control.recv(1 << 16))
-        house, told = prepare(wanted)
+        house, reply = prepare(wanted)
     except BaseException as error:
-        told = {"error": f"{type(error).__name__}: {error}"}
-        control.send(json.dumps(told).encode()[:4000])
+        reply = {"error": f"{type(error).__name__}: {error}"}
+        control.send(json.dumps(reply).encode()[:4000])
         return
-    control.send(json.dumps(told).encode())
+    control.send(json.dumps(reply).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while os.getppid() == host:
         # Not by PR_SET_PDEATHSIG: that is about the thread which started this process.
@@ -77,8 +76,8 @@ def main(descriptor: int) -> None:
             socket.send_fds(control, [json.dumps({"pid": pid}).encode()], [handle])
             os.close(handle)
         except Exception as error:
-            told = {"error": f"{type(error).__name__}: {error}"}
-            control.send(json.dumps(told).encode()[:4000])
+            reply = {"error": f"{type(error).__name__}: {error}"}
+            control.send(json.dumps(reply).encode()[:4000])
         for number in descriptors:
             os.close(number)
 
@@ -91,9 +90,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     """
     os.umask(0o022)
     off = frozenset(wanted["off"])
-    started = time.monotonic()
-    versions = load_libraries(wanted["libraries"])
-    seconds = time.monotonic() - started
+    load_libraries(wanted["libraries"])
     namespaces = wanted["mode"] == "namespaces"
     program = calls.build(namespaces=namespaces)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,24 +121,15 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
         proc=proc, program=program, readable=readable,
         address_space=int(_read(proc, "self/statm").split()[0]) * PAGE, landlock=version,
     )  # fmt: skip
-    return house, {
-        "ready": True, "landlock": version, "root": root, "seconds": seconds, "versions": versions,
-    }  # fmt: skip
+    return house, {"ready": True, "landlock": version}
 
 
-def load_libraries(names: list[str]) -> dict[str, str]:
+def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
-    versions = {}
     for name in names:
-        try:
-            module = import_module(name)
-        except ImportError:
-            continue
-        top = sys.modules[name.partition(".")[0]]
-        versions[top.__name__] = str(
-            getattr(top, "__version__", getattr(module, "__version__", ""))
-        )
+        with suppress(ImportError):
+            import_module(name)
     if "matplotlib.pyplot" in sys.modules:
         plt = sys.modules["matplotlib.pyplot"]
         figure = plt.figure()
@@ -153,7 +141,6 @@ def load_libraries(names: list[str]) -> dict[str, str]:
     Image.MAX_IMAGE_PIXELS = None  # memory is what is limited
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
-    return versions
 
 
 def spawn(house: House, order: Order, control: socket.socket, given: list[int]) -> tuple[int, int]:
@@ -163,32 +150,32 @@ def spawn(house: House, order: Order, control: socket.socket, given: list[int]) 
     if house.namespaces:
         flags |= kernel.NEWNS | kernel.NEWUSER
         flags |= kernel.NEWPID if own_processes else 0
-    mapped, tell = os.pipe()
+    mapped, go = os.pipe()
     pid, handle = kernel.fork(flags)
     if pid == 0:
-        _become_session(house, order, control, given, mapped, tell)
+        _become_session(house, order, control, given, mapped, go)
     os.close(mapped)
     try:
         if house.namespaces and house.root:
             user = house.first_user + order.slot if order.has("user") else 0
             jail.map_user(house.proc, str(pid), inside=jail.USER, user=user, group=user)
-        os.write(tell, b"m")
+        os.write(go, b"m")
     except OSError:
         os.kill(pid, signal.SIGKILL)
         os.close(handle)
         raise
     finally:
-        os.close(tell)
+        os.close(go)
     return pid, handle
 
 
 def _become_session(
-    house: House, order: Order, control: socket.socket, given: list[int], mapped: int, tell: int
+    house: House, order: Order, control: socket.socket, given: list[int], mapped: int, go: int
 ) -> None:
     """In the child; does not return."""
     try:
         control.close()
-        os.close(tell)
+        os.close(go)
         if os.read(mapped, 1) != b"m":
             os._exit(121)
         os.close(mapped)
@@ -215,13 +202,13 @@ def use_huge_pages(proc: int) -> None:
 
 
 def _order(packet: bytes) -> Order:
-    told = json.loads(packet)
+    wanted = json.loads(packet)
     return Order(
-        told["slot"],
-        told["seed"],
-        told["scratch"],
-        Limits(**told["limits"]),
-        frozenset(told["off"]),
+        wanted["slot"],
+        wanted["seed"],
+        wanted["scratch"],
+        Limits(**wanted["limits"]),
+        frozenset(wanted["off"]),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox.inside.plan import Limits
 
 Status = Literal["ok", "error", "timeout", "killed"]
 MAX_NOTES, NOTE_CHARS = 20, 200
@@ -68,31 +68,31 @@ def read_head(packet: bytes, number: int, limits: Limits, *, trust: bool = False
         ChannelError: it is not what a session sends.
     """
     if trust:
-        told = json.loads(packet)
+        announced = json.loads(packet)
         return Head(
-            told["status"], told["value"], told["error"], tuple(told["notes"]),
-            tuple(map(tuple, told["images"])),
+            announced["status"], announced["value"], announced["error"], tuple(announced["notes"]),
+            tuple(map(tuple, announced["images"])),
         )  # fmt: skip
     try:
-        told = json.loads(packet)
+        announced = json.loads(packet)
     except (ValueError, RecursionError) as error:
         raise ChannelError(f"no JSON: {type(error).__name__}") from None
-    if not isinstance(told, dict) or type(told.get("number")) is not int:
+    if not isinstance(announced, dict) or type(announced.get("number")) is not int:
         raise ChannelError("no announcement of a result")
-    if told["number"] != number:
+    if announced["number"] != number:
         return None
-    status = told.get("status")
+    status = announced.get("status")
     if status not in ("ok", "error", "timeout"):
         raise ChannelError("status")
-    notes = told.get("notes")
+    notes = announced.get("notes")
     if type(notes) is not list or not all(type(note) is str for note in notes):
         raise ChannelError("notes")
     return Head(
         status=status,
-        value=_text(told.get("value"), "value", limits),
-        error=_text(told.get("error"), "error", limits),
+        value=_text(announced.get("value"), "value", limits),
+        error=_text(announced.get("error"), "error", limits),
         notes=tuple(clean(note[:NOTE_CHARS]) for note in notes[:MAX_NOTES]),
-        sizes=_sizes(told.get("images"), limits),
+        sizes=_sizes(announced.get("images"), limits),
     )
 
 

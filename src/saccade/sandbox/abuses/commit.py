@@ -8,13 +8,18 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import Sandbox, Session
+from saccade.sandbox.abuses import Abuse, all_abuses
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.options import SandboxOptions
+from saccade.sandbox.pool import Sandbox
+from saccade.sandbox.session import Session
 
 OF_THE_SERVER = frozenset({"root", "network", "environment"})
 """Mechanisms that all sessions of a fork server share."""
+
+FOR_EVER, PAST_ITS_LIMIT = 3600.0, 1.5
+"""Seconds that an abuse without an end of its own goes on: it must be stopped, however late a busy
+machine does that. With nothing to stop it, it ends by itself, after more than its limit."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ async def commit(
     """
     session = await sandbox.session(off=off)
     try:
-        cell = await session.run(scene.code(abuse.code), seconds=abuse.seconds)
+        code = scene.code(abuse.code, long=PAST_ITS_LIMIT if off else FOR_EVER)
+        cell = await session.run(code, seconds=abuse.seconds)
         said = f"{cell.status}: {cell.stdout[-300:]}{cell.error or ''}".strip()
         if abuse.check is not None:
             try:
@@ -108,8 +114,8 @@ async def commit_all(
 
 
 def quick(options: SandboxOptions) -> SandboxOptions:
-    """The same, but what does not end by itself is killed sooner."""
-    limits = replace(options.limits, grace_seconds=0.5)
+    """The same with time for a busy machine; a cell that ignores its limit is killed soon."""
+    limits = replace(options.limits, seconds=60.0, grace_seconds=0.5)
     return options.model_copy(update={"limits": limits})
 
 

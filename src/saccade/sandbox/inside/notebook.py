@@ -24,11 +24,11 @@ import types
 from dataclasses import dataclass, field
 from typing import IO
 
-from saccade.tools.sandbox.inside.pictures import Picture, Pictures, open_given
-from saccade.tools.sandbox.inside.plan import Order
+from saccade.sandbox.inside.pictures import Picture, Pictures, open_given
+from saccade.sandbox.inside.plan import Order
 
 FRAMES = 8
-"""Of a traceback."""
+"""Number of frames that a traceback shows."""
 
 INSTEAD = {
     "%": "magics are not available: write plain Python (figures are shown without %matplotlib)",
@@ -149,15 +149,15 @@ class Notebook:
 
     def _traceback(self, error: BaseException) -> str:
         """The frames of the cells, and the error; of a timeout only the frames."""
-        told = self._describe(type(error), error, error.__traceback__, compact=True)
-        part: traceback.TracebackException | None = told
+        described = self._describe(type(error), error, error.__traceback__, compact=True)
+        part: traceback.TracebackException | None = described
         while part is not None:
             own = [frame for frame in part.stack if frame.filename.startswith("<cell ")]
             part.stack[:] = own[-FRAMES:]
             part = part.__cause__ or part.__context__
         if isinstance(error, CellTimeout):
-            return "".join(told.stack.format())
-        text = "".join(told.format())
+            return "".join(described.stack.format())
+        text = "".join(described.format())
         if isinstance(error, SyntaxError) and error.text:
             for mark, instead in INSTEAD.items():
                 line = error.text.strip()

@@ -12,27 +12,34 @@ class Limits:
     """What a session may use."""
 
     seconds: float = 10.0
-    """Wall time of a cell; then an exception ends it and its variables stay."""
+    """Wall time of a cell; afterwards an exception ends it, and its variables stay."""
     grace_seconds: float = 2.0
-    """What a cell that does not end by that has left until its process is killed."""
+    """Time that a cell has to end after that exception; afterwards its process is killed."""
     cpu_seconds: int = 120
-    """Of the whole session."""
+    """Processor time of all cells of a session together."""
     memory_mib: int = 1024
-    """Beyond what the libraries take."""
+    """Memory of a session beyond what the libraries take."""
     threads: int = 24
+    """Number of threads of a session."""
     scratch_mib: int = 64
+    """Size of the scratch space of a session."""
     scratch_files: int = 4096
+    """Number of files and folders in the scratch space."""
     file_mib: int = 32
-    """Of a single file, and of what a cell prints."""
+    """Size of a single file, and of what a cell prints."""
     open_files: int = 128
+    """Number of files that are open at the same time."""
     text: int = 20_000
-    """Characters of standard output, of standard error, of the value and of the error."""
+    """Characters that are returned of standard output, of standard error, of the value and of the
+    error, of each so many."""
     images: int = 8
-    """Returned by a cell."""
+    """Number of images that a cell returns."""
     image_side: int = 4096
+    """Longest side of a returned image; a larger image is returned smaller."""
     image_pixels: int = 4_000_000
+    """Pixels of a returned image; a larger image is returned smaller."""
     pixels: int = 8_000_000
-    """Of all images of a cell."""
+    """Pixels of all images that a cell returns, together."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -71,11 +78,13 @@ class Order:
     """What the fork server is asked for: one session."""
 
     slot: int
-    """Unique among those that live; chooses the user."""
+    """A number of its own among the sessions that live; it decides which user the session is."""
     seed: int
+    """Seed of `random` and of numpy."""
     scratch: str
-    """Name of its folder, where it has no file system of its own."""
+    """Name of the session's folder, where it has no file system of its own."""
     limits: Limits
+    """What the session may use."""
     off: frozenset[str] = frozenset()
     """Mechanisms that are left out, in tests of what they are for."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saccade.tools.sandbox.abuses import Abuse
+from saccade.sandbox.abuses import Abuse
 
 READ = ("root", "landlock")
 OWN = ("root", "landlock", "user")

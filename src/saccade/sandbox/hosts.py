@@ -1,11 +1,4 @@
-"""A sandbox on other machines: the same notebooks, over HTTP.
-
-A notebook stays on the host where it began. If that host is lost, the notebook goes on at another
-one, with its earlier cells run again (`replay`) or without its variables (`fresh`); new notebooks
-avoid the lost host for a while. Three ways of speaking: ours (`saccade serve sandbox`),
-DeepEyesV2's (images travel inside code, as published), and SandboxFusion's `run_code` (no state:
-earlier cells are sent again, silently; no images come back).
-"""
+"""Hosts that run notebooks, and three ways of speaking to them over HTTP."""
 
 from __future__ import annotations
 
@@ -14,20 +7,17 @@ import base64
 import binascii
 import io
 import json
-import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.tools.sandbox.cells import Cell, Status, clean
-from saccade.tools.sandbox.options import RemoteOptions
-from saccade.tools.sandbox.pool import AfterKill
+from saccade.sandbox.cells import Cell, Status, clean
+from saccade.sandbox.pool import AfterKill
 
 if TYPE_CHECKING:
     import httpx
@@ -41,139 +31,7 @@ class HostLost(Exception):
     """A host that does not answer, or does not know the session any more."""
 
 
-class RemoteSandbox:
-    """Hosts that run notebooks."""
-
-    def __init__(self, options: RemoteOptions) -> None:
-        self.options = options
-        self.moved = 0
-        """Notebooks that went on at another host."""
-        self._busy = dict.fromkeys(options.urls, 0)
-        self._avoided: dict[str, float] = {}
-
-    def facts(self) -> dict[str, JsonValue]:
-        """What a fingerprint holds; the hosts answer for their isolation."""
-        return {"mode": "remote", "protocol": self.options.protocol}
-
-    @asynccontextmanager
-    async def notebook(
-        self, *, seed: int = 0, after_kill: AfterKill = "replay"
-    ) -> AsyncIterator[RemoteNotebook]:
-        """A notebook for the time of a block."""
-        import httpx
-
-        token = os.environ.get(self.options.token_env, "")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(
-            headers=headers, timeout=self.options.timeout_seconds, trust_env=False
-        ) as client:
-            made = RemoteNotebook(self, client, seed=seed, after_kill=after_kill)
-            try:
-                yield made
-            finally:
-                await made.close()
-
-    def choose(self) -> str:
-        """The host with the fewest notebooks, of those that have not failed lately.
-
-        Raises:
-            ServiceError: all have.
-        """
-        now = time.monotonic()
-        left = [url for url in self.options.urls if self._avoided.get(url, 0.0) <= now]
-        if not left:
-            raise ServiceError(f"sandbox: none of {len(self.options.urls)} hosts answers")
-        url = min(left, key=lambda one: self._busy[one])
-        self._busy[url] += 1
-        return url
-
-    def leave(self, url: str, *, lost: bool = False) -> None:
-        """A notebook is no longer there."""
-        self._busy[url] -= 1
-        if lost:
-            self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
-
-
-class RemoteNotebook:
-    """A notebook on one of the hosts."""
-
-    def __init__(
-        self, sandbox: RemoteSandbox, client: httpx.AsyncClient, *, seed: int, after_kill: AfterKill
-    ) -> None:
-        self._sandbox, self._client = sandbox, client
-        self._seed, self._after_kill = seed, after_kill
-        self._host: _Host | None = None
-        self._log: list[str | tuple[str, PILImage.Image]] = []
-        self.restarts = 0
-        """Sessions that were lost so far, by their own cells or with their host."""
-
-    @property
-    def url(self) -> str | None:
-        """Where it is; None before its first cell."""
-        return self._host.url if self._host else None
-
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image."""
-        self._log.append((name, image))
-        await self._somewhere(None)
-
-    async def run(self, code: str, *, seconds: float | None = None) -> Cell:
-        """Run a cell.
-
-        Raises:
-            ServiceError: no host is left.
-        """
-        cell = await self._somewhere((code, seconds))
-        assert cell is not None
-        if cell.status != "killed":
-            self._log.append(code)
-            return cell
-        self.restarts += 1
-        if self._after_kill == "fresh":
-            self._log = [entry for entry in self._log if not isinstance(entry, str)]
-        return cell
-
-    async def close(self) -> None:
-        """End it; a host that does not answer is left alone."""
-        if self._host is not None:
-            with suppress(HostLost, ServiceError):
-                await self._host.close()
-            self._sandbox.leave(self._host.url)
-            self._host = None
-
-    async def _somewhere(self, cell: tuple[str, float | None] | None) -> Cell | None:
-        """Catch up with the log where that is needed, then run a cell; at another host if lost."""
-        while True:
-            if self._host is None:
-                url = self._sandbox.choose()
-                self._host = _HOSTS[self._sandbox.options.protocol](
-                    url, self._client, self._seed, self._after_kill
-                )
-                done = 0
-            else:
-                done = self._host.done
-            try:
-                for entry in self._log[done:]:
-                    if isinstance(entry, str):
-                        await self._host.run(entry, None)
-                    else:
-                        await self._host.give(*entry)
-                    self._host.done += 1
-                if cell is None:
-                    return None
-                told = await self._host.run(*cell)
-                self._host.done += told.status != "killed"
-                return told
-            except HostLost:
-                self._sandbox.leave(self._host.url, lost=True)
-                self._host = None
-                self.restarts += 1
-                self._sandbox.moved += 1
-                if self._after_kill == "fresh":
-                    self._log = [entry for entry in self._log if not isinstance(entry, str)]
-
-
-class _Host:
+class Host:
     """A session on a host that speaks our format."""
 
     def __init__(
@@ -186,29 +44,37 @@ class _Host:
         self.done = 0
         """Entries of the log that it has seen."""
 
+    @property
+    def opened(self) -> bool:
+        return self._session is not None
+
+    async def health(self) -> Mapping[str, JsonValue]:
+        """What the host says of its sandbox."""
+        return _sandbox_of(await self._ask("GET", "/v1/health", b""))
+
+    async def open(self) -> Mapping[str, JsonValue]:
+        """Begin the session; returns what the host says of its sandbox."""
+        body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
+        answer = await self._ask("POST", "/v1/sessions", body)
+        if not isinstance(answer.get("id"), str):
+            raise HostLost("no session id")
+        self._session = cast(str, answer["id"])
+        return _sandbox_of(answer)
+
     async def give(self, name: str, image: PILImage.Image) -> None:
         file = io.BytesIO()
         image.convert("RGB").save(file, "PNG", compress_level=1)
-        await self._ask("PUT", f"{await self._opened()}/images/{name}", file.getvalue())
+        await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file.getvalue())
 
     async def run(self, code: str, seconds: float | None) -> Cell:
         self._number += 1
         body = {"number": self._number, "code": code, "seconds": seconds}
-        told = await self._ask("POST", f"{await self._opened()}/cells", json.dumps(body).encode())
-        return cell_of(told)
+        path = f"/v1/sessions/{self._session}/cells"
+        return cell_of(await self._ask("POST", path, json.dumps(body).encode()))
 
     async def close(self) -> None:
         if self._session is not None:
             await self._ask("DELETE", f"/v1/sessions/{self._session}", b"")
-
-    async def _opened(self) -> str:
-        if self._session is None:
-            body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
-            told = await self._ask("POST", "/v1/sessions", body)
-            if not isinstance(told.get("id"), str):
-                raise HostLost("no session id")
-            self._session = cast(str, told["id"])
-        return f"/v1/sessions/{self._session}"
 
     async def _ask(self, method: str, path: str, body: bytes) -> Mapping[str, JsonValue]:
         """One request; waits where the host says that it is full.
@@ -238,16 +104,25 @@ class _Host:
             if status >= 400:
                 raise ServiceError(f"sandbox: {url}: HTTP {status}: {data[:300]!r}")
             try:
-                told = json.loads(data)
+                answer = json.loads(data)
             except (ValueError, RecursionError):
                 raise HostLost(f"{url}: no JSON") from None
-            if not isinstance(told, dict):
+            if not isinstance(answer, dict):
                 raise HostLost(f"{url}: no JSON object")
-            return told
+            return answer
 
 
-class _JupyterHost(_Host):
+class JupyterHost(Host):
     """DeepEyesV2's sandbox. Source: `deepeyesv2.py`, request and reply of its sandbox."""
+
+    async def health(self) -> Mapping[str, JsonValue]:
+        """Nothing: hosts of this protocol do not say what they are."""
+        return {}
+
+    async def open(self) -> Mapping[str, JsonValue]:
+        """Name a session; it begins with its first cell."""
+        self._session = secrets.token_hex(16)
+        return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         file = io.BytesIO()
@@ -260,14 +135,12 @@ class _JupyterHost(_Host):
         )
 
     async def run(self, code: str, seconds: float | None) -> Cell:
-        if self._session is None:
-            self._session = secrets.token_hex(16)
         body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
-        told = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
-        output = told.get("output")
+        answer = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
+        output = answer.get("output")
         if not isinstance(output, dict):
             raise HostLost("no output")
-        failed = told.get("status") != "success"
+        failed = answer.get("status") != "success"
         return cell_of(
             {
                 "status": "killed" if failed else "ok",
@@ -276,7 +149,7 @@ class _JupyterHost(_Host):
                 "value": output.get("result") or None,
                 "error": "the sandbox reports a failure" if failed else None,
                 "images": output.get("images"),
-                "seconds": told.get("execution_time"),
+                "seconds": answer.get("execution_time"),
             }
         )
 
@@ -284,7 +157,7 @@ class _JupyterHost(_Host):
         """Sessions there end by themselves."""
 
 
-class _FusionHost(_Host):
+class FusionHost(Host):
     """SandboxFusion. Source: `sandbox/server/sandbox_api.py`, RunCodeRequest, RunCodeResponse."""
 
     def __init__(
@@ -292,6 +165,15 @@ class _FusionHost(_Host):
     ) -> None:
         super().__init__(url, client, seed, after_kill)
         self._cells: list[str] = []
+
+    @property
+    def opened(self) -> bool:
+        """There are no sessions."""
+        return True
+
+    async def health(self) -> Mapping[str, JsonValue]:
+        """Nothing: hosts of this protocol do not say what they are."""
+        return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
         raise ConfigError(
@@ -301,10 +183,10 @@ class _FusionHost(_Host):
     async def run(self, code: str, seconds: float | None) -> Cell:
         silent = "".join(_SILENT.format(code=cell) for cell in self._cells)
         body = {"code": silent + code, "language": "python", "run_timeout": seconds or 10}
-        told = await self._ask("POST", "/run_code", json.dumps(body).encode())
-        run = told.get("run_result")
-        if told.get("status") == "SandboxError" or not isinstance(run, dict):
-            raise ServiceError(f"sandbox: {self.url}: {str(told.get('message'))[:300]}")
+        answer = await self._ask("POST", "/run_code", json.dumps(body).encode())
+        run = answer.get("run_result")
+        if answer.get("status") == "SandboxError" or not isinstance(run, dict):
+            raise ServiceError(f"sandbox: {self.url}: {str(answer.get('message'))[:300]}")
         late = run.get("status") == "TimeLimitExceeded"
         failed = bool(run.get("return_code"))
         if not late and not failed:
@@ -331,7 +213,7 @@ _SILENT = (
     "with _c.redirect_stdout(_io.StringIO()), _c.redirect_stderr(_io.StringIO()):\n"
     "    exec(compile({code!r}, '<cell>', 'exec'), globals())\n"
 )
-_HOSTS = {"saccade": _Host, "deepeyes_v2": _JupyterHost, "sandbox_fusion": _FusionHost}
+HOSTS = {"saccade": Host, "deepeyes_v2": JupyterHost, "sandbox_fusion": FusionHost}
 
 
 async def _answer(
@@ -348,24 +230,35 @@ async def _answer(
         return reply.status_code, reply.headers, bytes(data)
 
 
-def cell_of(told: Mapping[str, JsonValue]) -> Cell:
+def _sandbox_of(answer: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    sandbox = answer.get("sandbox")
+    if not isinstance(sandbox, dict):
+        raise HostLost("it does not say what its sandbox is")
+    return sandbox
+
+
+def cell_of(answer: Mapping[str, JsonValue]) -> Cell:
     """A cell from what a host says: types checked, text cleaned, images decoded within limits.
 
     Raises:
         HostLost: a host that says something else.
     """
-    status = told.get("status")
+    status = answer.get("status")
     if status not in STATUSES:
         raise HostLost(f"a cell of status {str(status)[:40]!r}")
-    images, seconds, notes = told.get("images") or [], told.get("seconds"), told.get("notes") or []
+    images, seconds, notes = (
+        answer.get("images") or [],
+        answer.get("seconds"),
+        answer.get("notes") or [],
+    )
     if not isinstance(images, list) or len(images) > MAX_IMAGES or not isinstance(notes, list):
         raise HostLost("a cell of another form")
     return Cell(
         status=cast(Status, status),
-        stdout=_text(told.get("stdout")) or "",
-        stderr=_text(told.get("stderr")) or "",
-        value=_text(told.get("value")),
-        error=_text(told.get("error")),
+        stdout=_text(answer.get("stdout")) or "",
+        stderr=_text(answer.get("stderr")) or "",
+        value=_text(answer.get("value")),
+        error=_text(answer.get("error")),
         images=tuple(_image(image) for image in images),
         notes=tuple(clean(str(note)[:200]) for note in notes[:20]),
         seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,

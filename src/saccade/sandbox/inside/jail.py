@@ -10,10 +10,10 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 
-from saccade.tools.sandbox.inside import filter as calls
-from saccade.tools.sandbox.inside import kernel
-from saccade.tools.sandbox.inside.plan import MIB, Limits, Order
-from saccade.tools.sandbox.inside.wire import CHANNEL
+from saccade.sandbox.inside import filter as calls
+from saccade.sandbox.inside import kernel
+from saccade.sandbox.inside.plan import MIB, Limits, Order
+from saccade.sandbox.inside.wire import CHANNEL
 
 SCRATCH = "/scratch"
 """Of a session with a root of its own; /tmp leads there too."""

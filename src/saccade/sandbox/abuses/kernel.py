@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saccade.tools.sandbox.abuses import Abuse
+from saccade.sandbox.abuses import Abuse
 
 FILTER = ("seccomp",)
 NETWORK = ("seccomp", "network", "landlock")
@@ -90,14 +90,14 @@ ABUSES = (
     *(_socket(name, family) for name, family in _FAMILIES.items()),
     Abuse(
         "connect to a server on this host",
-        "import socket\nattempt(lambda: socket.create_connection(('127.0.0.1', TCP), 1))", NETWORK,
+        "import socket\nattempt(lambda: socket.create_connection(('127.0.0.1', TCP), 60))", NETWORK,
     ),
     Abuse(
         "ask a name server on this host", """
 import socket
 def ask():
     s = socket.socket(type=socket.SOCK_DGRAM)
-    s.settimeout(1)
+    s.settimeout(60)
     s.sendto(b'example.org?', ('127.0.0.1', UDP))
     return s.recv(100)
 attempt(ask)

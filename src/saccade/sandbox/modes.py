@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from saccade.errors import ConfigError
-from saccade.tools.sandbox.inside.kernel import landlock_version
-from saccade.tools.sandbox.options import Mode, SandboxOptions
-from saccade.tools.sandbox.server import Refused, Server
+from saccade.sandbox.inside.kernel import landlock_version
+from saccade.sandbox.options import Mode, SandboxOptions
+from saccade.sandbox.server import Refused, Server
 
 CURE = (
     "What helps: in Docker `--security-opt seccomp=unconfined` or a profile that allows unshare, "

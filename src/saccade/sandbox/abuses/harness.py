@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox.abuses import Abuse
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from saccade.sandbox.abuses import Abuse
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 
 async def _is_proper(scene: Scene, session: Session, cell: Cell) -> bool:
@@ -23,7 +23,7 @@ async def _is_proper(scene: Scene, session: Session, cell: Cell) -> bool:
 
 async def _goes_on(scene: Scene, session: Session, cell: Cell) -> bool:
     """Whether the session goes on or has ended properly."""
-    return cell.status == "killed" or isinstance(await session.run("1 + 1", seconds=2), Cell)
+    return cell.status == "killed" or isinstance(await session.run("1 + 1"), Cell)
 
 
 def _is_plain(text: str) -> bool:
@@ -37,8 +37,8 @@ import json
 def send(b):
     os.write(3, b)
 def announce(**changes):
-    told = dict(number=1, status='ok', value=None, error=None, notes=[], images=[])
-    send(b'R' + json.dumps(told | changes).encode())
+    forged = dict(number=1, status='ok', value=None, error=None, notes=[], images=[])
+    send(b'R' + json.dumps(forged | changes).encode())
 """
 _HARMLESS = "a forged result says no more than the cell could have printed"
 
@@ -87,14 +87,14 @@ for frame in (sys._getframe(n) for n in range(3)):
           always="off, the host would wait for 30 GB"),
     Abuse("image of negative size",
           f"{_SEND}announce(images=[[-4, -4]])",
-          ("channel",), check=_is_proper, may_end=True, seconds=0.5),
+          ("channel",), check=_is_proper, may_end=True),
     Abuse("image that never comes",
           f"{_SEND}announce(images=[[8, 8]])\ntime.sleep(60)",
           ("deadline",), check=_is_proper, may_end=True, seconds=0.5,
           always="off, the host would wait for ever"),
     Abuse("more pixels than announced",
           f"{_SEND}announce(images=[[2, 2]])\nsend(b'D' + b'x' * 5000)",
-          (), check=_is_proper, may_end=True, seconds=0.5,
+          (), check=_is_proper, may_end=True,
           always="what makes an image of bytes takes no more than it needs either"),
     Abuse("surrogates and control characters",
           r"print('\x1b[2J\x00\x07\x9b'); sys.stdout.buffer.write(b'\xff\xfe'); '\ud800\x1b'",

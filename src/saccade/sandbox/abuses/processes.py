@@ -4,54 +4,82 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 
-from saccade.tools.sandbox.abuses import Abuse
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from PIL import Image as PILImage
+
+from saccade.sandbox.abuses import Abuse
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
+WAIT_SECONDS = 60.0
+"""How long to wait for what must happen: even a busy machine needs a fraction of it."""
+
+
 async def _idle(scene: Scene, session: Session, cell: Cell) -> bool:
     """Whether the process gets no processor time while no cell runs."""
-    if session.ended:
-        return True
-    before = _processor_seconds(session.pid)
-    return not await _within_seconds(lambda: _processor_seconds(session.pid) - before >= 0.05)
+    return await _stands_still(session, lambda: _processor_seconds(session.pid), least=0.05)
 
 
 async def _says_nothing_more(scene: Scene, session: Session, cell: Cell) -> bool:
-    """Whether nothing is printed after the cell."""
-    before = session.printed_bytes()
-    return not await _within_seconds(lambda: session.printed_bytes() != before)
+    """Whether nothing is printed after the cell, not even when the session is given something."""
+    if not session.ended:
+        await session.give("given_later", PILImage.new("RGB", (1, 1)))
+    return await _stands_still(session, session.printed_bytes, least=4)
+
+
+async def _stands_still(session: Session, count: Callable[[], float], *, least: float) -> bool:
+    """Whether a session is stopped, and `count` stays as it is from then on.
+
+    One that is not stopped shows it: it counts at least `least` further, more than a thread can do
+    before it notices that it was stopped.
+    """
+    if session.ended:
+        return True
+    before = count()
+    await _happens(lambda: _is_stopped(session.pid) or count() - before >= least)
+    if not _is_stopped(session.pid):
+        return False
+    before = count()
+    await asyncio.sleep(0.1)
+    return count() == before
 
 
 async def _gone(scene: Scene, session: Session, cell: Cell) -> bool:
     """Whether nothing of a closed session is left."""
-    pid = session.pid
     session.close()
-    for _ in range(100):
-        if not os.path.exists(f"/proc/{pid}"):
-            return True
-        await asyncio.sleep(0.02)
-    return False
+    return await _happens(lambda: not os.path.exists(f"/proc/{session.pid}"))
 
 
-async def _within_seconds(happened: Callable[[], bool]) -> bool:
-    """Whether something happens in 1.5 s: for most of it a busy machine may let a thread wait."""
-    for _ in range(30):
-        if happened():
-            return True
-        await asyncio.sleep(0.05)
-    return happened()
+async def _happens(condition: Callable[[], bool]) -> bool:
+    """Whether something happens, however long a busy machine takes."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether all threads of a process are stopped by a signal."""
+    return all(_stat(path)[0] == "T" for path in Path(f"/proc/{pid}/task").glob("*/stat"))
 
 
 def _processor_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
+    fields = _stat(Path(f"/proc/{pid}/stat"))
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _stat(path: Path) -> list[str]:
+    """The fields after the name of the program."""
+    return path.read_text().rpartition(")")[2].split()
 
 
 _FORKS = """
@@ -130,7 +158,7 @@ print("CONTAINED" if os.getpid() == 1 and os.getppid() == 0 else "ESCAPED", os.g
     Abuse("segmentation fault", "ctypes.string_at(0)", (), may_end=True, always=_NOT_ALONE),
     Abuse(
         "stack overflow", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nf()", (),
-        may_end=True, always=_NOT_ALONE,
+        seconds=1.0, may_end=True, always=_NOT_ALONE,
     ),
     Abuse("thread that outlives the cell", """
 import threading
@@ -160,10 +188,9 @@ print("CONTAINED")
     Abuse("thread that prints later", """
 import threading
 def late():
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
+    while 'given_later' not in globals():
         try:
-            time.sleep(0.05)
+            time.sleep(0.01)
         except BaseException:
             pass
     os.write(1, b'late')

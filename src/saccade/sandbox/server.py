@@ -21,17 +21,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import ServiceError
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.options import LONG, USUAL, Mode, SandboxOptions
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import LONG, USUAL
+from saccade.sandbox.options import Mode, SandboxOptions
 
 START_SECONDS = 120.0
 SPAWN_SECONDS = 30.0
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 """Folder of the package."""
 
 _RUN = (
     "import sys; sys.path[:0] = sys.argv[2:]; "
-    "from saccade.tools.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
+    "from saccade.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
 )
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp",
@@ -75,7 +76,6 @@ class Server:
         self._control: socket.socket | None = None
         self._live: dict[int, Started] = {}
         """By slot."""
-        self.versions: dict[str, str] = {}
         self.landlock = 0
 
     def start(self) -> None:
@@ -119,13 +119,13 @@ class Server:
             else:
                 reason = "the fork server has died" if not packet else ""
             theirs.close()
-            told: Mapping[str, int] = json.loads(packet) if packet else {}
-            if "pid" not in told or not handles:
+            reply: Mapping[str, int] = json.loads(packet) if packet else {}
+            if "pid" not in reply or not handles:
                 ours.close()
                 for descriptor in (*printed, *handles):
                     os.close(descriptor)
-                raise ServiceError(f"sandbox: no session: {told.get('error') or reason}")
-            session = Started(ours, told["pid"], handles[0], printed, slot, scratch)
+                raise ServiceError(f"sandbox: no session: {reply.get('error') or reason}")
+            session = Started(ours, reply["pid"], handles[0], printed, slot, scratch)
             self._live[slot] = session
         ours.settimeout(SPAWN_SECONDS)
         try:
@@ -196,18 +196,18 @@ class Server:
             os.chmod(folder, 0o755)
             try:
                 ours.send(json.dumps({**wanted, "root": folder}).encode())
-                told = json.loads(ours.recv(1 << 16) or b'{"error": "it died"}')
+                reply = json.loads(ours.recv(1 << 16) or b'{"error": "it died"}')
             except (OSError, ValueError) as error:
-                told = {"error": str(error)}
-        if "ready" not in told:
+                reply = {"error": str(error)}
+        if "ready" not in reply:
             ours.close()
             self._process.kill()
             self._process.wait()
             self._process = None
-            raise Refused(f"sandbox: mode {self.mode}: {told.get('error')}")
+            raise Refused(f"sandbox: mode {self.mode}: {reply.get('error')}")
         ours.settimeout(SPAWN_SECONDS)
         atexit.register(self.close)
-        self._control, self.versions, self.landlock = ours, told["versions"], told["landlock"]
+        self._control, self.landlock = ours, reply["landlock"]
 
 
 def signal_process(session: Started, number: int) -> None:

@@ -25,7 +25,7 @@ class SharedImage:
 
 
 KEPT = 64
-"""Images whose memory is kept for the next session; sessions keep what they were given."""
+"""Number of images whose memory is kept for further sessions; each keeps what it was given."""
 
 _SHARED: OrderedDict[int, tuple[weakref.ref[PILImage.Image], SharedImage]] = OrderedDict()
 

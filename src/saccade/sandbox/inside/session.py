@@ -10,9 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import IO, Literal, cast
 
-from saccade.tools.sandbox.inside.notebook import Notebook, Outcome
-from saccade.tools.sandbox.inside.plan import Order
-from saccade.tools.sandbox.inside.wire import CHUNK, PACKET
+from saccade.sandbox.inside.notebook import Notebook, Outcome
+from saccade.sandbox.inside.plan import Order
+from saccade.sandbox.inside.wire import CHUNK, PACKET
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
@@ -48,16 +48,16 @@ def serve(channel: int, order: Order) -> None:
         packet, descriptors, _, _ = _recv(host, PACKET, 1)
         if not packet:
             return
-        told = _decode(packet.decode())
-        if told["op"] == "image":
-            notebook.give(told["name"], _opened(descriptors[0]))
+        request = _decode(packet.decode())
+        if request["op"] == "image":
+            notebook.give(request["name"], _opened(descriptors[0]))
             _close(descriptors[0])
             continue
         code = bytearray()
-        while len(code) < told["size"]:
+        while len(code) < request["size"]:
             code += host.recv(PACKET)
         text = code.decode("utf-8", "surrogatepass")
-        _send(channel, told["number"], notebook.run(told["number"], text, told["seconds"]))
+        _send(channel, request["number"], notebook.run(request["number"], text, request["seconds"]))
 
 
 def _opened(

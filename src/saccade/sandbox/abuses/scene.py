@@ -86,8 +86,13 @@ class Scene:
         os.environ.pop(self.SECRET, None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def code(self, abuse: str) -> str:
-        """A cell: the abuse, with what it reaches for as variables."""
+    def code(self, abuse: str, *, long: float = 3600.0) -> str:
+        """A cell: the abuse, with what it reaches for as variables.
+
+        Args:
+            abuse: What to try.
+            long: Seconds after which something that would never end does so.
+        """
         import pyseccomp
 
         numbers = {}
@@ -104,6 +109,7 @@ class Scene:
             "UDP": self._udp.getsockname()[1],
             "ABSTRACT": f"\0saccade-{self.token}",
             "SECRET": self.SECRET,
+            "LONG": long,
         }
         given = "\n".join(f"{name} = {value!r}" for name, value in known.items())
         return f"{given}\n{PRELUDE}\n{abuse}"

@@ -10,23 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saccade.tools.sandbox.cells import Cell
-    from saccade.tools.sandbox.inside.plan import Limits
-    from saccade.tools.sandbox.options import SandboxOptions
-    from saccade.tools.sandbox.pool import Notebook, Sandbox, Session
+    from saccade.sandbox.cells import Cell
+    from saccade.sandbox.inside.plan import Limits
+    from saccade.sandbox.options import SandboxOptions
+    from saccade.sandbox.pool import Notebook, Sandbox
+    from saccade.sandbox.session import Session
 
 __all__ = ["Cell", "Limits", "Notebook", "Sandbox", "SandboxOptions", "Session"]
 
-_PLACES = {
+_HOMES = {
     "Cell": "cells", "Limits": "inside.plan", "SandboxOptions": "options",
-    "Notebook": "pool", "Sandbox": "pool", "Session": "pool",
+    "Notebook": "pool", "Sandbox": "pool", "Session": "session",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     """Load the host's side when it is asked for: the inside imports this package too."""
-    if name not in _PLACES:
+    if name not in _HOMES:
         raise AttributeError(name)
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

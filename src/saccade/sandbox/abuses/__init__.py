@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import Session
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.session import Session
 
 Check = Callable[[Scene, Session, Cell], Awaitable[bool]]
 """Whether it was contained, judged from outside."""
@@ -28,7 +28,8 @@ class Abuse:
     """Mechanisms; with all of them off it works."""
     always: str = ""
     """Why nothing can be switched off, if so."""
-    seconds: float = 3.0
+    seconds: float = 60.0
+    """The limit of the cell: generous, and short where only the limit ends it."""
     may_end: bool = False
     """The session may end by it: that is part of being contained."""
     check: Check | None = None
@@ -38,7 +39,7 @@ class Abuse:
 
 def all_abuses() -> tuple[Abuse, ...]:
     """The list, in the order of its groups."""
-    from saccade.tools.sandbox.abuses import files, harness, kernel, processes, resources
+    from saccade.sandbox.abuses import files, harness, kernel, processes, resources
 
     return (
         *files.ABUSES, *kernel.ABUSES, *processes.ABUSES, *resources.ABUSES, *harness.ABUSES,

@@ -11,7 +11,7 @@ import os
 import struct
 from contextlib import suppress
 
-from saccade.tools.sandbox.inside.kernel import CLONE_THREAD, CLONE_VM
+from saccade.sandbox.inside.kernel import CLONE_THREAD, CLONE_VM
 
 
 def _words(text: str) -> list[str]:

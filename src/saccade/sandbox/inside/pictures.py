@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from saccade.tools.sandbox.inside.plan import Order
+from saccade.sandbox.inside.plan import Order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
