@@ -12,14 +12,16 @@ from typing import NoReturn, TextIO
 import typer
 
 from saccade.cli import check, nano, serve
+from saccade.cli.attack import attack
 from saccade.cli.curate import curate
 from saccade.cli.demo import demo
+from saccade.cli.detect import detect
+from saccade.cli.report import report
 from saccade.cli.rl import rl
-from saccade.cli.robust import attack, detect
 from saccade.cli.rollout import rollout
 from saccade.cli.sft import sft
 from saccade.cli.solve import solve
-from saccade.cli.view import report, view
+from saccade.cli.view import view
 from saccade.errors import ConfigError, SaccadeError
 
 app = typer.Typer(

@@ -1,21 +1,15 @@
-"""`saccade attack` and `saccade detect`: how a classifier, or an agent, stands up to attacks."""
+"""What `saccade attack` and `saccade detect` share: their options, their run file, their tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.runfile import Threads
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rich.progress import Progress
-
     from saccade.config import Table
-    from saccade.robust.evaluate import Told
     from saccade.robust.options import RobustRecipe
 
 Arguments = Annotated[
@@ -38,143 +32,7 @@ Out = Annotated[str | None, typer.Option(help="The run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 
-def attack(
-    arguments: Arguments = None,
-    data: Data = None,
-    model: Model = None,
-    seed: Seed = None,
-    n: N = None,
-    out: Out = None,
-    threads: Threads = None,
-    as_json: Json = False,
-) -> None:
-    """Attack a classifier, or an agent, and show at which size how much is lost.
-
-    A run file with a `policy` is one of an agent: how it stands up to attacks on what it sees when
-    it answers at once, and when it looks again.
-    """
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
-
-    with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.evaluate import measure_attacks, subjects
-    table = _table(arguments, threads)
-    if "policy" in table:
-        _attack_agent(table, data=data, model=model, seed=seed, n=n, out=out, as_json=as_json)
-        return
-    recipe = _recipe(table, {"data": data, "model": model, "seed": seed, "n": n, "out": out})
-    with bars(quiet=as_json) as progress:
-        result = measure_attacks(recipe, _telling(progress))
-        _, first = next(iter(subjects(recipe, _telling(progress))))
-    folder = Path(recipe.out)
-    text = figures.markdown(figures.attack_table(result))
-    figures.draw_attack(result, folder / "attack.png")
-    figures.draw_examples(first, recipe.attack, folder / "examples.png")
-    (folder / "attack.md").write_text(text)
-    if as_json:
-        typer.echo(result.model_dump_json())
-        return
-    _show(figures.attack_table(result))
-    for net in result.nets:
-        score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
-        typer.echo(
-            f"net {net.net}: {net.accuracy:.3f} right, n {net.n}; Spearman with the least L2: log "
-            f"lambda_1 {score.spearman_log_lambda1:.3f}, log q {score.spearman_log_q:.3f}, gain "
-            f"{score.gain:+.3f} [{low:+.3f}, {high:+.3f}]; "
-            f"{score.never_flips.along_the_eigenvector} never flip"
-        )
-    typer.echo(f"written to {folder}: attack.json, attack.md, attack.png, examples.png")
-
-
-def detect(
-    arguments: Arguments = None,
-    data: Data = None,
-    model: Model = None,
-    seed: Seed = None,
-    n: N = None,
-    out: Out = None,
-    threads: Threads = None,
-    as_json: Json = False,
-) -> None:
-    """Show how well attacked images are told from clean and noisy ones, and by what."""
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
-
-    with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.detection import measure_detection
-    flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = _recipe(_table(arguments, threads), flags)
-    with bars(quiet=as_json) as progress:
-        result = measure_detection(recipe, _telling(progress))
-    folder = Path(recipe.out)
-    tables = [figures.detection_table(result), figures.cross_table(result)]
-    (folder / "detect.md").write_text("\n".join(figures.markdown(rows) for rows in tables))
-    figures.draw_detection(result, folder / "detect.png")
-    if as_json:
-        typer.echo(result.model_dump_json())
-        return
-    typer.echo("AUC, fitted to each attack; mean over nets [95 %]")
-    _show(tables[0])
-    typer.echo("AUC of `fisher`, fitted to one attack and tried on all")
-    _show(tables[1])
-    typer.echo(f"written to {folder}: detect.json, detect.md, detect.png, detector.npz")
-
-
-def _attack_agent(
-    table: Table,
-    *,
-    data: str | None,
-    model: str | None,
-    seed: int | None,
-    n: int | None,
-    out: str | None,
-    as_json: bool,
-) -> None:
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
-    from saccade.config import validate
-    from saccade.embedded import with_folders
-    from saccade.errors import ConfigError
-
-    with needs("local"):
-        from saccade.robust.agent import measure_agent
-    from saccade.robust.agent_figures import agent_table, draw_agent, draw_attacked
-    from saccade.robust.figures import markdown
-    from saccade.robust.options import AgentAttackRecipe
-
-    if data is not None:
-        raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
-    for name, key, value in (("policy", "path", model), ("tasks", "n", n)):
-        section = table.get(name, {})
-        if value is not None and isinstance(section, dict):
-            table = {**table, name: {**section, key: value}}
-    flags = {key: value for key, value in (("seed", seed), ("out", out)) if value is not None}
-    recipe = validate(AgentAttackRecipe, with_folders({**table, **flags}))
-    with bars(quiet=as_json) as progress:
-        result = measure_agent(recipe, _telling(progress))
-    folder = Path(recipe.out)
-    tables = {threat: agent_table(result, threat) for threat in result.threats}
-    text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
-    (folder / "agent_attack.md").write_text(text)
-    draw_agent(result, folder / "agent_attack.png")
-    draw_attacked(recipe, folder / "attacked.png")
-    if as_json:
-        typer.echo(result.model_dump_json())
-        return
-    for threat, rows in tables.items():
-        typer.echo(f"{threat}: share of {result.threats[threat][0].n} questions that is right")
-        _show(rows)
-    if result.unscored:
-        typer.echo(f"left out: {result.unscored} questions of which an episode failed on our side")
-    typer.echo(
-        f"written to {folder}: agent_attack.json, agent_attack.md, agent_attack.png, "
-        "attacked.png, attacked/"
-    )
-
-
-def _table(arguments: Sequence[str] | None, threads: int | None) -> Table:
+def read_table(arguments: Sequence[str] | None, threads: int | None) -> Table:
     """A run file if the first argument is one, and key=value over it."""
     from saccade.config import read_toml, with_overrides
     from saccade.threads import use_threads
@@ -186,7 +44,7 @@ def _table(arguments: Sequence[str] | None, threads: int | None) -> Table:
     return with_overrides(table, given)
 
 
-def _recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
+def classifier_recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
     """The recipe of a classifier; flags go over the run file."""
     from saccade.config import validate
     from saccade.robust.options import RobustRecipe
@@ -195,17 +53,8 @@ def _recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe
     return validate(RobustRecipe, {**table, **given})
 
 
-def _telling(progress: Progress) -> Told:
-    """A bar for what is under way."""
-    bar = progress.add_task("", total=None)
-
-    def tell(what: str, done: int, total: int) -> None:
-        progress.update(bar, description=what, completed=done, total=total)
-
-    return tell
-
-
-def _show(rows: Sequence[Sequence[str]]) -> None:
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as a table; the first one is its head."""
     from rich.console import Console
     from rich.table import Table as Shown
 

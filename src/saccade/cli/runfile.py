@@ -18,6 +18,7 @@ Settings = Annotated[
         metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
     ),
 ]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 
 _Kind = TypeVar("_Kind", bound="BaseModel")

@@ -1,8 +1,7 @@
-"""`saccade view` and `saccade report`: look at runs, and count them."""
+"""`saccade view`: look at runs."""
 
 from __future__ import annotations
 
-import json
 import time
 import webbrowser
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")]
+from saccade.cli.runfile import Runs
 
 
 def view(
@@ -42,30 +41,3 @@ def view(
     typer.echo(str(written))
     if open_:
         webbrowser.open(written.resolve().as_uri())
-
-
-def report(
-    runs: Runs,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write report.md, .json and .png into this folder.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
-) -> None:
-    """Print the numbers of runs: episodes by family or benchmark, trainings by step."""
-    from saccade.view import dynamics
-    from saccade.view import report as reports
-
-    trainings = [dynamics.read_dynamics(run) for run in runs if dynamics.is_training(run)]
-    episodes = [run for run in runs if not dynamics.is_training(run)]
-    made = reports.report(episodes)
-    if as_json:
-        typer.echo(json.dumps([*reports.as_json(made), *dynamics.as_json(trainings)]))
-    if made and not as_json:
-        typer.echo(reports.markdown(made), nl=False)
-    if trainings and not as_json:
-        typer.echo(dynamics.markdown(trainings), nl=False)
-    if out is not None:
-        written = reports.write_report(made, out) if made else ()
-        written += dynamics.write_dynamics(trainings, out) if trainings else ()
-        for path in written:
-            typer.echo(str(path), err=True)
