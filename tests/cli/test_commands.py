@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +117,7 @@ def test_mistakes_with_nano_are_explained(
 def test_a_missing_extra_says_how_to_install_it(
     tmp_path: Path, arguments: list[str], package: str, extra: str
 ) -> None:
+    (tmp_path / "run.toml").touch()
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
         "from saccade.cli import main; main()"
@@ -369,23 +369,6 @@ def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
     assert "key" not in json.dumps(manifest).replace("api_key_env", "")
 
 
-def seconds(*arguments: str) -> float:
-    """The quickest of five runs: what the code costs, not what else the machine does."""
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def test_importing_is_quick_and_loads_no_torch() -> None:
-    assert seconds("-c", "import saccade") < 0.3
+def test_importing_loads_no_torch() -> None:
     code = "import saccade, saccade.cli, saccade.agent, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
-    assert seconds("-m", "saccade", "--help") < 0.5
-    listed = saccade("--help", cwd=tmp_path).stdout
-    assert all(name in listed for name in ("demo", "solve", "rollout", "sft", "nano"))

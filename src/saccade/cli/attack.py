@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from saccade.cli.options import Json, Threads
 from saccade.cli.robust import (
     Arguments,
     Data,
-    Json,
     Model,
     N,
     Out,
@@ -19,7 +19,6 @@ from saccade.cli.robust import (
     read_table,
     show_table,
 )
-from saccade.cli.runfile import Threads
 
 if TYPE_CHECKING:
     from saccade.config import Table
@@ -35,7 +34,7 @@ def attack(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Attack a classifier, or an agent, and show at which size how much is lost.
+    """Attack a classifier or an agent, budget by budget.
 
     A run file with a `policy` is one of an agent: how it stands up to attacks on what it sees when
     it answers at once, and when it looks again.
@@ -43,16 +42,18 @@ def attack(
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars, one_bar
 
+    table = read_table(arguments)
     with needs("robust"):
         from saccade.robust import figures
         from saccade.robust.evaluate import measure_attacks, subjects
-    table = read_table(arguments, threads)
+        from saccade.threads import use_threads
+    if threads is not None:
+        use_threads(threads)
     if "policy" in table:
         _attack_agent(table, data=data, model=model, seed=seed, n=n, out=out, as_json=as_json)
         return
-    recipe = classifier_recipe(
-        table, {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    )
+    flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
+    recipe = classifier_recipe(table, flags)
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, one_bar(progress))
         _, first = next(iter(subjects(recipe, one_bar(progress))))

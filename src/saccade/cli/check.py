@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, read_runfile
-
-app = typer.Typer(
-    name="check", help="Whether something will work, before it is started.", no_args_is_help=True
-)
+from saccade.cli.options import Json, RecipeFile, Settings, read_runfile
 
 
-@app.callback()
-def _check() -> None:
-    """A group of commands."""
-
-
-@app.command()
 def recipe(
     path: RecipeFile,
     settings: Settings = None,
@@ -31,16 +20,18 @@ def recipe(
     memory: Annotated[
         float | None, typer.Option(min=0, help="GiB that each has; exit code 1 if it is too small.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Validate a run file and estimate what a step of it costs."""
     from saccade.cli.extras import needs
+    from saccade.config import validate
     from saccade.recipe import make_environment
 
+    table = read_runfile(path, settings)
     with needs("train"):
         from saccade.train.estimate import estimate
         from saccade.train.options import RLRecipe
-    chosen = read_runfile(RLRecipe, path, settings)
+    chosen = validate(RLRecipe, table)
     fingerprint = make_environment(chosen).fingerprint
     found = estimate(chosen, processes=processes, sharded=sharded)
     fits = memory is None or found.total <= memory
@@ -71,7 +62,6 @@ def recipe(
         raise typer.Exit(1)
 
 
-@app.command()
 def sandbox(
     mode: Annotated[str, typer.Option(help="auto, namespaces or landlock.")] = "auto",
     scratch: Annotated[str, typer.Option(help="Folder for scratch in Landlock mode.")] = "/tmp",
@@ -79,12 +69,15 @@ def sandbox(
         bool, typer.Option(help="Go on where a mechanism is missing.")
     ] = False,
     only: Annotated[str, typer.Option(help="Try what has this in its name.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Say how this machine can isolate code, and try everything that must not work.
+    """Try to break out of the sandbox in every known way.
 
-    Exit code 1 if anything that a model may try is not contained.
+    Before that it says how this machine can isolate code. Exit code 1 if anything that a model may
+    try is not contained.
     """
+    import asyncio
+
     from saccade.cli.extras import needs
 
     with needs("sandbox"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +30,12 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Added to the seed of every scene.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder; a new one if left out.")] = None,
 ) -> None:
-    """Watch the embedded model solve held-out scenes, then compare it with not looking again."""
+    """Watch the embedded model solve held-out scenes.
+
+    Then it is compared with itself where it must answer without looking again.
+    """
+    import asyncio
+
     from rich.console import Console
 
     from saccade.cli.extras import needs
@@ -90,6 +94,8 @@ def _compare(
     console: Console, policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
 ) -> None:
     """The same questions, answered at once and with looking again; the latter go to the folder."""
+    import asyncio
+
     from rich.table import Table
 
     from saccade.cli.progress import bars

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import typer
 
+from saccade.cli.options import Json, Threads
 from saccade.cli.robust import (
     Arguments,
     Data,
-    Json,
     Model,
     N,
     Out,
@@ -18,7 +18,6 @@ from saccade.cli.robust import (
     read_table,
     show_table,
 )
-from saccade.cli.runfile import Threads
 
 
 def detect(
@@ -31,15 +30,22 @@ def detect(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Show how well attacked images are told from clean and noisy ones, and by what."""
+    """Measure how well attacked images are detected.
+
+    They are told from clean and from noisy images, by each signal and by all of them.
+    """
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars, one_bar
 
+    table = read_table(arguments)
     with needs("robust"):
         from saccade.robust import figures
         from saccade.robust.detection import measure_detection
+        from saccade.threads import use_threads
+    if threads is not None:
+        use_threads(threads)
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = classifier_recipe(read_table(arguments, threads), flags)
+    recipe = classifier_recipe(table, flags)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, one_bar(progress))
     folder = Path(recipe.out)

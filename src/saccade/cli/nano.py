@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.options import Json
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
@@ -16,20 +18,16 @@ if TYPE_CHECKING:
     from saccade.nano.base import Base
     from saccade.nano.course import Progress
 
-app = typer.Typer(
-    name="nano", help="The embedded world and the tiny models trained on it.", no_args_is_help=True
-)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-
-
-@app.command()
 def probe(
     seed: Annotated[int, typer.Option(help="Of scenes and weights.")] = 0,
     n: Annotated[int, typer.Option(min=1, help="Held-out digits in each row.")] = 1000,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Can the digits be read at all? Exit code 1 if the world is not as hard as it must be."""
+    """Measure whether the digits can be read at all.
+
+    Exit code 1 if the world is not as hard as it must be.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -73,7 +71,6 @@ def probe(
         raise typer.Exit(1)
 
 
-@app.command("train-base")
 def train_base(
     out: Annotated[Path, typer.Option(help="Checkpoints; the same command resumes.")],
     settings: Annotated[
@@ -81,9 +78,12 @@ def train_base(
         typer.Argument(metavar="KEY=VALUE", help="seed=1, prior=0.05, ...", show_default=False),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Train nano-base from nothing. Exit code 1: a stage did not reach what it must."""
+    """Train the embedded model nano-base from nothing.
+
+    The same command resumes. Exit code 1 if a stage did not reach what it must.
+    """
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
     from saccade.config import validate, with_overrides
@@ -110,7 +110,6 @@ def train_base(
     _report_base(base, as_json=as_json)
 
 
-@app.command("eval")
 def evaluate(
     model: Annotated[str, typer.Option(help="An embedded model, a folder, or a model id.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Other seeds ask about other scenes.")] = 0,
@@ -120,9 +119,9 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Attempts at each question.")] = 1,
     family: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
     arm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """What looking again is worth: five arms of the same weights on held-out scenes."""
+    """Compare five arms of the same weights on held-out scenes."""
     from rich.console import Console
 
     from saccade.arms import ARMS
@@ -133,16 +132,16 @@ def evaluate(
     from saccade.nano.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 
-    with needs("local"):
-        from saccade.policies.hf import HFOptions, HFPolicy
-        from saccade.threads import use_threads
-
-    use_threads(2)
     name = model or DEFAULT
     families, arms = family or list(FAMILIES), arm or list(COMPARED)
     for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
         for unknown in set(given) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
+    with needs("local"):
+        from saccade.policies.hf import HFOptions, HFPolicy
+        from saccade.threads import use_threads
+
+    use_threads(2)
     policy = HFPolicy(HFOptions(path=resolve(name)))
     _ = policy.loaded  # a wrong path is told now, not by every episode
     with bars(quiet=as_json) as progress:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.runfile import Runs
+from saccade.cli.options import Json, Runs
 
 
 def report(
@@ -16,9 +16,12 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Also write report.md, .json and .png into this folder.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Print the numbers of runs: episodes by family or benchmark, trainings by step."""
+    """Print what runs measured, as tables.
+
+    Episodes are summarised by family or benchmark, trainings by step.
+    """
     from saccade.view import dynamics
     from saccade.view import report as reports
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
@@ -17,21 +17,24 @@ def rl(
     recipe: RecipeFile,
     settings: Settings = None,
     threads: Threads = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a model by the outcome of its own episodes; run it again to resume."""
+    """Train a model by reinforcement learning.
+
+    Its episodes are rolled out, scored and learned from; the same command resumes.
+    """
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
+    from saccade.config import validate
 
+    table = read_runfile(recipe, settings)
     with needs("train"):
         from saccade.threads import use_threads
         from saccade.train.options import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)
-    chosen = read_runfile(RLRecipe, recipe, settings)
+    chosen = validate(RLRecipe, table)
     news: list[Step] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.train.steps)

@@ -29,18 +29,14 @@ N = Annotated[
     int | None, typer.Option("--n", min=1, help="Test images, of those the net reads right.")
 ]
 Out = Annotated[str | None, typer.Option(help="The run folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 
-def read_table(arguments: Sequence[str] | None, threads: int | None) -> Table:
+def read_table(arguments: Sequence[str] | None) -> Table:
     """A run file if the first argument is one, and key=value over it."""
     from saccade.config import read_toml, with_overrides
-    from saccade.threads import use_threads
 
     given = list(arguments or [])
     table = read_toml(Path(given.pop(0))) if given and "=" not in given[0] else {}
-    if threads is not None:
-        use_threads(threads)
     return with_overrides(table, given)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, read_runfile
+from saccade.cli.options import Json, RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
@@ -22,11 +21,15 @@ def rollout(
     settings: Settings = None,
     seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
     n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
+    """Attempt every task of a run file.
+
+    The same command resumes. Exit code 1 if episodes were aborted.
+    """
+    import asyncio
+
+    from saccade.config import validate
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
     from saccade.runs.folder import RunReader
@@ -34,7 +37,7 @@ def rollout(
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
     overrides += [] if n is None else [f"tasks.n={n}"]
-    chosen = read_runfile(Recipe, recipe, overrides)
+    chosen = validate(Recipe, read_runfile(recipe, overrides))
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)

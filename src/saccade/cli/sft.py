@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
@@ -18,21 +18,24 @@ def sft(
     recipe: RecipeFile,
     settings: Settings = None,
     threads: Threads = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Fine-tune a model on demonstrations; run it again to resume."""
+    """Fine-tune a model on demonstrations.
+
+    The same command resumes.
+    """
     from saccade.cli.extras import needs
     from saccade.cli.progress import bars
+    from saccade.config import validate
 
+    table = read_runfile(recipe, settings)
     with needs("train"):
         from saccade.threads import use_threads
         from saccade.train.sft import SFTRecipe
         from saccade.train.sft import sft as train
     if threads is not None:
         use_threads(threads)
-    chosen = read_runfile(SFTRecipe, recipe, settings)
+    chosen = validate(SFTRecipe, table)
     losses: list[float] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.steps)

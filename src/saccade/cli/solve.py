@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from saccade.cli.options import Json
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -40,11 +41,11 @@ def solve(
     answer: Annotated[
         str | None, typer.Option(help="The right answer, to score the result; never shown.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the trajectory as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Ask one question about an image, and watch where the model looks."""
+    """Ask about an image and watch where the model looks."""
+    import asyncio
+
     from rich.console import Console
 
     from saccade.agent import make_task

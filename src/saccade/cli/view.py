@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.runfile import Runs
+from saccade.cli.options import Runs
 
 
 def view(
@@ -23,7 +23,10 @@ def view(
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="For --follow; 0 takes any.")] = 0,
 ) -> None:
-    """Make a page of a run, or of two side by side: one file, nothing fetched from anywhere."""
+    """Make a page of a run, or of two runs side by side.
+
+    It is one file that fetches nothing from anywhere.
+    """
     from saccade.view.follow import FollowServer
     from saccade.view.page import write_page
 

@@ -1,15 +1,15 @@
-"""What every command with a run file takes, and how it reads it."""
+"""Options that several commands take, and how a run file is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from saccade.config import Table
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")]
 Settings = Annotated[
@@ -20,17 +20,18 @@ Settings = Annotated[
 ]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
-_Kind = TypeVar("_Kind", bound="BaseModel")
 
-
-def read_runfile(kind: type[_Kind], path: Path, settings: Sequence[str] | None) -> _Kind:
+def read_runfile(path: Path, settings: Sequence[str] | None) -> Table:
     """A run file with settings over it; names of embedded models become folders.
 
+    Commands read it before they import what they run: a mistake in it is found at once.
+
     Raises:
-        ConfigError: it cannot be read, or says something that `kind` does not know.
+        ConfigError: it cannot be read, or a setting is not `key=value`.
     """
-    from saccade.config import read_toml, validate, with_overrides
+    from saccade.config import read_toml, with_overrides
     from saccade.embedded import with_folders
 
-    return validate(kind, with_folders(with_overrides(read_toml(path), list(settings or []))))
+    return with_folders(with_overrides(read_toml(path), list(settings or [])))
