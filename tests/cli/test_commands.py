@@ -42,7 +42,7 @@ def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> 
     done = saccade("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("shown to the model at 56x56") == 3
-    assert done.stdout.count("the right answer is ") == 3
+    assert done.stdout.count("the correct answer is ") == 3
     assert "8 held-out tasks" in done.stdout
     assert "run folder: run, 11 episodes" in done.stdout
     assert "saccade view run --open" in done.stdout
@@ -210,7 +210,7 @@ def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) 
             cwd=tmp_path,
         )
     assert done.returncode == 0, done.stderr
-    for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "score 2"):
+    for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "reward 2"):
         assert text in done.stdout
     assert again.returncode == 0
     assert len(server.requests) == 2, "the second time it was there already"

@@ -69,9 +69,9 @@ def attack(
     for net in result.nets:
         score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
         typer.echo(
-            f"net {net.net}: {net.accuracy:.3f} right, n {net.n}; Spearman with the least L2: log "
-            f"lambda_1 {score.spearman_log_lambda1:.3f}, log q {score.spearman_log_q:.3f}, gain "
-            f"{score.gain:+.3f} [{low:+.3f}, {high:+.3f}]; "
+            f"net {net.net}: accuracy {net.accuracy:.3f}, n {net.n}; Spearman with the least L2: "
+            f"log lambda_1 {score.spearman_log_lambda1:.3f}, log q {score.spearman_log_q:.3f}, "
+            f"gain {score.gain:+.3f} [{low:+.3f}, {high:+.3f}]; "
             f"{score.never_flips.along_the_eigenvector} never flip"
         )
     typer.echo(f"written to {folder}: attack.json, attack.md, attack.png, examples.png")
@@ -119,7 +119,7 @@ def _attack_agent(
         typer.echo(result.model_dump_json())
         return
     for threat, rows in tables.items():
-        typer.echo(f"{threat}: share of {result.threats[threat][0].n} questions that is right")
+        typer.echo(f"{threat}: accuracy over {result.threats[threat][0].n} questions")
         show_table(rows)
     if result.unscored:
         typer.echo(f"left out: {result.unscored} questions of which an episode failed on our side")

@@ -1,4 +1,4 @@
-"""`saccade curate`: which questions are worth learning from."""
+"""`saccade curate`: the questions that reinforcement learning can use."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def curate(
     with bars(quiet=as_json) as progress:
         stages = {}
 
-        def told(stage: str, done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int) -> None:
             if stage not in stages:
                 stages[stage] = progress.add_task(stage, total=total)
             progress.update(stages[stage], completed=done)
 
-        curated = asyncio.run(run(chosen, on_progress=told))
+        curated = asyncio.run(run(chosen, on_progress=on_progress))
     counts = json.loads((Path(chosen.out) / "summary.json").read_text())
     if as_json:
         typer.echo(json.dumps({"tasks": str(curated.tasks), **counts}))

@@ -55,7 +55,7 @@ def detect(
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    typer.echo("AUC, fitted to each attack; mean over nets [95 %]")
+    typer.echo("AUC, fitted to each attack; mean over nets [95 % CI]")
     show_table(tables[0])
     typer.echo("AUC of `fisher`, fitted to one attack and tried on all")
     show_table(tables[1])

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def probe(
-    seed: Annotated[int, typer.Option(help="Of scenes and weights.")] = 0,
-    n: Annotated[int, typer.Option(min=1, help="Held-out digits in each row.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the scenes and of the weights.")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="Number of held-out digits in each row.")] = 1000,
     as_json: Json = False,
 ) -> None:
     """Measure whether the digits can be read at all.
@@ -56,15 +56,16 @@ def probe(
         )
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("held-out digits", "read", "95 %", "n", "must be"):
-            table.add_column(name, justify="left" if name == "held-out digits" else "right")
+        table.add_column("held-out digits")
+        for name in ("n", "accuracy", "95 % CI", "required"):
+            table.add_column(name, justify="right")
         for s, r in found.items():
             low, high = LIMITS[s]
             wanted = f"at most {high:.2f}" if low == 0 else f"at least {low:.2f}"
             verdict = "" if passed[s] else "  FAILED"
             table.add_row(
-                s.replace("_", " in the "), f"{r.accuracy:.3f}", f"{r.low:.3f}-{r.high:.3f}",
-                str(r.n), wanted + verdict,
+                s.replace("_", " in the "), str(r.n), f"{r.accuracy:.3f}",
+                f"{r.low:.3f}-{r.high:.3f}", wanted + verdict,
             )  # fmt: skip
         Console(highlight=False).print(table)
     if not all(passed.values()):
@@ -72,12 +73,19 @@ def probe(
 
 
 def train_base(
-    out: Annotated[Path, typer.Option(help="Checkpoints; the same command resumes.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the checkpoints and of the model; the same command resumes."),
+    ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="seed=1, prior=0.05, ...", show_default=False),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Options of the training: seed=1, prior=0.05, ...",
+            show_default=False,
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train the embedded model nano-base from nothing.
@@ -98,27 +106,40 @@ def train_base(
     with bars(quiet=as_json) as progress:
         rows: dict[str, TaskID] = {}
 
-        def step(news: Progress) -> None:
-            if news.stage not in rows:
-                rows[news.stage] = progress.add_task(news.stage)
-            progress.update(rows[news.stage], completed=news.step, total=news.last)
-            if news.measured:
-                skills = "  ".join(f"{k} {v:.2f}" for k, v in news.measured.items())
-                progress.console.print(f"{news.stage} {news.step}  loss {news.loss:.3f}  {skills}")
+        def on_step(step: Progress) -> None:
+            if step.stage not in rows:
+                rows[step.stage] = progress.add_task(step.stage)
+            progress.update(rows[step.stage], completed=step.step, total=step.last)
+            if step.measured:
+                skills = "  ".join(f"{k} {v:.2f}" for k, v in step.measured.items())
+                progress.console.print(f"{step.stage} {step.step}  loss {step.loss:.3f}  {skills}")
 
-        base = train(options, out, on_step=step)
+        base = train(options, out, on_step=on_step)
     _report_base(base, as_json=as_json)
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="An embedded model, a folder, or a model id.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds ask about other scenes.")] = 0,
-    n: Annotated[int, typer.Option(min=1, help="Questions of each family in each arm.")] = 200,
-    split: Annotated[str, typer.Option(help="test, dev or train.")] = "test",
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    samples: Annotated[int, typer.Option(min=1, help="Attempts at each question.")] = 1,
-    family: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
-    arm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
+    model: Annotated[
+        str, typer.Option(help="The name of an embedded model, a folder, or a model id.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of sampling.")] = 0,
+    n: Annotated[
+        int, typer.Option(min=1, help="Number of questions of each family in each arm.")
+    ] = 200,
+    split: Annotated[
+        str, typer.Option(help="The scenes that are asked about: test, dev or train.")
+    ] = "test",
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")
+    ] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="Number of attempts at each question.")] = 1,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A family of questions to ask; repeat for more."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An arm to run; repeat for more.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare five arms of the same weights on held-out scenes."""
@@ -143,7 +164,7 @@ def evaluate(
 
     use_threads(2)
     policy = HFPolicy(HFOptions(path=resolve(name)))
-    _ = policy.loaded  # a wrong path is told now, not by every episode
+    _ = policy.loaded  # a wrong path is reported once, not by every episode
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("cells", total=len(families) * len(arms))
         found = table(
@@ -168,9 +189,7 @@ def evaluate(
         console = Console(highlight=False)
         console.print(_arms_table(found))
         console.print(
-            f"{name}, split {split}, seed {seed}: share of right answers [95 %], "
-            "calls an episode in brackets",
-            style="dim",
+            f"{name}, split {split}, seed {seed}, temperature {temperature:g}", style="dim"
         )
     aborted = sum(s.aborted for row in found.values() for s in row.values())
     if aborted:
@@ -193,16 +212,19 @@ def _cell(summary: Summary) -> dict[str, float | int | None]:
 def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
     from rich.table import Table
 
+    from saccade.cli.show import interval, number
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for arm in next(iter(found.values())):
-        table.add_column(arm, justify="right")
+    table.add_column("family")
+    table.add_column("arm")
+    for head in ("n", "accuracy", "95 % CI", "tool-call rate", "mean IoU"):
+        table.add_column(head, justify="right")
     for family, row in found.items():
-        cells = [
-            f"{s.accuracy or 0:.3f} [{s.low or 0:.2f}-{s.high or 0:.2f}] ({s.call_rate or 0:.2f})"
-            for s in row.values()
-        ]
-        table.add_row(family, *cells)
+        for i, (arm, s) in enumerate(row.items()):
+            table.add_row(
+                "" if i else family, arm, str(s.scored), number(s.accuracy), interval(s),
+                number(s.call_rate), number(s.iou), end_section=i == len(row) - 1,
+            )  # fmt: skip
     return table
 
 

@@ -15,11 +15,13 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="KEY=VALUE", help="key=value, over what the run file says.", show_default=False
+        metavar="KEY=VALUE",
+        help="Keys of the run file; they override what it says.",
+        show_default=False,
     ),
 ]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="The run folders.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 
 

@@ -14,7 +14,8 @@ from saccade.cli.options import Json, Runs
 def report(
     runs: Runs,
     out: Annotated[
-        Path | None, typer.Option(help="Also write report.md, .json and .png into this folder.")
+        Path | None,
+        typer.Option(help="Folder into which report.md, .json and .png are written as well."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`saccade rl`: learn to use tools from the outcome of one's own episodes."""
+"""`saccade rl`: reinforcement learning from the outcome of episodes."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def rl(
     if threads is not None:
         use_threads(threads)
     chosen = validate(RLRecipe, table)
-    news: list[Step] = []
+    steps: list[Step] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.train.steps)
 
-        def step(step: Step) -> None:
-            news.append(step)
+        def on_step(step: Step) -> None:
+            steps.append(step)
             progress.update(bar, completed=step.step, description=_line(step.metrics))
 
-        folder = train(chosen, on_step=step)
-    if not news:  # another process of a launch tells, or nothing was left to do
+        folder = train(chosen, on_step=on_step)
+    if not steps:  # another process of the launch reports, or nothing was left to do
         return
-    first, last = news[0].metrics, news[-1].metrics
+    first, last = steps[0].metrics, steps[-1].metrics
     if as_json:
         typer.echo(json.dumps({"model": str(folder), "first": first, "last": last}))
         return
-    typer.echo(f"step {news[0].step}: {_line(first)}")
-    typer.echo(f"step {news[-1].step}: {_line(last)}")
+    typer.echo(f"step {steps[0].step}: {_line(first)}")
+    typer.echo(f"step {steps[-1].step}: {_line(last)}")
     typer.echo(f"written to {folder}; every step: saccade report {chosen.out}")
 
 
 def _line(metrics: dict[str, float]) -> str:
-    named = {"reward": "reward", "accuracy": "right", "call_rate": "calls"}
+    named = {"reward": "reward", "accuracy": "accuracy", "call_rate": "tool-call rate"}
     known = [f"{name} {metrics[key]:.2f}" for key, name in named.items() if key in metrics]
     return ", ".join(known)

@@ -16,17 +16,25 @@ Arguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RECIPE] [KEY=VALUE]...",
-        help="A run file, and key=value over it. Without a run file: the embedded digits.",
+        help="A run file, and keys that override what it says; without one the embedded digits.",
         show_default=False,
     ),
 ]
 Data = Annotated[
-    str | None, typer.Option(help="digits, an .npz, a folder, or package.module:function.")
+    str | None,
+    typer.Option(help="The images: digits, an .npz file, a folder, or package.module:function."),
 ]
-Model = Annotated[str | None, typer.Option(help="package.module:name of a net; gives logits.")]
-Seed = Annotated[int | None, typer.Option(help="Of the choice of images, noise and forests.")]
+Model = Annotated[
+    str | None, typer.Option(help="The net, which returns logits, as package.module:name.")
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of the choice of images, of noise and of forests.")
+]
 N = Annotated[
-    int | None, typer.Option("--n", min=1, help="Test images, of those the net reads right.")
+    int | None,
+    typer.Option(
+        "--n", min=1, help="Number of test images, of those that the net classifies correctly."
+    ),
 ]
 Out = Annotated[str | None, typer.Option(help="The run folder.")]
 

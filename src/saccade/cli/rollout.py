@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def rollout(
     recipe: RecipeFile,
     settings: Settings = None,
-    seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
-    n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run; the same as seed=N.")] = None,
+    n: Annotated[int | None, typer.Option(help="Number of tasks; the same as tasks.n=N.")] = None,
     as_json: Json = False,
 ) -> None:
     """Attempt every task of a run file.
@@ -66,14 +66,14 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
         total = None if count is None else count * recipe.samples
         bar = progress.add_task("", total=total)
 
-        def finished(task: Task, trajectory: Trajectory) -> None:
+        def on_finish(task: Task, trajectory: Trajectory) -> None:
             progress.advance(bar)
 
-        def resumed(number: int) -> None:
+        def on_resume(number: int) -> None:
             progress.advance(bar, number)
 
         jobs = jobs_of(recipe, make_tasks(recipe))
-        await run("rollout", recipe, jobs, out, on_finish=finished, on_resume=resumed)
+        await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
 
 
 def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:

@@ -10,7 +10,10 @@ import typer
 def sandbox(
     settings: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value: host, port, sandbox.limits.seconds, ..."),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Options of the server: host, port, sandbox.limits.seconds, ...",
+        ),
     ] = None,
 ) -> None:
     """Serve a sandbox for Python cells over HTTP.

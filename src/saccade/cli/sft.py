@@ -1,4 +1,4 @@
-"""`saccade sft`: learn from the trajectories of a run folder."""
+"""`saccade sft`: supervised fine-tuning on the trajectories of run folders."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def sft(
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.steps)
 
-        def step(news: Step) -> None:
-            progress.update(bar, completed=news.step, total=news.last)
-            losses.append(news.metrics["loss"])
+        def on_step(step: Step) -> None:
+            progress.update(bar, completed=step.step, total=step.last)
+            losses.append(step.metrics["loss"])
 
-        folder = train(chosen, on_step=step)
+        folder = train(chosen, on_step=on_step)
     examples = json.loads((Path(chosen.out) / "examples.json").read_text())
     if as_json:
         typer.echo(json.dumps({"model": str(folder), "losses": losses, **examples}))
         return
     left_out = ", ".join(f"{n} {why}" for why, n in examples["left_out"].items())
     typer.echo(
-        f"learned from {examples['trajectories']} trajectories"
+        f"trained on {examples['trajectories']} trajectories"
         + (f" (left out: {left_out})" if left_out else "")
         + (f"; loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "")
     )

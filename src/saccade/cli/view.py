@@ -15,13 +15,16 @@ from saccade.cli.options import Runs
 def view(
     runs: Runs,
     out: Annotated[
-        Path | None, typer.Option(help="The page; in the folder of the first run if left out.")
+        Path | None,
+        typer.Option(help="File of the page; view.html in the first run folder if left out."),
     ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     follow: Annotated[
-        bool, typer.Option(help="Serve it on this machine and show a run in progress.")
+        bool, typer.Option(help="Serve the page on this machine and show a run in progress.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="For --follow; 0 takes any.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of --follow; 0 takes any that is free.")
+    ] = 0,
 ) -> None:
     """Make a page of a run, or of two runs side by side.
 
