@@ -56,13 +56,13 @@ GROUPS = {
 EXAMPLES = (
     Example("saccade demo", "Watch an embedded model look, zoom in and answer."),
     Example('saccade solve PHOTO "QUESTION" policy.kind=reader',
-            "Ask about a photograph of yours; `saccade solve --help` names other models."),
+            "Ask about your photograph; `saccade solve --help` names other models."),
     Example("saccade view RUN --open", "See in the browser where a model looked in a run."),
 )  # fmt: skip
 
 app = Group(
     None,
-    "Run, train, evaluate and harden vision-language agents that think with images.",
+    "Vision-language agents that think with images: run, train, evaluate, harden.",
     COMMANDS,
     groups=GROUPS,
     examples=EXAMPLES,
