@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Imports in this block may fail for want of an extra; then the pip line is told.
+    """Imports in this block may fail for want of an extra; then the error says what to install.
 
     Raises:
         MissingExtra: a package is not installed.

@@ -14,7 +14,7 @@ from rich.text import Text
 from saccade.geometry import Box
 from saccade.image import Image
 from saccade.measures import Summary
-from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn
+from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 
 STOPS = {
     StopReason.ANSWER: "answered",
@@ -32,8 +32,8 @@ def show_task(console: Console, task: Task) -> None:
     for number, image in enumerate(task.images, start=1):
         console.print(Text(f"image_{number}  {image.size} pixels", style="dim"))
     console.print(Text(task.question, style="bold"))
-    for letter, choice in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", task.choices, strict=False):
-        console.print(Text(f"  {letter}. {choice}"))
+    for i, choice in enumerate(task.choices):
+        console.print(Text(f"  {option_letter(i)}. {choice}"))
 
 
 def show_turns(console: Console, trajectory: Trajectory) -> None:
@@ -83,34 +83,31 @@ def _can_draw(console: Console, image: Image) -> bool:
 
 
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
-    """A row for each group and one for all; what is not scored has columns of its own."""
+    """A row for each group and one for all.
+
+    Episodes that abstained or were not scored have columns of their own, where there are any.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
-    for name in (
-        "n",
-        "right",
-        "95 %",
-        "score",
-        "calls",
-        "IoU",
-        "abstained",
-        "unscored",
-        "timeout",
-        "aborted",
-    ):
-        table.add_column(name, justify="right")
+    counts = [c for c in ("abstained", "unscored", "timeout", "aborted") if getattr(total, c)]
+    for head in ("n", "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts):
+        table.add_column(head, justify="right")
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
-        interval = "-" if s.low is None else f"{s.low:.2f}-{s.high:.2f}"
-        numbers = [_number(v) for v in (s.accuracy, s.score, s.tool_calls, s.mean_iou)]
         table.add_row(
-            name, str(s.scored), numbers[0], interval, *numbers[1:],
-            str(s.abstained), str(s.unscored), str(s.timeout), str(s.aborted),
+            name, str(s.scored), number(s.accuracy), interval(s), number(s.score),
+            number(s.tool_call_rate), number(s.mean_iou), *(str(getattr(s, c)) for c in counts),
         )  # fmt: skip
     return table
 
 
-def _number(value: float | None) -> str:
+def interval(summary: Summary) -> str:
+    """The 95 % interval of an accuracy."""
+    return "-" if summary.low is None else f"{summary.low:.2f}-{summary.high:.2f}"
+
+
+def number(value: float | None) -> str:
+    """A share or a mean; a dash where there is none."""
     return "-" if value is None else f"{value:.3f}"
 
 
@@ -154,7 +151,7 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
     score = trajectory.score
     if score is not None:
         parts = "  ".join(f"{name} {value:+g}" for name, value in score.parts.items())
-        console.print(Text(f"score {score.value:g}  ({parts})"))
+        console.print(Text(f"reward {score.value:g}  ({parts})"))
 
 
 def _first_box(trajectory: Trajectory, image: Image) -> Box | None:

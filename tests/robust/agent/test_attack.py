@@ -122,7 +122,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (run / "agent_attack.json").read_bytes() == whole
     assert kept.stat().st_mtime_ns == before
-    assert f"share of {N} questions" in done.stdout
+    assert f"accuracy over {N} questions" in done.stdout
     assert (run / "agent_attack.md").read_text().count("own attack") == 2
     for name in ("agent_attack.png", "attacked.png"):
         assert (run / name).stat().st_size > 10_000
