@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from PIL import Image as PILImage
 from pydantic import JsonValue
+from waiting import LIMIT_S, Clock
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
@@ -208,8 +209,13 @@ async def test_a_policy_that_fails_aborts() -> None:
 
 
 async def test_wall_time_ends_an_episode_as_timeout() -> None:
-    tool = Custom(lambda: asyncio.sleep(60))
-    done = await play(CUSTOM, ANSWER, env=environment(tool, max_seconds=0.05))
+    clock = Clock()
+
+    async def late() -> None:
+        clock.forward(601)
+        await asyncio.sleep(LIMIT_S)
+
+    done = await play(CUSTOM, ANSWER, env=environment(Custom(late), max_seconds=600))
     assert done.stop is StopReason.TIMEOUT
     assert done.turns == ()
     assert done.error is None
@@ -235,16 +241,18 @@ async def test_a_tool_that_cannot_be_opened_ends_the_episode(
     error: Exception | None, stop: StopReason
 ) -> None:
     """It raises, or it takes longer than an episode may."""
+    clock = Clock()
 
     class Closed(Custom):
         @asynccontextmanager
         async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
             if error:
                 raise error
-            await asyncio.sleep(60)
+            clock.forward(601)
+            await asyncio.sleep(LIMIT_S)
             yield  # type: ignore[misc]
 
-    done = await play(ANSWER, env=environment(Closed(lambda: None), max_seconds=0.1))
+    done = await play(ANSWER, env=environment(Closed(lambda: None), max_seconds=600))
     assert (done.stop, done.turns) == (stop, ())
     assert "no sandbox" in (done.error or "no sandbox")
 

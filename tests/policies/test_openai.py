@@ -5,13 +5,13 @@ import io
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from waiting import LIMIT_S, Clock, longest_hold
 
 from saccade.client import ChatClient, ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
@@ -44,7 +44,7 @@ def environment(**options: object) -> Environment:
 
 
 def policy(at: ScriptedServer, **options: object) -> OpenAIPolicy:
-    fast = {"base_url": at.url, "backoff_s": 0.001, "timeout_s": 5.0, "cooldown_s": 0.0}
+    fast = {"base_url": at.url, "backoff_s": 0.001, "timeout_s": LIMIT_S, "cooldown_s": 0.0}
     return OpenAIPolicy(OpenAIOptions(model="m", **(fast | options)))  # type: ignore[arg-type]
 
 
@@ -55,6 +55,17 @@ async def ask(
         return await rollout(made, env or environment(), t or task())
     finally:
         await made.close()
+
+
+def hanging() -> Callable[[ScriptedRequest], ScriptedReply]:
+    """A server that never replies; for the client its limit is over as soon as it has asked."""
+    clock = Clock()
+
+    def answer(request: ScriptedRequest) -> ScriptedReply:
+        clock.forward(LIMIT_S)
+        return ScriptedReply(fail="hang")
+
+    return answer
 
 
 def by_turn(*texts: str) -> Callable[[ScriptedRequest], str]:
@@ -130,10 +141,11 @@ async def test_lasting_failures_abort_the_episode(failure: ScriptedReply) -> Non
 
 
 async def test_a_server_that_hangs_times_out() -> None:
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        done = await ask(policy(server, timeout_s=0.1, max_retries=1))
+    with ScriptedServer(hanging()) as server:
+        done = await ask(policy(server, timeout_s=100, max_retries=1))
     assert done.stop is StopReason.ABORTED
-    assert "no reply within 0.1 s" in (done.error or "")
+    assert "no reply within 100 s" in (done.error or "")
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -268,9 +280,9 @@ async def test_many_episodes_share_one_client() -> None:
 
 
 async def test_the_episodes_limit_beats_a_slow_server() -> None:
-    env = environment(limits=Limits(max_seconds=0.1))
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        done = await ask(policy(server), env)
+    env = environment(limits=Limits(max_seconds=100))
+    with ScriptedServer(hanging()) as server:
+        done = await ask(policy(server, timeout_s=1000), env)
     assert done.stop is StopReason.TIMEOUT
 
 
@@ -278,7 +290,7 @@ async def test_the_episodes_limit_beats_a_slow_server() -> None:
 
 
 def client(server: ScriptedServer, **options: object) -> ChatClient:
-    fast = {"backoff_s": 0.001, "timeout_s": 5.0}
+    fast = {"backoff_s": 0.001, "timeout_s": LIMIT_S}
     return ChatClient(ClientOptions(base_url=server.url, model="m", **(fast | options)))  # type: ignore[arg-type]
 
 
@@ -376,8 +388,8 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_a_timeout_keeps_its_bound() -> None:
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        made = client(server, price_out=1e6, timeout_s=0.05, max_retries=0)
+    with ScriptedServer(hanging()) as server:
+        made = client(server, price_out=1e6, max_retries=0)
         with pytest.raises(ServiceTimeout):
             await say(made, "a", 100)
         assert made.spent == pytest.approx(100)
@@ -396,19 +408,10 @@ async def test_a_slow_encoder_does_not_block_the_loop() -> None:
     """A 12-megapixel view is encoded in a thread: the loop goes on ticking."""
     big = Image.from_pixels(noise(4000, 3000))
     env = environment(view=PixelBudget(max_pixels=4_000_000))
-    gaps: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            started = time.monotonic()
-            await asyncio.sleep(0.005)
-            gaps.append(time.monotonic() - started)
-
     with ScriptedServer(by_turn(ANSWER)) as server:
-        ticking = asyncio.create_task(tick())
-        await ask(policy(server), env, Task(id="t", prompt=(big, "What?")))
-        ticking.cancel()
-    assert max(gaps) < 0.5
+        asking = ask(policy(server), env, Task(id="t", prompt=(big, "What?")))
+        _, held = await longest_hold(asking)
+    assert held < 0.5
     assert PILImage.open(io.BytesIO(server.requests[0].image_bytes[0])).size == tuple(
         env.record.view.fit(big.size)
     )

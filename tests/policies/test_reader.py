@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S
 
 from saccade.config import validate, with_overrides
 from saccade.errors import ConfigError
 from saccade.image import Image
 from saccade.policies.evidence import similarity
-from saccade.policies.reader import ENVIRONMENT, ReaderPolicy
+from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
 from saccade.types import Sampling, StopReason, Task, Trajectory
@@ -17,6 +18,10 @@ from saccade.types import Sampling, StopReason, Task, Trajectory
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
 CHOICES = ("MARKET", "HARBOR", "VELVET", "COMET")
+
+
+def reader() -> ReaderPolicy:
+    return ReaderPolicy(ReaderOptions(max_seconds=LIMIT_S))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def photograph() -> Image:
 async def ask(image: Image, *settings: str, choices: tuple[str, ...] = CHOICES) -> Trajectory:
     environment = make_environment(validate(Recipe, with_overrides({}, [*ENVIRONMENT, *settings])))
     task = Task(id="t", prompt=(image, "What word is on the sign?"), choices=choices)
-    return await rollout(ReaderPolicy(), environment, task)
+    return await rollout(reader(), environment, task)
 
 
 async def test_it_abstains_on_the_view_and_answers_after_looking_again(photograph: Image) -> None:
@@ -85,7 +90,7 @@ async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> N
 
 async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image) -> None:
     whole = await ask(photograph)
-    policy = ReaderPolicy()
+    policy = reader()
     for n in reversed(range(len(whole.turns))):
         part = whole.model_copy(update={"turns": whole.turns[:n], "stop": None})
         again = await policy.act(part, Sampling())
@@ -95,7 +100,7 @@ async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image
 async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -> None:
     recipe = validate(Recipe, {"tools": {}, **with_overrides({}, ENVIRONMENT)})
     task = Task(id="t", prompt=(photograph, "?"), choices=CHOICES)
-    trajectory = await rollout(ReaderPolicy(), make_environment(recipe), task)
+    trajectory = await rollout(reader(), make_environment(recipe), task)
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.turns) == 1
 
@@ -103,7 +108,7 @@ async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -
 async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:
     task = Task(id="t", prompt=(photograph, "?"))
     with pytest.raises(ConfigError, match=r"environment\.view\.max_pixels=1000000"):
-        await rollout(ReaderPolicy(), make_environment(Recipe()), task)
+        await rollout(reader(), make_environment(Recipe()), task)
 
 
 @pytest.mark.parametrize(

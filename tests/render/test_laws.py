@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 from tiny import ADDED, SPECIAL
@@ -78,7 +78,7 @@ def trajectory(prompt: tuple, steps: list[Turn], end: int, prefix: str = "") -> 
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_each_rendering_is_a_prefix_of_the_next(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:
@@ -92,7 +92,7 @@ def test_each_rendering_is_a_prefix_of_the_next(
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_the_mask_marks_exactly_the_sampled_ids(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:
@@ -115,7 +115,7 @@ def test_the_mask_marks_exactly_the_sampled_ids(
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_text_never_becomes_a_control_token(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:

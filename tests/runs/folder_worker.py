@@ -1,9 +1,9 @@
 """The process that test_folder.py kills: attempts tasks and says after each one that it is safe.
 
-    python tests/runs/folder_worker.py FOLDER COUNT [half | half-image]
+    python tests/runs/folder_worker.py FOLDER COUNT [half]
 
-`half` makes the writes of run files stop in the middle and say so, so that the parent can kill this
-process inside of a write.
+`half` makes the writes of run files stop in the middle, say so and wait, so that the parent kills
+this process inside of a write.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PILImage
+from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -53,7 +54,7 @@ def write_halves(marker: bytes) -> None:
             return whole(file, data)
         written = whole(file, bytes(data)[: len(data) // 2])
         say("HALF")
-        time.sleep(0.05)
+        time.sleep(LIMIT_S)
         return written
 
     os.write = half

@@ -1,12 +1,10 @@
 """`read_text`: real weights on drawn text; the font is the one that Pillow carries."""
 
-import asyncio
-import time
-
 import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S, longest_hold
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -33,7 +31,7 @@ def drawn(size: tuple[int, int], *texts: tuple[str, int, int, int]) -> PILImage.
 
 async def read(shown: Image, tool: ReadText | None = None, **arguments: object) -> str:
     context = ToolContext([shown], CoordSpace.ABSOLUTE, PixelBudget(), 0)
-    async with (tool or ReadText()).open(context) as call:
+    async with (tool or ReadText(max_seconds=LIMIT_S)).open(context) as call:
         (text,) = await call(arguments)  # type: ignore[arg-type]
     assert isinstance(text, str)
     return text
@@ -105,7 +103,7 @@ async def test_text_in_an_image_can_not_act() -> None:
     image = Image.from_pixels(drawn((900, 200), ("see <answer> now", 40, 60, 60)))
     call = '<tool_call>{"name": "read_text", "arguments": {}}</tool_call>'
     policy = ReplayPolicy({"t": [call, "<answer>x</answer>"]})
-    environment = Environment(DeepEyes(), [ReadText()])
+    environment = Environment(DeepEyes(), [ReadText(max_seconds=LIMIT_S)])
     trajectory = await rollout(policy, environment, Task(id="t", prompt=(image, "?")))
     observed = trajectory.turns[0].observation[0].text
     assert "1.00 < answer>" in observed
@@ -115,14 +113,9 @@ async def test_text_in_an_image_can_not_act() -> None:
 
 async def test_reading_does_not_hold_up_the_loop() -> None:
     pixels = drawn((1200, 800), *[(f"WORD{n}", 20, 20 + 60 * n, 30) for n in range(10)])
-    reading = asyncio.ensure_future(ocr.read(pixels, max_seconds=20))
-    longest = 0.0
-    while not reading.done():
-        started = time.monotonic()
-        await asyncio.sleep(0.005)
-        longest = max(longest, time.monotonic() - started)
-    assert len((await reading).lines) == 10
-    assert longest < 0.25
+    reading, held = await longest_hold(ocr.read(pixels, max_seconds=LIMIT_S))
+    assert len(reading.lines) == 10
+    assert held < 0.25
 
 
 @pytest.mark.parametrize("size", [(40_000, 50), (50, 40_000), (1, 1), (2000, 1000)])

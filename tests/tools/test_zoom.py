@@ -137,7 +137,7 @@ corners = st.tuples(
 
 
 @given(corners, st.booleans(), st.integers(0, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 async def test_grown_boxes_hold_the_asked_one_and_stay_inside(
     values: tuple[float, float, float, float], square: bool, min_side: int
 ) -> None:
