@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import folder_of
@@ -476,6 +477,13 @@ def test_a_long_text_is_cut_and_says_so() -> None:
     assert long.endswith("x\n[10 more characters]")
 
 
+def cpu_seconds(browser: webdriver.Chrome) -> float:
+    """What the thread that lays the page out has computed so far, whatever else the machine did."""
+    browser.execute_cdp_cmd("Performance.enable", {})
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
+
+
 def test_five_hundred_trajectories_open_in_two_seconds(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
@@ -486,15 +494,12 @@ def test_five_hundred_trajectories_open_in_two_seconds(
         box = [number % 200, 10, number % 200 + 120, 180]
         pairs.append((task, episode(task, [zoom(box, "Look closer. " * 30), "<answer>A</answer>"])))
     page = write_page([keep(tmp_path / "run", pairs)], tmp_path / "page.html")
-    spent = []
-    for _ in range(3):
-        browser.get("about:blank")
-        started = time.perf_counter()
-        browser.get(page.as_uri())
-        assert texts(browser, "#count") == ["500 of 500 episodes"]
-        assert len(browser.find_elements(By.CSS_SELECTOR, ".turn")) == 2
-        spent.append(time.perf_counter() - started)
-    assert min(spent) < 2
+    browser.get(page.as_uri())
+    before = cpu_seconds(browser)
+    browser.refresh()
+    assert texts(browser, "#count") == ["500 of 500 episodes"]
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".turn")) == 2
+    assert cpu_seconds(browser) - before < 2
 
 
 def test_photographs_cost_little_and_targets_stay_legible(
@@ -600,17 +605,17 @@ def test_a_run_in_progress_grows_on_the_page(browser: webdriver.Chrome, tmp_path
         assert texts(browser, "#count") == ["0 of 0 episodes"]
         for number, task in enumerate(tasks, start=1):
             folder.append(task, episode(task, ["<answer>A</answer>"]))
-            deadline = time.monotonic() + 15
-            while texts(browser, "#count") != [f"{number} of {number} episodes"]:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            grown = [f"{number} of {number} episodes"]
+            WebDriverWait(browser, LIMIT_S).until(lambda b, g=grown: texts(b, "#count") == g)
 
 
 def test_what_has_not_changed_is_not_sent_again(run_folder: Path) -> None:
     with FollowServer([run_folder]) as server:
         version = quote(PageBuilder([run_folder]).version)
         for asked, status in ((version, 204), ("old", 200)):
-            with urllib.request.urlopen(f"{server.url}data.json?version={asked}", timeout=10) as r:
+            with urllib.request.urlopen(
+                f"{server.url}data.json?version={asked}", timeout=LIMIT_S
+            ) as r:
                 assert r.status == status
                 assert bool(r.read()) == (status == 200)
 
@@ -620,13 +625,13 @@ def test_the_server_answers_to_loopback_names_only(run_folder: Path) -> None:
         for host, status in (("evil.example", 403), ("127.0.0.1:1", 200), ("localhost:1", 200)):
             request = urllib.request.Request(server.url, headers={"Host": host})
             try:
-                with urllib.request.urlopen(request, timeout=10) as reply:
+                with urllib.request.urlopen(request, timeout=LIMIT_S) as reply:
                     found = reply.status
             except urllib.error.HTTPError as error:
                 found = error.code
                 error.close()
             assert found == status
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(server.url + "../../etc/passwd", timeout=10)
+            urllib.request.urlopen(server.url + "../../etc/passwd", timeout=LIMIT_S)
         assert caught.value.code == 404
         caught.value.close()

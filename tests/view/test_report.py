@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 from test_page import demos, episode, keep
+from waiting import LIMIT_S
 
 from saccade.errors import MissingExtra
 from saccade.image import Image
@@ -92,7 +93,9 @@ def test_without_matplotlib_the_numbers_are_written_all_the_same(
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
 
 
 def test_the_commands_print_and_write(run_folder: Path, tmp_path: Path) -> None:
