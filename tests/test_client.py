@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from building import CustomTool, a_task
 from waiting import LIMIT_S, Clock
 
 from saccade.client import ChatClient, ClientOptions
@@ -18,9 +19,9 @@ from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy, script_of
 from saccade.rollout import rollout
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
-from saccade.types import Policy, ProblemKind, StopReason, Task, ToolContext, ToolSpec, Trajectory
+from saccade.types import Policy, ProblemKind, StopReason, Trajectory
 
-TASK = Task(id="t", prompt=("What?",))
+TASK = a_task()
 FAST = {"backoff_s": 0.001, "timeout_s": LIMIT_S, "cooldown_s": 0.0, "model": "m"}
 
 
@@ -285,26 +286,9 @@ async def test_leaving_a_scripted_server_raises_what_its_script_raised() -> None
         await use()
 
 
-class Look:
-    """A tool that answers with a word."""
-
-    spec = ToolSpec(name="look", description="Look.", parameters={"type": "object"})
-
-    def open(self, context: ToolContext) -> "Look":
-        return self
-
-    async def __aenter__(self) -> "Look":
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def __call__(self, arguments: object) -> tuple[str, ...]:
-        return ("seen",)
-
-
 async def test_a_finished_run_with_native_calls_plays_back_whole() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    environment = Environment(Native(), [Look()])  # type: ignore[list-item]
+    environment = Environment(Native(), [CustomTool(name="look")])
     with ScriptedServer(
         lambda r: "7" if r.turn else ScriptedReply("Look.", tool_calls=[call], finish="tool_calls")
     ) as server:

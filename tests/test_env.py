@@ -1,12 +1,11 @@
 """What an environment does with good turns, bad turns, limits, and failures on our side."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from PIL import Image as PILImage
-from pydantic import JsonValue
+from building import CustomTool, a_task, call_text, plain, played, zoom_text
 from waiting import LIMIT_S, Clock
 
 from saccade.dialects.deepeyes import DeepEyes
@@ -14,7 +13,6 @@ from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError, ContextOverflow, ServiceError, ServiceTimeout
 from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import Job, rollout, rollout_group, rollout_many
 from saccade.tools.zoom import ZoomIn
@@ -27,16 +25,12 @@ from saccade.types import (
     Tool,
     ToolContext,
     ToolFunction,
-    ToolOutput,
-    ToolSpec,
     Trajectory,
     WireCall,
 )
 
-TASK = Task(
-    id="t", prompt=(Image.from_pixels(PILImage.new("RGB", (1000, 800))), "What?"), answer="7"
-)
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}</tool_call>'  # noqa: E501
+TASK = a_task(plain(1000, 800), "What?", answer="7")
+ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<think>x</think><answer>7</answer>"
 
 
@@ -51,41 +45,10 @@ def environment(*tools: Tool, **limits: object) -> Environment:
 
 
 async def play(*turns: str, env: Environment | None = None) -> Trajectory:
-    return await rollout(ReplayPolicy({"t": turns}), env or environment(), TASK)
+    return await played(*turns, task=TASK, environment=env or environment())
 
 
-class Custom:
-    """A tool that does what a test wants."""
-
-    def __init__(self, run: Callable[[], "AsyncIterator[None] | object"]) -> None:
-        self.run = run
-        self.opened = self.closed = self.started = self.ended = 0
-
-    @property
-    def spec(self) -> ToolSpec:
-        return ToolSpec(name="custom", description="", parameters={"type": "object"})
-
-    async def start(self) -> None:
-        self.started += 1
-
-    async def close(self) -> None:
-        self.ended += 1
-
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        self.opened += 1
-
-        async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
-            done = self.run()
-            if asyncio.iscoroutine(done):
-                await done
-            return ToolOutput(("ok",), {"ran": True})
-
-        yield call
-        self.closed += 1
-
-
-CUSTOM = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
+CUSTOM = call_text("custom")
 
 
 async def test_a_question_is_answered_by_looking_again() -> None:
@@ -193,7 +156,7 @@ async def test_our_failures_abort_and_are_not_the_models(error: Exception) -> No
     def fail() -> None:
         raise error
 
-    done = await play(CUSTOM, ANSWER, env=environment(Custom(fail)))
+    done = await play(CUSTOM, ANSWER, env=environment(CustomTool(fail)))
     assert done.stop is StopReason.ABORTED
     assert type(error).__name__ in (done.error or "")
     assert done.score is None
@@ -215,7 +178,7 @@ async def test_wall_time_ends_an_episode_as_timeout() -> None:
         clock.forward(601)
         await asyncio.sleep(LIMIT_S)
 
-    done = await play(CUSTOM, ANSWER, env=environment(Custom(late), max_seconds=600))
+    done = await play(CUSTOM, ANSWER, env=environment(CustomTool(late), max_seconds=600))
     assert done.stop is StopReason.TIMEOUT
     assert done.turns == ()
     assert done.error is None
@@ -227,7 +190,7 @@ async def test_configuration_errors_are_not_swallowed() -> None:
 
 
 async def test_tools_are_opened_and_closed_with_each_episode() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool(lambda: None)
     await play(CUSTOM, ANSWER, env=environment(tool))
     await play(ANSWER, env=environment(tool))
     assert (tool.opened, tool.closed) == (2, 2)
@@ -243,7 +206,7 @@ async def test_a_tool_that_cannot_be_opened_ends_the_episode(
     """It raises, or it takes longer than an episode may."""
     clock = Clock()
 
-    class Closed(Custom):
+    class Closed(CustomTool):
         @asynccontextmanager
         async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
             if error:
@@ -269,7 +232,7 @@ async def test_an_episode_is_single_use_and_never_left_unfinished() -> None:
 
 async def test_a_slow_tool_does_not_stall_other_episodes() -> None:
     release = asyncio.Event()
-    slow = environment(Custom(release.wait))
+    slow = environment(CustomTool(release.wait))
     fast = environment()
     waiting = asyncio.create_task(play(CUSTOM, ANSWER, env=slow))
     done = await asyncio.gather(*(play(ZOOM, ANSWER, env=fast) for _ in range(300)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image as PILImage
+from building import a_task, plain, zoom_text
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from saccade import models
@@ -18,7 +18,6 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
 from saccade.geometry import PixelBudget
-from saccade.image import Image
 from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.sampler import Sampler
@@ -27,7 +26,7 @@ from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Limits, Sampling, StopReason, Task, Trajectory
 from saccade.world import tasks
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [9, 9, 80, 80]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(9, 9, 80, 80)
 
 
 def environment(policy: HFPolicy, **limits: int) -> Environment:
@@ -226,9 +225,9 @@ async def test_a_prompt_that_fills_the_context_is_refused(policy: HFPolicy) -> N
 
 async def test_rows_with_and_without_images_share_a_batch(policy: HFPolicy) -> None:
     env = environment(policy)
-    text = env.begin(Task(id="text", prompt=("What is 1 + 1?",)))
-    image = Image.from_pixels(PILImage.new("RGB", (50, 70)))
-    two = env.begin(Task(id="two", prompt=(image, "and", image, "Compare.")))
+    text = env.begin(a_task("What is 1 + 1?", id="text"))
+    image = plain(50, 70)
+    two = env.begin(a_task(image, "and", image, "Compare.", id="two"))
     starts = [text, two, env.begin(scenes(1)[0])]
     sampling = Sampling(temperature=1, seed=7, max_tokens=8)
     together = await asyncio.gather(*(policy.act(t, sampling) for t in starts))

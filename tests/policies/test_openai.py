@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import a_task, noise, zoom_text
 from PIL import Image as PILImage
 from waiting import LIMIT_S, Clock, longest_hold
 
@@ -26,17 +27,9 @@ from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServe
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Limits, Sampling, StopReason, Task, Trajectory
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<answer>7</answer>"
-
-
-def noise(width: int, height: int) -> PILImage.Image:
-    rng = np.random.default_rng(width)
-    return PILImage.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def task(pixels: PILImage.Image | None = None) -> Task:
-    return Task(id="t", prompt=(Image.from_pixels(pixels or noise(400, 300)), "What?"))
+TASK = a_task(noise(400, 300), "What?")
 
 
 def environment(**options: object) -> Environment:
@@ -52,7 +45,7 @@ async def ask(
     made: OpenAIPolicy, env: Environment | None = None, t: Task | None = None
 ) -> Trajectory:
     try:
-        return await rollout(made, env or environment(), t or task())
+        return await rollout(made, env or environment(), t or TASK)
     finally:
         await made.close()
 
@@ -96,9 +89,9 @@ async def test_the_server_sees_exactly_the_shown_pixels() -> None:
 
 async def test_a_file_within_the_budget_is_sent_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    noise(280, 308).save(file, quality=80)
+    noise(280, 308).pixels().save(file, quality=80)
     with ScriptedServer(by_turn(ANSWER)) as server:
-        await ask(policy(server), t=Task(id="t", prompt=(Image.open(file), "What?")))
+        await ask(policy(server), t=a_task(Image.open(file), "What?"))
     assert server.requests[0].image_bytes == [file.read_bytes()]
     assert "data:image/jpeg;base64," in json.dumps(server.requests[0].body)
 
@@ -186,7 +179,7 @@ async def test_another_endpoint_takes_over() -> None:
     with ScriptedServer(by_turn(ANSWER)) as server:
         made = policy(server, base_url=(dead_port(), server.url), cooldown_s=60.0)
         env = environment()
-        done = [await rollout(made, env, task()) for _ in range(4)]
+        done = [await rollout(made, env, TASK) for _ in range(4)]
         await made.close()
     assert all(t.stop is StopReason.ANSWER for t in done)
 
@@ -212,10 +205,7 @@ async def test_a_dialect_with_a_prefix_needs_a_server_that_continues_it() -> Non
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        (
-            '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}',
-            ZOOM,
-        ),
+        (ZOOM.removesuffix("</tool_call>"), ZOOM),
         ("<think>a</think><answer>7", "<think>a</think><answer>7</answer>"),
         ("no tag is open", "no tag is open"),
         (ANSWER, ANSWER),
@@ -272,7 +262,7 @@ async def test_many_episodes_share_one_client() -> None:
     done: list[Trajectory] = []
     with ScriptedServer(by_turn(ZOOM, ANSWER)) as server:
         made = policy(server, concurrency=16)
-        jobs = [Job(task(), sample) for sample in range(64)]
+        jobs = [Job(TASK, sample) for sample in range(64)]
         await rollout_many(made, environment(), jobs, on_finish=lambda _, t: done.append(t))
         await made.close()
     assert all(t.stop is StopReason.ANSWER for t in done)
@@ -406,10 +396,10 @@ def test_only_http_urls_are_accepted(url: str) -> None:
 
 async def test_a_slow_encoder_does_not_block_the_loop() -> None:
     """A 12-megapixel view is encoded in a thread: the loop goes on ticking."""
-    big = Image.from_pixels(noise(4000, 3000))
+    big = noise(4000, 3000)
     env = environment(view=PixelBudget(max_pixels=4_000_000))
     with ScriptedServer(by_turn(ANSWER)) as server:
-        asking = ask(policy(server), env, Task(id="t", prompt=(big, "What?")))
+        asking = ask(policy(server), env, a_task(big, "What?"))
         _, held = await longest_hold(asking)
     assert held < 0.5
     assert PILImage.open(io.BytesIO(server.requests[0].image_bytes[0])).size == tuple(
@@ -420,7 +410,7 @@ async def test_a_slow_encoder_does_not_block_the_loop() -> None:
 def test_sampling_fields_reach_the_wire() -> None:
     with ScriptedServer(by_turn(ANSWER)) as server:
         made = policy(server)
-        start = environment().begin(task())
+        start = environment().begin(TASK)
 
         async def act() -> None:
             await made.act(start, Sampling(temperature=0.7, top_p=0.9, max_tokens=55, seed=2**40))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from building import a_task, plain
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 from waiting import LIMIT_S
@@ -13,7 +14,7 @@ from saccade.policies.evidence import similarity
 from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
-from saccade.types import Sampling, StopReason, Task, Trajectory
+from saccade.types import Sampling, StopReason, Trajectory
 
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
@@ -38,7 +39,7 @@ def photograph() -> Image:
 
 async def ask(image: Image, *settings: str, choices: tuple[str, ...] = CHOICES) -> Trajectory:
     environment = make_environment(validate(Recipe, with_overrides({}, [*ENVIRONMENT, *settings])))
-    task = Task(id="t", prompt=(image, "What word is on the sign?"), choices=choices)
+    task = a_task(image, "What word is on the sign?", choices=choices)
     return await rollout(reader(), environment, task)
 
 
@@ -79,7 +80,7 @@ async def test_without_options_the_first_line_is_the_text(photograph: Image) -> 
 
 
 async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> None:
-    empty = Image.from_pixels(PILImage.new("RGB", (3000, 2000), (150, 120, 90)))
+    empty = plain(3000, 2000, "#96785a")
     trajectory = await ask(empty, "environment.limits.max_turns=21")
     assert trajectory.stop is StopReason.NO_ACTION
     regions = [image.region for image in trajectory.images[1:]]
@@ -99,14 +100,14 @@ async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image
 
 async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -> None:
     recipe = validate(Recipe, {"tools": {}, **with_overrides({}, ENVIRONMENT)})
-    task = Task(id="t", prompt=(photograph, "?"), choices=CHOICES)
+    task = a_task(photograph, choices=CHOICES)
     trajectory = await rollout(reader(), make_environment(recipe), task)
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.turns) == 1
 
 
 async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:
-    task = Task(id="t", prompt=(photograph, "?"))
+    task = a_task(photograph)
     with pytest.raises(ConfigError, match=r"environment\.view\.max_pixels=1000000"):
         await rollout(reader(), make_environment(Recipe()), task)
 

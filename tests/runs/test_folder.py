@@ -19,13 +19,11 @@ from pathlib import Path
 
 import folder_worker
 import pytest
+from building import a_task, plain, played
 from PIL import Image as PILImage
 
-from saccade.env import Environment
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
 from saccade.image import Image
-from saccade.policies.replay import ReplayPolicy
-from saccade.rollout import rollout
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest
 from saccade.types import StopReason, Task, Trajectory
@@ -128,11 +126,8 @@ def test_without_the_cut_the_next_line_would_be_damaged(
 
 
 def episode(name: str, sample: int = 0, image: Image | None = None) -> tuple[Task, Trajectory]:
-    shown = image or Image.from_pixels(PILImage.new("RGB", (64, 64), "red"))
-    task = Task(id=name, prompt=(shown, "What?"), answer="7")
-    policy = ReplayPolicy({name: ("<answer>7</answer>",)})
-    done = rollout(policy, Environment(folder_worker.DeepEyes()), task, sample=sample)
-    return task, asyncio.run(done)
+    task = a_task(image or plain(64, 64, "red"), "What?", id=name, answer="7")
+    return task, asyncio.run(played("<answer>7</answer>", task=task, sample=sample))
 
 
 @pytest.fixture
