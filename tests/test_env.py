@@ -190,7 +190,7 @@ async def test_configuration_errors_are_not_swallowed() -> None:
 
 
 async def test_tools_are_opened_and_closed_with_each_episode() -> None:
-    tool = CustomTool(lambda: None)
+    tool = CustomTool()
     await play(CUSTOM, ANSWER, env=environment(tool))
     await play(ANSWER, env=environment(tool))
     assert (tool.opened, tool.closed) == (2, 2)
@@ -321,7 +321,7 @@ async def test_every_native_call_gets_a_result_with_its_id() -> None:
 
 
 async def test_tools_are_started_once_and_closed_with_the_environment() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool()
     env = environment(tool)
     assert (tool.started, tool.ended) == (0, 0), "making an environment starts nothing"
     call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
@@ -335,7 +335,7 @@ async def test_tools_are_started_once_and_closed_with_the_environment() -> None:
 
 
 def test_an_environment_serves_several_event_loops_one_after_the_other() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool()
     env = environment(tool)
     for _ in range(2):
         policy = ReplayPolicy({"t": (ANSWER,)})
@@ -346,7 +346,7 @@ def test_an_environment_serves_several_event_loops_one_after_the_other() -> None
 
 
 async def test_a_tool_that_cannot_be_started_aborts_its_episode() -> None:
-    class Broken(Custom):
+    class Broken(CustomTool):
         async def start(self) -> None:
             raise ServiceError("no such server")
 
@@ -356,8 +356,7 @@ async def test_a_tool_that_cannot_be_started_aborts_its_episode() -> None:
 
 
 async def test_a_result_carries_data_that_the_model_is_not_shown() -> None:
-    call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
-    trajectory = await play(call, ANSWER, env=environment(Custom(lambda: None)))
+    trajectory = await play(CUSTOM, ANSWER, env=environment(CustomTool()))
     (result,) = trajectory.results
     assert result.data == {"ran": True}
     assert "ran" not in trajectory.turns[0].observation[0].text

@@ -114,10 +114,10 @@ async def test_a_run_repeats_token_for_token_at_any_concurrency(tiny: Path) -> N
     def tokens(done: dict[str, Trajectory]) -> dict[str, list[tuple[int, ...] | None]]:
         return {k: [turn.completion.token_ids for turn in t.turns] for k, t in done.items()}
 
-    one = tokens(await run(policy, 64, 1, max_turns=2, max_turn_tokens=6))
-    many = tokens(await run(policy, 64, 64, max_turns=2, max_turn_tokens=6))
+    one = tokens(await run(policy, 16, 1, max_turns=2, max_turn_tokens=6))
+    many = tokens(await run(policy, 16, 16, max_turns=2, max_turn_tokens=6))
     assert one == many
-    assert len(set(map(str, one.values()))) == 64, "and they differ from each other"
+    assert len(set(map(str, one.values()))) == 16, "and they differ from each other"
 
 
 async def test_concurrent_acts_become_one_batch(

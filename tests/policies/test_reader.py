@@ -19,10 +19,8 @@ from saccade.types import Sampling, StopReason, Trajectory
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
 CHOICES = ("MARKET", "HARBOR", "VELVET", "COMET")
-
-
-def reader() -> ReaderPolicy:
-    return ReaderPolicy(ReaderOptions(max_seconds=LIMIT_S))
+OPTIONS = ReaderOptions(max_seconds=LIMIT_S)
+READER = ReaderPolicy(OPTIONS)  # one for all: it reads what it has read before only once
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,7 @@ def photograph() -> Image:
 async def ask(image: Image, *settings: str, choices: tuple[str, ...] = CHOICES) -> Trajectory:
     environment = make_environment(validate(Recipe, with_overrides({}, [*ENVIRONMENT, *settings])))
     task = a_task(image, "What word is on the sign?", choices=choices)
-    return await rollout(reader(), environment, task)
+    return await rollout(READER, environment, task)
 
 
 async def test_it_abstains_on_the_view_and_answers_after_looking_again(photograph: Image) -> None:
@@ -91,7 +89,7 @@ async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> N
 
 async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image) -> None:
     whole = await ask(photograph)
-    policy = reader()
+    policy = ReaderPolicy(OPTIONS)
     for n in reversed(range(len(whole.turns))):
         part = whole.model_copy(update={"turns": whole.turns[:n], "stop": None})
         again = await policy.act(part, Sampling())
@@ -101,7 +99,7 @@ async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image
 async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -> None:
     recipe = validate(Recipe, {"tools": {}, **with_overrides({}, ENVIRONMENT)})
     task = a_task(photograph, choices=CHOICES)
-    trajectory = await rollout(reader(), make_environment(recipe), task)
+    trajectory = await rollout(READER, make_environment(recipe), task)
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.turns) == 1
 
@@ -109,7 +107,7 @@ async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -
 async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:
     task = a_task(photograph)
     with pytest.raises(ConfigError, match=r"environment\.view\.max_pixels=1000000"):
-        await rollout(reader(), make_environment(Recipe()), task)
+        await rollout(READER, make_environment(Recipe()), task)
 
 
 @pytest.mark.parametrize(
