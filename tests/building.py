@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
+from saccade.geometry import CoordSpace, PixelBudget
 from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
@@ -58,6 +59,12 @@ def noise(width: int, height: int, seed: int = 0) -> Image:
 def a_task(*prompt: Part, id: str = "t", **fields: object) -> Task:
     """A task with this prompt, "What?" if there is none."""
     return Task(id=id, prompt=prompt or ("What?",), **fields)  # type: ignore[arg-type]
+
+
+def a_context(*images: Image, **fields: object) -> ToolContext:
+    """What a tool sees of an episode that has shown these images."""
+    usual = {"task_id": "t", "coords": CoordSpace.ABSOLUTE, "observation": PixelBudget(), "seed": 0}
+    return ToolContext(images=images, **(usual | fields))  # type: ignore[arg-type]
 
 
 def call_text(name: str, **arguments: JsonValue) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from building import a_task, call_text, played
+from building import a_context, a_task, call_text, played
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 from waiting import LIMIT_S, longest_hold
@@ -10,11 +10,10 @@ from waiting import LIMIT_S, longest_hold
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ToolError
-from saccade.geometry import Box, CoordSpace, PixelBudget
+from saccade.geometry import Box, PixelBudget
 from saccade.image import Image
 from saccade.tools import ocr
 from saccade.tools.text import ReadText
-from saccade.types import ToolContext
 
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
@@ -29,9 +28,8 @@ def drawn(size: tuple[int, int], *texts: tuple[str, int, int, int]) -> PILImage.
 
 
 async def read(shown: Image, tool: ReadText | None = None, **arguments: object) -> str:
-    context = ToolContext([shown], CoordSpace.ABSOLUTE, PixelBudget(), 0)
-    async with (tool or ReadText(max_seconds=LIMIT_S)).open(context) as call:
-        (text,) = await call(arguments)  # type: ignore[arg-type]
+    async with (tool or ReadText(max_seconds=LIMIT_S)).open(a_context(shown)) as call:
+        (text,) = (await call(arguments)).content  # type: ignore[arg-type]
     assert isinstance(text, str)
     return text
 
