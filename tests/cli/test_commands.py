@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S
 
 from saccade.runs.folder import RunReader
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -19,7 +20,9 @@ from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServe
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
+    )
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_without_matplotlib_the_numbers_are_written_all_the_same(
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
     )
 
 
