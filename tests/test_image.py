@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import a_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
@@ -283,7 +284,7 @@ def test_files_that_are_no_image_say_so(tmp_path: Path) -> None:
 
 def test_an_image_survives_json_through_its_bytes() -> None:
     image = Image.from_pixels(coordinates(100, 80)).fit(PixelBudget()).crop(Box(10, 10, 60, 60))
-    task = Task(id="t", prompt=(image, "what?"))
+    task = a_task(image, "what?")
     files = {image.source.name: image.source.encoded()}
     again = Task.model_validate_json(task.model_dump_json(), context={"images": files.__getitem__})
     assert again == task
@@ -291,7 +292,7 @@ def test_an_image_survives_json_through_its_bytes() -> None:
 
 
 def test_an_image_read_without_its_folder_says_what_is_missing() -> None:
-    task = Task(id="t", prompt=(Image.from_pixels(coordinates(10, 10)),))
+    task = a_task(Image.from_pixels(coordinates(10, 10)))
     again = Task.model_validate_json(task.model_dump_json())
     again_image = again.images[0]
     again_image.source.digest = "0" * 64
@@ -305,7 +306,7 @@ def test_an_image_read_without_its_folder_says_what_is_missing() -> None:
      {"region": [5, 5, 5, 5]}, {"size": [0, 3]}, {"extra": 1}],
 )  # fmt: skip
 def test_hostile_image_records_are_refused(change: dict[str, object]) -> None:
-    record = Task(id="t", prompt=(Image.from_pixels(coordinates(10, 10)),)).model_dump(mode="json")
+    record = a_task(Image.from_pixels(coordinates(10, 10))).model_dump(mode="json")
     record["prompt"][0].update(change)
     with pytest.raises(ValueError, match="prompt"):
         Task.model_validate(record)

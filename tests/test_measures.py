@@ -4,33 +4,23 @@ import math
 
 import numpy as np
 import pytest
+from building import a_result, a_task, a_trajectory, a_turn, plain
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image as PILImage
 from scipy.stats import binomtest
 
-from saccade.dialects.deepeyes import DeepEyes
-from saccade.env import Environment
 from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
 from saccade.measures import looks, mcnemar, paired, patterns, summary, summary_by, wilson
 from saccade.types import (
-    Action,
-    Completion,
-    Problem,
     ProblemKind,
-    Score,
     StopReason,
     TargetBox,
     Task,
-    ToolCall,
     ToolResult,
     Trajectory,
     Turn,
     Verdict,
 )
-
-RECORD = Environment(DeepEyes()).record
 
 
 @pytest.mark.parametrize(
@@ -82,22 +72,20 @@ def test_only_the_same_questions_can_be_compared() -> None:
         paired([], [])
 
 
-PHOTO = Image.from_pixels(PILImage.new("RGB", (1000, 800)))
-TASK = Task(
-    id="t", prompt=(PHOTO, "?"), answer="7", boxes=(TargetBox(box=Box(100, 100, 200, 200)),),
-    meta={"family": "read"},
-)  # fmt: skip
+PHOTO = plain(1000, 800)
+TASK = a_task(
+    PHOTO, answer="7", boxes=(TargetBox(box=Box(100, 100, 200, 200)),), meta={"family": "read"}
+)
 
 
-def turn(*results: ToolResult, tokens: int = 3, problems: tuple[Problem, ...] = ()) -> Turn:
-    completion = Completion(text="", token_ids=tuple(range(tokens)))
-    return Turn(completion=completion, action=Action(problems=problems), results=results)
+def turn(*results: ToolResult, problems: tuple[ProblemKind, ...] = ()) -> Turn:
+    return a_turn(*results, problems=problems, token_ids=(0, 1, 2))
 
 
 def showing(*boxes: Box, error: str | None = None) -> ToolResult:
     view = PHOTO.fit(PixelBudget(max_pixels=400 * 400))
     crops = tuple(view.crop(view.from_source(box)).fit(PixelBudget()) for box in boxes)
-    return ToolResult(call=ToolCall(name="z"), content=crops, error=error)
+    return a_result(*crops, error=error)
 
 
 def episode(
@@ -106,11 +94,10 @@ def episode(
     stop: StopReason = StopReason.ANSWER,
     value: float = 1.0,
 ) -> Trajectory:
-    return Trajectory(
-        id="t:0", task_id="t", environment=RECORD, prompt=(), turns=turns, stop=stop,
-        verdict=Verdict(correct=correct), seconds=2.0,
-        score=None if correct is None else Score(value=value),
-    )  # fmt: skip
+    score = None if correct is None else value
+    return a_trajectory(
+        *turns, stop=stop, verdict=Verdict(correct=correct), score=score, seconds=2.0
+    )
 
 
 def test_looks_are_measured_in_the_photograph() -> None:
@@ -153,9 +140,7 @@ def test_ways_of_looking_are_told_by_their_regions(
 
 
 def test_images_that_are_no_part_of_the_photograph_are_no_looks() -> None:
-    other = Image.from_pixels(PILImage.new("RGB", (50, 50), "red"))
-    result = ToolResult(call=ToolCall(name="z"), content=(other, "text"))
-    assert looks(TASK, episode(turn(result))) == []
+    assert looks(TASK, episode(turn(a_result(plain(50, 50, "red"), "text")))) == []
 
 
 def test_what_is_not_scored_has_columns_of_its_own() -> None:
@@ -181,7 +166,7 @@ def test_failures_never_move_the_accuracy() -> None:
 
 
 def test_calls_lengths_and_problems_are_counted() -> None:
-    bad = Problem(kind=ProblemKind.BAD_CALL)
+    bad = ProblemKind.BAD_CALL
     failed = showing(error="no")
     unseen = turn(showing(Box(0, 0, 50, 50))).model_copy(update={"dropped": "context"})
     s = summary(

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 from saccade.agent import make_task
 from saccade.config import validate
@@ -153,7 +154,7 @@ def test_solve_answers_all_twelve_from_the_command_line(
                  "policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script",
                  f"environment.coords={frame}", f"out={out}", *small, *options,
                  "--answer", question["options"][question["answer_index"]], "--json"],
-                capture_output=True, text=True, timeout=120, check=False,
+                capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
         entry = next(RunReader(out).entries())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S
 
 from saccade.runs.folder import RunReader
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -19,7 +20,7 @@ from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServe
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
     )
 
 

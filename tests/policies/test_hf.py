@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image as PILImage
+from building import a_task, plain, zoom_text
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from saccade import models
@@ -18,7 +18,6 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
 from saccade.geometry import PixelBudget
-from saccade.image import Image
 from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.sampler import Sampler
@@ -27,7 +26,7 @@ from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Limits, Sampling, StopReason, Task, Trajectory
 from saccade.world import tasks
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [9, 9, 80, 80]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(9, 9, 80, 80)
 
 
 def environment(policy: HFPolicy, **limits: int) -> Environment:
@@ -115,10 +114,10 @@ async def test_a_run_repeats_token_for_token_at_any_concurrency(tiny: Path) -> N
     def tokens(done: dict[str, Trajectory]) -> dict[str, list[tuple[int, ...] | None]]:
         return {k: [turn.completion.token_ids for turn in t.turns] for k, t in done.items()}
 
-    one = tokens(await run(policy, 64, 1, max_turns=2, max_turn_tokens=6))
-    many = tokens(await run(policy, 64, 64, max_turns=2, max_turn_tokens=6))
+    one = tokens(await run(policy, 16, 1, max_turns=2, max_turn_tokens=6))
+    many = tokens(await run(policy, 16, 16, max_turns=2, max_turn_tokens=6))
     assert one == many
-    assert len(set(map(str, one.values()))) == 64, "and they differ from each other"
+    assert len(set(map(str, one.values()))) == 16, "and they differ from each other"
 
 
 async def test_concurrent_acts_become_one_batch(
@@ -226,9 +225,9 @@ async def test_a_prompt_that_fills_the_context_is_refused(policy: HFPolicy) -> N
 
 async def test_rows_with_and_without_images_share_a_batch(policy: HFPolicy) -> None:
     env = environment(policy)
-    text = env.begin(Task(id="text", prompt=("What is 1 + 1?",)))
-    image = Image.from_pixels(PILImage.new("RGB", (50, 70)))
-    two = env.begin(Task(id="two", prompt=(image, "and", image, "Compare.")))
+    text = env.begin(a_task("What is 1 + 1?", id="text"))
+    image = plain(50, 70)
+    two = env.begin(a_task(image, "and", image, "Compare.", id="two"))
     starts = [text, two, env.begin(scenes(1)[0])]
     sampling = Sampling(temperature=1, seed=7, max_tokens=8)
     together = await asyncio.gather(*(policy.act(t, sampling) for t in starts))

@@ -4,6 +4,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import LIMIT_S
 
 from saccade.serve.scripted import ScriptedRequest, ScriptedServer
 
@@ -11,7 +12,7 @@ from saccade.serve.scripted import ScriptedRequest, ScriptedServer
 def send(url: str, body: bytes, *, promised: int) -> bytes:
     """Post `body` under a header that promises so many bytes, then stop writing."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=LIMIT_S) as connection:
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {promised}\r\n\r\n"
         )

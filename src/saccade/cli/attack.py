@@ -44,8 +44,10 @@ def attack(
 
     table = read_table(arguments)
     with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.evaluate import measure_attacks, subjects
+        from saccade.robust.classifiers.attack import measure_attacks
+        from saccade.robust.classifiers.subjects import subjects
+        from saccade.robust.classifiers.tables import attack_table
+        from saccade.robust.tables import markdown
         from saccade.threads import use_threads
     if threads is not None:
         use_threads(threads)
@@ -57,15 +59,17 @@ def attack(
     with bars(quiet=as_json) as progress:
         result = measure_attacks(recipe, one_bar(progress))
         _, first = next(iter(subjects(recipe, one_bar(progress))))
-    folder = Path(recipe.out)
-    text = figures.markdown(figures.attack_table(result))
-    figures.draw_attack(result, folder / "attack.png")
-    figures.draw_examples(first, recipe.attack, folder / "examples.png")
+    folder = Path(recipe.out) / "attack"
+    text = markdown(attack_table(result))
+    with needs("robust"):
+        from saccade.robust.classifiers.figures import draw_attack, draw_examples
+    draw_attack(result, folder / "attack.png")
+    draw_examples(first, recipe.attack, folder / "examples.png")
     (folder / "attack.md").write_text(text)
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    show_table(figures.attack_table(result))
+    show_table(attack_table(result))
     for net in result.nets:
         score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
         typer.echo(
@@ -94,10 +98,10 @@ def _attack_agent(
     from saccade.errors import ConfigError
 
     with needs("local"):
-        from saccade.robust.agent import measure_agent
-    from saccade.robust.agent_figures import agent_table, draw_agent, draw_attacked
-    from saccade.robust.figures import markdown
-    from saccade.robust.options import AgentAttackRecipe
+        from saccade.robust.agent.attack import measure_agent
+    from saccade.robust.agent.recipe import AgentAttackRecipe
+    from saccade.robust.agent.tables import agent_table
+    from saccade.robust.tables import markdown
 
     if data is not None:
         raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
@@ -113,6 +117,8 @@ def _attack_agent(
     tables = {threat: agent_table(result, threat) for threat in result.threats}
     text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
     (folder / "agent_attack.md").write_text(text)
+    with needs("robust"):
+        from saccade.robust.agent.figures import draw_agent, draw_attacked
     draw_agent(result, folder / "agent_attack.png")
     draw_attacked(recipe, folder / "attacked.png")
     if as_json:

@@ -39,8 +39,9 @@ def detect(
 
     table = read_table(arguments)
     with needs("robust"):
-        from saccade.robust import figures
-        from saccade.robust.detection import measure_detection
+        from saccade.robust.classifiers.detection import measure_detection
+        from saccade.robust.classifiers.tables import cross_table, detection_table
+        from saccade.robust.tables import markdown
         from saccade.threads import use_threads
     if threads is not None:
         use_threads(threads)
@@ -48,10 +49,12 @@ def detect(
     recipe = classifier_recipe(table, flags)
     with bars(quiet=as_json) as progress:
         result = measure_detection(recipe, one_bar(progress))
-    folder = Path(recipe.out)
-    tables = [figures.detection_table(result), figures.cross_table(result)]
-    (folder / "detect.md").write_text("\n".join(figures.markdown(rows) for rows in tables))
-    figures.draw_detection(result, folder / "detect.png")
+    folder = Path(recipe.out) / "detect"
+    tables = [detection_table(result), cross_table(result)]
+    (folder / "detect.md").write_text("\n".join(markdown(rows) for rows in tables))
+    with needs("robust"):
+        from saccade.robust.classifiers.figures import draw_detection
+    draw_detection(result, folder / "detect.png")
     if as_json:
         typer.echo(result.model_dump_json())
         return

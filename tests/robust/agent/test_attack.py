@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image as PILImage
 from scipy.stats import binomtest
+from waiting import LIMIT_S
 
 from saccade.arms import apply_arm, targets_of
 from saccade.config import validate
@@ -54,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", "attack", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S, cwd=ROOT)
 
 
 def test_shares_are_those_of_the_answers(run: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sklearn.metrics import auc as area
+from waiting import LIMIT_S
 
 from saccade.errors import ConfigError
 from saccade.robust.classifiers.attack import measure_attacks
@@ -17,7 +18,7 @@ from saccade.robust.detectors.detector import Detector
 
 def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S)
 
 
 def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
