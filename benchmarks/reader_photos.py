@@ -36,7 +36,7 @@ from composed import Photograph, compose
 from PIL import Image as PILImage
 
 from saccade.config import validate, with_overrides
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.measures import wilson
 from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
 from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy

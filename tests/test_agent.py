@@ -10,7 +10,7 @@ from saccade import Agent
 from saccade.agent import make_task
 from saccade.embedded import resolve
 from saccade.errors import ConfigError, ImageError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.nano.spec import sections
 from saccade.serve.scripted import ScriptedServer
 from saccade.types import StopReason

@@ -12,7 +12,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError, ContextOverflow, ServiceError, ServiceTimeout
-from saccade.geometry import CoordSpace, PixelBudget
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import Job, rollout, rollout_group, rollout_many
 from saccade.tools.zoom import ZoomIn

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from saccade.geometry import Box, PixelBudget
+from saccade.images.geometry import Box, PixelBudget
 from saccade.measures import looks, mcnemar, paired, patterns, summary, summary_by, wilson
 from saccade.types import (
     ProblemKind,

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.types import Record, StopReason, Task, Trajectory
 
 Z_95 = 1.959963984540054

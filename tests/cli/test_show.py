@@ -10,8 +10,8 @@ from PIL import Image as PILImage
 from rich.console import Console
 
 from saccade.cli.show import picture, show_turns, summary_table
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.measures import summary
 from saccade.nano.deepeyes.oracle import Oracle
 from saccade.nano.spec import environment

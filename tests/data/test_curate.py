@@ -13,8 +13,8 @@ from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.formats.tasks import read_tasks, write_tasks
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.types import Completion, ModelInfo, Record, Sampling, TargetBox, Task, Trajectory
 from saccade.world import tasks as world_tasks
 

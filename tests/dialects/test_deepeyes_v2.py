@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2, reindented
-from saccade.geometry import CoordSpace
+from saccade.images.geometry import CoordSpace
 from saccade.tools.zoom import ZoomIn
 from saccade.types import (
     Action,

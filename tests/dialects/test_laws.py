@@ -16,8 +16,8 @@ from saccade.dialects.inert import inert
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
 from saccade.errors import ConfigError
-from saccade.geometry import CoordSpace
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace
+from saccade.images.image import Image
 from saccade.types import Action, Completion, Task, ToolCall, ToolResult, WireCall
 
 DIALECTS: list[Dialect] = [DeepEyes(), DeepEyesV2(), Plain(), Native()]

@@ -17,7 +17,7 @@ from saccade import models
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
-from saccade.geometry import PixelBudget
+from saccade.images.geometry import PixelBudget
 from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.sampler import Sampler

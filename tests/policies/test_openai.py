@@ -19,8 +19,8 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import BudgetExceeded, ConfigError, ServiceError, ServiceTimeout
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.rollout import Job, rollout, rollout_many
 from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer

@@ -9,7 +9,7 @@ from waiting import LIMIT_S
 
 from saccade.config import validate, with_overrides
 from saccade.errors import ConfigError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.policies.evidence import similarity
 from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment

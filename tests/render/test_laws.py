@@ -12,8 +12,8 @@ from tiny import ADDED, SPECIAL
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError, RenderError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Action, Completion, Message, Trajectory, Turn

@@ -22,8 +22,8 @@ from transformers.processing_utils import ProcessorMixin
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.models import LoadedModel, collate, load
 from saccade.render.qwen_vl import positions
 from saccade.types import Message, Trajectory

@@ -16,8 +16,8 @@ from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.fisher.products import Product
 from saccade.fisher.spectrum import eigenpairs
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.models import LoadedModel, load, log_probs
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.attacks.directions import loss_direction

@@ -10,7 +10,7 @@ from saccade.dialects.base import Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ServiceError
-from saccade.geometry import CoordSpace, PixelBudget
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy

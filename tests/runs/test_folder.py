@@ -23,7 +23,7 @@ from building import a_task, plain, played
 from PIL import Image as PILImage
 
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest
 from saccade.types import StopReason, Task, Trajectory

@@ -9,8 +9,8 @@ from unhurried import UNHURRIED
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.env import Environment
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout

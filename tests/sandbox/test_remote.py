@@ -20,8 +20,8 @@ from unhurried import UNHURRIED
 from waiting import LIMIT_S
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.sandbox import hosts
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.hosts import HostLost, cell_of

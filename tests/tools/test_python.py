@@ -19,8 +19,8 @@ from waiting import LIMIT_S
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ToolError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.tools.python import Python, PythonOptions

@@ -10,8 +10,8 @@ from waiting import LIMIT_S, longest_hold
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ToolError
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.tools import ocr
 from saccade.tools.text import ReadText
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from saccade.errors import ToolError
-from saccade.geometry import Box, CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.tools.zoom import Rotate, ZoomIn
 from saccade.types import Tool, ToolContext
 

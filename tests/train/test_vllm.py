@@ -16,7 +16,7 @@ from test_rl import NANO, fresh_process_state, metrics, recipe_of
 from trl.generation.vllm_generation import VLLMGeneration
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.models import LoadedModel, load
 from saccade.nano.spec import environment
 from saccade.policies.hf import TurnRequest, request_turn, write_turns

@@ -25,8 +25,8 @@ from waiting import LIMIT_S
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import folder_of
 from saccade.env import Environment
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.nano.spec import sections
 from saccade.recipe import Recipe, make_tasks
 from saccade.rewards import RewardOptions

@@ -18,7 +18,7 @@ from pixel_oracle import (
 )
 
 from saccade.errors import ConfigError
-from saccade.geometry import Box
+from saccade.images.geometry import Box
 from saccade.types import Task
 from saccade.world import FAMILIES, task_of, tasks
 

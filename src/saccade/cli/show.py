@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.measures import Summary
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from saccade.errors import MissingExtra
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.tools.ocr import Line
 
 LEGIBLE = 0.5

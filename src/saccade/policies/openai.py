@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from saccade.cache import ByteCache
 from saccade.client import ChatClient, ClientOptions
 from saccade.errors import ConfigError, ServiceError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.reply import Reply
 from saccade.types import Completion, Message, ModelInfo, Part, Sampling, Trajectory, Turn
 

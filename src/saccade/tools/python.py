@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pydantic import JsonValue
 
 from saccade.errors import ToolError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
 from saccade.sandbox.pool import AfterKill, Notebook, Sandbox

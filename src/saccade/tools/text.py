@@ -11,7 +11,7 @@ from math import ceil, floor
 from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
-from saccade.geometry import Box
+from saccade.images.geometry import Box
 from saccade.tools import ocr
 from saccade.tools.arguments import (
     IMAGE_PARAMETER,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypedDict
 
 from saccade.errors import ImageError
-from saccade.geometry import Box, CoordSpace, box_of
-from saccade.image import Image
+from saccade.images.geometry import Box, CoordSpace, box_of
+from saccade.images.image import Image
 from saccade.measures import looks, prompt_tokens, response_tokens
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures

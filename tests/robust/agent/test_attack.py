@@ -17,8 +17,8 @@ from saccade.config import validate
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.models import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent.attack import measure_agent

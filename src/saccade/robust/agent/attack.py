@@ -27,7 +27,7 @@ from saccade.arms import ARMS, apply_arm, targets_of
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.files import write_whole
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.models import LoadedModel
 from saccade.policies import LocalPolicy
 from saccade.recipe import make_tasks

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.agent.results import AgentAttackResult
 from saccade.robust.agent.tables import WAYS

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import overload
 
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.types import Tool, ToolContext, ToolFunction, ToolSpec
 
 

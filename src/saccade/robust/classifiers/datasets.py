@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError, ImageError, MissingExtra
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.robust.arrays import Array, read_arrays
 
 MOST_BYTES = 4 << 30

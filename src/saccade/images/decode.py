@@ -24,7 +24,7 @@ from PIL import (
 from PIL import Image as PILImage
 
 from saccade.errors import ImageError
-from saccade.geometry import Size
+from saccade.images.geometry import Size
 
 MAX_SOURCE_PIXELS = 180_000_000
 """Larger files are refused before a pixel of them is decoded (180 megapixels)."""

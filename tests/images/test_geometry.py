@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from saccade.errors import ImageError
-from saccade.geometry import Box, CoordSpace, PixelBudget, Size
+from saccade.images.geometry import Box, CoordSpace, PixelBudget, Size
 
 sides = st.integers(1, 20_000)
 sizes = st.builds(Size, sides, sides)

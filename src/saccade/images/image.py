@@ -27,9 +27,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import core_schema
 
 from saccade.cache import ByteCache
-from saccade.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
 from saccade.errors import BoxError, ImageError
-from saccade.geometry import Box, PixelBudget, Size
+from saccade.images.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
+from saccade.images.geometry import Box, PixelBudget, Size
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from saccade.errors import BoxError, ImageError
-from saccade.geometry import Box, PixelBudget, Size
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget, Size
+from saccade.images.image import Image
 from saccade.types import Task
 
 
@@ -264,7 +264,7 @@ def test_the_pixel_limit_can_be_raised_and_lowered() -> None:
 
 
 def test_an_endless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saccade.image.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("saccade.images.image.MAX_FILE_BYTES", 2**20)
     with pytest.raises(ImageError, match="more than 1 MiB"):
         Image.open("/dev/zero")
 
