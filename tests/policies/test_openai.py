@@ -14,7 +14,7 @@ from building import a_task, noise, zoom_text
 from PIL import Image as PILImage
 from waiting import LIMIT_S, Clock, longest_hold
 
-from saccade.client import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient, ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
@@ -358,7 +358,7 @@ async def test_a_key_is_taken_from_the_environment_and_never_shown(
 async def test_a_reply_that_is_too_large_is_not_read_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("saccade.client.MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr("saccade.client.chat.MAX_REPLY_BYTES", 1000)
     with ScriptedServer(lambda request: "x" * 100_000) as server:
         made = client(server)
         with pytest.raises(ServiceError, match="more than 1000 bytes"):

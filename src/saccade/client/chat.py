@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
+from saccade.client.reply import Reply, Response, Retry, Usage, read
 from saccade.errors import (
     BudgetExceeded,
     ConfigError,
     ServiceError,
     ServiceTimeout,
 )
-from saccade.reply import Reply, Response, Retry, Usage, read
 from saccade.types import Record
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from building import CustomTool, a_task
 from waiting import LIMIT_S, Clock
 
-from saccade.client import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient, ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
