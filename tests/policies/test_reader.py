@@ -10,8 +10,8 @@ from waiting import LIMIT_S
 from saccade.config import validate, with_overrides
 from saccade.errors import ConfigError
 from saccade.images.image import Image
-from saccade.policies.evidence import similarity
-from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
+from saccade.policies.reader.evidence import similarity
+from saccade.policies.reader.policy import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
 from saccade.tools import ocr

@@ -72,7 +72,7 @@ def solve(
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded, with_folders
     from saccade.errors import ConfigError
-    from saccade.policies.reader import ENVIRONMENT
+    from saccade.policies.reader.policy import ENVIRONMENT
     from saccade.recipe import Recipe
     from saccade.rollout import Job
     from saccade.runs.execute import run

@@ -24,8 +24,8 @@ from saccade.dialects.base import Dialect
 from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
 from saccade.images.image import Image
-from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
-from saccade.policies.search_plan import ZOOM, Look, Search, zooms_left
+from saccade.policies.reader.evidence import Seen, best_lines, clear_option, is_clear
+from saccade.policies.reader.search_plan import ZOOM, Look, Search, zooms_left
 from saccade.tools import ocr
 from saccade.types import (
     OPTION_LETTERS,
