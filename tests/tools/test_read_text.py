@@ -13,7 +13,7 @@ from saccade.errors import ToolError
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
 from saccade.tools import ocr
-from saccade.tools.text import ReadText
+from saccade.tools.read_text import ReadText
 
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
