@@ -12,7 +12,7 @@ from saccade.embedded import resolve
 from saccade.errors import ConfigError, ImageError
 from saccade.images.image import Image
 from saccade.nano.spec import sections
-from saccade.serve.scripted import ScriptedServer
+from saccade.testing import ScriptedServer
 from saccade.types import StopReason
 from saccade.world import tasks
 

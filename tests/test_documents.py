@@ -16,7 +16,7 @@ from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.classifiers.recipe import RobustRecipe
-from saccade.serve.scripted import ScriptedServer
+from saccade.testing import ScriptedServer
 from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
 

@@ -20,7 +20,7 @@ from saccade.recipe import Recipe
 from saccade.rollout import Job
 from saccade.runs.execute import run
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedRequest, ScriptedServer
 from saccade.types import StopReason, Trajectory
 
 SPAN = {"absolute": None, "relative_1000": 1000.0, "relative_1": 1.0}

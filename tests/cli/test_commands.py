@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 from waiting import LIMIT_S
 
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from saccade.cli import COMMANDS, EXAMPLES, GROUPS
 from saccade.cli.commands import Row
-from saccade.serve.scripted import ScriptedServer
+from saccade.testing import ScriptedServer
 
 OF_TYPER = {"typer", "click", "annotated_doc", "typing_extensions", "shellingham"}
 JYTHON = {"org"}

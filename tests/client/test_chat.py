@@ -18,7 +18,7 @@ from saccade.errors import BudgetExceeded, ConfigError, ServiceError, ServiceTim
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy, script_of
 from saccade.rollout import rollout
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.types import Policy, ProblemKind, StopReason, Trajectory
 
 TASK = a_task()

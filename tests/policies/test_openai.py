@@ -23,7 +23,7 @@ from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.rollout import Job, rollout, rollout_many
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Limits, Sampling, StopReason, Task, Trajectory
 

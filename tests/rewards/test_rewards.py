@@ -19,7 +19,7 @@ from saccade.rewards.judges import Choice, Exact, FirstOf
 from saccade.rewards.llm import LLM
 from saccade.rewards.math import Math, MathOptions
 from saccade.rewards.terms import PRESETS, TERMS
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.types import (
     ProblemKind,
     Record,

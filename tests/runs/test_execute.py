@@ -19,7 +19,7 @@ from saccade.rollout import Job
 from saccade.runs.assemble import mismatches
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedReply, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedServer
 from saccade.types import Task
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from waiting import LIMIT_S
 
-from saccade.serve.scripted import ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedRequest, ScriptedServer
 
 
 def send(url: str, body: bytes, *, promised: int) -> bytes:
