@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from saccade.embedded import resolve
-from saccade.measures import wilson
+from saccade.measures.intervals import wilson
 from saccade.models import collate, encode_images, load
 from saccade.nano.deepeyes.evaluate import questions
 from saccade.nano.spec import environment

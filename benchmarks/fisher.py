@@ -26,7 +26,7 @@ from torch import nn
 
 from saccade.fisher.spectrum import Eigenpairs, eigenpairs
 from saccade.fisher.target import Classifier
-from saccade.measures import wilson
+from saccade.measures.intervals import wilson
 from saccade.robust.attacks.single import Fgm, Ossa
 from saccade.robust.attacks.stepped import OssaIterated, Pgd
 from saccade.robust.classifiers.datasets import load_dataset

@@ -176,7 +176,8 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
 
 
 def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
-    from saccade.measures import looks, summary
+    from saccade.measures.boxes import looks
+    from saccade.measures.summary import summary
     from saccade.nano.deepeyes.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.threads import use_threads

@@ -18,7 +18,7 @@ from pathlib import Path
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import resolve
 from saccade.env import Environment
-from saccade.measures import Pair, summary
+from saccade.measures.summary import Pair, summary
 from saccade.nano.spec import LIMITS, OBSERVATION, VIEW, ZOOM
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions

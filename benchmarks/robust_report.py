@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from saccade.measures import wilson
+from saccade.measures.intervals import wilson
 from saccade.robust.agent.figures import draw_agent
 from saccade.robust.agent.results import AgentAttackResult
 from saccade.robust.agent.tables import agent_table

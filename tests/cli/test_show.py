@@ -12,7 +12,7 @@ from rich.console import Console
 from saccade.cli.show import picture, show_turns, summary_table
 from saccade.images.geometry import Box
 from saccade.images.image import Image
-from saccade.measures import summary
+from saccade.measures.summary import summary
 from saccade.nano.deepeyes.oracle import Oracle
 from saccade.nano.spec import environment
 from saccade.rollout import rollout

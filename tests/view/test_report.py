@@ -13,7 +13,7 @@ from test_page import demos, episode, keep
 from waiting import LIMIT_S
 
 from saccade.errors import MissingExtra
-from saccade.measures import summary
+from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
 from saccade.view.report import as_json, markdown, report, write_report
 

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from saccade.measures import Pair
+    from saccade.measures.summary import Pair
     from saccade.policies.hf import HFPolicy
     from saccade.recipe import Recipe
     from saccade.types import Task, Trajectory
@@ -101,7 +101,7 @@ def _compare(
     from rich.table import Table
 
     from saccade.cli.progress import bars
-    from saccade.measures import summary
+    from saccade.measures.summary import summary
     from saccade.nano.deepeyes.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run

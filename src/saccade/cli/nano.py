@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
-    from saccade.measures import Summary
+    from saccade.measures.summary import Summary
     from saccade.nano.deepeyes.train_base import Base
     from saccade.nano.stage import Progress
 

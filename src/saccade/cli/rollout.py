@@ -80,7 +80,7 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
     from saccade.cli.show import summary_table
-    from saccade.measures import summary, summary_by
+    from saccade.measures.summary import summary, summary_by
     from saccade.types import StopReason
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from saccade.images.geometry import Box
 from saccade.images.image import Image
-from saccade.measures import Summary
+from saccade.measures.summary import Summary
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 
 STOPS = {

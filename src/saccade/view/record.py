@@ -10,7 +10,8 @@ from typing import Literal, TypedDict
 from saccade.errors import ImageError
 from saccade.images.geometry import Box, CoordSpace, box_of
 from saccade.images.image import Image
-from saccade.measures import looks, prompt_tokens, response_tokens
+from saccade.measures.boxes import looks
+from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 

@@ -9,7 +9,10 @@ from typing import NamedTuple, Self
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError
-from saccade.measures import Interval, Paired, is_correct, looks, paired, wilson
+from saccade.measures.boxes import looks
+from saccade.measures.intervals import Interval, wilson
+from saccade.measures.paired import Paired, paired
+from saccade.measures.summary import is_correct
 from saccade.robust.agent.recipe import Loss, Threat
 from saccade.types import Record, Task, Trajectory
 

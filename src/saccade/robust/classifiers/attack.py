@@ -16,7 +16,7 @@ from torch import nn
 from saccade.files import write_whole
 from saccade.fisher.spectrum import eigenpairs
 from saccade.fisher.target import CHUNK, Classifier, tail_of
-from saccade.measures import wilson
+from saccade.measures.intervals import wilson
 from saccade.robust.attacks import make_attack
 from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.minimal import least_along

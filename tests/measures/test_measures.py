@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from saccade.images.geometry import Box, PixelBudget
-from saccade.measures import looks, mcnemar, paired, patterns, summary, summary_by, wilson
+from saccade.measures.boxes import looks, patterns
+from saccade.measures.intervals import wilson
+from saccade.measures.paired import mcnemar, paired
+from saccade.measures.summary import summary, summary_by
 from saccade.types import (
     ProblemKind,
     StopReason,
