@@ -173,7 +173,8 @@ def measure_model(repeats: int) -> dict[str, dict[str, float]]:
     import torch
     from transformers import GenerationConfig
 
-    from saccade.models import LoadedModel, collate
+    from saccade.models.batch import collate
+    from saccade.models.load import LoadedModel
     from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PILImage
 from rich.console import Console
 
-from saccade.cli.show import picture, show_turns, summary_table
+from saccade.cli.common.show import picture, show_turns, summary_table
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.measures.summary import summary

@@ -13,14 +13,17 @@ import torch
 from building import a_task, plain, zoom_text
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from saccade import models
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
 from saccade.images.geometry import PixelBudget
+from saccade.models.batch import collate
+from saccade.models.generate import TurnRequest
+from saccade.models.load import LoadedModel
+from saccade.models.sampler import Sampler
+from saccade.models.scores import log_probs
 from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
-from saccade.policies.sampler import Sampler
 from saccade.rollout import Job, rollout, rollout_many
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Limits, Sampling, StopReason, Task, Trajectory
@@ -76,7 +79,7 @@ async def test_rollout_log_probs_equal_a_teacher_forced_pass(tiny: Path) -> None
     plain = AutoModelForImageTextToText.from_pretrained(tiny)
     for t in done:
         rendered = loaded.renderer.render(t, generation=False)
-        ours = models.log_probs(loaded, [rendered])[0]
+        ours = log_probs(loaded, [rendered])[0]
         pixels = loaded.renderer.pixels(rendered.images)
         ids = torch.tensor([rendered.ids])
         with torch.inference_mode():
@@ -101,9 +104,9 @@ async def test_rollout_log_probs_equal_a_teacher_forced_pass(tiny: Path) -> None
 async def test_log_probs_of_a_batch_equal_those_alone(policy: HFPolicy) -> None:
     done = (await run(policy, 3, 3)).values()
     rendered = [policy.loaded.renderer.render(t, generation=False) for t in done]
-    together = models.log_probs(policy.loaded, rendered, temperature=0.7)
+    together = log_probs(policy.loaded, rendered, temperature=0.7)
     for item, row in zip(rendered, together, strict=True):
-        alone = models.log_probs(policy.loaded, [item], temperature=0.7)[0]
+        alone = log_probs(policy.loaded, [item], temperature=0.7)[0]
         at = [k for k, sampled in enumerate(item.sampled) if sampled]
         assert torch.allclose(alone[at], row[at], atol=1e-4)
 
@@ -125,7 +128,7 @@ async def test_concurrent_acts_become_one_batch(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+    def counted(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
         sizes.append(len(requests))
         return write_turns(loaded, requests)
 
@@ -141,7 +144,7 @@ async def test_greedy_equals_plain_generate(policy: HFPolicy, tiny: Path) -> Non
     rendered = policy.loaded.renderer.render(
         done.model_copy(update={"turns": (), "prefix": ""}), generation=True
     )
-    inputs = models.collate(policy.loaded, [rendered], side="left").inputs()
+    inputs = collate(policy.loaded, [rendered], side="left").inputs()
     del inputs["position_ids"]
     plain = AutoModelForImageTextToText.from_pretrained(tiny)
     ids = plain.generate(
@@ -192,7 +195,7 @@ async def test_a_request_that_fails_does_not_harm_the_others(
     write_turns = hf.write_turns
     poison = policy.loaded.renderer.render(bad, generation=True).images
 
-    def failing(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+    def failing(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
         if any(request.rendered.images == poison for request in requests):
             raise RuntimeError("out of memory")
         return write_turns(loaded, requests)

@@ -208,7 +208,7 @@ def test_no_class_of_transformers_is_patched(tiny_qwen2_5_vl: Path) -> None:
 
     before = {name: id(value) for name, value in vars(modeling_qwen2_5_vl).items()}
     forward = modeling_qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.forward
-    from saccade.models import load
+    from saccade.models.load import load
 
     load(tiny_qwen2_5_vl)
     assert {name: id(value) for name, value in vars(modeling_qwen2_5_vl).items()} == before

@@ -24,7 +24,8 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
-from saccade.models import LoadedModel, collate, load
+from saccade.models.batch import collate
+from saccade.models.load import LoadedModel, load
 from saccade.render.qwen_vl import positions
 from saccade.types import Message, Trajectory
 

@@ -18,7 +18,8 @@ from saccade.fisher.products import Product
 from saccade.fisher.spectrum import eigenpairs
 from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
-from saccade.models import LoadedModel, load, log_probs
+from saccade.models.load import LoadedModel, load
+from saccade.models.scores import log_probs
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.attacks.directions import loss_direction
 from saccade.robust.attacks.stepped import Pgd

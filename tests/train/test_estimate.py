@@ -11,7 +11,7 @@ from waiting import LIMIT_S
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.models import load
+from saccade.models.load import load
 from saccade.train.estimate import GIB, Estimate, estimate
 from saccade.train.recipe import RLRecipe
 

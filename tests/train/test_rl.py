@@ -23,7 +23,8 @@ from waiting import LIMIT_S
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError, ServiceError
-from saccade.models import collate, load, read_stamp
+from saccade.models.batch import collate
+from saccade.models.load import load, read_stamp
 from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.recipe import make_environment

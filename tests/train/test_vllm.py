@@ -17,9 +17,9 @@ from trl.generation.vllm_generation import VLLMGeneration
 
 from saccade.errors import ConfigError, ServiceError
 from saccade.images.image import Image
-from saccade.models import LoadedModel, load
+from saccade.models.generate import TurnRequest, request_turn, write_turns
+from saccade.models.load import LoadedModel, load
 from saccade.nano.spec import environment
-from saccade.policies.hf import TurnRequest, request_turn, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.rl import rl
 from saccade.train.vllm import VLLMGenerator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.options import Json, Threads
-from saccade.cli.robust import (
+from saccade.cli.common.options import Json, Threads
+from saccade.cli.common.robust import (
     Arguments,
     Data,
     Model,
@@ -39,16 +39,16 @@ def attack(
     A run file with a `policy` is one of an agent: how it stands up to attacks on what it sees when
     it answers at once, and when it looks again.
     """
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars, one_bar
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars, one_bar
 
     table = read_table(arguments)
     with needs("robust"):
+        from saccade.models.threads import use_threads
         from saccade.robust.classifiers.attack import measure_attacks
         from saccade.robust.classifiers.subjects import subjects
         from saccade.robust.classifiers.tables import attack_table
         from saccade.robust.tables import markdown
-        from saccade.threads import use_threads
     if threads is not None:
         use_threads(threads)
     if "policy" in table:
@@ -91,8 +91,8 @@ def _attack_agent(
     out: str | None,
     as_json: bool,
 ) -> None:
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars, one_bar
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars, one_bar
     from saccade.config import validate
     from saccade.embedded import with_folders
     from saccade.errors import ConfigError

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 
 def recipe(
@@ -28,7 +28,7 @@ def recipe(
     as_json: Json = False,
 ) -> None:
     """Validate a run file and estimate what a step of it costs."""
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
     from saccade.config import validate
     from saccade.recipe import make_environment
 
@@ -89,7 +89,7 @@ def sandbox(
     """
     import asyncio
 
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
 
     with needs("sandbox"):
         import pyseccomp  # noqa: F401

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from saccade.cli.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 
 def curate(
@@ -21,7 +21,7 @@ def curate(
     """
     import asyncio
 
-    from saccade.cli.progress import bars
+    from saccade.cli.common.progress import bars
     from saccade.config import validate
     from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run

@@ -40,7 +40,7 @@ def demo(
 
     from rich.console import Console
 
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
     from saccade.embedded import DEFAULT, resolve
     from saccade.runs.folder import RunReader
     from saccade.world import tasks
@@ -78,7 +78,7 @@ def _recipe(path: str, seed: int) -> Recipe:
 
 async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: Path) -> None:
     """One scene after the other, every turn printed."""
-    from saccade.cli.show import show_task, show_turns
+    from saccade.cli.common.show import show_task, show_turns
     from saccade.rollout import Job
     from saccade.runs.execute import run
 
@@ -100,7 +100,7 @@ def _compare(
 
     from rich.table import Table
 
-    from saccade.cli.progress import bars
+    from saccade.cli.common.progress import bars
     from saccade.measures.summary import summary
     from saccade.nano.deepeyes.evaluate import evaluate
     from saccade.rollout import Job

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from saccade.cli.options import Json, Threads
-from saccade.cli.robust import (
+from saccade.cli.common.options import Json, Threads
+from saccade.cli.common.robust import (
     Arguments,
     Data,
     Model,
@@ -34,15 +34,15 @@ def detect(
 
     They are told from clean and from noisy images, by each signal and by all of them.
     """
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars, one_bar
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars, one_bar
 
     table = read_table(arguments)
     with needs("robust"):
+        from saccade.models.threads import use_threads
         from saccade.robust.classifiers.detection import measure_detection
         from saccade.robust.classifiers.tables import cross_table, detection_table
         from saccade.robust.tables import markdown
-        from saccade.threads import use_threads
     if threads is not None:
         use_threads(threads)
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.options import Json
+from saccade.cli.common.options import Json
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -31,12 +31,12 @@ def probe(
     from rich.console import Console
     from rich.table import Table
 
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
 
     with needs("local"):
+        from saccade.models.threads import use_threads
         from saccade.nano.deepeyes.legibility import CONDITIONS, LIMITS, measure_legibility
-        from saccade.threads import use_threads
 
     use_threads(2)
     with bars(quiet=as_json) as progress:
@@ -91,14 +91,14 @@ def train_base(
 
     The same command resumes. Exit code 1 if a stage did not reach what it must.
     """
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
     from saccade.config import validate, with_overrides
 
     with needs("local"):
+        from saccade.models.threads import use_threads
         from saccade.nano.deepeyes.train_base import BaseOptions
         from saccade.nano.deepeyes.train_base import train_base as train
-        from saccade.threads import use_threads
 
     use_threads(threads)
     options = validate(BaseOptions, with_overrides({}, settings or []))
@@ -145,8 +145,8 @@ def evaluate(
     from rich.console import Console
 
     from saccade.arms import ARMS
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
     from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
@@ -158,8 +158,8 @@ def evaluate(
         for unknown in set(given) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
     with needs("local"):
+        from saccade.models.threads import use_threads
         from saccade.policies.hf import HFOptions, HFPolicy
-        from saccade.threads import use_threads
 
     use_threads(2)
     policy = HFPolicy(HFOptions(path=resolve(name)))
@@ -211,7 +211,7 @@ def _cell(summary: Summary) -> dict[str, float | int | None]:
 def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
     from rich.table import Table
 
-    from saccade.cli.show import interval, number
+    from saccade.cli.common.show import interval, number
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("family")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.options import Json, Runs
+from saccade.cli.common.options import Json, Runs
 
 
 def report(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
@@ -79,7 +79,7 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
 def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from saccade.cli.show import summary_table
+    from saccade.cli.common.show import summary_table
     from saccade.measures.summary import summary, summary_by
     from saccade.types import StopReason
 

@@ -20,7 +20,7 @@ def sandbox(
 
     On another interface than 127.0.0.1 clients must show the token in SACCADE_SANDBOX_TOKEN.
     """
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
     from saccade.config import validate, with_overrides
 
     with needs("serve"):

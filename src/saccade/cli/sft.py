@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.options import Json, RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
@@ -24,13 +24,13 @@ def sft(
 
     The same command resumes.
     """
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
     from saccade.config import validate
 
     table = read_runfile(recipe, settings)
     with needs("train"):
-        from saccade.threads import use_threads
+        from saccade.models.threads import use_threads
         from saccade.train.sft import SFTRecipe
         from saccade.train.sft import sft as train
     if threads is not None:

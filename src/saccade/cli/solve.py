@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.options import Json
+from saccade.cli.common.options import Json
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -68,7 +68,7 @@ def solve(
     from rich.console import Console
 
     from saccade.agent import make_task
-    from saccade.cli.show import show_task, show_turns
+    from saccade.cli.common.show import show_task, show_turns
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded, with_folders
     from saccade.errors import ConfigError

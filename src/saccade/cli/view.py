@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.options import Runs
+from saccade.cli.common.options import Runs
 
 
 def view(

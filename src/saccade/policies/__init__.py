@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from saccade.types import Policy
 
 if TYPE_CHECKING:
-    from saccade.models import LoadedModel
+    from saccade.models.load import LoadedModel
 
 BUILT_IN = {
     "replay": "saccade.policies.replay:ReplayPolicy",

@@ -19,7 +19,7 @@ from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
-from saccade.models import load
+from saccade.models.load import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent.attack import measure_agent
 from saccade.robust.agent.originals import OnTheOriginal

@@ -28,7 +28,7 @@ from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.images.image import Image
-from saccade.models import LoadedModel
+from saccade.models.load import LoadedModel
 from saccade.policies import LocalPolicy
 from saccade.recipe import make_tasks
 from saccade.rewards import Reward
