@@ -20,8 +20,10 @@ from saccade.testing import ScriptedServer
 OF_TYPER = {"typer", "click", "annotated_doc", "typing_extensions", "shellingham"}
 JYTHON = {"org"}
 """`copy` looks for it, and finds nothing."""
-SHARED = {"saccade", "saccade.__main__", "saccade.errors", "saccade.cli", "saccade.cli.commands",
-          "saccade.cli.common.options", "saccade.cli.common.robust"}  # fmt: skip
+SHARED = {
+    "saccade", "saccade.__main__", "saccade.errors", "saccade.cli", "saccade.cli.commands",
+    "saccade.cli.common", "saccade.cli.common.options", "saccade.cli.common.robust",
+}  # fmt: skip
 SLOW = {"asyncio", "http", "importlib.metadata", "socket", "ssl", "unittest"}
 """Modules of the standard library that cost more than a few milliseconds."""
 HEAVY = {"torch", "transformers", "trl", "scipy", "sklearn", "matplotlib", "pyarrow"}
