@@ -366,7 +366,11 @@ def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
 def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
     saccade("demo", "--n", "2", "--out", "run", cwd=tmp_path)
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(manifest) == {"config", "fingerprint", "versions", "commit", "command", "created"}
+    assert set(manifest) == {
+        "verb", "config", "fingerprint", "seed", "versions", "commit", "dirty", "command",
+        "created",
+    }  # fmt: skip
+    assert manifest["verb"] == "demo"
     assert {"python", "saccade", "numpy", "pillow"} <= set(manifest["versions"])
     assert manifest["config"]["reward"]["preset"] == "deepeyes"
     assert "key" not in json.dumps(manifest).replace("api_key_env", "")

@@ -32,7 +32,7 @@ def detect(
 ) -> None:
     """Measure how well attacked images are detected.
 
-    They are told from clean and from noisy images, by each signal and by all of them.
+    Clean and noisy images are the negatives of every signal.
     """
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars, one_bar
