@@ -22,6 +22,7 @@ from saccade.errors import ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import installed
 from saccade.sandbox.options import RemoteOptions, SandboxOptions
 from saccade.tools.python import Python, PythonOptions
 from saccade.types import Part, ToolContext
@@ -145,6 +146,8 @@ def test_the_fingerprint_says_what_the_model_sees_and_not_where_cells_run() -> N
     remote = {"urls": ["http://a:1"], "token_env": "TOKEN"}
     sandbox = {"mode": "landlock", "max_sessions": 3, "scratch": "/var/tmp", "libraries": "long"}
     assert fingerprint(remote=remote) == fingerprint(sandbox=sandbox) == plain
+    reordered = dict(reversed(installed().items()))
+    assert fingerprint(remote={**remote, "libraries": reordered}) == plain
     others = [
         fingerprint(after_kill="fresh"),
         fingerprint(sandbox={"limits": {"seconds": 3}}),

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from saccade.errors import ToolError
 from saccade.images.image import Image
 from saccade.sandbox.cells import Cell
+from saccade.sandbox.libraries import PACKAGES, installed
 from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
 from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
@@ -37,6 +38,12 @@ class PythonOptions(Record):
     after_kill: AfterKill = "replay"
     """Whether earlier cells are run again when a cell had to be killed, or variables are lost."""
 
+    @property
+    def offer(self) -> Offer:
+        """What cells find, here or at the hosts."""
+        libraries = self.remote.libraries if self.remote else None
+        return Offer(limits=self.sandbox.limits, libraries=libraries or installed())
+
 
 class Python:
     """Run Python in a notebook that is closed off from the machine and the network.
@@ -49,20 +56,14 @@ class Python:
 
     def __init__(self, options: PythonOptions | None = None) -> None:
         """Describe the tool; nothing is started, imported or connected to."""
-        options = options or PythonOptions()
-        self._after_kill = options.after_kill
-        self._seconds = options.sandbox.limits.seconds
+        self._options = options or PythonOptions()
+        remote = self._options.remote
         self._sandbox: Sandbox | RemoteSandbox
-        offer = Offer(limits=options.sandbox.limits)
-        protocol = "saccade"
-        if options.remote is None:
-            self._sandbox = Sandbox(options.sandbox)
+        if remote is None:
+            self._sandbox = Sandbox(self._options.sandbox)
         else:
-            if options.remote.libraries is not None:
-                offer = Offer(limits=offer.limits, libraries=options.remote.libraries)
-            protocol = options.remote.protocol
-            self._sandbox = RemoteSandbox(options.remote, offer=offer)
-        self.spec = _spec(offer, protocol, options.after_kill)
+            self._sandbox = RemoteSandbox(remote, offer=self._options.offer)
+        self.spec = _spec(self._options)
 
     async def start(self) -> None:
         """Start the sandbox, or ask the hosts whether they are what `spec` says.
@@ -76,7 +77,8 @@ class Python:
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         """A notebook of its own, gone with the episode."""
-        seed, after_kill = context.seed, self._after_kill
+        seed, after_kill = context.seed, self._options.after_kill
+        seconds = self._options.sandbox.limits.seconds
         async with self._sandbox.notebook(seed=seed, after_kill=after_kill) as notebook:
             given = 0
 
@@ -89,7 +91,7 @@ class Python:
                 if len(code) > MAX_CODE:
                     raise ToolError(f"{NAME}: a cell of {len(code):,} characters; at most 100,000")
                 given = await _give(notebook, context, given)
-                cell = await notebook.run(code, seconds=self._seconds)
+                cell = await notebook.run(code, seconds=seconds)
                 return ToolOutput(_shown(cell, context))
 
             yield call
@@ -107,8 +109,9 @@ class Python:
         return self._sandbox.facts()
 
 
-def _spec(offer: Offer, protocol: str, after_kill: AfterKill) -> ToolSpec:
-    libraries = [name for name in offer.libraries if name != "python"]
+def _spec(options: PythonOptions) -> ToolSpec:
+    offer = options.offer
+    libraries = [name for name in PACKAGES if name in offer.libraries]
     return ToolSpec(
         name=NAME,
         description=(
@@ -125,8 +128,8 @@ def _spec(offer: Offer, protocol: str, after_kill: AfterKill) -> ToolSpec:
         },
         options={
             **offer.model_dump(mode="json"),
-            "after_kill": after_kill,
-            "protocol": protocol,
+            "after_kill": options.after_kill,
+            "protocol": options.remote.protocol if options.remote else "saccade",
         },
     )
 
