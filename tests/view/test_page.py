@@ -170,6 +170,22 @@ def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Pat
     assert chances == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("/home/someone/models/nano", "nano"), ("Qwen/Qwen2.5-VL-7B", "Qwen/Qwen2.5-VL-7B"), ("", "")],
+)
+def test_a_page_names_a_local_model_without_its_folder(
+    tmp_path: Path, model: str, shown: str
+) -> None:
+    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    task = Task(id="t", prompt=(image, "?"), answer="A")
+    policy = ReplayPolicy({"t": [Completion(text="<answer>A</answer>", model=model)]})
+    trajectory = asyncio.run(rollout(policy, Environment(DeepEyes()), task))
+    html = make_page([keep(tmp_path / "run", [(task, trajectory)])]).html
+    assert f'"model": "{shown}"' in html
+    assert "someone" not in html
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"model": {"type": "BPE"}}', "\xff"])
 def test_a_file_that_is_no_tokenizer_is_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_bytes(content.encode("latin-1"))
