@@ -16,9 +16,10 @@ from saccade.fisher.target import Tail, Target, tail_of
 
 Backend = Literal["auto", "jvp", "linearize", "double_vjp", "difference", "kl"]
 STEP = 1e-2
-"""Of central differences, as a part of the norm of a unit direction."""
+"""Step of central differences, as a part of the norm of a unit direction."""
 RADIUS = 1e-3
-"""Of the KL divergence whose gradient is taken; foolbox's 1e-6 is far too small for float32."""
+"""Radius of the KL divergence whose gradient is taken; 1e-6, as in foolbox, is far too small for
+float32."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ Method = Literal["auto", "gram", "lanczos"]
 GRAM_CLASSES = 16
 """With at most so many classes, or four times the pairs, all gradients cost less than Lanczos."""
 TOLERANCE = 1e-4
-"""Of the residual of the largest pair, relative to its eigenvalue."""
+"""Largest residual of the largest pair, relative to its eigenvalue."""
 MAX_STEPS = 32
 CHUNK_BYTES = 256 << 20
 
@@ -69,7 +69,7 @@ def eigenpairs(
     Args:
         target: Gives log-probabilities.
         x: (N, ...) inputs.
-        k: How many.
+        k: Number of pairs.
         method: `gram` takes the gradient of every class (exact; one backward pass a class);
             `lanczos` starts at the loss gradient and stops at the residual (passes do not depend on
             the number of classes); `auto` takes the first for few classes.

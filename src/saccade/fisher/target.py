@@ -13,7 +13,7 @@ from torch import nn
 from saccade.errors import ConfigError
 
 CHUNK = 256
-"""Inputs at a time, where any number may come."""
+"""Number of inputs at a time, where any number may come."""
 
 
 class Target(Protocol):

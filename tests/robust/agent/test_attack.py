@@ -24,7 +24,7 @@ from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent.attack import measure_agent
 from saccade.robust.agent.originals import OnTheOriginal
 from saccade.robust.agent.recipe import AgentAttackRecipe
-from saccade.robust.agent.results import Asked, Attacker, Table
+from saccade.robust.agent.results import ArmOutcomes, AttackOutcomes, Table
 from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.vlm import AnswerSet
 from saccade.rollout import rollout
@@ -48,8 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = saccade(RECIPE, "--n", str(N), "--out", str(out), "attack.epsilons=[6]",
                    "attack.method.steps=4", "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told == json.loads((out / "agent_attack.json").read_text())
+    result = json.loads(done.stdout)
+    assert result == json.loads((out / "agent_attack.json").read_text())
     return out
 
 
@@ -58,16 +58,17 @@ def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S, cwd=ROOT)
 
 
-def test_shares_are_those_of_the_answers(run: Path) -> None:
+def test_accuracies_are_those_of_the_answers(run: Path) -> None:
     """Counted again from the signs of every question."""
-    told = json.loads((run / "agent_attack.json").read_text())
-    assert len(told["tasks"]) == N
-    for threat, (row,) in told["threats"].items():
-        asked = told["asked"][threat]
+    result = json.loads((run / "agent_attack.json").read_text())
+    assert len(result["tasks"]) == N
+    for threat, (row,) in result["threats"].items():
+        rows = result["outcomes"][threat]
 
-        def right(arm: str, by: tuple[str, ...], asked: list[dict] = asked) -> list[bool]:
-            rows = [a["right"] for a in asked if a["arm"] == arm and a["by"] in ("clean", *by)]
-            return [set(signs) == {"1"} for signs in zip(*rows, strict=True)]
+        def right(arm: str, by: tuple[str, ...], rows: list[dict] = rows) -> list[bool]:
+            own = [row for row in rows if row["arm"] == arm and row["attacked"] in ("clean", *by)]
+            signs = zip(*(row["correct"] for row in own), strict=True)
+            return [set(of_question) == {"1"} for of_question in signs]
 
         for name, by in (
             ("noise", {"direct": ("noise",), "agent": ("noise",)}),
@@ -75,7 +76,7 @@ def test_shares_are_those_of_the_answers(run: Path) -> None:
             ("transfer", {"direct": ("agent",), "agent": ("direct",)}),
         ):
             direct, agent = right("direct", by["direct"]), right("agent", by["agent"])
-            shares, paired = row[name]["shares"], row[name]["paired"]
+            shares, paired = row[name]["arms"], row[name]["paired"]
             assert shares["direct"]["accuracy"] == sum(direct) / N
             assert shares["agent"]["accuracy"] == sum(agent) / N
             better = sum(b and not a for a, b in zip(direct, agent, strict=True))
@@ -83,19 +84,19 @@ def test_shares_are_those_of_the_answers(run: Path) -> None:
             assert (paired["gained"], paired["lost"]) == (better, worse)
             wanted = binomtest(better, better + worse).pvalue if better + worse else 1.0
             assert paired["p"] == pytest.approx(wanted)
-        calls = {arm: share["tool_call_rate"] for arm, share in row["own"]["shares"].items()}
+        calls = {arm: share["tool_call_rate"] for arm, share in row["own"]["arms"].items()}
         assert calls["direct"] < 0.3 < 0.7 < calls["agent"]
-        assert told["clean"]["shares"]["agent"]["aimed"] > 0.8
-        assert told["clean"]["shares"]["direct"]["aimed"] is None
-        assert row["own"]["shares"]["agent"]["aimed"] < row["noise"]["shares"]["agent"]["aimed"]
+        assert result["clean"]["arms"]["agent"]["aimed"] > 0.8
+        assert result["clean"]["arms"]["direct"]["aimed"] is None
+        assert row["own"]["arms"]["agent"]["aimed"] < row["noise"]["arms"]["agent"]["aimed"]
 
 
 def test_it_is_the_attack_and_not_its_size(run: Path) -> None:
     """Over both threats and arms, own attacks cost more than random signs of the same size."""
     threats = json.loads((run / "agent_attack.json").read_text())["threats"]
     rows = [row for (row,) in threats.values()]
-    own = sum(s["accuracy"] for row in rows for s in row["own"]["shares"].values())
-    noise = sum(s["accuracy"] for row in rows for s in row["noise"]["shares"].values())
+    own = sum(s["accuracy"] for row in rows for s in row["own"]["arms"].values())
+    noise = sum(s["accuracy"] for row in rows for s in row["noise"]["arms"].values())
     assert own <= noise - 0.5
 
 
@@ -123,7 +124,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (run / "agent_attack.json").read_bytes() == whole
     assert kept.stat().st_mtime_ns == before
-    assert f"accuracy over {N} questions" in done.stdout
+    assert f"view: accuracy over {N} questions" in done.stdout
     assert (run / "agent_attack.md").read_text().count("own attack") == 2
     for name in ("agent_attack.png", "attacked.png"):
         assert (run / name).stat().st_size > 10_000
@@ -170,7 +171,7 @@ def test_a_model_in_bfloat16_is_attacked_by_single_levels(tiny_qwen2_5_vl: Path)
     assert float((change[room] > 0.5).float().mean()) > 0.8
 
 
-def test_mistakes_are_told(tmp_path: Path) -> None:
+def test_mistakes_are_named(tmp_path: Path) -> None:
     done = saccade(RECIPE, "--data", "digits", "--out", str(tmp_path))
     assert done.returncode == 2
     assert "the questions of an agent are the run file's `tasks`" in done.stderr
@@ -197,41 +198,43 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         measure_agent(recipe)
 
 
-def asked(arm: str, by: str, right: str, epsilon: int = 2) -> Asked:
+def outcomes(arm: str, by: str, right: str, epsilon: int = 2) -> ArmOutcomes:
     loss = None if by in ("clean", "noise") else "all"
-    return Asked(arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called="1" * len(right),
-                 aimed="1-0-1"[: len(right)])  # fmt: skip
+    return ArmOutcomes(
+        arm=arm, attacked=by, loss=loss, epsilon=epsilon, correct=right, called="1" * len(right),
+        aimed="1-0-1"[: len(right)],
+    )  # fmt: skip
 
 
 def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
-    clean = [asked("a", "clean", "1111-", 0), asked("b", "clean", "11101", 0)]
+    clean = [outcomes("a", "clean", "1111-", 0), outcomes("b", "clean", "11101", 0)]
     rows = [
-        asked("a", "noise", "11111"), asked("b", "noise", "11101"),
-        asked("a", "a", "1000-"), asked("b", "a", "1110-"),
-        asked("a", "b", "11111"), asked("b", "b", "0-001"),
+        outcomes("a", "noise", "11111"), outcomes("b", "noise", "11101"),
+        outcomes("a", "a", "1000-"), outcomes("b", "a", "1110-"),
+        outcomes("a", "b", "11111"), outcomes("b", "b", "0-001"),
     ]  # fmt: skip
     table = Table(clean, {"view": rows})
     assert table.unscored == 2
     (row,) = table.rows("view")
     assert row.n == 3
-    assert [row.own.shares[arm].accuracy for arm in "ab"] == [1 / 3, 0]
-    assert [row.transfer.shares[arm].accuracy for arm in "ab"] == [1, 2 / 3]
-    assert table.clean().shares["b"].accuracy == 2 / 3
-    assert row.own.shares["a"].aimed == 1 / 2  # of the first and the third
-    assert row.own.shares["a"].tool_call_rate == 1
+    assert [row.own.arms[arm].accuracy for arm in "ab"] == [1 / 3, 0]
+    assert [row.transfer.arms[arm].accuracy for arm in "ab"] == [1, 2 / 3]
+    assert table.clean().arms["b"].accuracy == 2 / 3
+    assert row.own.arms["a"].aimed == 1 / 2  # of the first and the third
+    assert row.own.arms["a"].tool_call_rate == 1
     with pytest.raises(ConfigError, match="every question"):
-        Table([asked("a", "clean", "-"), asked("b", "clean", "1")], {"view": []})
+        Table([outcomes("a", "clean", "-"), outcomes("b", "clean", "1")], {"view": []})
 
 
 def test_an_attack_that_is_kept_of_other_questions_is_not_taken(tmp_path: Path) -> None:
     """The number of tasks may change in a run that goes on: each attack is then made anew."""
     questions = [Task(id=name, prompt=("?",), answer="1") for name in "abc"]
     file = tmp_path / "kept.json"
-    assert Attacker.read(file, questions) is None
-    kept = Attacker(tasks=("a", "b"), asked=(asked("direct", "noise", "11"),))
+    assert AttackOutcomes.read(file, questions) is None
+    kept = AttackOutcomes(tasks=("a", "b"), outcomes=(outcomes("direct", "noise", "11"),))
     file.write_text(kept.model_dump_json())
-    assert Attacker.read(file, questions[:2]) == kept
-    assert Attacker.read(file, questions) is None
+    assert AttackOutcomes.read(file, questions[:2]) == kept
+    assert AttackOutcomes.read(file, questions) is None
 
 
 async def test_a_staged_look_on_an_attacked_view_is_cut_from_the_photograph() -> None:

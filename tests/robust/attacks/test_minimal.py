@@ -77,7 +77,7 @@ def test_the_least_change_is_cut_to_its_budget(digits: tuple) -> None:
 def test_what_these_attacks_cannot_do_is_named(digits: tuple) -> None:
     net, x, y = digits
     with pytest.raises(ConfigError, match="Opt cannot be sent to a class"):
-        Opt()(Classifier(net), x[:2], epsilons=[1.0], wanted=y[:2])
+        Opt()(Classifier(net), x[:2], epsilons=[1.0], target_classes=y[:2])
     with pytest.raises(ConfigError, match="GreedyL0 takes a budget in l0, not l2"):
         GreedyL0()(Classifier(net), x[:2], epsilons=[3])
     with pytest.raises(ConfigError, match="sets values to a bound"):

@@ -110,7 +110,7 @@ def test_the_wrong_sign_fools_nobody(digits: tuple) -> None:
 def test_a_targeted_attack_goes_where_it_is_sent(digits: tuple) -> None:
     net, x, y = digits
     wanted = (y + 1) % 10
-    found = make_attack("pgd")(Classifier(net), x, y, epsilons=[2.0], wanted=wanted)
+    found = make_attack("pgd")(Classifier(net), x, y, epsilons=[2.0], target_classes=wanted)
     assert torch.equal(found.success[0], net(found.inputs[0]).argmax(1) == wanted)
     assert found.success.float().mean() > 0.8
 

@@ -25,21 +25,21 @@ def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
     flags = ("--n", "40", "--out", str(tmp_path), "nets=[0,1]", "epochs=10", "--json")
     done = saccade("attack", *flags, "attack.epsilons=[0.3,1.0]")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert len(told["nets"]) == 2
-    for key, cells in told["rates"].items():
+    result = json.loads(done.stdout)
+    assert len(result["nets"]) == 2
+    for key, cells in result["rates"].items():
         for i, cell in enumerate(cells):
-            counts = [net["fooled"][key][i] for net in told["nets"]]
+            counts = [net["fooled"][key][i] for net in result["nets"]]
             assert cell["n"] == 80
             assert cell["rate"] == sum(counts) / 80
             assert cell["interval"][0] <= cell["rate"] <= cell["interval"][1]
-    assert told["rates"]["pgd x1"][1]["rate"] > told["rates"]["random x1"][1]["rate"]
+    assert result["rates"]["pgd x1"][1]["rate"] > result["rates"]["random x1"][1]["rate"]
     for name in ("attack.json", "attack.md", "attack.png", "examples.png"):
         assert (tmp_path / "attack" / name).stat().st_size > 100
     # A net that is measured is not measured again, and other options do not mix with it.
     before = (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns
     (tmp_path / "attack" / "attack-1.json").unlink()
-    recipe = RobustRecipe.model_validate({**told["config"], "out": str(tmp_path)})
+    recipe = RobustRecipe.model_validate({**result["config"], "out": str(tmp_path)})
     assert measure_attacks(recipe).model_dump_json() == done.stdout.strip()
     assert (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="seed: 0 -> 7"):
@@ -53,24 +53,24 @@ def test_detection_is_measured_shown_and_kept(tmp_path: Path) -> None:
         "detect.reference=200", "detect.trees=30", 'detect.signals=["log_q", "kd"]',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    otcm = {name: cells["otcm"]["mean"] for name, cells in told["auc"].items()}
+    result = json.loads(done.stdout)
+    otcm = {name: cells["otcm"]["mean"] for name, cells in result["auc"].items()}
     assert otcm["fisher"] > 0.75
-    assert told["auc"]["fisher"]["ossa"]["fisher_minus"] == 0
-    curve = told["nets"][0]["curves"]["fisher"]
+    assert result["auc"]["fisher"]["ossa"]["fisher_minus"] == 0
+    curve = result["nets"][0]["curves"]["fisher"]
     drawn = area(*zip(*curve, strict=True))
-    assert abs(drawn - told["auc"]["fisher"]["ossa"]["mean"]) < 0.02
+    assert abs(drawn - result["auc"]["fisher"]["ossa"]["mean"]) < 0.02
     assert Detector.load(tmp_path / "detect" / "detector.npz").k == 9
     for name in ("detect.json", "detect.md", "detect.png"):
         assert (tmp_path / "detect" / name).stat().st_size > 100
 
 
-def test_too_few_images_are_told_before_anything_is_attacked(tmp_path: Path) -> None:
+def test_too_few_images_are_named_before_anything_is_attacked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs 134 images, got 100"):
         measure_detection(RobustRecipe(n=100, out=str(tmp_path)))
 
 
-def test_where_nothing_succeeds_nothing_is_told(tmp_path: Path) -> None:
+def test_where_nothing_succeeds_nothing_is_reported(tmp_path: Path) -> None:
     """Steps so small that no image is lost: no area, rather than one of a signal unfitted."""
     made = measure_detection(
         RobustRecipe.model_validate({
@@ -85,7 +85,7 @@ def test_where_nothing_succeeds_nothing_is_told(tmp_path: Path) -> None:
     assert made.auc["fisher"]["fgm"].mean is not None
 
 
-def test_mistakes_are_told_without_a_traceback(tmp_path: Path) -> None:
+def test_mistakes_are_named_without_a_traceback(tmp_path: Path) -> None:
     for arguments, message in (
         (("--data", "nowhere"), "no file, folder or built-in data"),
         (("attack.epsilon=1",), "did you mean"),

@@ -90,10 +90,10 @@ def test_what_is_no_data_is_named(tmp_path: Path) -> None:
 def test_the_embedded_digits_train_a_net_that_is_kept(tmp_path: Path) -> None:
     data = load_dataset("digits")
     assert (len(data.train.y), len(data.test.y), data.classes) == (1258, 539, 10)
-    told: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     path = tmp_path / "net.npz"
-    net = kept_net(path, data, seed=3, epochs=20, on_step=lambda *step: told.append(step))
-    assert told[-1] == (200, 200)
+    net = kept_net(path, data, seed=3, epochs=20, on_step=lambda *step: steps.append(step))
+    assert steps[-1] == (200, 200)
     right = (net(data.test.x).argmax(1) == data.test.y).float().mean()
     assert right > 0.93
     again = kept_net(path, data, seed=3)

@@ -81,7 +81,8 @@ class ArtAttack(EvasionAttack):
             classes = None if y is None else _classes(y[at : at + self.batch_size]).to(part.device)
             found = self.attack(
                 target, part, None if self.targeted else classes,
-                wanted=classes if self.targeted else None, norm=self.norm, epsilons=[self.eps],
+                target_classes=classes if self.targeted else None,
+                norm=self.norm, epsilons=[self.eps],
                 bounds=None if bounds is None else (float(bounds[0].min()), float(bounds[1].max())),
             )  # fmt: skip
             made.append(found.inputs[0].cpu().numpy().astype(x.dtype))

@@ -50,18 +50,18 @@ class FoolboxAttack(FixedEpsilonAttack):
         """
         criterion = get_criterion(criterion)
         x, restore = eagerpy.astensor_(inputs)
-        labels = wanted = None
+        labels = target_classes = None
         if isinstance(criterion, Misclassification):
             labels = criterion.labels.raw
         elif isinstance(criterion, TargetedMisclassification):
-            wanted = criterion.target_classes.raw
+            target_classes = criterion.target_classes.raw
         else:
             raise ConfigError(
                 f"criterion: Misclassification or TargetedMisclassification, got {criterion}"
             )
         found = self.attack(
-            _Foolbox(model), x.raw, labels, wanted=wanted, norm=self.norm, epsilons=[epsilon],
-            bounds=tuple(model.bounds), seed=self.seed,
+            _Foolbox(model), x.raw, labels, target_classes=target_classes, norm=self.norm,
+            epsilons=[epsilon], bounds=tuple(model.bounds), seed=self.seed,
         )  # fmt: skip
         changed: T = restore(eagerpy.astensor(found.inputs[0]))
         return changed

@@ -42,9 +42,14 @@ class TorchattacksAttack(Attack):
         """(N, C, H, W) in [0, 1] and (N,) int64 -> changed images."""
         images = images.detach().to(self.device)
         labels = labels.detach().to(self.device)
-        wanted = self.get_target_label(images, labels) if self.targeted else None
+        target_classes = self.get_target_label(images, labels) if self.targeted else None
         found = self.chosen(
-            _Torchattacks(self), images, labels, wanted=wanted, norm=self.norm, epsilons=[self.eps]
+            _Torchattacks(self),
+            images,
+            labels,
+            target_classes=target_classes,
+            norm=self.norm,
+            epsilons=[self.eps],
         )
         return found.inputs[0]
 

@@ -4,9 +4,9 @@ Two things can be attacked. The *view* is the image of a question as it is first
 go on to cut from the clean photograph. The *photograph* is where the view and every crop are taken
 from. Each arm (answer at once; do as it likes) is attacked through its own clean episode: PGD, or
 another attack that the run file names, raises the probability that it writes another answer, or
-anything else at all. No label is used. What is attacked is then asked anew, from the first turn, as
-images of 8 bits, in every arm: with its own attack, with that of the others (transfer), and with
-random signs of the same size.
+anything else at all. No label is used. What was attacked is then attempted anew, from the first
+turn, as images of 8 bits, in every arm: with its own attack, with that of the others (transfer),
+and with random signs of the same size.
 
 Gradients are taken with the tokens of the clean episode (teacher forcing): an attack that searched
 through the agent's calls could be stronger, so the figures are upper bounds of robustness.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ from saccade.robust.agent.results import (
     CLEAN,
     NOISE,
     AgentAttackResult,
-    Asked,
-    Attacker,
+    ArmOutcomes,
+    AttackOutcomes,
     Outcome,
     Table,
 )
@@ -54,13 +55,13 @@ from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Task, Trajectory
 
 TOGETHER = 32
-"""Tasks whose attacked images exist at one time."""
+"""Number of tasks whose attacked images exist at the same time."""
 SHOWN = 4
-"""Tasks whose attacked images are kept."""
+"""Number of tasks whose attacked images are kept to look at."""
 
 
 def measure_agent(
-    recipe: AgentAttackRecipe, told: OnProgress = lambda *_: None
+    recipe: AgentAttackRecipe, on_progress: OnProgress = lambda *_: None
 ) -> AgentAttackResult:
     """Attack an agent; what is measured is kept as JSON in the folder of the recipe.
 
@@ -81,43 +82,43 @@ def measure_agent(
     keep_manifest(folder, manifest)
     tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
     policy.loaded.model.requires_grad_(requires_grad=False)
-    bench = _Bench(recipe, policy, assembly.environment, assembly.reward, method)
-    clean = {arm: bench.ask(arm, tasks) for arm in recipe.attack.arms}
+    experiment = _Experiment(recipe, policy, assembly.environment, assembly.reward, method)
+    clean = {arm: experiment.attempt(arm, tasks) for arm in recipe.attack.arms}
     untouched = [
-        Asked.of(
+        ArmOutcomes.of(
             [Outcome.of(*pair) for pair in zip(tasks, episodes, strict=True)],
-            arm=arm, by=CLEAN, loss=None, epsilon=0,
+            arm=arm, attacked=CLEAN, loss=None, epsilon=0,
         )
         for arm, episodes in clean.items()
     ]  # fmt: skip
-    asked: dict[Threat, list[Asked]] = {threat: [] for threat in recipe.attack.threats}
+    outcomes: dict[Threat, list[ArmOutcomes]] = {threat: [] for threat in recipe.attack.threats}
     for threat in recipe.attack.threats:
         for place, task in enumerate(tasks[:SHOWN]):
-            bench.keep(f"{threat}-clean-{place}", bench.untouched(threat, task))
-        for by in _attackers(recipe):
-            kept = folder / f"agent-{threat}-{by.name}.json"
-            found = Attacker.read(kept, tasks)
+            experiment.keep(f"{threat}-clean-{place}", experiment.untouched(threat, task))
+        for attacker in _attackers(recipe):
+            kept = folder / f"agent-{threat}-{attacker.name}.json"
+            found = AttackOutcomes.read(kept, tasks)
             if found is None:
-                found = bench.attacked(threat, by, tasks, clean, told)
+                found = experiment.attacked(threat, attacker, tasks, clean, on_progress)
                 write_whole(kept, found.model_dump_json().encode())
-            asked[threat] += found.asked
-    table = Table(untouched, asked)
+            outcomes[threat] += found.outcomes
+    table = Table(untouched, outcomes)
     result = AgentAttackResult(
         config=manifest.config,
         fingerprint=manifest.fingerprint,
         tasks=tuple(task.id for task in tasks),
         unscored=table.unscored,
         clean=table.clean(),
-        threats={threat: table.rows(threat) for threat in asked},
-        asked={threat: (*untouched, *rows) for threat, rows in asked.items()},
+        threats={threat: table.rows(threat) for threat in outcomes},
+        outcomes={threat: (*untouched, *rows) for threat, rows in outcomes.items()},
     )
     write_whole(folder / "agent_attack.json", result.model_dump_json(indent=1).encode())
     return result
 
 
 @dataclass(frozen=True)
-class _By:
-    """Who attacks: random signs, or the gradient of a loss through an arm's clean episode."""
+class _Attacker:
+    """Random signs, or an attack on a loss of an arm's clean episode."""
 
     arm: str
     loss: Loss | None
@@ -127,14 +128,15 @@ class _By:
         return NOISE if self.loss is None else f"{self.arm}-{self.loss}"
 
 
-def _attackers(recipe: AgentAttackRecipe) -> list[_By]:
+def _attackers(recipe: AgentAttackRecipe) -> list[_Attacker]:
     section = recipe.attack
     first = next(iter(section.arms))
-    return [_By(first, None), *(_By(arm, loss) for arm in section.arms for loss in section.losses)]
+    every = product(section.arms, section.losses)
+    return [_Attacker(first, None), *(_Attacker(arm, loss) for arm, loss in every)]
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _Experiment:
     """A policy in its environment, and what is tried on it."""
 
     recipe: AgentAttackRecipe
@@ -143,7 +145,7 @@ class _Bench:
     reward: Reward
     method: Attack
 
-    def ask(
+    def attempt(
         self,
         arm: str,
         tasks: Sequence[Task],
@@ -152,8 +154,8 @@ class _Bench:
         """Attempt tasks in one arm.
 
         Args:
-            arm: Its name.
-            tasks: As they are shown.
+            arm: Name of the arm.
+            tasks: The tasks as they are shown.
             originals: Source of an attacked view -> the image that tools cut from instead.
         """
         found: dict[str, Trajectory] = {}
@@ -183,23 +185,24 @@ class _Bench:
     def attacked(
         self,
         threat: Threat,
-        by: _By,
+        attacker: _Attacker,
         tasks: Sequence[Task],
         clean: Mapping[str, Sequence[Trajectory]],
-        told: OnProgress,
-    ) -> Attacker:
-        """Every arm on what an attacker made, at each size."""
+        on_progress: OnProgress,
+    ) -> AttackOutcomes:
+        """Every arm on what an attacker made, at each budget."""
         section = self.recipe.attack
-        seen: dict[tuple[int, str], list[Outcome]] = {}
+        found: dict[tuple[int, str], list[Outcome]] = {}
         for first in range(0, len(tasks), TOGETHER):
             part = tasks[first : first + TOGETHER]
             changed: list[list[Image]] = []
             for place in range(first, first + len(part)):
-                told(f"{threat}, {by.name}", place, len(tasks))
-                changed.append(self._changed(threat, by, tasks[place], clean[by.arm][place], place))
+                on_progress(f"{threat}, {attacker.name}", place, len(tasks))
+                episode = clean[attacker.arm][place]
+                changed.append(self._changed(threat, attacker, tasks[place], episode, place))
                 if place < SHOWN:
                     for epsilon, image in zip(section.epsilons, changed[-1], strict=True):
-                        self.keep(f"{threat}-{by.name}-{place}-by-{epsilon}", image)
+                        self.keep(f"{threat}-{attacker.name}-{place}-by-{epsilon}", image)
             for size, epsilon in enumerate(section.epsilons):
                 images = [of_task[size] for of_task in changed]
                 shown = [_with_image(task, image) for task, image in zip(part, images, strict=True)]
@@ -209,28 +212,30 @@ class _Bench:
                 }
                 ways, measured = (originals, part) if threat == "view" else (None, shown)
                 for arm in section.arms:
-                    episodes = self.ask(arm, shown, ways)
+                    episodes = self.attempt(arm, shown, ways)
                     pairs = zip(measured, episodes, strict=True)
-                    seen.setdefault((epsilon, arm), []).extend(Outcome.of(*p) for p in pairs)
-        told(f"{threat}, {by.name}", len(tasks), len(tasks))
-        who = NOISE if by.loss is None else by.arm
-        return Attacker(
+                    found.setdefault((epsilon, arm), []).extend(Outcome.of(*p) for p in pairs)
+        on_progress(f"{threat}, {attacker.name}", len(tasks), len(tasks))
+        attacked = NOISE if attacker.loss is None else attacker.arm
+        return AttackOutcomes(
             tasks=tuple(task.id for task in tasks),
-            asked=tuple(
-                Asked.of(rows, arm=arm, by=who, loss=by.loss, epsilon=epsilon)
-                for (epsilon, arm), rows in seen.items()
+            outcomes=tuple(
+                ArmOutcomes.of(
+                    rows, arm=arm, attacked=attacked, loss=attacker.loss, epsilon=epsilon
+                )
+                for (epsilon, arm), rows in found.items()
             ),
         )
 
     def _changed(
-        self, threat: Threat, by: _By, task: Task, episode: Trajectory, place: int
+        self, threat: Threat, attacker: _Attacker, task: Task, episode: Trajectory, place: int
     ) -> list[Image]:
-        """The first image of an episode, changed by each size."""
+        """The first image of an episode, attacked with each budget."""
         section = self.recipe.attack
         if not episode.turns:  # it failed on our side, and counts nowhere
             return [self.untouched(threat, task)] * len(section.epsilons)
-        target = _target(self.policy.loaded, episode, by.loss, source=threat == "photograph")
-        attack = Random() if by.loss is None else self.method
+        target = _target(self.policy.loaded, episode, attacker.loss, source=threat == "photograph")
+        attack = Random() if attacker.loss is None else self.method
         found = attack(
             target,
             target.pixels(),

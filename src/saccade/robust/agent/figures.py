@@ -20,30 +20,32 @@ TITLES = {
 
 
 def draw_agent(result: AgentAttackResult, out: Path) -> None:
-    """Accuracy against the size of the change: own attack, transfer, noise; a panel a threat."""
+    """Accuracy against the budget: own attack, transfer, noise; a panel a threat."""
     figure = Figure(figsize=(5.4 * len(result.threats), 4.4), layout="constrained")
     panels = figure.subplots(1, len(result.threats), squeeze=False, sharey=True)[0]
     for axes, (threat, rows) in zip(panels, result.threats.items(), strict=True):
         sizes = [0, *(row.epsilon for row in rows)]
         places = range(len(sizes))
-        for shade, arm in enumerate(result.clean.shares):
+        for shade, arm in enumerate(result.clean.arms):
             ways = zip(*((row.noise, row.own, row.transfer) for row in rows), strict=True)
             for name, found, style in zip(WAYS, ways, (":", "-", "--"), strict=True):
-                shares = [compared.shares[arm] for compared in (result.clean, *found)]
-                right = [share.accuracy for share in shares]
+                points = [compared.arms[arm] for compared in (result.clean, *found)]
+                accuracies = [point.accuracy for point in points]
                 colour = f"C{shade}"
-                axes.plot(places, right, style, marker=".", color=colour, label=f"{arm}, {name}")
+                axes.plot(
+                    places, accuracies, style, marker=".", color=colour, label=f"{arm}, {name}"
+                )
                 if name == "own attack":
-                    low, high = zip(*(share.interval for share in shares), strict=True)
+                    low, high = zip(*(point.interval for point in points), strict=True)
                     axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xticks(places, [str(size) for size in sizes])
         axes.set(xlabel="largest change of a value, of 255", ylim=(0, 1))
         axes.set_title(TITLES[threat], fontsize=10)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(f"right, of {result.threats[threat][0].n} questions")
+    panels[0].set_ylabel(f"accuracy, n = {result.threats[threat][0].n}")
     names = panels[0].get_legend_handles_labels()
-    figure.legend(*names, loc="outside lower center", ncols=len(result.clean.shares), frameon=False)
+    figure.legend(*names, loc="outside lower center", ncols=len(result.clean.arms), frameon=False)
     figure.savefig(out, dpi=150)
 
 

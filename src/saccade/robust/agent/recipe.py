@@ -33,7 +33,7 @@ class AgentAttackSection(Record):
     )  # fmt: skip
     """Largest change of a value, in steps of 8 bits."""
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = ("answer", "all")
-    """Which tokens of the clean episode shall change: those of its answer, or any of them."""
+    """Which tokens of the clean episode an attack must change: those of its answer, or any."""
     method: str | Part = "pgd"
     """Which attack: a name in `saccade.robust.attacks.ATTACKS` or `package.module:Name`, alone or
     with its options: { kind = "pgd", steps = 10 }."""

@@ -1,4 +1,4 @@
-"""What became of an agent under attack: every answer, and the shares that come of them."""
+"""What became of an agent under attack: every answer, and the accuracies that come of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CLEAN, NOISE = "clean", "noise"
 class Outcome(NamedTuple):
     """What is counted of an episode."""
 
-    right: bool | None
-    """None where it failed on our side."""
+    correct: bool | None
+    """Whether the answer is right; None where the episode failed on our side."""
     called: bool
-    """A call succeeded."""
+    """Whether a call succeeded."""
     aimed: bool | None
-    """A call showed half of the asked object or more; None where its place is not known."""
+    """Whether a call showed half of the asked object or more; None where its place is not known."""
 
     @classmethod
     def of(cls, task: Task, episode: Trajectory) -> Self:
@@ -36,43 +36,51 @@ class Outcome(NamedTuple):
         return cls(is_correct(episode), bool(episode.successes), aimed)
 
 
-class Asked(Record):
-    """An arm of an agent on all questions, as an attacker changed them."""
+class ArmOutcomes(Record):
+    """An arm of an agent on all questions, after one attack."""
 
     arm: str
-    by: str
-    """The arm that was attacked, `noise`, or `clean`."""
+    attacked: str
+    """The arm through whose clean episode the images were attacked, `noise`, or `clean`."""
     loss: Loss | None
-    """Of the attack; None for noise and clean images."""
+    """Loss of the attack; None for noise and clean images."""
     epsilon: int
-    """In steps of 8 bits."""
-    right: str
+    """Budget of the attack, in steps of 8 bits."""
+    correct: str
     """A sign for each question: 1, 0, or - where the episode failed on our side."""
     called: str
-    """1 where a call succeeded."""
+    """A sign for each question: 1 where a call succeeded."""
     aimed: str
-    """1 where a call showed half of the asked object or more, - where its place is not known."""
+    """A sign for each question: 1 where a call showed half of the asked object or more, - where its
+    place is not known."""
 
     @classmethod
     def of(
-        cls, outcomes: Sequence[Outcome], *, arm: str, by: str, loss: Loss | None, epsilon: int
+        cls,
+        outcomes: Sequence[Outcome],
+        *,
+        arm: str,
+        attacked: str,
+        loss: Loss | None,
+        epsilon: int,
     ) -> Self:
         """Signs of what became of episodes."""
         sign = {True: "1", False: "0", None: "-"}
-        right, called, aimed = (
+        correct, called, aimed = (
             "".join(sign[v] for v in column) for column in zip(*outcomes, strict=True)
         )
         return cls(
-            arm=arm, by=by, loss=loss, epsilon=epsilon, right=right, called=called, aimed=aimed
-        )
+            arm=arm, attacked=attacked, loss=loss, epsilon=epsilon, correct=correct, called=called,
+            aimed=aimed,
+        )  # fmt: skip
 
 
-class Attacker(Record):
-    """All that was asked after one attack."""
+class AttackOutcomes(Record):
+    """Every arm at every budget of one attack."""
 
     tasks: tuple[str, ...]
     """Ids of the questions, in the order of the signs."""
-    asked: tuple[Asked, ...]
+    outcomes: tuple[ArmOutcomes, ...]
 
     @classmethod
     def read(cls, file: Path, tasks: Sequence[Task]) -> Self | None:
@@ -83,27 +91,28 @@ class Attacker(Record):
         return kept if kept.tasks == tuple(task.id for task in tasks) else None
 
 
-class Share(Record):
-    """Right answers."""
+class ArmAccuracy(Record):
+    """How well an arm answers."""
 
     accuracy: float
     interval: Interval
-    """Wilson's."""
+    """95 % CI of the accuracy, by Wilson."""
     tool_call_rate: float
+    """Share of episodes in which a call succeeded."""
     aimed: float | None
-    """Of the episodes with a call, those that were shown half of the asked object or more."""
+    """Share of the episodes with a call that were shown half of the asked object or more."""
 
 
 class Compared(Record):
     """The arms on the same questions."""
 
-    shares: dict[str, Share]
+    arms: dict[str, ArmAccuracy]
     paired: Paired
     """The last arm against the first."""
 
 
 class AgentRow(Record):
-    """A threat at one size.
+    """A threat at one budget.
 
     A question is right under attack if it is right clean and under each loss of the attack.
     """
@@ -122,75 +131,77 @@ class AgentAttackResult(Record):
 
     config: dict[str, JsonValue]
     fingerprint: str | None = None
-    """Of the environment in which it was measured."""
+    """Fingerprint of the environment in which it was measured."""
     tasks: tuple[str, ...]
     unscored: int
-    """Questions of which an episode failed on our side: in no share."""
+    """Number of questions of which an episode failed on our side; they are in no accuracy."""
     clean: Compared
     threats: dict[Threat, tuple[AgentRow, ...]]
-    asked: dict[Threat, tuple[Asked, ...]]
-    """Every answer behind the shares."""
+    outcomes: dict[Threat, tuple[ArmOutcomes, ...]]
+    """Every answer behind the accuracies."""
 
 
 class Table:
     """All answers of a run, by what was shown."""
 
-    def __init__(self, clean: Sequence[Asked], asked: Mapping[Threat, Sequence[Asked]]) -> None:
+    def __init__(
+        self, clean: Sequence[ArmOutcomes], outcomes: Mapping[Threat, Sequence[ArmOutcomes]]
+    ) -> None:
         """Leave out the questions of which any episode failed on our side.
 
         Raises:
             ConfigError: that are all.
         """
         self._clean = {row.arm: row for row in clean}
-        self._asked = asked
-        every = [*clean, *(row for rows in asked.values() for row in rows)]
-        questions = range(len(clean[0].right))
-        self._used = [i for i in questions if all(row.right[i] != "-" for row in every)]
-        self.unscored = len(questions) - len(self._used)
-        if not self._used:
+        self._outcomes = outcomes
+        every = [*clean, *(row for rows in outcomes.values() for row in rows)]
+        questions = range(len(clean[0].correct))
+        self._scored = [i for i in questions if all(row.correct[i] != "-" for row in every)]
+        self.unscored = len(questions) - len(self._scored)
+        if not self._scored:
             raise ConfigError("every question has an episode that failed on our side")
 
     def clean(self) -> Compared:
         return self._compared({arm: [row] for arm, row in self._clean.items()})
 
     def rows(self, threat: Threat) -> tuple[AgentRow, ...]:
-        """By size."""
-        asked = self._asked[threat]
+        """One for each budget, the smallest first."""
+        rows = self._outcomes[threat]
         return tuple(
             AgentRow(
                 epsilon=epsilon,
-                n=len(self._used),
-                noise=self._under(asked, epsilon, lambda arm, by: by == NOISE),
-                own=self._under(asked, epsilon, lambda arm, by: by == arm),
-                transfer=self._under(asked, epsilon, lambda arm, by: by not in (arm, NOISE)),
+                n=len(self._scored),
+                noise=self._under(rows, epsilon, lambda row: row.attacked == NOISE),
+                own=self._under(rows, epsilon, lambda row: row.attacked == row.arm),
+                transfer=self._under(
+                    rows, epsilon, lambda row: row.attacked not in (row.arm, NOISE)
+                ),
             )
-            for epsilon in sorted({row.epsilon for row in asked})
+            for epsilon in sorted({row.epsilon for row in rows})
         )
 
     def _under(
-        self, asked: Sequence[Asked], epsilon: int, counts: Callable[[str, str], bool]
+        self,
+        rows: Sequence[ArmOutcomes],
+        epsilon: int,
+        chosen: Callable[[ArmOutcomes], bool],
     ) -> Compared:
-        return self._compared(
-            {
-                arm: [row for row in asked if row.arm == arm and row.epsilon == epsilon
-                      and counts(arm, row.by)]
-                for arm in self._clean
-            }
-        )  # fmt: skip
+        at = [row for row in rows if row.epsilon == epsilon and chosen(row)]
+        return self._compared({arm: [row for row in at if row.arm == arm] for arm in self._clean})
 
-    def _compared(self, asked: Mapping[str, Sequence[Asked]]) -> Compared:
-        right, shares = {}, {}
-        for arm, rows in asked.items():
+    def _compared(self, outcomes: Mapping[str, Sequence[ArmOutcomes]]) -> Compared:
+        correct, arms = {}, {}
+        for arm, rows in outcomes.items():
             every = [self._clean[arm], *rows]
-            right[arm] = [all(row.right[i] == "1" for row in every) for i in self._used]
-            n, successes = len(self._used), sum(right[arm])
-            looked = [row.aimed[i] for row in rows for i in self._used if row.called[i] == "1"]
+            correct[arm] = [all(row.correct[i] == "1" for row in every) for i in self._scored]
+            n, successes = len(self._scored), sum(correct[arm])
+            looked = [row.aimed[i] for row in rows for i in self._scored if row.called[i] == "1"]
             known = [sign == "1" for sign in looked if sign != "-"]
-            shares[arm] = Share(
+            arms[arm] = ArmAccuracy(
                 accuracy=successes / n,
                 interval=wilson(successes, n),
                 tool_call_rate=len(looked) / (n * len(rows)),
                 aimed=sum(known) / len(known) if known else None,
             )
-        first, *_, last = right.values()
-        return Compared(shares=shares, paired=paired(first, last))
+        first, *_, last = correct.values()
+        return Compared(arms=arms, paired=paired(first, last))

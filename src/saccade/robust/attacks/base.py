@@ -108,7 +108,7 @@ class Attack(Record, ABC):
         *,
         epsilons: Sequence[float],
         norm: Norm = "l2",
-        wanted: torch.Tensor | None = None,
+        target_classes: torch.Tensor | None = None,
         bounds: tuple[float, float] | None = (0.0, 1.0),
         levels: int | None = None,
         seed: int = 0,
@@ -123,7 +123,7 @@ class Attack(Record, ABC):
             epsilons: Budgets: the largest size of a change. An attack that looks for the least
                 change takes `math.inf`.
             norm: The norm by which a change is measured.
-            wanted: (N,) int64: what must come out, for a targeted attack.
+            target_classes: (N,) int64: what must come out; it makes the attack a targeted one.
             bounds: The bounds of inputs; None for none.
             levels: Round to so many equal steps between the bounds, 255 for images of 8 bits. It
                 comes last: a change may then exceed its budget by half a level a value.
@@ -134,31 +134,31 @@ class Attack(Record, ABC):
                 a norm or a target that this attack does not know, or a proposal that is no input.
         """
         x, box, name = checked(x), Box(bounds, levels), type(self).__name__
-        _check_classes(x, labels=labels, wanted=wanted)
+        _check_classes(x, labels=labels, target_classes=target_classes)
         _check_box(x, box)
         if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
             raise ConfigError(f"epsilons: expected sizes above 0, got {list(epsilons)}")
         self.check_norm(norm)
-        if wanted is not None and not self.can_target:
-            raise ConfigError(f"wanted: {name} cannot be sent to a class")
+        if target_classes is not None and not self.can_target:
+            raise ConfigError(f"target_classes: {name} cannot be sent to a class")
         likeliest = _most_likely(target, x)
         if likeliest.ndim != 1:
             raise ConfigError(
                 "target: one distribution an input is attacked, this gives a sequence"
             )
         labels = likeliest if labels is None else labels
-        classes = labels if wanted is None else wanted
+        classes = labels if target_classes is None else target_classes
         made = []
         step = self.chunk or len(x)
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
             own = Batch(  # copies: what an attack does to them changes nothing outside
-                target, x[rows].clone(), classes[rows].clone(), wanted is not None, norm, box,
-                seed + start,
+                target, x[rows].clone(), classes[rows].clone(), norm=norm, box=box,
+                targeted=target_classes is not None, seed=seed + start,
             )  # fmt: skip
             proposed = self.propose(own, epsilons)
             made.append(_within_budget(name, x[rows], proposed, epsilons, norm, box))
-        return _judged(target, x, torch.cat(made, 1), labels, wanted, norm)
+        return _judged(target, x, torch.cat(made, 1), labels, target_classes, norm)
 
     def check_norm(self, norm: Norm) -> None:
         """Whether the attack can be given a budget in a norm.
@@ -222,12 +222,12 @@ def _judged(
     x: torch.Tensor,
     inputs: torch.Tensor,
     labels: torch.Tensor,
-    wanted: torch.Tensor | None,
+    target_classes: torch.Tensor | None,
     norm: Norm,
 ) -> Attacked:
     """Success and size of changed inputs (E, N, *shape): of what is returned, whatever made it."""
     found = torch.stack([_most_likely(target, one) for one in inputs])
-    success = found != labels if wanted is None else found == wanted
+    success = found != labels if target_classes is None else found == target_classes
     return Attacked(inputs, success, _sizes((inputs - x).flatten(2), norm))
 
 

@@ -59,7 +59,7 @@ class Fgm(OneStep):
 
 
 class Otcm(OneStep):
-    """Towards the least likely class (Kurakin et al., arXiv 1607.02533), or the wanted one."""
+    """Towards the least likely class (Kurakin et al., arXiv 1607.02533), or the target class."""
 
     def towards(self, batch: Batch) -> torch.Tensor:
         least = batch.classes if batch.targeted else _least_likely(batch.target, batch.x)
@@ -70,7 +70,7 @@ class DeepFool(OneStep):
     """To the nearest boundary of the linearised target: the first step of arXiv 1511.04599."""
 
     def towards(self, batch: Batch) -> torch.Tensor:
-        """Across the nearest boundary; across that of the wanted class if there is one."""
+        """Across the nearest boundary; across that of the target class if there is one."""
         target, x, classes = batch.target, batch.x, batch.classes
         product = Product(target, x)
         log_probs = product.log_probs.double()

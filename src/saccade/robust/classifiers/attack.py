@@ -36,7 +36,9 @@ from saccade.robust.parts import named
 from saccade.robust.progress import OnProgress
 
 
-def measure_attacks(recipe: RobustRecipe, told: OnProgress = lambda *_: None) -> AttackResult:
+def measure_attacks(
+    recipe: RobustRecipe, on_progress: OnProgress = lambda *_: None
+) -> AttackResult:
     """Attack every net of a recipe; what is measured is kept as JSON in `out`/attack.
 
     Raises:
@@ -47,10 +49,12 @@ def measure_attacks(recipe: RobustRecipe, told: OnProgress = lambda *_: None) ->
         made.check_norm(recipe.attack.norm)
     folder, config = run_folder(recipe, "attack")
     nets = []
-    for _, subject in subjects(recipe, told):
+    for _, subject in subjects(recipe, on_progress):
         kept = folder / f"attack-{subject.seed}.json"
         if not kept.exists():
-            write_whole(kept, _attacked(recipe, attacks, subject, told).model_dump_json().encode())
+            write_whole(
+                kept, _attacked(recipe, attacks, subject, on_progress).model_dump_json().encode()
+            )
         nets.append(NetAttack.model_validate_json(kept.read_bytes()))
     result = AttackResult(config=config, nets=tuple(nets), rates=_pooled(recipe, nets))
     write_whole(folder / "attack.json", result.model_dump_json(indent=1).encode())
@@ -58,13 +62,13 @@ def measure_attacks(recipe: RobustRecipe, told: OnProgress = lambda *_: None) ->
 
 
 def _attacked(
-    recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject, told: OnProgress
+    recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject, on_progress: OnProgress
 ) -> NetAttack:
     section, (x, y) = recipe.attack, subject.images
     fooled, sizes = {}, {}
     jobs = [(scale, name) for scale in section.scales for name in attacks]
     for done, (scale, name) in enumerate(jobs):
-        told(f"net {subject.seed}: {name}", done, len(jobs))
+        on_progress(f"net {subject.seed}: {name}", done, len(jobs))
         found = attacks[name](
             Classifier(_confident(subject.net, scale)), x, y, epsilons=section.epsilons,
             norm=section.norm, bounds=(0.0, 1.0) if section.clip or section.levels else None,
@@ -73,7 +77,7 @@ def _attacked(
         key = f"{name} x{scale:g}"
         fooled[key] = tuple(int(count) for count in found.success.sum(1))
         sizes[key] = tuple(float(size) for size in found.sizes.mean(1))
-    told(f"net {subject.seed}: vulnerability", len(jobs), len(jobs))
+    on_progress(f"net {subject.seed}: vulnerability", len(jobs), len(jobs))
     return NetAttack(
         net=subject.seed, accuracy=subject.accuracy, n=len(y), fooled=fooled, mean_size=sizes,
         vulnerability=vulnerability(subject.net, subject.images, section.limit),

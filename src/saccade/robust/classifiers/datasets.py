@@ -24,11 +24,11 @@ from saccade.images.image import Image
 from saccade.robust.arrays import Array, read_arrays
 
 MOST_BYTES = 4 << 30
-"""Of one file, unpacked."""
+"""Largest size of one file, unpacked."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CIFAR_ROW = 1 + 3 * 32 * 32
 TEST_SHARE = 0.3
-"""Of `digits` and of a folder of images, which have no split of their own."""
+"""Share of the images that are the test part, where the data have no split of their own."""
 
 
 class Split(NamedTuple):

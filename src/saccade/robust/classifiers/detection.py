@@ -51,7 +51,7 @@ CROSSED = ("fisher", "log_q", "log_probs")
 PARTS = (0.4, 0.6)
 """Where the parts to fit and to choose end, as shares of the images."""
 FEWEST = 5
-"""Successful attacks in a part, below which nothing is fitted, chosen or told of it."""
+"""Number of successful attacks in a part, below which nothing is fitted, chosen or reported."""
 
 
 class Trial(NamedTuple):
@@ -65,17 +65,20 @@ class Trial(NamedTuple):
 
 
 class Sets(NamedTuple):
-    """Each kind of input, and which of them count."""
+    """Each kind of input, and which of them are used."""
 
     inputs: dict[str, torch.Tensor]
-    counts: dict[str, NDArray[np.bool_]]
+    used: dict[str, NDArray[np.bool_]]
+    """Whether an input is used: if attacked, only where the attack succeeded."""
     part: NDArray[np.int64]
     """(N,): 0 to fit, 1 to choose, 2 to test."""
-    kept: dict[str, NDArray[np.int64]]
-    """Which images a kind is of; the adaptive ones are of a part."""
+    images: dict[str, NDArray[np.int64]]
+    """Which images a kind is made of; the adaptive attacks are run on some."""
 
 
-def measure_detection(recipe: RobustRecipe, told: OnProgress = lambda *_: None) -> DetectResult:
+def measure_detection(
+    recipe: RobustRecipe, on_progress: OnProgress = lambda *_: None
+) -> DetectResult:
     """Measure detection on every net of a recipe; kept as JSON in `out`/detect, net by net.
 
     The detector of the first net, fitted to FGM, is saved beside it.
@@ -92,10 +95,10 @@ def measure_detection(recipe: RobustRecipe, told: OnProgress = lambda *_: None) 
     signals = named(recipe.detect.signals, make_signal, "detect.signals")
     folder, config = run_folder(recipe, "detect")
     nets = []
-    for data, subject in subjects(recipe, told):
+    for data, subject in subjects(recipe, on_progress):
         kept = folder / f"detect-{subject.seed}.json"
         if not kept.exists():
-            measured = _detected(recipe, signals, data, subject, told, folder)
+            measured = _detected(recipe, signals, data, subject, on_progress, folder)
             write_whole(kept, measured.model_dump_json().encode())
         nets.append(NetDetection.model_validate_json(kept.read_bytes()))
     result = DetectResult(config=config, nets=tuple(nets), auc=_over_nets(nets))
@@ -105,10 +108,10 @@ def measure_detection(recipe: RobustRecipe, told: OnProgress = lambda *_: None) 
 
 def _detected(
     recipe: RobustRecipe, signals: Mapping[str, Signal], data: Dataset, subject: Subject,
-    told: OnProgress, folder: Path,
+    on_progress: OnProgress, folder: Path,
 ) -> NetDetection:  # fmt: skip
     target = Classifier(subject.net)
-    sets = _attack_all(recipe, target, subject, told)
+    sets = _attack_all(recipe, target, subject, on_progress)
     order = np.random.default_rng(recipe.seed).permutation(len(data.train.y))
     known = data.train.part(torch.from_numpy(order[: recipe.detect.reference]))
     reference = Reference(known.x, known.y)
@@ -117,7 +120,7 @@ def _detected(
     crossed: dict[str, Auc] = {}
     curves: dict[str, tuple[Span, ...] | None] = {}
     for done, (name, signal) in enumerate(signals.items()):
-        told(f"net {subject.seed}: {name}", done, len(signals))
+        on_progress(f"net {subject.seed}: {name}", done, len(signals))
         table = _Table(signal, target, reference, sets, data.classes, recipe)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
@@ -137,13 +140,13 @@ def _detected(
         _save(recipe, target, sets, folder)
     return NetDetection(
         net=subject.seed, accuracy=subject.accuracy, n=len(subject.images.y),
-        success={kind: float(np.mean(sets.counts[kind])) for kind in ATTACKS},
+        success={kind: float(np.mean(sets.used[kind])) for kind in ATTACKS},
         auc=auc, settings=chosen, crossed=crossed, curves=curves,
     )  # fmt: skip
 
 
 def _attack_all(
-    recipe: RobustRecipe, target: Classifier, subject: Subject, told: OnProgress
+    recipe: RobustRecipe, target: Classifier, subject: Subject, on_progress: OnProgress
 ) -> Sets:
     options, (x, y) = recipe.detect, subject.images
     n, strongest = len(y), 2 * options.stepped_epsilon
@@ -169,16 +172,16 @@ def _attack_all(
     }
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(recipe.seed))
     inputs = {"clean": x, "noisy": (x + options.epsilon * sized(noise, "l2")).clamp(0, 1)}
-    counts = {kind: np.ones(n, bool) for kind in NEGATIVES}
+    used = {kind: np.ones(n, bool) for kind in NEGATIVES}
     for done, (kind, trial) in enumerate(trials.items()):
-        told(f"net {subject.seed}: {kind}", done, len(trials))
+        on_progress(f"net {subject.seed}: {kind}", done, len(trials))
         which = torch.from_numpy(trial.images)
         found = trial.attack(
             target, x[which], y[which], epsilons=[trial.epsilon], norm=trial.norm, seed=recipe.seed
         )
-        inputs[kind], counts[kind] = found.inputs[0], found.success[0].numpy()
-    kept = {kind: trials[kind].images if kind in trials else everything for kind in inputs}
-    return Sets(inputs, counts, part, kept)
+        inputs[kind], used[kind] = found.inputs[0], found.success[0].numpy()
+    images = {kind: trials[kind].images if kind in trials else everything for kind in inputs}
+    return Sets(inputs, used, part, images)
 
 
 class _Table:
@@ -248,14 +251,14 @@ class _Table:
             self._extractors[key] = setting.fit(self._target, self._reference)
         if (key, kind) not in self._features:
             self._features[key, kind] = self._extractors[key](self._sets.inputs[kind])
-        mine = self._sets.counts[kind] & (self._sets.part[self._sets.kept[kind]] == part)
+        mine = self._sets.used[kind] & (self._sets.part[self._sets.images[kind]] == part)
         rows: Features = self._features[key, kind][mine]
         return rows
 
 
 def _save(recipe: RobustRecipe, target: Classifier, sets: Sets, folder: Path) -> None:
     fit = sets.part < 2
-    changed = sets.inputs["fgm"][torch.from_numpy(fit & sets.counts["fgm"])]
+    changed = sets.inputs["fgm"][torch.from_numpy(fit & sets.used["fgm"])]
     clean, noisy = (sets.inputs[name][torch.from_numpy(fit)] for name in NEGATIVES)
     detector = Detector.fit(
         target, clean, changed, noisy=noisy, seed=recipe.seed, trees=recipe.detect.trees,

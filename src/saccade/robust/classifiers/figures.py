@@ -68,9 +68,9 @@ def draw_detection(result: DetectResult, out: Path) -> None:
     values = np.array([[_mean(result, name, kind) for kind in kinds] for name in names])
     table.imshow(values, vmin=0.3, vmax=1, cmap="viridis", aspect="auto")
     for row, column in np.ndindex(values.shape):
-        told = "-" if np.isnan(values[row, column]) else f"{values[row, column]:.2f}"
+        text = "-" if np.isnan(values[row, column]) else f"{values[row, column]:.2f}"
         dark = values[row, column] < 0.75
-        table.text(column, row, told, ha="center", va="center", fontsize=8,
+        table.text(column, row, text, ha="center", va="center", fontsize=8,
                    color="white" if dark else "black")  # fmt: skip
     table.set_xticks(range(len(kinds)), [k.replace("_", "\n") for k in kinds], fontsize=8)
     table.set_yticks(range(len(names)), names, fontsize=8)

@@ -15,11 +15,11 @@ from saccade.robust.arrays import read_arrays, write_arrays
 from saccade.robust.classifiers.datasets import Dataset, Split
 
 MOST_BYTES = 1 << 30
-"""Of a file of weights."""
+"""Largest size of a file of weights."""
 BATCH = 128
 RATE = 2e-3
 EPOCHS = {8: 60, 28: 4, 32: 16}
-"""By the side of the images."""
+"""Side of the images -> number of epochs."""
 
 
 class Scaled(nn.Module):
@@ -70,9 +70,9 @@ def train_net(
 
     Args:
         data: Images and classes.
-        seed: Of the weights and the order.
-        epochs: Left out: 60, 4 or 16, by the size of the images.
-        on_step: Called with the steps done and in all.
+        seed: Seed of the weights and the order.
+        epochs: Number of epochs; the size of the images decides if left out: 60, 4 or 16.
+        on_step: Called after each optimiser step, with the number of steps done and in all.
 
     Returns:
         The net, in evaluation mode, its weights without gradients.

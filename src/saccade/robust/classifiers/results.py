@@ -22,11 +22,11 @@ class NeverFlips(Record):
 
 
 class Vulnerability(Record):
-    """The largest eigenvalue as a score, against the least L2 along it that flips an image."""
+    """The largest eigenvalue as a score, against the least L2 that flips an image."""
 
     spearman_log_lambda1: float
     spearman_log_q: float
-    """Of the confidence, which must be beaten."""
+    """Rank correlation of the confidence, which must be beaten."""
     gain: float
     """|first| - |second|."""
     gain_interval: Span
@@ -55,7 +55,7 @@ class Rate(Record):
     rate: float
     n: int
     interval: Span
-    """Wilson's, over all images of all nets."""
+    """95 % CI by Wilson, over all images of all nets."""
     nets: tuple[float, ...]
 
 
@@ -78,7 +78,7 @@ class NetDetection(Record):
     accuracy: float
     n: int
     success: dict[str, float]
-    """Attack -> the share that fools the net; only those count."""
+    """Attack -> its success rate; only images that fool the net are adversarial."""
     auc: Auc
     settings: dict[str, dict[str, dict[str, float]]]
     """Signal -> attack -> what was chosen on the development part."""
@@ -94,7 +94,7 @@ class SignalAuc(Record):
     nets: tuple[float | None, ...]
     mean: float | None
     interval: Span | None
-    """Student's t over nets; None for one net."""
+    """95 % CI by Student's t over nets; None for one net."""
     fisher_minus: float | None
     """Mean over nets of the AUC of `fisher` minus this one."""
     fisher_minus_interval: Span | None

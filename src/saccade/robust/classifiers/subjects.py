@@ -31,7 +31,7 @@ class Subject(NamedTuple):
     images: Split
 
 
-def subjects(recipe: RobustRecipe, told: OnProgress) -> Iterator[tuple[Dataset, Subject]]:
+def subjects(recipe: RobustRecipe, on_progress: OnProgress) -> Iterator[tuple[Dataset, Subject]]:
     """The nets of a recipe, trained where they are not there yet.
 
     Raises:
@@ -43,8 +43,8 @@ def subjects(recipe: RobustRecipe, told: OnProgress) -> Iterator[tuple[Dataset, 
             net = load_model(recipe.model)
         else:
             file = Path(recipe.out) / "nets" / f"net-{seed}.npz"
-            tell = partial(told, f"train net {seed}")
-            net = kept_net(file, data, seed=seed, epochs=recipe.epochs, on_step=tell)
+            training = partial(on_progress, f"train net {seed}")
+            net = kept_net(file, data, seed=seed, epochs=recipe.epochs, on_step=training)
         said = torch.cat([net(part).argmax(1) for part in torch.split(data.test.x, CHUNK)])
         right = (said == data.test.y).nonzero()[:, 0]
         order = np.random.default_rng(recipe.seed).permutation(len(right))[: recipe.n]

@@ -28,7 +28,7 @@ from saccade.robust.detectors.forest import TREES, Forest
 from saccade.robust.detectors.spectral import log_spectrum
 
 MOST_VALUES = 16
-"""Eigenvalues at most, where there are many classes."""
+"""Largest number of eigenvalues, where there are many classes."""
 CALIBRATION = 0.25
 """Share of the clean inputs that is kept for the threshold."""
 
@@ -39,11 +39,11 @@ class Detector:
 
     forest: Forest
     k: int
-    """Eigenvalues it looks at."""
+    """Number of eigenvalues that it looks at."""
     threshold: float
-    """Scores above it are flagged."""
+    """Score above which an input is flagged."""
     false_positive_rate: float
-    """To which the threshold was calibrated."""
+    """Share of clean inputs to which the threshold was calibrated."""
 
     @classmethod
     def fit(
@@ -66,11 +66,11 @@ class Detector:
             clean: Inputs as they are.
             adversarial: Inputs that fool it.
             noisy: Inputs with noise, which are not to be flagged (published: always with noise).
-            k: Eigenvalues; all, up to 16, if left out.
-            min_leaf: Samples in a leaf of a tree.
-            trees: Of the forest.
+            k: Number of eigenvalues; all, up to 16, if left out.
+            min_leaf: Smallest number of samples in a leaf of a tree.
+            trees: Number of trees of the forest.
             false_positive_rate: Share of clean inputs that may be flagged, in (0, 1).
-            seed: Of the forest.
+            seed: Seed of the forest.
 
         Raises:
             ConfigError: too few inputs, or a rate that none can be calibrated to.
