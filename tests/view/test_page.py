@@ -179,11 +179,13 @@ def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Pat
 def test_a_page_names_a_local_model_without_its_folder(
     tmp_path: Path, model: str, shown: str
 ) -> None:
-    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
-    task = Task(id="t", prompt=(image, "?"), answer="A")
-    policy = ReplayPolicy({"t": [Completion(text="<answer>A</answer>", model=model)]})
-    trajectory = asyncio.run(rollout(policy, Environment(DeepEyes()), task))
-    html = make_page([keep(tmp_path / "run", [(task, trajectory)])]).html
+    task = a_task(plain(90, 90), answer="A")
+    trajectory = episode(task, ["<answer>A</answer>"])
+    (turn,) = trajectory.turns
+    completion = turn.completion.model_copy(update={"model": model})
+    turns = (turn.model_copy(update={"completion": completion}),)
+    changed = trajectory.model_copy(update={"turns": turns})
+    html = make_page([keep(tmp_path / "run", [(task, changed)])]).html
     assert f'"model": "{shown}"' in html
     assert "someone" not in html
 
