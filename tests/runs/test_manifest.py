@@ -4,16 +4,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, JsonValue
-from saccade.train.options import RLRecipe
 
+from saccade.client.chat import ClientOptions
 from saccade.config import validate
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.nano.deepeyes.train_base import BaseOptions
+from saccade.policies.hf import HFOptions
+from saccade.policies.reader.policy import ReaderOptions
 from saccade.recipe import Recipe
+from saccade.rewards.math import MathOptions
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.runs.manifest import (
@@ -25,6 +29,9 @@ from saccade.runs.manifest import (
     manifest_of,
     read_manifest,
 )
+from saccade.tasks.world import WorldTasks
+from saccade.tools.python import PythonOptions
+from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
 
 POLICY = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout_s": 5}
@@ -129,20 +136,50 @@ def test_settings_in_lists_are_found_too() -> None:
 
 KINDS: list[type[BaseModel]] = [
     Recipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe, BaseOptions,
+    ClientOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
 ]  # fmt: skip
+"""Run files, and the options of what they name."""
 
 
-def test_what_the_table_says_does_not_matter_exists() -> None:
+def fields(kind: object) -> set[str]:
+    """The names of a record's fields, and of the records in them."""
+    found: set[str] = set()
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        computed = set(kind.model_computed_fields)
+        found |= set(kind.model_fields) | computed
+        for field in kind.model_fields.values():
+            found |= fields(field.annotation)
+    for inner in get_args(kind):
+        found |= fields(inner)
+    return found
+
+
+def test_the_table_names_settings_that_exist() -> None:
     """A key that was renamed would silently count again."""
-    known = {name for kind in KINDS for name in kind.model_fields}
+    known = {"fingerprint"}.union(*map(fields, KINDS))
     for key in CHANGES_MEANING:
-        assert key == "fingerprint" or key.split(".")[0] in known, key
+        assert set(key.removeprefix("*.").split(".")) <= known, key
+
+
+@pytest.mark.parametrize(("schedule", "another"), [("constant", False), ("cosine", True)])
+def test_more_steps_prolong_a_run_unless_the_schedule_depends_on_them(
+    schedule: str, another: bool
+) -> None:
+    def training(steps: int) -> Manifest:
+        table: dict[str, JsonValue] = {"model": "m", "out": "o", "runs": ["r"]}
+        return manifest_of(
+            "sft", validate(SFTRecipe, table | {"schedule": schedule, "steps": steps})
+        )
+
+    assert bool(differences(training(10), training(20))) is another
 
 
 def test_a_setting_that_the_table_does_not_know_counts() -> None:
     assert changes_meaning("something.new")
     assert not changes_meaning("out")
     assert not changes_meaning("tools.python.remote.urls")
+    assert not changes_meaning("reward.judge.base_url")
+    assert changes_meaning("reward.judge.model")
     assert changes_meaning("tools.python.after_kill")
 
 

@@ -28,15 +28,13 @@ from saccade.env import Environment
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
 from saccade.nano.spec import sections
-from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe, make_tasks
 from saccade.rewards import RewardOptions
-from saccade.rollout import rollout
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Completion, StopReason, TargetBox, Task, Trajectory
+from saccade.types import StopReason, TargetBox, Task, Trajectory
 from saccade.view.follow import FollowServer
 from saccade.view.page import PageBuilder, make_page, write_page
 from saccade.view.record import visible

@@ -37,76 +37,72 @@ CHANGES_MEANING = {
     # what answers
     "model": True,
     "policy": True,
-    "policy.base_url": False,
-    "policy.api_key_env": False,
-    "policy.timeout_s": False,
-    "policy.deadline_s": False,
-    "policy.max_retries": False,
-    "policy.backoff_s": False,
-    "policy.cooldown_s": False,
-    "policy.concurrency": False,
-    "policy.price_in": False,
-    "policy.price_out": False,
-    "policy.budget": False,
-    "policy.cache": False,
     "policy.max_batch": False,
     "policy.device": False,
-    "policy.max_seconds": False,
-    "policy.threads": False,
+    "policy.budget": False,
     "sampling": True,
     # what it meets
     "fingerprint": True,
     "dialect": True,
     "tools": True,
-    "tools.python.remote": False,
-    "tools.python.sandbox.mode": False,
-    "tools.python.sandbox.allow_degraded": False,
-    "tools.python.sandbox.scratch": False,
-    "tools.python.sandbox.max_sessions": False,
-    "tools.python.sandbox.max_cells": False,
-    "tools.python.sandbox.first_user": False,
-    "tools.read_text.max_seconds": False,
-    "tools.read_text.threads": False,
     "environment": True,
-    "environment.limits.max_seconds": False,
     # what it scores
     "reward": True,
-    "reward.judge.base_url": False,
-    "reward.judge.api_key_env": False,
-    "reward.judge.timeout_s": False,
-    "reward.judge.deadline_s": False,
-    "reward.judge.max_retries": False,
-    "reward.judge.backoff_s": False,
-    "reward.judge.cooldown_s": False,
-    "reward.judge.concurrency": False,
-    "reward.judge.price_in": False,
-    "reward.judge.price_out": False,
     "reward.judge.budget": False,
-    "reward.judge.cache": False,
-    "reward.judge.workers": False,
-    "reward.judge.memory_mb": False,
     # what is done with it
     "train": True,
     "train.steps": False,
+    "train.schedule_steps": True,
     "train.save_steps": False,
     "train.keep_every": False,
     "train.generation_batch": False,
-    "train.collective_timeout_s": False,
     "train.device": False,
+    "steps": False,
+    "schedule_steps": True,
+    "save_steps": False,
+    "device": False,
     "curate": True,
     "attack": True,
     "detect": True,
-    # where and how fast
+    # where, how fast, how long
     "out": False,
     "concurrency": False,
     "max_aborts": False,
-    "steps": False,
-    "save_steps": False,
-    "device": False,
+    "step_limit": False,
+    # the same of every server, tool and judge, wherever it stands
+    "*.base_url": False,
+    "*.urls": False,
+    "*.api_key_env": False,
+    "*.token_env": False,
+    "*.timeout_s": False,
+    "*.collective_timeout_s": False,
+    "*.timeout_seconds": False,
+    "*.deadline_s": False,
+    "*.max_seconds": False,
+    "*.max_retries": False,
+    "*.backoff_s": False,
+    "*.cooldown_s": False,
+    "*.cooldown_seconds": False,
+    "*.concurrency": False,
+    "*.price_in": False,
+    "*.price_out": False,
+    "*.cache": False,
+    "*.threads": False,
+    "*.workers": False,
+    "*.memory_mb": False,
+    "*.sandbox.mode": False,
+    "*.sandbox.allow_degraded": False,
+    "*.sandbox.scratch": False,
+    "*.sandbox.max_sessions": False,
+    "*.sandbox.max_cells": False,
+    "*.sandbox.first_user": False,
 }
-"""Dotted key of a run file -> whether a run with another value of it is another run. The longest
-key that a setting lies under decides; a setting under none is taken to change the meaning. Hosts,
-time-outs, counts and what is only kept or printed do not change it: such a run goes on."""
+"""Dotted key of a run file -> whether a run with another value of it is another run.
+
+Rows that begin with `*.` hold for every setting whose key ends so; else the longest key that a
+setting lies under decides, and a setting under none is taken to change the meaning. Hosts, time-outs,
+counts and what is only kept or printed do not change it: such a run goes on.
+"""
 
 
 class Manifest(BaseModel):
@@ -212,6 +208,9 @@ def differences(held: Manifest, new: Manifest) -> list[str]:
 
 def changes_meaning(key: str) -> bool:
     """Whether a run with another value of this dotted key is another run."""
+    for ending, meaning in CHANGES_MEANING.items():
+        if ending.startswith("*.") and f".{key}".endswith(ending[1:]):
+            return meaning
     place = key
     while place:
         if place in CHANGES_MEANING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, computed_field, model_validator
 
 from saccade.config import suggestion
 from saccade.recipe import Recipe
@@ -151,6 +151,15 @@ class Training(Record):
     a warning."""
     trl: dict[str, JsonValue] = Field(default_factory=dict)
     """Further options of `trl.GRPOConfig`: `report_to`, `deepspeed`, `use_vllm`, ..."""
+
+    @computed_field(return_type=int | None)  # type: ignore[prop-decorator]
+    @property
+    def schedule_steps(self) -> int | None:
+        """The number of steps over which the learning rate falls; None where it is constant.
+
+        More steps of a constant rate prolong a run; a schedule of another length is another run.
+        """
+        return None if self.schedule == "constant" else self.steps
 
     @model_validator(mode="before")
     @classmethod

@@ -22,7 +22,7 @@ from typing import Literal
 
 import torch
 from datasets import Dataset
-from pydantic import Field
+from pydantic import Field, computed_field
 from transformers import PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -82,6 +82,15 @@ class SFTRecipe(Record):
     """Type of the weights in the result; training is in float32."""
     device: Literal["cpu", "auto"] = "auto"
     """Where the model is trained; "auto" takes an accelerator where there is one."""
+
+    @computed_field(return_type=int | None)  # type: ignore[prop-decorator]
+    @property
+    def schedule_steps(self) -> int | None:
+        """The number of steps over which the learning rate falls; None where it is constant.
+
+        More steps of a constant rate prolong a run; a schedule of another length is another run.
+        """
+        return None if self.schedule == "constant" else self.steps
 
 
 @dataclass(frozen=True)
