@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -80,7 +80,7 @@ class Group(TyperGroup):
         info_name: str | None,
         args: list[str],
         parent: Context | None = None,
-        **extra: Any,
+        **extra: object,
     ) -> Context:
         """A context of the command that is named; of the group where none is.
 
@@ -126,7 +126,7 @@ class _LazyCommand(TyperCommand):
         info_name: str | None,
         args: list[str],
         parent: Context | None = None,
-        **extra: Any,
+        **extra: object,
     ) -> Context:
         """A context of the command itself, which takes over from here."""
         module, _, function = self.target.partition(":")
