@@ -150,6 +150,7 @@ def evaluate(
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
     from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
+    from saccade.nano.spec import environment
     from saccade.world import FAMILIES as KNOWN
 
     name = model or DEFAULT
@@ -180,15 +181,17 @@ def evaluate(
     if as_json:
         cells = {f: {a: _cell(s) for a, s in row.items()} for f, row in found.items()}
         content = {
-            "model": name, "seed": seed, "n": n, "split": split, "temperature": temperature,
-            "samples": samples, "families": cells,
+            "model": name, "fingerprint": environment().fingerprint, "seed": seed, "n": n,
+            "split": split, "temperature": temperature, "samples": samples, "families": cells,
         }  # fmt: skip
         typer.echo(json.dumps(content))
     else:
         console = Console(highlight=False)
         console.print(_arms_table(found))
         console.print(
-            f"{name}, split {split}, seed {seed}, temperature {temperature:g}", style="dim"
+            f"{name}, environment {environment().fingerprint}, split {split}, seed {seed}, "
+            f"temperature {temperature:g}",
+            style="dim",
         )
     aborted = sum(s.aborted for row in found.values() for s in row.values())
     if aborted:

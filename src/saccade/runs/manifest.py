@@ -100,8 +100,8 @@ CHANGES_MEANING = {
 """Dotted key of a run file -> whether a run with another value of it is another run.
 
 Rows that begin with `*.` hold for every setting whose key ends so; else the longest key that a
-setting lies under decides, and a setting under none is taken to change the meaning. Hosts, time-outs,
-counts and what is only kept or printed do not change it: such a run goes on.
+setting lies under decides, and a setting under none is taken to change the meaning. Hosts,
+time-outs, counts and what is only kept or printed do not change it: such a run goes on.
 """
 
 

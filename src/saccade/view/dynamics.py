@@ -14,8 +14,11 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from saccade.errors import MissingExtra, StoreError
+from saccade.files import read_lines
+from saccade.runs.manifest import RUN, read_manifest
 
 METRICS = "metrics.jsonl"
+MAX_LINE_BYTES = 2**20
 ROWS = 12
 """Number of steps in the printed table; the JSON holds all of them."""
 
@@ -48,6 +51,8 @@ class Dynamics(NamedTuple):
 
     run: str
     path: Path
+    fingerprint: str | None
+    """Of the environment that was trained in, where the run has a manifest."""
     steps: tuple[dict[str, float], ...]
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
@@ -67,13 +72,15 @@ def read_dynamics(folder: Path) -> Dynamics:
     Raises:
         StoreError: the folder holds none.
     """
-    lines = (folder / METRICS).read_text().splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = read_lines(folder / METRICS, most=MAX_LINE_BYTES)
+    rows = [json.loads(data) for _, data in lines if data.endswith(b"\n")]
     if not rows:
         raise StoreError(f"{folder}: no step of a training is finished yet")
     if "reward" not in rows[0]:
         raise StoreError(f"{folder}: a training without rewards; its losses are in {METRICS}")
-    return Dynamics(folder.name, folder, tuple(rows))
+    known = (folder / RUN).is_file()
+    fingerprint = read_manifest(folder).fingerprint if known else None
+    return Dynamics(folder.name, folder, fingerprint, tuple(rows))
 
 
 def markdown(runs: Sequence[Dynamics]) -> str:
@@ -87,13 +94,19 @@ def markdown(runs: Sequence[Dynamics]) -> str:
             cells = [run.run.replace("|", "\\|"), f"{row['step']:.0f}"]
             cells += [_number(row.get(c.key), c.digits) for c in COLUMNS]
             lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    lines += [""] + [f"{run.run}: environment {run.fingerprint}" for run in runs if run.fingerprint]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def as_json(runs: Sequence[Dynamics]) -> list[dict[str, JsonValue]]:
     """Every metric of every step."""
     return [
-        {"run": run.run, "path": str(run.path), "steps": [dict(row) for row in run.steps]}
+        {
+            "run": run.run,
+            "path": str(run.path),
+            "fingerprint": run.fingerprint,
+            "steps": [dict(row) for row in run.steps],
+        }
         for run in runs
     ]
 
