@@ -15,7 +15,9 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from saccade.embedded import DEFAULT, MODELS, folder_of, resolve
 from saccade.measures.summary import summary
+from saccade.models.load import read_stamp
 from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.spec import environment
 from saccade.nano.tokenizer import build_tokenizer
 from saccade.policies.hf import HFOptions, HFPolicy
 
@@ -99,3 +101,9 @@ def test_an_unknown_name_stays_a_path() -> None:
     assert resolve(DEFAULT) == str(folder_of(DEFAULT))
     with pytest.raises(KeyError):
         folder_of("somewhere/else")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shipped_model_carries_the_fingerprint_of_its_world(name: str) -> None:
+    """A change of the fingerprint means measuring and stamping the shipped weights again."""
+    assert read_stamp(folder_of(name)).fingerprints == (environment().fingerprint,)
