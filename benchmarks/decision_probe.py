@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from saccade.embedded import resolve
-from saccade.measures import wilson
-from saccade.models import collate, encode_images, load
+from saccade.measures.intervals import wilson
+from saccade.models.batch import collate, encode_images
+from saccade.models.generate import request_turn, write_turns
+from saccade.models.load import load
+from saccade.models.threads import use_threads
 from saccade.nano.deepeyes.evaluate import questions
 from saccade.nano.spec import environment
-from saccade.policies.hf import request_turn, write_turns
-from saccade.threads import use_threads
 from saccade.types import Sampling, Task
 
 FOLDS, RIDGE, CHUNK = 5, 1e-2, 100

@@ -2,8 +2,8 @@
 
     python benchmarks/fisher.py --data mnist.npz [--n 300] [--seed 0] [--kept runs/ossa_mnist/nets]
 
-Peers get the same images, sizes, bounds and steps, in the same process. Writes docs/fisher.json and
-the table in docs/robustness.md.
+Peers get the same images, sizes, bounds and steps, in the same process. Writes
+results/fisher.json and the table in docs/robustness.md.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from saccade.measures import wilson
-from saccade.robust.attacks import attack
-from saccade.robust.datasets import load_dataset
-from saccade.robust.fisher import Eigenpairs, eigenpairs
-from saccade.robust.nets import Scaled, kept_net
-from saccade.robust.target import Classifier
+from saccade.fisher.spectrum import Eigenpairs, eigenpairs
+from saccade.fisher.target import Classifier
+from saccade.measures.intervals import wilson
+from saccade.robust.attacks.single import Fgm, Ossa
+from saccade.robust.attacks.stepped import OssaIterated, Pgd
+from saccade.robust.classifiers.datasets import load_dataset
+from saccade.robust.classifiers.nets import Scaled, kept_net
 
 SIZE = 2.0
 STEPS = 10
 RESIDUAL = 1e-2
 """At which Lanczos stops; of the eigenvalue the error is far smaller, and measured."""
-PAGE, OUT = Path("docs/robustness.md"), Path("docs/fisher.json")
+PAGE, OUT = Path("docs/robustness.md"), Path("results/fisher.json")
 
 
 def main() -> None:
@@ -86,9 +87,12 @@ def fooled(net: nn.Module, x: torch.Tensor, y: torch.Tensor, scale: float) -> di
     """Images lost at one L2 size, clipped to [0, 1], by our methods and by theirs."""
     sure = Scaled(net, scale).eval()
     made = {
-        name: attack(Classifier(sure), x, y, method=name, epsilons=[SIZE], steps=STEPS).inputs[0]
-        for name in ("ossa", "fgm", "pgd", "ossa_iterated")
-    }
+        name: attack(Classifier(sure), x, y, epsilons=[SIZE]).inputs[0]
+        for name, attack in {
+            "ossa": Ossa(), "fgm": Fgm(), "pgd": Pgd(steps=STEPS),
+            "ossa_iterated": OssaIterated(steps=STEPS),
+        }.items()
+    }  # fmt: skip
     model = foolbox.PyTorchModel(sure, bounds=(0, 1), device="cpu")
     step = 2.5 / STEPS
     torch.manual_seed(0)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from saccade.embedded import DEFAULT, folder_of
-from saccade.measures import response_tokens
+from saccade.measures.summary import response_tokens
 from saccade.nano.deepeyes.corpus import Corpus
 from saccade.nano.deepeyes.evaluate import evaluate, questions
 from saccade.nano.deepeyes.language_stage import LanguageStage

@@ -27,8 +27,8 @@ from selenium.webdriver.common.by import By
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout

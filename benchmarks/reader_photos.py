@@ -36,10 +36,10 @@ from composed import Photograph, compose
 from PIL import Image as PILImage
 
 from saccade.config import validate, with_overrides
-from saccade.image import Image
-from saccade.measures import wilson
-from saccade.policies.evidence import Seen, best_lines, clear_option, is_clear
-from saccade.policies.reader import ENVIRONMENT, ReaderOptions, ReaderPolicy
+from saccade.images.image import Image
+from saccade.measures.intervals import wilson
+from saccade.policies.reader.evidence import Seen, best_lines, clear_option, is_clear
+from saccade.policies.reader.policy import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
 from saccade.tools import ocr

@@ -151,7 +151,7 @@ def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
 def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Path:
     from saccade.config import read_toml, validate, with_overrides
     from saccade.embedded import with_folders
-    from saccade.threads import use_threads
+    from saccade.models.threads import use_threads
     from saccade.train.recipe import RLRecipe
     from saccade.train.rl import rl
 
@@ -176,10 +176,11 @@ def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Pa
 
 
 def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
-    from saccade.measures import looks, summary
+    from saccade.measures.boxes import looks
+    from saccade.measures.summary import summary
+    from saccade.models.threads import use_threads
     from saccade.nano.deepeyes.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
-    from saccade.threads import use_threads
 
     use_threads(1)
     policy = HFPolicy(HFOptions(path=str(model)))

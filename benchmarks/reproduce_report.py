@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from saccade.measures import mcnemar
+from saccade.measures.paired import mcnemar
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "deepeyes"

@@ -18,12 +18,12 @@ from pathlib import Path
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import resolve
 from saccade.env import Environment
-from saccade.measures import Pair, summary
+from saccade.measures.summary import Pair, summary
+from saccade.models.threads import use_threads
 from saccade.nano.spec import LIMITS, OBSERVATION, VIEW, ZOOM
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
-from saccade.threads import use_threads
 from saccade.tools.zoom import Rotate
 from saccade.types import Task, Trajectory
 from saccade.world import tasks

@@ -43,11 +43,11 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
+from saccade.models.threads import use_threads
 from saccade.nano.spec import CROP_SIDE, MIN_BOX, OBSERVATION, environment
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
-from saccade.threads import use_threads
 from saccade.tools.zoom import ZoomIn
 from saccade.train import rl as module
 from saccade.train.recipe import RLRecipe

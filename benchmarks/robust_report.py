@@ -2,7 +2,7 @@
 
     python benchmarks/robust_report.py [--keep NAME RUN]
 
-`--keep mnist runs/ossa_mnist` first copies the JSON of a run to docs/robust_results/; so does
+`--keep mnist runs/ossa_mnist` first copies the JSON of a run to results/robust/; so does
 `--keep agent_easy runs/agent_attack` for a run on an agent.
 """
 
@@ -17,21 +17,17 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from saccade.measures import wilson
-from saccade.robust.agent_figures import agent_table, draw_agent
-from saccade.robust.agent_results import AgentAttackResult
-from saccade.robust.detection import over_nets
-from saccade.robust.figures import (
-    attack_table,
-    cross_table,
-    detection_table,
-    draw_attack,
-    draw_detection,
-    markdown,
-)  # fmt: skip
-from saccade.robust.results import AttackResult, DetectResult, SignalAuc
+from saccade.measures.intervals import wilson
+from saccade.robust.agent.figures import draw_agent
+from saccade.robust.agent.results import AgentAttackResult
+from saccade.robust.agent.tables import agent_table
+from saccade.robust.classifiers.detection import over_nets
+from saccade.robust.classifiers.figures import draw_attack, draw_detection
+from saccade.robust.classifiers.results import AttackResult, DetectResult, SignalAuc
+from saccade.robust.classifiers.tables import attack_table, cross_table, detection_table
+from saccade.robust.tables import markdown
 
-RESULTS = Path("docs/robust_results")
+RESULTS = Path("results/robust")
 PAGE, PAPERS = Path("docs/robustness.md"), Path("docs/reproducing.md")
 DATA = ("mnist", "cifar10")
 PAPER: dict[str, dict[str, Any]] = {
@@ -73,14 +69,17 @@ def main() -> None:
 
 
 def keep(name: str, run: Path) -> None:
-    """Copy what a run measured; of an embedded model the name, not where it lies."""
+    """Copy what a run measured; of the model and the run nothing that says where they lay."""
     if (run / "agent_attack.json").exists():
-        told = json.loads((run / "agent_attack.json").read_text())
-        told["config"]["policy"]["path"] = Path(told["config"]["policy"]["path"]).name
-        (RESULTS / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        kept = json.loads((run / "agent_attack.json").read_text())
+        kept["config"].pop("out")
+        kept["config"]["policy"]["path"] = Path(kept["config"]["policy"]["path"]).name
+        (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
         return
     for kind in ("attack", "detect"):
-        (RESULTS / f"{name}_{kind}.json").write_bytes((run / f"{kind}.json").read_bytes())
+        kept = json.loads((run / kind / f"{kind}.json").read_text())
+        kept["config"].pop("out")
+        (RESULTS / f"{name}_{kind}.json").write_text(json.dumps(kept, indent=1))
 
 
 def agent(name: str) -> AgentAttackResult:
@@ -134,10 +133,10 @@ def _paper_auc() -> str:
     """The area of the detector, and of kernel density, in the paper and here."""
     kinds = ("fgm", "otcm", "opt", "bim", "ossa")
     rows = [["data", "detector", "", *kinds]]
-    for name, told in PAPER.items():
+    for name, paper in PAPER.items():
         _, detected = results(name)
         for title, signal in (("eigenvalues", "fisher"), ("kernel density", "kd")):
-            rows.append([name, title, "paper", *(f"{told[signal][kind]:.3f}" for kind in kinds)])
+            rows.append([name, title, "paper", *(f"{paper[signal][kind]:.3f}" for kind in kinds)])
             cells = [detected.auc[signal][kind] for kind in kinds]
             rows.append([name, title, "here", *map(_mean_and_span, cells)])
     return markdown(rows)
@@ -147,9 +146,9 @@ def _paper_rates() -> str:
     """Fooling rates of one step, at a size of ours at which FGM fools about as many."""
     kinds = ("fgm", "otcm", "ossa")
     rows = [["data", "", "size", *kinds, "OSSA / FGM"]]
-    for name, told in PAPER.items():
+    for name, paper in PAPER.items():
         attacked, _ = results(name)
-        for size, rates in told["rates"].items():
+        for size, rates in paper["rates"].items():
             ours = attacked.rates["fgm x1"]
             near = min(range(len(ours)), key=lambda i: abs(ours[i].rate - rates["fgm"]))
             here = {kind: attacked.rates[f"{kind} x1"][near] for kind in kinds}
@@ -169,14 +168,14 @@ def _paper_rates() -> str:
 def _paper_score() -> str:
     """Spearman of the largest eigenvalue and the least change, and images that never flip."""
     rows = [["data", "", "log lambda_1", "log q", "never flip"]]
-    for name, told in PAPER.items():
+    for name, paper in PAPER.items():
         attacked, _ = results(name)
         scores = [net.vulnerability for net in attacked.nets]
         eigen = [score.spearman_log_lambda1 for score in scores]
         never = sum(score.never_flips.with_its_sign for score in scores)
         n = sum(score.never_flips.n for score in scores)
         low, high = wilson(never, n)
-        rows.append([name, "paper", told["spearman"], "-", told["never"]])
+        rows.append([name, "paper", paper["spearman"], "-", paper["never"]])
         rows.append([
             name, "here", f"{fmean(eigen):.2f} (nets {min(eigen):.2f} to {max(eigen):.2f})",
             f"{fmean(score.spearman_log_q for score in scores):.2f}",
@@ -199,7 +198,9 @@ def _counts(result: AttackResult | DetectResult) -> str:
 def _against(result: AttackResult, other: str) -> str:
     """OSSA beside another method, net by net, so that nets are what varies."""
     ours, theirs = result.rates["ossa x1"], result.rates[f"{other} x1"]
-    rows = [["epsilon", f"{other} fools", f"OSSA / {other}", "OSSA minus it [95 %]", "nets ahead"]]
+    rows = [
+        ["epsilon", f"{other} fools", f"OSSA / {other}", "OSSA minus it [95 % CI]", "nets ahead"]
+    ]
     for mine, its in zip(ours, theirs, strict=True):
         gains = [a - b for a, b in zip(mine.nets, its.nets, strict=True)]
         low, high = over_nets(gains) or (float("nan"), float("nan"))
@@ -212,7 +213,7 @@ def _against(result: AttackResult, other: str) -> str:
 
 
 def _vulnerability(result: AttackResult) -> str:
-    rows = [["net", "log lambda_1", "log q", "gain [95 %]", "never flips", "n"]]
+    rows = [["net", "log lambda_1", "log q", "gain [95 % CI]", "never flips", "n"]]
     for net in result.nets:
         score = net.vulnerability
         low, high = score.gain_interval
@@ -248,49 +249,49 @@ def _gains(result: DetectResult) -> str:
     for name, cells in result.auc.items():
         if name == "fisher":
             continue
-        told = []
+        row = []
         for kind in kinds:
             gain, span = cells[kind].fisher_minus, cells[kind].fisher_minus_interval
             around = "" if span is None else f" [{span[0]:+.3f}, {span[1]:+.3f}]"
-            told.append("-" if gain is None else f"{gain:+.3f}{around}")
-        rows.append([name, *told])
+            row.append("-" if gain is None else f"{gain:+.3f}{around}")
+        rows.append([name, *row])
     return markdown(rows)
 
 
 def _losses(result: AgentAttackResult) -> str:
-    """Right answers by what was attacked, loss by loss, at each size."""
-    sizes = sorted({asked.epsilon for asked in result.asked["view"] if asked.epsilon})
-    rows = [["attack on the", "through", "tokens", "asked", *(f"{size}" for size in sizes)]]
-    for threat, every in result.asked.items():
+    """Accuracy by what was attacked, loss by loss, at each budget."""
+    sizes = sorted({row.epsilon for row in result.outcomes["view"] if row.epsilon})
+    rows = [["attack on the", "attacked arm", "tokens", "arm", *(f"{size}" for size in sizes)]]
+    for threat, every in result.outcomes.items():
         found: dict[tuple[str, str, str], list[str]] = {}
-        for asked in every:
-            if asked.loss is not None:
-                share = asked.right.count("1") / len(asked.right)
-                key = (asked.by, asked.loss, asked.arm)
+        for row in every:
+            if row.loss is not None:
+                share = row.correct.count("1") / len(row.correct)
+                key = (row.attacked, row.loss, row.arm)
                 found.setdefault(key, []).append(f"{share:.3f}")
         rows += [[threat, *key, *shares] for key, shares in found.items()]
     return markdown(rows)
 
 
 def _aim(result: AgentAttackResult) -> str:
-    """Whether the agent still looks at the asked object, and what comes of it; largest sizes."""
-    last = list(result.clean.shares)[-1]
-    sizes = sorted({asked.epsilon for asked in result.asked["view"]})[-2:]
-    head = ["attack on the", "through", "tokens"]
+    """Whether the agent still looks at the asked object, and what comes of it; largest budgets."""
+    last = list(result.clean.arms)[-1]
+    sizes = sorted({row.epsilon for row in result.outcomes["view"]})[-2:]
+    head = ["attack on the", "attacked arm", "tokens"]
     for size in sizes:
-        head += [f"looks at it, {size}", "right if so", "right if not"]
+        head += [f"looks at it, {size}", "accuracy if so [95 % CI]", "accuracy if not [95 % CI]"]
     rows = [head]
-    for threat, every in result.asked.items():
+    for threat, every in result.outcomes.items():
         found: dict[tuple[str, str], list[str]] = {}
-        for asked in every:
-            if asked.loss is None or asked.arm != last or asked.epsilon not in sizes:
+        for row in every:
+            if row.loss is None or row.arm != last or row.epsilon not in sizes:
                 continue
-            signs = list(zip(asked.right, asked.aimed, strict=True))
-            cells = found.setdefault((asked.by, asked.loss), [])
+            signs = list(zip(row.correct, row.aimed, strict=True))
+            cells = found.setdefault((row.attacked, row.loss), [])
             looked = sum(aimed == "1" for _, aimed in signs)
             cells.append(f"{looked} of {len(signs)}")
-            for wanted in "10":
-                chosen = [right == "1" for right, aimed in signs if aimed == wanted]
+            for aim in "10":
+                chosen = [correct == "1" for correct, aimed in signs if aimed == aim]
                 low, high = wilson(sum(chosen), len(chosen))
                 share = f"{fmean(chosen):.2f} [{low:.2f}, {high:.2f}]" if chosen else "-"
                 cells.append(share)

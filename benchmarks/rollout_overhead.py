@@ -37,8 +37,8 @@ from pydantic import JsonValue
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
@@ -173,7 +173,8 @@ def measure_model(repeats: int) -> dict[str, dict[str, float]]:
     import torch
     from transformers import GenerationConfig
 
-    from saccade.models import LoadedModel, collate
+    from saccade.models.batch import collate
+    from saccade.models.load import LoadedModel
     from saccade.policies.hf import HFOptions, HFPolicy
     from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 

@@ -1,8 +1,8 @@
 """The sandbox beside an ipykernel a session and a fresh process a cell, in one run.
 
-    pip install 'saccade[sandbox,bench]'
-    python benchmarks/sandbox.py [--starts 30 --kernels 6 --live 64 256 --out docs/sandbox.json
-                                  --write docs/sandbox.md]
+    pip install 'saccade[sandbox,peers]'
+    python benchmarks/sandbox.py [--starts 30 --kernels 6 --live 64 256
+                                  --out results/sandbox.json --write docs/sandbox.md]
 
 The same work with the same libraries on all sides. An episode: a session, an image of 1024 x 768,
 `x = 1`, `1 + 1`, a crop that is plotted, `1 + 1`. Unique memory is what only this process has
@@ -28,8 +28,8 @@ from typing import Any
 
 from PIL import Image as PILImage
 
-from saccade.tools.sandbox import Sandbox, SandboxOptions, Session
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox import Sandbox, SandboxOptions, Session
+from saccade.sandbox.inside.plan import Limits
 
 PLOT = (
     "import matplotlib.pyplot as plt\nplt.figure()\n"
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--kernels", type=int, default=6)
     parser.add_argument("--live", type=int, nargs="*", default=[64, 256])
     parser.add_argument("--rounds", type=int, default=3, help="of each throughput")
-    parser.add_argument("--out", type=Path, default=Path("docs/sandbox.json"))
+    parser.add_argument("--out", type=Path, default=Path("results/sandbox.json"))
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     command = "python benchmarks/sandbox.py " + " ".join(sys.argv[1:])
@@ -199,12 +199,12 @@ async def kernels(options: argparse.Namespace, photo: Path) -> dict[str, Any]:
         message = client.execute(code)
         images = 0
         while True:
-            told = await client.get_iopub_msg(timeout=120)
-            if told["parent_header"].get("msg_id") != message:
+            answer = await client.get_iopub_msg(timeout=120)
+            if answer["parent_header"].get("msg_id") != message:
                 continue
-            assert told["msg_type"] != "error", told["content"]
-            images += "image/png" in told["content"].get("data", {})
-            if told["msg_type"] == "status" and told["content"]["execution_state"] == "idle":
+            assert answer["msg_type"] != "error", answer["content"]
+            images += "image/png" in answer["content"].get("data", {})
+            if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
                 break
         await client.get_shell_msg(timeout=120)
         return images
@@ -319,11 +319,9 @@ def spin() -> None:
 
 
 def children(pid: int) -> list[int]:
-    told = Path(f"/proc/{pid}/task/{pid}/children")
-    every = [
-        Path(f"/proc/{pid}/task/{t}/children").read_text() for t in os.listdir(told.parents[1])
-    ]
-    return [int(child) for text in every for child in text.split()]
+    tasks = Path(f"/proc/{pid}/task")
+    texts = [(tasks / task / "children").read_text() for task in os.listdir(tasks)]
+    return [int(child) for text in texts for child in text.split()]
 
 
 def unique_mib(pid: int) -> float:
@@ -390,9 +388,9 @@ def tables(found: dict[str, Any]) -> str:
     )
     for key, name in (("unique_idle_mib", "after `1 + 1`"), ("unique_plotted_mib", "after a plot")):
         cells = [first[key], long[live[0]][key], them[key]]
-        told = " | ".join(f"{value:.1f}" for value in cells)
+        numbers = " | ".join(f"{value:.1f}" for value in cells)
         lines.append(
-            f"| unique memory of a session {name} (MiB) | {told} | | {cells[2] / cells[0]:.0f} |"
+            f"| unique memory of a session {name} (MiB) | {numbers} | | {cells[2] / cells[0]:.0f} |"
         )
     for key in live:
         count = key.removeprefix("live_")

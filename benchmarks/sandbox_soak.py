@@ -1,8 +1,8 @@
 """Many sessions with random abuses among them: nothing may stay behind.
 
     python benchmarks/sandbox_soak.py [--sessions 20000 --together 32 --seed 0
-                                       --out docs/sandbox_soak.json]
-    python benchmarks/sandbox_soak.py --write docs/sandbox.md     # from docs/sandbox_soak.json
+                                       --out results/sandbox_soak.json]
+    python benchmarks/sandbox_soak.py --write docs/sandbox.md     # from results/sandbox_soak.json
 
 A third of the sessions commit an abuse of the list, the others count and look around; each of these
 checks that it got its own result. Looked at throughout: processes, descriptors and memory of the
@@ -22,10 +22,10 @@ import sys
 import time
 from pathlib import Path
 
-from saccade.tools.sandbox import Sandbox, SandboxOptions
-from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.inside.plan import Limits
+from saccade.sandbox import Sandbox, SandboxOptions
+from saccade.sandbox.abuses import Abuse, all_abuses
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.inside.plan import Limits
 
 SLOW = ("endless", "never ends", "loop", "alarm", "never comes", "false size", "never released")
 """In names of abuses that take as long as they are let: one in twenty of them is committed."""
@@ -41,10 +41,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="write the last result into this page instead")
     options = parser.parse_args()
     if options.write:
-        told = sentence(json.loads(Path("docs/sandbox_soak.json").read_text()))
+        text = sentence(json.loads(Path("results/sandbox_soak.json").read_text()))
         before, rest = options.write.read_text().split("<!-- soak -->")
         after = rest.split("<!-- /soak -->")[1]
-        options.write.write_text(f"{before}<!-- soak -->\n{told}\n<!-- /soak -->{after}")
+        options.write.write_text(f"{before}<!-- soak -->\n{text}\n<!-- /soak -->{after}")
         return
     with Scene() as scene:
         found = asyncio.run(soak(options, scene))

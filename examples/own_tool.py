@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ToolError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
 from saccade.tools.base import StatelessTool

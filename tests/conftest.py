@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # In CI the same examples each time; elsewhere new ones. A busy machine is no failure.
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.register_profile("search", deadline=None)
+for profile, same in (("ci", True), ("search", False)):
+    settings.register_profile(
+        profile,
+        derandomize=same,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.load_profile("ci" if os.environ.get("CI") else "search")
 
 pytest_plugins = ["tiny"]

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import pytest
+from building import plain
 from PIL import Image as PILImage
 
 from saccade import Agent
 from saccade.agent import make_task
 from saccade.embedded import resolve
 from saccade.errors import ConfigError, ImageError
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.nano.spec import sections
-from saccade.serve.scripted import ScriptedServer
+from saccade.testing import ScriptedServer
 from saccade.types import StopReason
 from saccade.world import tasks
 
@@ -58,7 +59,7 @@ def test_a_local_model_answers(tiny_qwen2_5_vl: Path) -> None:
         policy={"kind": "hf", "path": str(tiny_qwen2_5_vl)},
         environment={"view": view, "limits": {"max_turn_tokens": 4}},
     ) as agent:
-        done = agent.ask(Image.from_pixels(PILImage.new("RGB", (300, 200))), "What?")
+        done = agent.ask(plain(300, 200), "What?")
     assert done.stop is StopReason.MAX_TOKENS
     assert len(done.turns[0].completion.token_ids or ()) == 4
 

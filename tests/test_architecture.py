@@ -3,8 +3,12 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+
+from saccade.config import resolve
+from saccade.dialects import BUILT_IN
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "saccade"
 
@@ -12,26 +16,29 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "saccade"
 # or from a neighbour where the row is not marked as siblings.
 ROWS: list[tuple[str, bool]] = [
     ("__main__", False),
-    ("cli", False),
-    ("agent", False),
+    ("cli testing", True),
     ("engines serve view nano", True),
     ("train bench data robust", True),
-    ("run", False),
-    ("recipe", False),
+    ("agent runs canary", False),
+    ("recipe tasks", False),
+    ("policies arms fisher guard", False),
     ("rollout", False),
-    ("policies", False),
-    ("env models threads", False),
-    ("dialects tools render rewards formats world measures", True),
-    ("types config store client reply", False),
-    ("errors cache geometry decode image", False),
+    ("env models", False),
+    ("dialects tools render rewards world measures", True),
+    ("sandbox formats", False),
+    ("types config client", False),
+    ("errors cache files images embedded", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {
-    "torch": "threads render models policies train robust engines nano",
-    "transformers": "render models policies train robust engines nano",
+    "torch": "render models policies fisher guard train robust engines nano",
+    "transformers": "render models policies fisher guard train robust engines nano",
     "trl": "train",
     "verl": "engines",
+    "ray": "engines",
 }
+MOST_FILES = 14
+"""Side by side in a folder: more of them want subjects of their own."""
 
 
 def modules() -> list[Path]:
@@ -84,7 +91,8 @@ def test_imports_point_downwards(path: Path) -> None:
 def test_the_rules_would_catch_a_wrong_import() -> None:
     assert not may_import("types", "env")
     assert not may_import("tools", "rewards")
-    assert may_import("image", "errors")
+    assert not may_import("serve", "view")
+    assert may_import("images", "errors")
     assert may_import("env", "tools")
     tree = ast.parse("def f():\n    from saccade.cli import main\nX = 'saccade.env:Environment'")
     assert {"saccade.cli", "saccade.env"} <= set(imported(tree))
@@ -155,3 +163,55 @@ def test_hostile_text_is_never_executed() -> None:
                 assert node.func.id not in ("eval", "exec", "print"), f"{path}:{node.lineno}"
         names = set(imported(ast.parse(path.read_text())))
         assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
+
+
+def folders() -> list[Path]:
+    return sorted({path.parent for path in modules()})
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_folder_is_taken_in_at_a_glance(folder: Path) -> None:
+    files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= MOST_FILES, files
+
+
+TEMPLATES = {
+    "render/qwen_vl.py": "the chat template of the Qwen families, which no dialect chooses",
+    "rewards/llm.py": "the thought of a judge's own model, whose dialect is not ours",
+}
+"""Files that may hold the text of a tag, and why."""
+
+
+def literals(tree: ast.AST) -> Iterator[str]:
+    """Every text in the code but docstrings."""
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare:
+            yield node.value
+
+
+def tags() -> set[str]:
+    """The texts with which the built-in dialects open and close the parts of a turn."""
+    found = {"<tool_response>", "</tool_response>"}
+    for name in BUILT_IN:
+        made = cast(type, resolve(name, BUILT_IN, "dialect"))()
+        seams = made.seams
+        for seam in (seams.thought, seams.call, seams.answer, seams.code):
+            found |= {text.strip() for text in seam or () if text.strip().startswith("<")}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_text_of_a_dialect_stands_in_its_dialect(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    if place.startswith("dialects/") or place in TEMPLATES:
+        return
+    for text in literals(ast.parse(path.read_text())):
+        for tag in tags():
+            assert tag not in text, f"{place}: {text[:60]!r} holds {tag}"
+
+
+def test_the_tags_that_are_looked_for_are_known() -> None:
+    assert {"<think>", "</think>", "<tool_call>", "<answer>", "<code>"} <= tags()
+    tree = ast.parse('"""<think>"""\nX = f"<answer>{1}"\ndef f():\n    """<code>"""\n')
+    assert list(literals(tree)) == ["<answer>"]

@@ -1,43 +1,32 @@
 """The arms do what they are named after, judged by the pixels that were shown."""
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image as PILImage
+from building import a_task, noise, zoom_text
 
 from saccade.arms import ARMS, apply_arm, targets_of
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
 from saccade.tools.zoom import Rotate, ZoomIn
 from saccade.types import Completion, Sampling, TargetBox, Task, Trajectory
 
-NOISE = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
-PHOTO = Image.from_pixels(PILImage.fromarray(NOISE))
-OTHER = Image.from_pixels(PILImage.fromarray(NOISE[::-1].copy()))
+PHOTO, OTHER = noise(600, 400), noise(600, 400, seed=1)
 LEFT, RIGHT = Box(10, 10, 90, 90), Box(500, 300, 580, 380)
 ASKED = [200, 150, 300, 250]
 
 
 def task(name: str, box: Box, image: int = 1) -> Task:
-    return Task(
-        id=name,
-        prompt=(PHOTO, OTHER, "?"),
-        answer="7",
-        boxes=(TargetBox(box=box, image=image),),
-    )
+    return a_task(PHOTO, OTHER, "?", id=name, answer="7", boxes=(TargetBox(box=box, image=image),))
 
 
 def call(image: int = 1) -> str:
-    arguments = {"bbox_2d": ASKED, "image": f"image_{image}"}
-    body = json.dumps({"name": "image_zoom_in_tool", "arguments": arguments})
-    return f"<tool_call>{body}</tool_call>"
+    return zoom_text(*ASKED, image=f"image_{image}")
 
 
 async def play(arm: str, *asked: Task, turn: str | None = None) -> list[Trajectory]:

@@ -14,8 +14,9 @@ from PIL import Image as PILImage
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
-from saccade.robust.options import AgentAttackRecipe, RobustRecipe
-from saccade.serve.scripted import ScriptedServer
+from saccade.robust.agent.recipe import AgentAttackRecipe
+from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.testing import ScriptedServer
 from saccade.train.recipe import RLRecipe
 from saccade.train.sft import SFTRecipe
 
@@ -149,10 +150,10 @@ def test_the_reproduction_shows_what_its_runs_left() -> None:
 
 def test_the_sandbox_page_shows_what_was_measured() -> None:
     text = (ROOT / "docs" / "sandbox.md").read_text()
-    soak = json.loads((ROOT / "docs" / "sandbox_soak.json").read_text())
+    soak = json.loads((ROOT / "results" / "sandbox_soak.json").read_text())
     assert benchmark("sandbox_soak").sentence(soak) in text
     assert (soak["sessions"], soak["problems"]) == (20_000, [])
-    measured = ROOT / "docs" / "sandbox.json"
+    measured = ROOT / "results" / "sandbox.json"
     assert benchmark("sandbox").tables(json.loads(measured.read_text())) in text
 
 
@@ -225,12 +226,12 @@ def test_the_table_of_the_benchmark_is_there() -> None:
 def test_the_tables_of_robustness_are_those_of_the_runs() -> None:
     page = (ROOT / "docs" / "robustness.md").read_text()
     report = benchmark("robust_report")
-    report.RESULTS = ROOT / "docs" / "robust_results"
+    report.RESULTS = ROOT / "results" / "robust"
     assert report.filled(page) == page
 
 
 def test_the_goals_of_the_fisher_benchmark_are_those_of_its_run() -> None:
-    found = json.loads((ROOT / "docs" / "fisher.json").read_text())
+    found = json.loads((ROOT / "results" / "fisher.json").read_text())
     assert benchmark("fisher").table(found) in (ROOT / "docs" / "robustness.md").read_text()
 
 

@@ -1,19 +1,18 @@
 """What an environment does with good turns, bad turns, limits, and failures on our side."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from PIL import Image as PILImage
-from pydantic import JsonValue
+from building import CustomTool, a_task, call_text, plain, played, zoom_text
+from waiting import LIMIT_S, Clock
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError, ContextOverflow, ServiceError, ServiceTimeout
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import Job, rollout, rollout_group, rollout_many
 from saccade.tools.zoom import ZoomIn
@@ -26,16 +25,12 @@ from saccade.types import (
     Tool,
     ToolContext,
     ToolFunction,
-    ToolOutput,
-    ToolSpec,
     Trajectory,
     WireCall,
 )
 
-TASK = Task(
-    id="t", prompt=(Image.from_pixels(PILImage.new("RGB", (1000, 800))), "What?"), answer="7"
-)
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}</tool_call>'  # noqa: E501
+TASK = a_task(plain(1000, 800), "What?", answer="7")
+ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<think>x</think><answer>7</answer>"
 
 
@@ -50,41 +45,10 @@ def environment(*tools: Tool, **limits: object) -> Environment:
 
 
 async def play(*turns: str, env: Environment | None = None) -> Trajectory:
-    return await rollout(ReplayPolicy({"t": turns}), env or environment(), TASK)
+    return await played(*turns, task=TASK, environment=env or environment())
 
 
-class Custom:
-    """A tool that does what a test wants."""
-
-    def __init__(self, run: Callable[[], "AsyncIterator[None] | object"]) -> None:
-        self.run = run
-        self.opened = self.closed = self.started = self.ended = 0
-
-    @property
-    def spec(self) -> ToolSpec:
-        return ToolSpec(name="custom", description="", parameters={"type": "object"})
-
-    async def start(self) -> None:
-        self.started += 1
-
-    async def close(self) -> None:
-        self.ended += 1
-
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        self.opened += 1
-
-        async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
-            done = self.run()
-            if asyncio.iscoroutine(done):
-                await done
-            return ToolOutput(("ok",), {"ran": True})
-
-        yield call
-        self.closed += 1
-
-
-CUSTOM = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
+CUSTOM = call_text("custom")
 
 
 async def test_a_question_is_answered_by_looking_again() -> None:
@@ -192,7 +156,7 @@ async def test_our_failures_abort_and_are_not_the_models(error: Exception) -> No
     def fail() -> None:
         raise error
 
-    done = await play(CUSTOM, ANSWER, env=environment(Custom(fail)))
+    done = await play(CUSTOM, ANSWER, env=environment(CustomTool(fail)))
     assert done.stop is StopReason.ABORTED
     assert type(error).__name__ in (done.error or "")
     assert done.score is None
@@ -208,8 +172,13 @@ async def test_a_policy_that_fails_aborts() -> None:
 
 
 async def test_wall_time_ends_an_episode_as_timeout() -> None:
-    tool = Custom(lambda: asyncio.sleep(60))
-    done = await play(CUSTOM, ANSWER, env=environment(tool, max_seconds=0.05))
+    clock = Clock()
+
+    async def late() -> None:
+        clock.forward(601)
+        await asyncio.sleep(LIMIT_S)
+
+    done = await play(CUSTOM, ANSWER, env=environment(CustomTool(late), max_seconds=600))
     assert done.stop is StopReason.TIMEOUT
     assert done.turns == ()
     assert done.error is None
@@ -221,7 +190,7 @@ async def test_configuration_errors_are_not_swallowed() -> None:
 
 
 async def test_tools_are_opened_and_closed_with_each_episode() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool()
     await play(CUSTOM, ANSWER, env=environment(tool))
     await play(ANSWER, env=environment(tool))
     assert (tool.opened, tool.closed) == (2, 2)
@@ -235,16 +204,18 @@ async def test_a_tool_that_cannot_be_opened_ends_the_episode(
     error: Exception | None, stop: StopReason
 ) -> None:
     """It raises, or it takes longer than an episode may."""
+    clock = Clock()
 
-    class Closed(Custom):
+    class Closed(CustomTool):
         @asynccontextmanager
         async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
             if error:
                 raise error
-            await asyncio.sleep(60)
+            clock.forward(601)
+            await asyncio.sleep(LIMIT_S)
             yield  # type: ignore[misc]
 
-    done = await play(ANSWER, env=environment(Closed(lambda: None), max_seconds=0.1))
+    done = await play(ANSWER, env=environment(Closed(lambda: None), max_seconds=600))
     assert (done.stop, done.turns) == (stop, ())
     assert "no sandbox" in (done.error or "no sandbox")
 
@@ -261,10 +232,10 @@ async def test_an_episode_is_single_use_and_never_left_unfinished() -> None:
 
 async def test_a_slow_tool_does_not_stall_other_episodes() -> None:
     release = asyncio.Event()
-    slow = environment(Custom(release.wait))
+    slow = environment(CustomTool(release.wait))
     fast = environment()
     waiting = asyncio.create_task(play(CUSTOM, ANSWER, env=slow))
-    done = await asyncio.gather(*(play(ZOOM, ANSWER, env=fast) for _ in range(3000)))
+    done = await asyncio.gather(*(play(ZOOM, ANSWER, env=fast) for _ in range(300)))
     assert all(t.stop is StopReason.ANSWER for t in done)
     assert not waiting.done()
     release.set()
@@ -350,7 +321,7 @@ async def test_every_native_call_gets_a_result_with_its_id() -> None:
 
 
 async def test_tools_are_started_once_and_closed_with_the_environment() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool()
     env = environment(tool)
     assert (tool.started, tool.ended) == (0, 0), "making an environment starts nothing"
     call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
@@ -364,7 +335,7 @@ async def test_tools_are_started_once_and_closed_with_the_environment() -> None:
 
 
 def test_an_environment_serves_several_event_loops_one_after_the_other() -> None:
-    tool = Custom(lambda: None)
+    tool = CustomTool()
     env = environment(tool)
     for _ in range(2):
         policy = ReplayPolicy({"t": (ANSWER,)})
@@ -375,7 +346,7 @@ def test_an_environment_serves_several_event_loops_one_after_the_other() -> None
 
 
 async def test_a_tool_that_cannot_be_started_aborts_its_episode() -> None:
-    class Broken(Custom):
+    class Broken(CustomTool):
         async def start(self) -> None:
             raise ServiceError("no such server")
 
@@ -385,8 +356,7 @@ async def test_a_tool_that_cannot_be_started_aborts_its_episode() -> None:
 
 
 async def test_a_result_carries_data_that_the_model_is_not_shown() -> None:
-    call = '<tool_call>{"name": "custom", "arguments": {}}</tool_call>'
-    trajectory = await play(call, ANSWER, env=environment(Custom(lambda: None)))
+    trajectory = await play(CUSTOM, ANSWER, env=environment(CustomTool()))
     (result,) = trajectory.results
     assert result.data == {"ran": True}
     assert "ran" not in trajectory.turns[0].observation[0].text

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 from saccade.agent import make_task
 from saccade.config import validate
@@ -19,7 +20,7 @@ from saccade.recipe import Recipe
 from saccade.rollout import Job
 from saccade.runs.execute import run
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedRequest, ScriptedServer
 from saccade.types import StopReason, Trajectory
 
 SPAN = {"absolute": None, "relative_1000": 1000.0, "relative_1": 1.0}
@@ -153,7 +154,7 @@ def test_solve_answers_all_twelve_from_the_command_line(
                  "policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script",
                  f"environment.coords={frame}", f"out={out}", *small, *options,
                  "--answer", question["options"][question["answer_index"]], "--json"],
-                capture_output=True, text=True, timeout=120, check=False,
+                capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
         entry = next(RunReader(out).entries())

@@ -3,12 +3,11 @@
 import math
 
 import pytest
+from building import RECORD, a_task, a_trajectory, a_turn
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from saccade.dialects.deepeyes import DeepEyes
-from saccade.env import Environment
 from saccade.types import (
     Action,
     Completion,
@@ -26,7 +25,6 @@ from saccade.types import (
     WireCall,
 )
 
-RECORD = Environment(DeepEyes()).record
 texts = st.text(max_size=20)
 floats = st.floats(allow_nan=False)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -91,7 +89,7 @@ def test_infinite_and_missing_log_probs_survive_json() -> None:
 
 
 def test_records_are_frozen_and_refuse_unknown_fields() -> None:
-    task = Task(id="t", prompt=("?",))
+    task = a_task()
     with pytest.raises(ValidationError, match="frozen"):
         task.answer = "7"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs"):
@@ -101,8 +99,7 @@ def test_records_are_frozen_and_refuse_unknown_fields() -> None:
 
 
 def test_an_answer_counts_only_where_it_ended_the_episode() -> None:
-    turn = Turn(completion=Completion(text=""), action=Action(answer="7"))
-    base = Trajectory(id="t", task_id="t", environment=RECORD, prompt=(), turns=(turn,))
+    base = a_trajectory(a_turn(answer="7"), stop=None)
     assert base.answer is None
     for stop in StopReason:
         ended = base.model_copy(update={"stop": stop})

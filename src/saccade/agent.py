@@ -16,11 +16,11 @@ from typing import Self
 from pydantic import JsonValue
 
 from saccade.config import validate
-from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.embedded import with_folders
 from saccade.env import Environment
 from saccade.errors import ConfigError
-from saccade.image import Image
+from saccade.images.decode import MAX_SOURCE_PIXELS
+from saccade.images.image import Image
 from saccade.recipe import Recipe
 from saccade.rollout import rollout
 from saccade.runs.assemble import assemble

@@ -23,8 +23,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from saccade.dialects.base import Dialect
 from saccade.errors import ConfigError, ToolError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.types import (
     Completion,
     EnvironmentRecord,

@@ -24,12 +24,12 @@ from pydantic import Field, JsonValue
 
 from saccade import dialects, policies, tasks, tools
 from saccade.config import Part, Table, build
-from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.formats.prompts import read_prompts
-from saccade.geometry import CoordSpace, PixelBudget
+from saccade.images.decode import MAX_SOURCE_PIXELS
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.rewards import Reward, RewardOptions
 from saccade.tasks import TaskSource
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool

@@ -5,21 +5,23 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S
 
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
+    )
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> 
     done = saccade("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("shown to the model at 56x56") == 3
-    assert done.stdout.count("the right answer is ") == 3
+    assert done.stdout.count("the correct answer is ") == 3
     assert "8 held-out tasks" in done.stdout
     assert "run folder: run, 11 episodes" in done.stdout
     assert "saccade view run --open" in done.stdout
@@ -118,6 +120,7 @@ def test_mistakes_with_nano_are_explained(
 def test_a_missing_extra_says_how_to_install_it(
     tmp_path: Path, arguments: list[str], package: str, extra: str
 ) -> None:
+    (tmp_path / "run.toml").touch()
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
         "from saccade.cli import main; main()"
@@ -210,7 +213,7 @@ def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) 
             cwd=tmp_path,
         )
     assert done.returncode == 0, done.stderr
-    for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "score 2"):
+    for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "reward 2"):
         assert text in done.stdout
     assert again.returncode == 0
     assert len(server.requests) == 2, "the second time it was there already"
@@ -363,29 +366,16 @@ def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
 def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
     saccade("demo", "--n", "2", "--out", "run", cwd=tmp_path)
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(manifest) == {"config", "fingerprint", "versions", "commit", "command", "created"}
+    assert set(manifest) == {
+        "verb", "config", "fingerprint", "seed", "versions", "commit", "dirty", "command",
+        "created",
+    }  # fmt: skip
+    assert manifest["verb"] == "demo"
     assert {"python", "saccade", "numpy", "pillow"} <= set(manifest["versions"])
     assert manifest["config"]["reward"]["preset"] == "deepeyes"
     assert "key" not in json.dumps(manifest).replace("api_key_env", "")
 
 
-def seconds(*arguments: str) -> float:
-    """The quickest of five runs: what the code costs, not what else the machine does."""
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def test_importing_is_quick_and_loads_no_torch() -> None:
-    assert seconds("-c", "import saccade") < 0.3
+def test_importing_loads_no_torch() -> None:
     code = "import saccade, saccade.cli, saccade.agent, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_help_is_quick_and_lists_the_commands(tmp_path: Path) -> None:
-    assert seconds("-m", "saccade", "--help") < 0.5
-    listed = saccade("--help", cwd=tmp_path).stdout
-    assert all(name in listed for name in ("demo", "solve", "rollout", "sft", "nano"))

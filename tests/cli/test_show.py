@@ -2,15 +2,17 @@
 
 import asyncio
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image as PILImage
 from rich.console import Console
 
-from saccade.cli.show import picture, show_turns
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.cli.common.show import picture, show_turns, summary_table
+from saccade.images.geometry import Box
+from saccade.images.image import Image
+from saccade.measures.summary import summary
 from saccade.nano.deepeyes.oracle import Oracle
 from saccade.nano.spec import environment
 from saccade.rollout import rollout
@@ -67,3 +69,17 @@ def test_pictures_are_drawn_where_the_terminal_can(
     show_turns(console, trajectory)
     rows = sum("\u2580" in line for line in out.getvalue().splitlines())
     assert rows == {0: 0, 1: 14, 2: 14 + 28}[pictures]
+
+
+def test_the_table_of_a_run_fits_80_columns_and_shows_counts_where_there_are_any() -> None:
+    scored = summary([])
+    aborted = scored.model_copy(update={"aborted": 3, "low": 0.71, "high": 0.83})
+    for total, counts in ((scored, []), (aborted, ["aborted"])):
+        out = io.StringIO()
+        Console(file=out, width=80).print(summary_table({"read": total, "easy": total}, total))
+        head, *rows = out.getvalue().splitlines()
+        assert re.split(" {2,}| (?=95|acc|rew|tool|mean|ab)", head.strip()) == [
+            "n", "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts,
+        ]  # fmt: skip
+        assert [row.split()[0] for row in rows] == ["read", "easy", "all"]
+        assert "\u2026" not in out.getvalue()

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from building import a_task
 
 from saccade.config import read_toml, validate, with_overrides
 from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
 from saccade.formats.tasks import read_tasks, write_tasks
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.types import Completion, ModelInfo, Record, Sampling, TargetBox, Task, Trajectory
 from saccade.world import tasks as world_tasks
 
@@ -43,12 +44,8 @@ class Scripted:
 
 def question(name: str, **changes: object) -> Task:
     image = next(world_tasks("read", n=1, seed=5)).images[0]
-    usual = Task(
-        id=name,
-        prompt=(image, "What colour is it?"),
-        answer="red",
-        boxes=(TargetBox(box=Box(10, 10, 60, 60)),),
-    )
+    boxes = (TargetBox(box=Box(10, 10, 60, 60)),)
+    usual = a_task(image, "What colour is it?", id=name, answer="red", boxes=boxes)
     return usual.model_copy(update=changes)
 
 

@@ -1,13 +1,12 @@
 """DeepEyesV2: what is published, where its texts come from, and its quirks, which are off."""
 
 import pytest
+from building import plain
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2, reindented
-from saccade.geometry import CoordSpace
-from saccade.image import Image
-from saccade.tools.sandbox.options import SHOWN
+from saccade.images.geometry import CoordSpace
 from saccade.tools.zoom import ZoomIn
 from saccade.types import (
     Action,
@@ -18,7 +17,7 @@ from saccade.types import (
     ToolSpec,
 )
 
-PYTHON = ToolSpec(name="python", description=f"Run Python with {SHOWN[0]}.", parameters={})
+PYTHON = ToolSpec(name="python", description="Run Python with numpy.", parameters={})
 V2 = DeepEyesV2()
 
 
@@ -75,9 +74,8 @@ def test_one_action_a_turn(
 
 def test_observations_are_the_published_ones() -> None:
     """Texts: deepeyesv2.py, `Code execution result`, and the envelope of a search."""
-    from PIL import Image as PILImage
 
-    figure = Image.from_pixels(PILImage.new("RGB", (30, 30)))
+    figure = plain(30, 30)
     text = "stdout:\n```hi```\n\nstderr:\n``````\n\nImages:\n"
     (message,) = V2.observe([ToolResult(call=cell("1"), content=(text, figure))])
     assert message.role == "user"

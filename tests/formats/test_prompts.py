@@ -61,7 +61,7 @@ def test_any_row_gives_the_templates_verbatim(tmp_path: Path, kind: str) -> None
 def test_the_environment_asks_in_the_published_words(tmp_path: Path) -> None:
     from PIL import Image as PILImage
 
-    from saccade.image import Image
+    from saccade.images.image import Image
 
     file = written(tmp_path, "jsonl", [row()])
     recipe = validate(Recipe, with_overrides({}, [f"dialect.prompts={file}"]))

@@ -14,7 +14,7 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from saccade.embedded import DEFAULT, MODELS, folder_of, resolve
-from saccade.measures import summary
+from saccade.measures.summary import summary
 from saccade.nano.deepeyes.evaluate import evaluate, questions
 from saccade.nano.tokenizer import build_tokenizer
 from saccade.policies.hf import HFOptions, HFPolicy

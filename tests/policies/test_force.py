@@ -9,11 +9,12 @@ from saccade.dialects.deepeyes import SEAMS
 from saccade.dialects.deepeyes_v2 import SEAMS as SEAMS_V2
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.models import load, log_probs
+from saccade.models.load import load
+from saccade.models.sampler import Forcing
+from saccade.models.scores import log_probs
 from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
-from saccade.policies.sampler import Forcing
 from saccade.render.qwen_vl import load_renderer
 from saccade.types import Completion, Force, Sampling, Trajectory
 from saccade.world import tasks

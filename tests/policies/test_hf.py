@@ -10,24 +10,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image as PILImage
+from building import a_task, plain, zoom_text
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from saccade import models
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.models.batch import collate
+from saccade.models.generate import TurnRequest
+from saccade.models.load import LoadedModel
+from saccade.models.sampler import Sampler
+from saccade.models.scores import log_probs
 from saccade.policies import hf
 from saccade.policies.hf import HFOptions, HFPolicy
-from saccade.policies.sampler import Sampler
 from saccade.rollout import Job, rollout, rollout_many
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Limits, Sampling, StopReason, Task, Trajectory
 from saccade.world import tasks
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [9, 9, 80, 80]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(9, 9, 80, 80)
 
 
 def environment(policy: HFPolicy, **limits: int) -> Environment:
@@ -77,7 +79,7 @@ async def test_rollout_log_probs_equal_a_teacher_forced_pass(tiny: Path) -> None
     plain = AutoModelForImageTextToText.from_pretrained(tiny)
     for t in done:
         rendered = loaded.renderer.render(t, generation=False)
-        ours = models.log_probs(loaded, [rendered])[0]
+        ours = log_probs(loaded, [rendered])[0]
         pixels = loaded.renderer.pixels(rendered.images)
         ids = torch.tensor([rendered.ids])
         with torch.inference_mode():
@@ -102,9 +104,9 @@ async def test_rollout_log_probs_equal_a_teacher_forced_pass(tiny: Path) -> None
 async def test_log_probs_of_a_batch_equal_those_alone(policy: HFPolicy) -> None:
     done = (await run(policy, 3, 3)).values()
     rendered = [policy.loaded.renderer.render(t, generation=False) for t in done]
-    together = models.log_probs(policy.loaded, rendered, temperature=0.7)
+    together = log_probs(policy.loaded, rendered, temperature=0.7)
     for item, row in zip(rendered, together, strict=True):
-        alone = models.log_probs(policy.loaded, [item], temperature=0.7)[0]
+        alone = log_probs(policy.loaded, [item], temperature=0.7)[0]
         at = [k for k, sampled in enumerate(item.sampled) if sampled]
         assert torch.allclose(alone[at], row[at], atol=1e-4)
 
@@ -115,10 +117,10 @@ async def test_a_run_repeats_token_for_token_at_any_concurrency(tiny: Path) -> N
     def tokens(done: dict[str, Trajectory]) -> dict[str, list[tuple[int, ...] | None]]:
         return {k: [turn.completion.token_ids for turn in t.turns] for k, t in done.items()}
 
-    one = tokens(await run(policy, 64, 1, max_turns=2, max_turn_tokens=6))
-    many = tokens(await run(policy, 64, 64, max_turns=2, max_turn_tokens=6))
+    one = tokens(await run(policy, 16, 1, max_turns=2, max_turn_tokens=6))
+    many = tokens(await run(policy, 16, 16, max_turns=2, max_turn_tokens=6))
     assert one == many
-    assert len(set(map(str, one.values()))) == 64, "and they differ from each other"
+    assert len(set(map(str, one.values()))) == 16, "and they differ from each other"
 
 
 async def test_concurrent_acts_become_one_batch(
@@ -126,7 +128,7 @@ async def test_concurrent_acts_become_one_batch(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+    def counted(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
         sizes.append(len(requests))
         return write_turns(loaded, requests)
 
@@ -142,7 +144,7 @@ async def test_greedy_equals_plain_generate(policy: HFPolicy, tiny: Path) -> Non
     rendered = policy.loaded.renderer.render(
         done.model_copy(update={"turns": (), "prefix": ""}), generation=True
     )
-    inputs = models.collate(policy.loaded, [rendered], side="left").inputs()
+    inputs = collate(policy.loaded, [rendered], side="left").inputs()
     del inputs["position_ids"]
     plain = AutoModelForImageTextToText.from_pretrained(tiny)
     ids = plain.generate(
@@ -193,7 +195,7 @@ async def test_a_request_that_fails_does_not_harm_the_others(
     write_turns = hf.write_turns
     poison = policy.loaded.renderer.render(bad, generation=True).images
 
-    def failing(loaded: models.LoadedModel, requests: list[hf.TurnRequest]) -> list[Completion]:
+    def failing(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
         if any(request.rendered.images == poison for request in requests):
             raise RuntimeError("out of memory")
         return write_turns(loaded, requests)
@@ -226,9 +228,9 @@ async def test_a_prompt_that_fills_the_context_is_refused(policy: HFPolicy) -> N
 
 async def test_rows_with_and_without_images_share_a_batch(policy: HFPolicy) -> None:
     env = environment(policy)
-    text = env.begin(Task(id="text", prompt=("What is 1 + 1?",)))
-    image = Image.from_pixels(PILImage.new("RGB", (50, 70)))
-    two = env.begin(Task(id="two", prompt=(image, "and", image, "Compare.")))
+    text = env.begin(a_task("What is 1 + 1?", id="text"))
+    image = plain(50, 70)
+    two = env.begin(a_task(image, "and", image, "Compare.", id="two"))
     starts = [text, two, env.begin(scenes(1)[0])]
     sampling = Sampling(temperature=1, seed=7, max_tokens=8)
     together = await asyncio.gather(*(policy.act(t, sampling) for t in starts))

@@ -5,38 +5,31 @@ import io
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from building import a_task, noise, zoom_text
 from PIL import Image as PILImage
+from waiting import LIMIT_S, Clock, longest_hold
 
-from saccade.client import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient, ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import BudgetExceeded, ConfigError, ServiceError, ServiceTimeout
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.rollout import Job, rollout, rollout_many
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Limits, Sampling, StopReason, Task, Trajectory
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<answer>7</answer>"
-
-
-def noise(width: int, height: int) -> PILImage.Image:
-    rng = np.random.default_rng(width)
-    return PILImage.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def task(pixels: PILImage.Image | None = None) -> Task:
-    return Task(id="t", prompt=(Image.from_pixels(pixels or noise(400, 300)), "What?"))
+TASK = a_task(noise(400, 300), "What?")
 
 
 def environment(**options: object) -> Environment:
@@ -44,7 +37,7 @@ def environment(**options: object) -> Environment:
 
 
 def policy(at: ScriptedServer, **options: object) -> OpenAIPolicy:
-    fast = {"base_url": at.url, "backoff_s": 0.001, "timeout_s": 5.0, "cooldown_s": 0.0}
+    fast = {"base_url": at.url, "backoff_s": 0.001, "timeout_s": LIMIT_S, "cooldown_s": 0.0}
     return OpenAIPolicy(OpenAIOptions(model="m", **(fast | options)))  # type: ignore[arg-type]
 
 
@@ -52,9 +45,20 @@ async def ask(
     made: OpenAIPolicy, env: Environment | None = None, t: Task | None = None
 ) -> Trajectory:
     try:
-        return await rollout(made, env or environment(), t or task())
+        return await rollout(made, env or environment(), t or TASK)
     finally:
         await made.close()
+
+
+def hanging() -> Callable[[ScriptedRequest], ScriptedReply]:
+    """A server that never replies; for the client its limit is over as soon as it has asked."""
+    clock = Clock()
+
+    def answer(request: ScriptedRequest) -> ScriptedReply:
+        clock.forward(LIMIT_S)
+        return ScriptedReply(fail="hang")
+
+    return answer
 
 
 def by_turn(*texts: str) -> Callable[[ScriptedRequest], str]:
@@ -85,9 +89,9 @@ async def test_the_server_sees_exactly_the_shown_pixels() -> None:
 
 async def test_a_file_within_the_budget_is_sent_byte_for_byte(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    noise(280, 308).save(file, quality=80)
+    noise(280, 308).pixels().save(file, quality=80)
     with ScriptedServer(by_turn(ANSWER)) as server:
-        await ask(policy(server), t=Task(id="t", prompt=(Image.open(file), "What?")))
+        await ask(policy(server), t=a_task(Image.open(file), "What?"))
     assert server.requests[0].image_bytes == [file.read_bytes()]
     assert "data:image/jpeg;base64," in json.dumps(server.requests[0].body)
 
@@ -130,10 +134,11 @@ async def test_lasting_failures_abort_the_episode(failure: ScriptedReply) -> Non
 
 
 async def test_a_server_that_hangs_times_out() -> None:
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        done = await ask(policy(server, timeout_s=0.1, max_retries=1))
+    with ScriptedServer(hanging()) as server:
+        done = await ask(policy(server, timeout_s=100, max_retries=1))
     assert done.stop is StopReason.ABORTED
-    assert "no reply within 0.1 s" in (done.error or "")
+    assert "no reply within 100 s" in (done.error or "")
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -174,7 +179,7 @@ async def test_another_endpoint_takes_over() -> None:
     with ScriptedServer(by_turn(ANSWER)) as server:
         made = policy(server, base_url=(dead_port(), server.url), cooldown_s=60.0)
         env = environment()
-        done = [await rollout(made, env, task()) for _ in range(4)]
+        done = [await rollout(made, env, TASK) for _ in range(4)]
         await made.close()
     assert all(t.stop is StopReason.ANSWER for t in done)
 
@@ -200,10 +205,7 @@ async def test_a_dialect_with_a_prefix_needs_a_server_that_continues_it() -> Non
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        (
-            '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 200, 200]}}',
-            ZOOM,
-        ),
+        (ZOOM.removesuffix("</tool_call>"), ZOOM),
         ("<think>a</think><answer>7", "<think>a</think><answer>7</answer>"),
         ("no tag is open", "no tag is open"),
         (ANSWER, ANSWER),
@@ -260,7 +262,7 @@ async def test_many_episodes_share_one_client() -> None:
     done: list[Trajectory] = []
     with ScriptedServer(by_turn(ZOOM, ANSWER)) as server:
         made = policy(server, concurrency=16)
-        jobs = [Job(task(), sample) for sample in range(64)]
+        jobs = [Job(TASK, sample) for sample in range(64)]
         await rollout_many(made, environment(), jobs, on_finish=lambda _, t: done.append(t))
         await made.close()
     assert all(t.stop is StopReason.ANSWER for t in done)
@@ -268,9 +270,9 @@ async def test_many_episodes_share_one_client() -> None:
 
 
 async def test_the_episodes_limit_beats_a_slow_server() -> None:
-    env = environment(limits=Limits(max_seconds=0.1))
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        done = await ask(policy(server), env)
+    env = environment(limits=Limits(max_seconds=100))
+    with ScriptedServer(hanging()) as server:
+        done = await ask(policy(server, timeout_s=1000), env)
     assert done.stop is StopReason.TIMEOUT
 
 
@@ -278,7 +280,7 @@ async def test_the_episodes_limit_beats_a_slow_server() -> None:
 
 
 def client(server: ScriptedServer, **options: object) -> ChatClient:
-    fast = {"backoff_s": 0.001, "timeout_s": 5.0}
+    fast = {"backoff_s": 0.001, "timeout_s": LIMIT_S}
     return ChatClient(ClientOptions(base_url=server.url, model="m", **(fast | options)))  # type: ignore[arg-type]
 
 
@@ -356,7 +358,7 @@ async def test_a_key_is_taken_from_the_environment_and_never_shown(
 async def test_a_reply_that_is_too_large_is_not_read_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("saccade.client.MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr("saccade.client.chat.MAX_REPLY_BYTES", 1000)
     with ScriptedServer(lambda request: "x" * 100_000) as server:
         made = client(server)
         with pytest.raises(ServiceError, match="more than 1000 bytes"):
@@ -376,8 +378,8 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_a_timeout_keeps_its_bound() -> None:
-    with ScriptedServer(lambda request: ScriptedReply(fail="hang")) as server:
-        made = client(server, price_out=1e6, timeout_s=0.05, max_retries=0)
+    with ScriptedServer(hanging()) as server:
+        made = client(server, price_out=1e6, max_retries=0)
         with pytest.raises(ServiceTimeout):
             await say(made, "a", 100)
         assert made.spent == pytest.approx(100)
@@ -394,21 +396,12 @@ def test_only_http_urls_are_accepted(url: str) -> None:
 
 async def test_a_slow_encoder_does_not_block_the_loop() -> None:
     """A 12-megapixel view is encoded in a thread: the loop goes on ticking."""
-    big = Image.from_pixels(noise(4000, 3000))
+    big = noise(4000, 3000)
     env = environment(view=PixelBudget(max_pixels=4_000_000))
-    gaps: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            started = time.monotonic()
-            await asyncio.sleep(0.005)
-            gaps.append(time.monotonic() - started)
-
     with ScriptedServer(by_turn(ANSWER)) as server:
-        ticking = asyncio.create_task(tick())
-        await ask(policy(server), env, Task(id="t", prompt=(big, "What?")))
-        ticking.cancel()
-    assert max(gaps) < 0.5
+        asking = ask(policy(server), env, a_task(big, "What?"))
+        _, held = await longest_hold(asking)
+    assert held < 0.5
     assert PILImage.open(io.BytesIO(server.requests[0].image_bytes[0])).size == tuple(
         env.record.view.fit(big.size)
     )
@@ -417,7 +410,7 @@ async def test_a_slow_encoder_does_not_block_the_loop() -> None:
 def test_sampling_fields_reach_the_wire() -> None:
     with ScriptedServer(by_turn(ANSWER)) as server:
         made = policy(server)
-        start = environment().begin(task())
+        start = environment().begin(TASK)
 
         async def act() -> None:
             await made.act(start, Sampling(temperature=0.7, top_p=0.9, max_tokens=55, seed=2**40))

@@ -2,21 +2,26 @@
 
 import numpy as np
 import pytest
+from building import a_task, plain
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
+from waiting import LIMIT_S
 
 from saccade.config import validate, with_overrides
 from saccade.errors import ConfigError
-from saccade.image import Image
-from saccade.policies.evidence import similarity
-from saccade.policies.reader import ENVIRONMENT, ReaderPolicy
+from saccade.images.image import Image
+from saccade.policies.reader.evidence import similarity
+from saccade.policies.reader.policy import ENVIRONMENT, ReaderOptions, ReaderPolicy
 from saccade.recipe import Recipe, make_environment
 from saccade.rollout import rollout
-from saccade.types import Sampling, StopReason, Task, Trajectory
+from saccade.tools import ocr
+from saccade.types import Sampling, StopReason, Trajectory
 
 pytest.importorskip("rapidocr", reason="install the extra 'ocr'")
 
 CHOICES = ("MARKET", "HARBOR", "VELVET", "COMET")
+OPTIONS = ReaderOptions(max_seconds=LIMIT_S)
+READER = ReaderPolicy(OPTIONS)  # one for all: it reads what it has read before only once
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +38,8 @@ def photograph() -> Image:
 
 async def ask(image: Image, *settings: str, choices: tuple[str, ...] = CHOICES) -> Trajectory:
     environment = make_environment(validate(Recipe, with_overrides({}, [*ENVIRONMENT, *settings])))
-    task = Task(id="t", prompt=(image, "What word is on the sign?"), choices=choices)
-    return await rollout(ReaderPolicy(), environment, task)
+    task = a_task(image, "What word is on the sign?", choices=choices)
+    return await rollout(READER, environment, task)
 
 
 async def test_it_abstains_on_the_view_and_answers_after_looking_again(photograph: Image) -> None:
@@ -73,9 +78,20 @@ async def test_without_options_the_first_line_is_the_text(photograph: Image) -> 
     assert 280 <= y1 < y2 <= 335
 
 
-async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> None:
-    empty = Image.from_pixels(PILImage.new("RGB", (3000, 2000), (150, 120, 90)))
-    trajectory = await ask(empty, "environment.limits.max_turns=21")
+async def test_where_there_is_no_text_it_looks_on_and_abstains() -> None:
+    trajectory = await ask(plain(3000, 2000, "#96785a"), "environment.limits.max_turns=3")
+    assert trajectory.stop is StopReason.NO_ACTION
+    assert len(trajectory.images) == 1 + 2
+
+
+async def test_it_looks_everywhere_and_nowhere_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reading of twenty empty crops takes a minute: here its result is given."""
+
+    async def nothing(pixels: PILImage.Image, **options: object) -> ocr.Reading:
+        return ocr.Reading(())
+
+    monkeypatch.setattr(ocr, "read", nothing)
+    trajectory = await ask(plain(3000, 2000), "environment.limits.max_turns=21")
     assert trajectory.stop is StopReason.NO_ACTION
     regions = [image.region for image in trajectory.images[1:]]
     assert len(regions) == 4 + 16
@@ -85,7 +101,7 @@ async def test_where_there_is_no_text_it_abstains_and_looks_nowhere_twice() -> N
 
 async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image) -> None:
     whole = await ask(photograph)
-    policy = ReaderPolicy()
+    policy = ReaderPolicy(OPTIONS)
     for n in reversed(range(len(whole.turns))):
         part = whole.model_copy(update={"turns": whole.turns[:n], "stop": None})
         again = await policy.act(part, Sampling())
@@ -94,16 +110,16 @@ async def test_the_next_turn_follows_from_the_trajectory_alone(photograph: Image
 
 async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -> None:
     recipe = validate(Recipe, {"tools": {}, **with_overrides({}, ENVIRONMENT)})
-    task = Task(id="t", prompt=(photograph, "?"), choices=CHOICES)
-    trajectory = await rollout(ReaderPolicy(), make_environment(recipe), task)
+    task = a_task(photograph, choices=CHOICES)
+    trajectory = await rollout(READER, make_environment(recipe), task)
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.turns) == 1
 
 
 async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:
-    task = Task(id="t", prompt=(photograph, "?"))
+    task = a_task(photograph)
     with pytest.raises(ConfigError, match=r"environment\.view\.max_pixels=1000000"):
-        await rollout(ReaderPolicy(), make_environment(Recipe()), task)
+        await rollout(READER, make_environment(Recipe()), task)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,16 @@ import json
 from pathlib import Path
 
 import pytest
+from building import a_task
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError, FormatError
 from saccade.policies.replay import ReplayOptions, ReplayPolicy, read_script, script_of
 from saccade.rollout import rollout
-from saccade.types import Task, Trajectory
+from saccade.types import Trajectory
 
-TASK = Task(id="t", prompt=("?",))
+TASK = a_task()
 
 
 def play(policy: ReplayPolicy) -> Trajectory:

@@ -4,23 +4,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from building import a_task, a_trajectory, a_turn, plain
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image as PILImage
 from tiny import ADDED, SPECIAL
 
-from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
 from saccade.errors import ConfigError, RenderError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Action, Completion, Message, Task, Trajectory, Turn
+from saccade.types import Action, Completion, Message, Trajectory, Turn
 
 BUDGET = PixelBudget(factor=28, max_pixels=9 * 28 * 28)
-IMAGES = [Image.from_pixels(PILImage.new("RGB", s)).fit(BUDGET) for s in [(60, 60), (90, 30)]]
+IMAGES = [plain(*s).fit(BUDGET) for s in [(60, 60), (90, 30)]]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,6 @@ def turns(draw: st.DrawFn) -> Turn:
 
 
 def trajectory(prompt: tuple, steps: list[Turn], end: int, prefix: str = "") -> Trajectory:
-    record = Environment(DeepEyes()).record
     fixed = [
         turn.model_copy(
             update={
@@ -71,14 +69,11 @@ def trajectory(prompt: tuple, steps: list[Turn], end: int, prefix: str = "") -> 
         )
         for turn in steps
     ]
-    return Trajectory(
-        id="t:0", task_id="t", environment=record, prefix=prefix, turns=tuple(fixed),
-        prompt=(Message(role="user", content=prompt),),
-    )  # fmt: skip
+    return a_trajectory(*fixed, prefix=prefix, prompt=(Message(role="user", content=prompt),))
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_each_rendering_is_a_prefix_of_the_next(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:
@@ -92,7 +87,7 @@ def test_each_rendering_is_a_prefix_of_the_next(
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_the_mask_marks_exactly_the_sampled_ids(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:
@@ -115,7 +110,7 @@ def test_the_mask_marks_exactly_the_sampled_ids(
 
 
 @given(contents, st.lists(turns(), max_size=3))
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 def test_text_never_becomes_a_control_token(
     renderer: QwenVLRenderer, prompt: tuple, steps: list[Turn]
 ) -> None:
@@ -137,19 +132,19 @@ def test_text_never_becomes_a_control_token(
 
 
 def test_a_stray_image_token_is_an_error_and_never_silent(renderer: QwenVLRenderer) -> None:
-    turn = Turn(completion=Completion(text="", token_ids=(renderer.image_token,)), action=Action())
+    turn = a_turn(token_ids=(renderer.image_token,))
     with pytest.raises(RenderError, match="image tokens without an image"):
         renderer.render(trajectory(("q",), [turn], 0), generation=False)
 
 
 def test_an_image_that_was_not_fitted_is_refused(renderer: QwenVLRenderer) -> None:
-    image = Image.from_pixels(PILImage.new("RGB", (50, 50)))
+    image = plain(50, 50)
     with pytest.raises(RenderError, match="factor = 28"):
         renderer.render(trajectory((image,), [], 0), generation=True)
 
 
 def test_prompt_len_is_where_the_model_begins_to_write(renderer: QwenVLRenderer) -> None:
-    turn = Turn(completion=Completion(text="", token_ids=(5, 6)), action=Action())
+    turn = a_turn(token_ids=(5, 6))
     done = trajectory(("q",), [turn, turn], renderer.end_of_turn)
     rendered = renderer.render(done, generation=False)
     prompt = renderer.render(done.model_copy(update={"turns": ()}), generation=True)
@@ -169,11 +164,11 @@ def test_native_tools_are_written_as_qwens_own_template_writes_them(
     renderer: QwenVLRenderer, name: str
 ) -> None:
     env = Environment(Native(), [ZoomIn()])
-    start = env.begin(Task(id="t", prompt=("What?",)))
+    start = env.begin(a_task())
     system = start.prompt[0].text
     calls = '<tool_call>\n{"name": "a", "arguments": {}}\n</tool_call>'
     results = [Message(role="tool", content=(text,), call_id="1") for text in ("one", "two")]
-    turn = Turn(completion=Completion(text=calls), action=Action(), observation=tuple(results))
+    turn = a_turn(text=calls, observation=tuple(results))
     ours = renderer.render(start.model_copy(update={"turns": (turn,)}), generation=True)
     spec = env.record.tools[0]
     function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
@@ -213,7 +208,7 @@ def test_no_class_of_transformers_is_patched(tiny_qwen2_5_vl: Path) -> None:
 
     before = {name: id(value) for name, value in vars(modeling_qwen2_5_vl).items()}
     forward = modeling_qwen2_5_vl.Qwen2_5_VLForConditionalGeneration.forward
-    from saccade.models import load
+    from saccade.models.load import load
 
     load(tiny_qwen2_5_vl)
     assert {name: id(value) for name, value in vars(modeling_qwen2_5_vl).items()} == before

@@ -11,9 +11,9 @@ Tolerances. Ids, grids and positions are equal. Pixel values go through float32 
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from building import a_result, a_task, a_turn, noise
 from PIL import Image as PILImage
 from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
@@ -22,11 +22,12 @@ from transformers.processing_utils import ProcessorMixin
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
-from saccade.models import LoadedModel, collate, load
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
+from saccade.models.batch import collate
+from saccade.models.load import LoadedModel, load
 from saccade.render.qwen_vl import positions
-from saccade.types import Completion, Message, Task, ToolCall, ToolResult, Trajectory, Turn
+from saccade.types import Message, Trajectory
 
 PIXELS = 4e-6
 LOGITS = 1e-4
@@ -54,11 +55,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[LoadedModel, ProcessorMixin]:
     return load(path), image_only(base, path)
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image:
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.from_pixels(PILImage.fromarray(noise))
-
-
 SHAPES: dict[str, list[list[tuple[int, int]]]] = {
     "shrink": [[(640, 480)], [(300, 200)], [(90, 60)]],
     "grow": [[(70, 60)], [(200, 300)], [(500, 400)]],
@@ -73,23 +69,21 @@ def trajectory(loaded: LoadedModel, shapes: list[list[tuple[int, int]]]) -> Traj
     factor = loaded.renderer.rule.factor
     budget = PixelBudget(factor=factor, max_pixels=48 * factor**2)
     env = Environment(DeepEyes(), view=budget)
-    images = [picture(*shape, seed=i) for i, shape in enumerate(shapes[0])]
-    start = env.begin(Task(id="t", prompt=(*images, "What? π ≠ 3, naïve 你好")))
+    images = [noise(*shape, seed=i) for i, shape in enumerate(shapes[0])]
+    start = env.begin(a_task(*images, "What? π ≠ 3, naïve 你好"))
     turns = []
     for number, sizes in enumerate(shapes[1:]):
         text = f"<think>Look {number}.</think><tool_call>{{}}</tool_call>"
-        crops = tuple(picture(*s, seed=9 + number).fit(budget) for s in sizes)
-        results = (ToolResult(call=ToolCall(name="x"), content=crops),)
+        crops = tuple(noise(*s, seed=9 + number).fit(budget) for s in sizes)
+        results = (a_result(*crops),)
         ids = loaded.renderer.tokenizer(text, add_special_tokens=False)["input_ids"]
-        completion = Completion(text=text, token_ids=(*ids, loaded.renderer.end_of_turn))
-        turns.append(
-            Turn(
-                completion=completion,
-                action=DeepEyes().parse(text),
-                results=results,
-                observation=DeepEyes().observe(results),
-            )
+        turn = a_turn(
+            *results,
+            text=text,
+            token_ids=(*ids, loaded.renderer.end_of_turn),
+            observation=DeepEyes().observe(results),
         )
+        turns.append(turn)
     return start.model_copy(update={"turns": tuple(turns)})
 
 
@@ -159,7 +153,7 @@ def test_the_fit_is_a_no_op_for_the_public_processor(
         factor=factor, min_pixels=size["shortest_edge"], max_pixels=size["longest_edge"]
     )
     for shape in [(640, 480), (33, 1000), (2000, 31), (57, 57), (1, 1)]:
-        image = picture(*shape).fit(budget)
+        image = noise(*shape).fit(budget)
         theirs = processor.image_processor(images=[image.pixels()], return_tensors="pt")
         grid = loaded.renderer.grids([image])
         assert theirs["image_grid_thw"].tolist() == [list(grid[0])]
@@ -210,6 +204,6 @@ def test_a_crop_of_a_crop_renders(pair: tuple[LoadedModel, ProcessorMixin]) -> N
     loaded, _ = pair
     factor = loaded.renderer.rule.factor
     budget = PixelBudget(factor=factor, max_pixels=16 * factor**2)
-    crop = picture(400, 300).fit(budget).crop(Box(5, 5, 60, 60)).fit(budget)
+    crop = noise(400, 300).fit(budget).crop(Box(5, 5, 60, 60)).fit(budget)
     inner = crop.crop(Box(1, 1, 20, 9)).fit(budget)
     assert loaded.renderer.pixels([crop, inner]).image_grid_thw.shape == (2, 3)

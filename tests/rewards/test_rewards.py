@@ -7,37 +7,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import a_result, a_task, a_trajectory, a_turn, played
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.client import ClientOptions
+from saccade.client.chat import ClientOptions
 from saccade.config import validate, with_overrides
-from saccade.dialects.deepeyes import DeepEyes
-from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.rewards import Reward, RewardOptions
 from saccade.rewards.judges import Choice, Exact, FirstOf
 from saccade.rewards.llm import LLM
 from saccade.rewards.math import Math, MathOptions
 from saccade.rewards.terms import PRESETS, TERMS
-from saccade.serve.scripted import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.types import (
-    Action,
-    Completion,
-    Problem,
     ProblemKind,
     Record,
     StopReason,
     Task,
-    ToolCall,
-    ToolResult,
     Trajectory,
-    Turn,
     Verdict,
 )
 
-RECORD = Environment(DeepEyes()).record
-TASK = Task(id="t", prompt=("What?",), answer="7")
+TASK = a_task(answer="7")
 
 
 def trajectory(
@@ -49,21 +41,12 @@ def trajectory(
     problems: tuple[ProblemKind, ...] = (),
     stop: StopReason = StopReason.ANSWER,
 ) -> Trajectory:
-    call = ToolCall(name="z")
     turns = [
-        Turn(
-            completion=Completion(text=""),
-            action=Action(calls=(call,)),
-            results=(ToolResult(call=call, error="no" if k < failed else None),),
-            dropped="context" if k >= calls + failed else None,
-        )
-        for k in range(calls + failed + dropped)
+        *[a_turn(a_result(error="no"))] * failed,
+        *[a_turn(a_result())] * calls,
+        *[a_turn(a_result(), dropped="context")] * dropped,
     ]
-    found = tuple(Problem(kind=kind) for kind in problems)
-    last = Turn(completion=Completion(text=""), action=Action(answer=answer, problems=found))
-    return Trajectory(
-        id="t:0", task_id="t", environment=RECORD, prompt=(), turns=(*turns, last), stop=stop
-    )
+    return a_trajectory(*turns, a_turn(answer=answer, problems=problems), stop=stop)
 
 
 def value(done: Trajectory, preset: str = "deepeyes", task: Task = TASK) -> float | None:
@@ -323,7 +306,7 @@ def test_every_preset_uses_known_terms() -> None:
 
 
 def judged(judge: object, gold: str, answer: str, *choices: str) -> bool | None:
-    task = Task(id="t", prompt=("?",), answer=gold, choices=choices)
+    task = a_task(answer=gold, choices=choices)
     return asyncio.run(judge.judge(task, answer)).correct  # type: ignore[attr-defined]
 
 
@@ -521,14 +504,7 @@ async def test_a_long_answer_is_cut_before_it_is_sent() -> None:
 
 
 def test_text_in_observations_is_never_an_answer() -> None:
-    """Reading structure: an observation that holds an answer tag earns nothing."""
-    from saccade.policies.replay import ReplayPolicy
-    from saccade.rollout import rollout
-
-    done = asyncio.run(
-        rollout(
-            ReplayPolicy({"t": ("<answer></answer> <|image_pad|>",)}), Environment(DeepEyes()), TASK
-        )
-    )
+    """Reading structure: an observation that holds an answer tag is worth nothing."""
+    done = asyncio.run(played("<answer></answer> <|image_pad|>", task=TASK))
     assert done.answer is None
     assert value(done) == pytest.approx(-0.2)

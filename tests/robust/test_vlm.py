@@ -14,14 +14,15 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
-from saccade.geometry import PixelBudget
-from saccade.image import Image
-from saccade.models import LoadedModel, load, log_probs
+from saccade.fisher.products import Product
+from saccade.fisher.spectrum import eigenpairs
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
+from saccade.models.load import LoadedModel, load
+from saccade.models.scores import log_probs
 from saccade.policies.replay import ReplayPolicy
-from saccade.robust.attacks import attack
-from saccade.robust.directions import loss_direction
-from saccade.robust.fisher import eigenpairs
-from saccade.robust.products import Product
+from saccade.robust.attacks.directions import loss_direction
+from saccade.robust.attacks.stepped import Pgd
 from saccade.robust.vlm import AnswerSet, SameAgain, WholeAnswer
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
@@ -154,7 +155,7 @@ def test_the_pixels_that_the_agent_sees_are_attacked(
     target = AnswerSet(loaded, asked, ANSWERS)
     x = target.pixels()
     label = target.log_probs(x).argmax(1)
-    found = attack(target, x, label, method="pgd", epsilons=[0.2], norm="linf", levels=255, steps=3)
+    found = Pgd(steps=3)(target, x, label, epsilons=[0.2], norm="linf", levels=255)
     before, after = target.log_probs(x)[0, label], target.log_probs(found.inputs[0])[0, label]
     assert float(after) < float(before)
 

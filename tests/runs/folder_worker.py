@@ -1,9 +1,9 @@
 """The process that test_folder.py kills: attempts tasks and says after each one that it is safe.
 
-    python tests/runs/folder_worker.py FOLDER COUNT [half | half-image]
+    python tests/runs/folder_worker.py FOLDER COUNT [half]
 
-`half` makes the writes of run files stop in the middle and say so, so that the parent can kill this
-process inside of a write.
+`half` makes the writes of run files stop in the middle, say so and wait, so that the parent kills
+this process inside of a write.
 """
 
 import asyncio
@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PILImage
+from building import a_task, noise, zoom_text
+from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import Job, rollout_many
 from saccade.runs.folder import RunFolder
@@ -26,15 +25,13 @@ from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Task, Trajectory
 
-ZOOM = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [0, 0, 60, 60]}}</tool_call>'  # noqa: E501
+ZOOM = zoom_text(0, 0, 60, 60)
 MANIFEST = Manifest(verb="rollout", config={"seed": 0}, fingerprint="f")
 
 
 def tasks(count: int) -> Iterator[Task]:
     for index in range(count):
-        noise = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        image = Image.from_pixels(PILImage.fromarray(noise))
-        yield Task(id=f"task-{index}", prompt=(image, "What?"), answer="7")
+        yield a_task(noise(64, 64, seed=index), "What?", id=f"task-{index}", answer="7")
 
 
 def say(text: str) -> None:
@@ -53,7 +50,7 @@ def write_halves(marker: bytes) -> None:
             return whole(file, data)
         written = whole(file, bytes(data)[: len(data) // 2])
         say("HALF")
-        time.sleep(0.05)
+        time.sleep(LIMIT_S)
         return written
 
     os.write = half

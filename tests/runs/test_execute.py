@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from building import a_task
 
 from saccade.config import validate
 from saccade.dialects.base import Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ServiceError
-from saccade.geometry import CoordSpace, PixelBudget
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy
@@ -18,7 +19,7 @@ from saccade.rollout import Job
 from saccade.runs.assemble import mismatches
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
-from saccade.serve.scripted import ScriptedReply, ScriptedServer
+from saccade.testing import ScriptedReply, ScriptedServer
 from saccade.types import Task
 
 
@@ -57,7 +58,7 @@ async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
     script.write_text('{"task": "a", "turns": ["<answer>1</answer>"]}\n'
                       '{"task": "b", "turns": ["<answer>2</answer>"]}\n')  # fmt: skip
     recipe = validate(Recipe, {"samples": 2, "policy": {"kind": "replay", "script": str(script)}})
-    tasks = [Task(id=name, prompt=("?",)) for name in "ab"]
+    tasks = [a_task(id=name) for name in "ab"]
     seen: list[tuple[str, int]] = []
 
     def note(task: Task, trajectory: object) -> None:
@@ -81,7 +82,7 @@ async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:
     with ScriptedServer(lambda request: ScriptedReply(status=500)) as server:
         policy = {"kind": "openai", "base_url": server.url, "model": "m", "max_retries": 0}
         recipe = validate(Recipe, {"policy": policy, "max_aborts": 5, "concurrency": 2})
-        jobs = (Job(Task(id=str(n), prompt=("?",))) for n in range(100))
+        jobs = (Job(a_task(id=str(n))) for n in range(100))
         with pytest.raises(ServiceError, match=r"5 episodes in a row .* status 500"):
             await run("rollout", recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
     assert len(list(RunReader(tmp_path / "run").aborted())) in (5, 6), "those under way may end"

@@ -14,7 +14,8 @@ from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.nano.deepeyes.train_base import BaseOptions
 from saccade.recipe import Recipe
-from saccade.robust.options import AgentAttackRecipe, RobustRecipe
+from saccade.robust.agent.recipe import AgentAttackRecipe
+from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.runs.manifest import (
     CHANGES_MEANING,
     Manifest,

@@ -1,18 +1,20 @@
-"""One sandbox for the tests of a module."""
+"""One sandbox for all tests that need no other."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from unhurried import UNHURRIED
 
-from saccade.tools.sandbox import Notebook, Sandbox
+from saccade.sandbox import Notebook, Sandbox, SandboxOptions
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """As it is set up by default."""
-    made = Sandbox()
+    """As it is set up by default, with time for slow cells."""
+    made = Sandbox(SandboxOptions(limits=UNHURRIED))
     yield made
-    made.close()
+    asyncio.run(made.close())
 
 
 @pytest.fixture

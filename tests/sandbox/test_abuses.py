@@ -1,15 +1,17 @@
 """What must not work, in every mode of this machine; and that it works without what holds it."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from saccade.tools.sandbox.abuses import Abuse, all_abuses
-from saccade.tools.sandbox.abuses.commit import OF_THE_SERVER, commit, neighbour_in, quick
-from saccade.tools.sandbox.abuses.scene import Scene
-from saccade.tools.sandbox.inside.plan import MECHANISMS
-from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import Sandbox, Session
+from saccade.sandbox.abuses import Abuse, all_abuses
+from saccade.sandbox.abuses.commit import OF_THE_SERVER, commit, neighbour_in, quick
+from saccade.sandbox.abuses.scene import Scene
+from saccade.sandbox.inside.plan import MECHANISMS
+from saccade.sandbox.options import SandboxOptions
+from saccade.sandbox.pool import Sandbox
+from saccade.sandbox.session import Session
 
 ABUSES = all_abuses()
 SWITCHED = [abuse for abuse in ABUSES if not abuse.always]
@@ -33,7 +35,7 @@ class Boxes:
 
     def close(self) -> None:
         for sandbox in self._made.values():
-            sandbox.close()
+            asyncio.run(sandbox.close())
 
 
 @pytest.fixture(scope="module")

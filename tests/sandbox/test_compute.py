@@ -5,15 +5,17 @@ import re
 
 import pytest
 from pixel_oracle import read_plates
+from unhurried import UNHURRIED
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.env import Environment
-from saccade.geometry import PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import PixelBudget
+from saccade.images.image import Image
 from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
-from saccade.tools.python import Python
+from saccade.sandbox import SandboxOptions
+from saccade.tools.python import Python, PythonOptions
 from saccade.types import Task, Trajectory
 from saccade.world import tasks
 
@@ -53,6 +55,7 @@ def attempted(family: str, n: int, tool: Python) -> list[tuple[Task, Trajectory]
         done = await asyncio.gather(
             *(rollout(scripted(family), environment, task, reward=reward) for task in asked)
         )
+        await environment.close()
         return list(zip(asked, done, strict=True))
 
     return asyncio.run(all_of_them())
@@ -60,7 +63,9 @@ def attempted(family: str, n: int, tool: Python) -> list[tuple[Task, Trajectory]
 
 @pytest.mark.parametrize("family", PLATES)
 def test_a_scripted_agent_computes_the_answer(family: str) -> None:
-    for task, trajectory in attempted(family, 8, Python()):
+    for task, trajectory in attempted(
+        family, 8, Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
+    ):
         assert trajectory.error is None
         assert trajectory.answer == task.answer
         assert trajectory.verdict is not None
@@ -69,4 +74,3 @@ def test_a_scripted_agent_computes_the_answer(family: str) -> None:
         assert isinstance(trajectory.images[1], Image)
         native = 672 if family == "compute" else 2016
         assert f"({native}, {native})" in trajectory.messages[3].text
-        assert trajectory.environment.tools[0].options["isolation"]

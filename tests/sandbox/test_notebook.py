@@ -1,20 +1,25 @@
 """Cells as in a notebook: state, what comes back, habits; and that code runs as it was written."""
 
 import ast
+import asyncio
 import contextlib
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
+from unhurried import UNHURRIED
+from waiting import LIMIT_S
 
-from saccade.tools.sandbox import Notebook, Sandbox
-from saccade.tools.sandbox.inside.plan import Limits
-from saccade.tools.sandbox.options import SHOWN
+from saccade.sandbox import Notebook, Sandbox
+from saccade.sandbox.libraries import PACKAGES
 
 CELL = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -81,11 +86,19 @@ async def test_library_frames_are_left_out(notebook: Notebook) -> None:
 
 
 async def test_a_loop_is_interrupted_and_its_variables_stay(notebook: Notebook) -> None:
-    cell = await notebook.run("n = 0\nwhile True:\n    n += 1", seconds=0.3)
+    cell = await notebook.run("n = 0\nwhile True:\n    n += 1", seconds=1)
     assert cell.status == "timeout"
-    assert "ran longer than 0.3 s" in (cell.error or "")
+    assert "ran longer than 1 s" in (cell.error or "")
     assert "line 3" in (cell.error or "") or "line 2" in (cell.error or "")
     assert int((await notebook.run("n")).value or 0) > 1000
+
+
+async def test_an_interrupted_cell_is_run_again_with_its_own_limit(notebook: Notebook) -> None:
+    loop = "n = globals().get('n', 0)\nwhile True: n += 1"
+    assert (await notebook.run(loop, seconds=0.5)).status == "timeout"
+    assert (await notebook.run("import os; os._exit(1)")).status == "killed"
+    cell = await asyncio.wait_for(notebook.run("n > 0"), LIMIT_S / 2)  # a cell may take longer
+    assert cell.value == "True"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +112,7 @@ async def test_a_loop_is_interrupted_and_its_variables_stay(notebook: Notebook) 
         ("?str", "write help(...)"),
     ],
 )
-async def test_habits_of_notebooks_are_told_what_to_write(
+async def test_habits_of_notebooks_are_answered_with_what_to_write(
     notebook: Notebook, code: str, hint: str
 ) -> None:
     cell = await notebook.run(code)
@@ -153,7 +166,9 @@ async def test_images_come_back_as_they_are(notebook: Notebook) -> None:
 
 
 async def test_what_is_too_large_is_cut_and_says_so(sandbox: Sandbox) -> None:
-    session = await sandbox.session(limits=Limits(text=100, images=2, image_pixels=10_000))
+    session = await sandbox.session(
+        limits=replace(UNHURRIED, text=100, images=2, image_pixels=10_000)
+    )
     try:
         cell = await session.run("print('x' * 5000)")
         assert len(cell.stdout) < 200
@@ -193,15 +208,15 @@ async def test_given_images_are_pixels_and_nothing_else(notebook: Notebook) -> N
     await notebook.give("image_1", opened)
     cell = await notebook.run(
         "import os, gc\n"
-        "told = [image_1.size, image_1.mode, dict(image_1.getexif()), image_1.info, "
+        "seen = [image_1.size, image_1.mode, dict(image_1.getexif()), image_1.info, "
         "getattr(image_1, 'filename', ''), os.listdir('.'), sorted(os.environ)]\n"
-        "image_1.getpixel((5, 5)), told"
+        "image_1.getpixel((5, 5)), seen"
     )
     assert cell.value is not None, cell.error
-    pixel, told = ast.literal_eval(cell.value)
+    pixel, seen = ast.literal_eval(cell.value)
     assert all(abs(a - b) <= 3 for a, b in zip(pixel, (1, 2, 3), strict=True))
-    assert told[:6] == [(640, 480), "RGB", {}, {}, "", []]
-    assert not any("SACCADE" in name or "PYTEST" in name for name in told[6])
+    assert seen[:6] == [(640, 480), "RGB", {}, {}, "", []]
+    assert not any("SACCADE" in name or "PYTEST" in name for name in seen[6])
     everything = await notebook.run(
         "texts = [o for o in gc.get_objects() if isinstance(o, dict)]\n"
         "[v for o in texts for v in o.values() if isinstance(v, str) and "
@@ -236,9 +251,9 @@ async def test_a_notebook_is_seeded(sandbox: Sandbox) -> None:
     assert found[0] == found[1] != found[2]
 
 
-async def test_what_a_model_is_told_can_be_imported(notebook: Notebook) -> None:
-    for name in SHOWN:
-        cell = await notebook.run(f"import {name}\n{name}.__name__", seconds=10)
+async def test_what_a_model_may_import_can_be_imported(notebook: Notebook) -> None:
+    for name in PACKAGES:
+        cell = await notebook.run(f"import {name}\n{name}.__name__")
         assert cell.value == repr(name), cell.error
 
 
@@ -333,4 +348,4 @@ async def test_text_that_is_no_program_is_an_error_or_runs(notebook: Notebook, c
 
 async def test_a_cell_of_a_megabyte_runs(notebook: Notebook) -> None:
     code = "x = [\n" + "    1,\n" * 150_000 + "]\nlen(x)"
-    assert (await notebook.run(code, seconds=10)).value == "150000"
+    assert (await notebook.run(code)).value == "150000"

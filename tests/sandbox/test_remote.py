@@ -8,44 +8,69 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import cached_property
+from importlib import metadata
 
 import httpx
 import pytest
 from PIL import Image as PILImage
+from unhurried import UNHURRIED
+from waiting import LIMIT_S
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
+from saccade.sandbox import hosts
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.hosts import HostLost, cell_of
+from saccade.sandbox.libraries import installed
+from saccade.sandbox.options import RemoteOptions, SandboxOptions
+from saccade.sandbox.remote import RemoteSandbox
 from saccade.serve.sandbox import SandboxServer, ServeOptions
-from saccade.tools.python import Python
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import RemoteOptions
-from saccade.tools.sandbox.remote import HostLost, RemoteSandbox, cell_of
+from saccade.tools.python import Python, PythonOptions
 from saccade.types import ToolContext
 
 TOKEN = "a-token-of-the-tests"
+UNUSED = "http://127.0.0.1:1"
+"""Nobody listens there."""
+
 PHOTO = PILImage.new("RGB", (40, 30), (10, 200, 30))
+CONTEXT = ToolContext(
+    task_id="t",
+    images=[Image.from_pixels(PHOTO)],
+    coords=CoordSpace.ABSOLUTE,
+    observation=PixelBudget(),
+    seed=0,
+)
+
+
+UNHURRIED_HOST = tuple(f"sandbox.limits.{name}={LIMIT_S}" for name in ("seconds", "grace_seconds"))
 
 
 class Process:
     """`saccade serve sandbox` in a process of its own."""
 
     def __init__(self, *settings: str, token: str = "") -> None:
+        settings = ("port=0", *UNHURRIED_HOST, *settings)
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "saccade", "serve", "sandbox", "port=0", *settings],
+            [sys.executable, "-m", "saccade", "serve", "sandbox", *settings],
             stdout=subprocess.PIPE, text=True, env={**os.environ, "SACCADE_SANDBOX_TOKEN": token},
         )  # fmt: skip
+
+    @cached_property
+    def url(self) -> str:
+        """Where it can be reached, once it has said so: several of them start at one time."""
         assert self.child.stdout is not None
-        told = self.child.stdout.readline()
-        found = re.search(r"http://\S+(?=;)", told)
-        assert found, told
-        self.url = found[0]
+        line = self.child.stdout.readline()
+        found = re.search(r"http://\S+(?=;)", line)
+        assert found, line
+        return found[0]
 
     def end(self, number: int = signal.SIGKILL) -> int:
         self.child.send_signal(number)
-        code = self.child.wait(20)
+        code = self.child.wait(LIMIT_S)
         if self.child.stdout:
             self.child.stdout.close()
         return code
@@ -61,15 +86,32 @@ def served(*settings: str, token: str = "") -> Iterator[Process]:
             process.end()
 
 
+@asynccontextmanager
+async def client_in_process(options: ServeOptions) -> AsyncIterator[httpx.AsyncClient]:
+    """A server without a process of its own: only its sandbox is one."""
+    application = SandboxServer(options).application()
+    transport = httpx.ASGITransport(application)
+    async with (
+        application.router.lifespan_context(application),
+        httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+    ):
+        yield client
+
+
 @pytest.fixture(scope="module")
 def host() -> Iterator[Process]:
-    with served("sandbox.limits.seconds=20") as process:
+    with served() as process:
         yield process
 
 
 def at(*hosts: Process, protocol: str = "saccade", **options: float) -> RemoteSandbox:
     urls = tuple(host.url for host in hosts)
-    return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **options))  # type: ignore[arg-type]
+    patient = {"cooldown_seconds": 10 * LIMIT_S, **options}
+    return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **patient))  # type: ignore[arg-type]
+
+
+def client_of(host: Process) -> httpx.Client:
+    return httpx.Client(base_url=host.url, timeout=LIMIT_S)
 
 
 async def test_a_notebook_there_is_one_here(host: Process) -> None:
@@ -89,12 +131,23 @@ async def test_a_notebook_there_is_one_here(host: Process) -> None:
         assert (await notebook.run("x")).value == "41"
 
 
+@pytest.mark.parametrize("after_kill", ["replay", "fresh"])
+async def test_images_still_arrive_after_a_killed_cell(host: Process, after_kill: str) -> None:
+    async with at(host).notebook(after_kill=after_kill) as notebook:  # type: ignore[arg-type]
+        await notebook.give("image_1", PHOTO)
+        await notebook.run("x = 1")
+        assert (await notebook.run("import os; os._exit(1)")).status == "killed"
+        await notebook.give("image_2", PHOTO)
+        cell = await notebook.run("image_1.size == image_2.size, 'x' in globals()")
+        assert cell.value == f"(True, {after_kill == 'replay'})", cell.error
+
+
 async def test_a_repeated_request_runs_once(host: Process) -> None:
-    async with httpx.AsyncClient(base_url=host.url) as client:
+    async with httpx.AsyncClient(base_url=host.url, timeout=LIMIT_S) as client:
         name = (await client.post("/v1/sessions", json={})).json()["id"]
         body = {"number": 1, "code": "n = globals().get('n', 0) + 1\nn"}
-        told = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
-        assert [reply.json()["value"] for reply in told] == ["1", "1"]
+        replies = [await client.post(f"/v1/sessions/{name}/cells", json=body) for _ in range(2)]
+        assert [reply.json()["value"] for reply in replies] == ["1", "1"]
         body = {"number": 2, "code": "n"}
         assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).json()["value"] == "1"
         stale = await client.post(f"/v1/sessions/{name}/cells", json={"number": 1, "code": "n"})
@@ -118,23 +171,26 @@ async def test_a_repeated_request_runs_once(host: Process) -> None:
 def test_what_is_no_request_is_answered(
     host: Process, method: str, path: str, content: bytes, status: int
 ) -> None:
-    assert httpx.request(method, host.url + path, content=content).status_code == status
+    with client_of(host) as client:
+        assert client.request(method, path, content=content).status_code == status
 
 
 def test_images_must_be_pngs_of_limited_size(host: Process) -> None:
-    name = httpx.post(host.url + "/v1/sessions", json={}).json()["id"]
-    place = f"{host.url}/v1/sessions/{name}/images"
-    jpeg = io.BytesIO()
+    jpeg, huge = io.BytesIO(), io.BytesIO()
     PHOTO.save(jpeg, "JPEG")
-    assert httpx.put(f"{place}/image_1", content=jpeg.getvalue()).status_code == 422
-    assert httpx.put(f"{place}/..%2Fx", content=b"").status_code in (404, 422)
-    huge = io.BytesIO()
     PILImage.new("1", (9_000, 9_000)).save(huge, "PNG")
-    assert httpx.put(f"{place}/image_1", content=huge.getvalue()).status_code == 413
-    with served("body_mib=1") as small:
-        name = httpx.post(small.url + "/v1/sessions", json={}).json()["id"]
-        place = f"{small.url}/v1/sessions/{name}/images/image_1"
-        assert httpx.put(place, content=b"x" * (2 << 20)).status_code == 413
+    with client_of(host) as client:
+        place = f"/v1/sessions/{client.post('/v1/sessions', json={}).json()['id']}/images"
+        assert client.put(f"{place}/image_1", content=jpeg.getvalue()).status_code == 422
+        assert client.put(f"{place}/..%2Fx", content=b"").status_code in (404, 422)
+        assert client.put(f"{place}/image_1", content=huge.getvalue()).status_code == 413
+
+
+async def test_a_body_of_limited_size_is_read() -> None:
+    async with client_in_process(ServeOptions(body_mib=1)) as client:
+        name = (await client.post("/v1/sessions", json={})).json()["id"]
+        place = f"/v1/sessions/{name}/images/image_1"
+        assert (await client.put(place, content=b"x" * (2 << 20))).status_code == 413
 
 
 def test_off_the_loopback_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +201,9 @@ def test_off_the_loopback_a_token_is_needed(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_the_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(token=TOKEN) as process:
-        for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
-            assert httpx.get(process.url + "/v1/health", headers=headers).status_code == 401
+        with client_of(process) as client:
+            for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
+                assert client.get("/v1/health", headers=headers).status_code == 401
         with pytest.raises(ServiceError, match="token is missing or wrong"):
             async with at(process).notebook() as notebook:
                 await notebook.run("1")
@@ -155,26 +212,55 @@ async def test_the_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (await notebook.run("1 + 1")).value == "2"
 
 
-def test_sessions_are_limited_and_a_full_host_says_when_to_come_back() -> None:
-    with served("sandbox.max_sessions=3", "sessions_per_client=2", "idle_seconds=1") as process:
-        replies = [httpx.post(process.url + "/v1/sessions", json={}) for _ in range(3)]
+async def test_sessions_are_limited_and_a_full_host_says_when_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = ("sandbox.max_sessions=3", "sessions_per_client=2")
+    with served(*settings) as process, client_of(process) as client:
+        replies = [client.post("/v1/sessions", json={}) for _ in range(3)]
         assert [reply.status_code for reply in replies] == [201, 201, 429]
         assert replies[2].headers["retry-after"] == "1"
         assert "2 sessions are yours" in replies[2].json()["error"]
+
+        refused, answer = asyncio.Event(), hosts._answer
+
+        async def watched(*request: object) -> tuple:
+            answered = await answer(*request)  # type: ignore[arg-type]
+            if answered[0] == 429:
+                refused.set()
+            return answered
 
         async def later() -> Cell:
             async with at(process).notebook() as notebook:
                 return await notebook.run("1 + 1")
 
-        assert asyncio.run(later()).value == "2"  # when the idle ones have ended
+        monkeypatch.setattr(hosts, "_answer", watched)
+        cell = asyncio.create_task(later())
+        await refused.wait()
+        client.delete(f"/v1/sessions/{replies[0].json()['id']}")
+        assert (await cell).value == "2"
 
 
-async def test_told_to_stop_it_lets_running_cells_end() -> None:
-    process = Process("drain_seconds=10")
+async def test_a_session_that_nobody_uses_ends() -> None:
+    async with client_in_process(ServeOptions(idle_seconds=0.1)) as client:
+        name = (await client.post("/v1/sessions", json={})).json()["id"]
+        async with asyncio.timeout(LIMIT_S):
+            while (await client.get("/v1/health")).json()["sessions"]:
+                await asyncio.sleep(0.01)
+        assert (await client.delete(f"/v1/sessions/{name}")).status_code == 404
+
+
+async def test_on_a_signal_running_cells_may_end() -> None:
+    process = Process(f"drain_seconds={LIMIT_S}")
     async with at(process).notebook() as notebook:
         await notebook.run("x = 1")
         slow = asyncio.create_task(notebook.run("import time; time.sleep(1.5); x"))
-        await asyncio.sleep(0.5)
+        async with (
+            httpx.AsyncClient(base_url=process.url, timeout=LIMIT_S) as client,
+            asyncio.timeout(LIMIT_S),
+        ):
+            while not (await client.get("/v1/health")).json()["waiting"]:
+                await asyncio.sleep(0.01)
         stopped = asyncio.create_task(asyncio.to_thread(process.end, signal.SIGTERM))
         assert (await slow).value == "1"
         await stopped
@@ -197,15 +283,18 @@ async def test_a_dead_host_takes_only_its_own_notebooks_with_it() -> None:
                 await go.wait()
                 for _ in range(5):
                     await notebook.run("x = x + 1\nimport time; time.sleep(0.02)")
+                    if where == first.url:
+                        under_way.set()
                 cell = await notebook.run("x, image_1.size")
                 assert cell.value == f"({number + 5}, (40, 30))"
                 return where, notebook.restarts
 
         started, go = [asyncio.Event() for _ in range(12)], asyncio.Event()
+        under_way = asyncio.Event()
         tasks = [asyncio.create_task(episode(n, started[n], go)) for n in range(12)]
         await asyncio.gather(*(event.wait() for event in started))
         go.set()
-        await asyncio.sleep(0.05)
+        await under_way.wait()
         first.end(signal.SIGKILL)
         done = await asyncio.gather(*tasks)
         there = [restarts for where, restarts in done if where == first.url]
@@ -240,7 +329,7 @@ def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
 
     def ask(code: str, session: str = "abc") -> dict:
         body = {"session_id": session, "code": code, "timeout": 200}
-        reply = httpx.post(f"{host.url}/jupyter_sandbox", json=body, timeout=30)
+        reply = httpx.post(f"{host.url}/jupyter_sandbox", json=body, timeout=LIMIT_S)
         assert reply.status_code == 200
         return reply.json()
 
@@ -260,7 +349,8 @@ def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
         assert figure.format == "PNG"
     assert ask("import os; os._exit(1)")["status"] == "error"
     assert ask("x", session="other")["output"]["stderr"].startswith("Traceback")
-    httpx.post(f"{host.url}/clear_session", json={"session_id": "abc"})
+    with client_of(host) as client:
+        client.post("/clear_session", json={"session_id": "abc"})
     assert "NameError" in ask("x")["output"]["stderr"]
 
 
@@ -268,7 +358,9 @@ def test_requests_of_sandbox_fusion_are_understood(host: Process) -> None:
     """Fields: SandboxFusion, sandbox/server/sandbox_api.py, RunCodeRequest and RunCodeResponse."""
 
     def ask(**body: object) -> dict:
-        reply = httpx.post(f"{host.url}/run_code", json={"language": "python", **body}, timeout=30)
+        reply = httpx.post(
+            f"{host.url}/run_code", json={"language": "python", **body}, timeout=LIMIT_S
+        )
         assert reply.status_code == 200
         return reply.json()
 
@@ -309,29 +401,55 @@ async def test_our_client_speaks_to_theirs(host: Process) -> None:
             await notebook.give("image_1", PHOTO)
 
 
+def python_at(host: Process, **options: object) -> Python:
+    remote = RemoteOptions.model_validate({"urls": [host.url], **options})
+    return Python(PythonOptions(remote=remote, sandbox=SandboxOptions(limits=UNHURRIED)))
+
+
 async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
-    tool = Python(remote=RemoteOptions(urls=(host.url,)))
-    context = ToolContext(
-        images=[Image.from_pixels(PHOTO)], coords=CoordSpace.ABSOLUTE, observation=PixelBudget(),
-        seed=0,
-    )  # fmt: skip
-    assert tool.spec.options["isolation"] == {"mode": "remote", "protocol": "saccade"}
-    async with tool.open(context) as call:
-        (text,) = await call({"code": "image_1.size"})
+    tool = python_at(host)
+    await tool.start()
+    said = tool.facts["hosts"]
+    assert isinstance(said, dict)
+    assert said[host.url]["mode"] in ("namespaces", "landlock")  # type: ignore[index, call-overload]
+    async with tool.open(CONTEXT) as call:
+        (text,) = (await call({"code": "image_1.size"})).content
         assert "(40, 30)" in str(text)
+    await tool.close()
+
+
+async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Process) -> None:
+    numpy = metadata.version("numpy")
+    other = python_at(host, libraries={**installed(), "numpy": "1.0"})
+    with pytest.raises(ConfigError, match=rf"libraries\.numpy is {re.escape(numpy)}, not 1\.0\."):
+        await other.start()
+    remote = RemoteOptions(urls=(host.url,))
+    shorter = Python(PythonOptions(remote=remote))
+    with pytest.raises(ConfigError, match=r"limits\.seconds is 120\.0, not 10\.0\."):
+        async with shorter.open(CONTEXT) as call:  # not started: the first session asks
+            await call({"code": "1"})
+    assert python_at(host, libraries=installed()).spec == python_at(host).spec
+
+
+async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Process) -> None:
+    tool = python_at(host, urls=[UNUSED, host.url])
+    await tool.start()
+    assert set(tool.facts["hosts"]) == {host.url}  # type: ignore[arg-type]
+    with pytest.raises(ServiceError, match="none of 1 hosts answers"):
+        await python_at(host, urls=[UNUSED]).start()
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         {}, {"status": "superb"}, {"status": "ok", "stdout": 3}, {"status": "ok", "images": "x"},
         {"status": "ok", "images": ["!"]}, {"status": "ok", "images": ["eA=="]},
         {"status": "ok", "images": ["eA=="] * 50}, {"status": "ok", "notes": 1},
     ],
 )  # fmt: skip
-def test_a_host_is_not_believed(told: dict) -> None:
+def test_a_host_is_not_believed(answer: dict) -> None:
     with pytest.raises(HostLost):
-        cell_of(told)
+        cell_of(answer)
 
 
 def test_text_of_a_host_is_cut_and_cleaned() -> None:

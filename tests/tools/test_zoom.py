@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from building import a_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from saccade.errors import ToolError
-from saccade.geometry import Box, CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.tools.zoom import Rotate, ZoomIn
 from saccade.types import Tool, ToolContext
 
@@ -31,12 +32,12 @@ VIEW = PHOTO.fit(PixelBudget(factor=14, max_pixels=40 * 40 * 25))
 
 
 def context(*images: Image, coords: CoordSpace = CoordSpace.ABSOLUTE) -> ToolContext:
-    return ToolContext(images=images or (VIEW,), coords=coords, observation=BUDGET, seed=0)
+    return a_context(*(images or (VIEW,)), coords=coords, observation=BUDGET)
 
 
 async def use(tool: Tool, arguments: dict[str, Any], where: ToolContext | None = None) -> Image:
     async with tool.open(where or context()) as call:
-        return (await call(arguments))[0]
+        return (await call(arguments)).content[0]
 
 
 async def test_a_box_on_the_view_is_cut_from_the_photograph() -> None:
@@ -105,9 +106,8 @@ async def test_other_mistakes_are_explained(arguments: dict[str, Any], says: str
 
 
 async def test_without_an_image_the_model_is_told_to_answer() -> None:
-    empty = ToolContext(images=(), coords=CoordSpace.ABSOLUTE, observation=BUDGET, seed=0)
     with pytest.raises(ToolError, match="no image"):
-        await use(ZoomIn(), {"bbox_2d": [0, 0, 9, 9]}, empty)
+        await use(ZoomIn(), {"bbox_2d": [0, 0, 9, 9]}, a_context())
 
 
 async def test_the_minimum_side_counts_source_pixels() -> None:
@@ -137,7 +137,7 @@ corners = st.tuples(
 
 
 @given(corners, st.booleans(), st.integers(0, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 async def test_grown_boxes_hold_the_asked_one_and_stay_inside(
     values: tuple[float, float, float, float], square: bool, min_side: int
 ) -> None:
@@ -163,7 +163,7 @@ async def test_growing_keeps_the_centre_where_there_is_room() -> None:
 
 async def test_the_name_of_a_new_image_is_told_if_asked() -> None:
     async with ZoomIn(announce=True).open(context(PHOTO)) as call:
-        _, text = await call({"bbox_2d": [0, 0, 100, 100]})
+        _, text = (await call({"bbox_2d": [0, 0, 100, 100]})).content
     assert text == "image_2: [0, 0, 100, 100] of image_1."
 
 

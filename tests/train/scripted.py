@@ -16,8 +16,8 @@ from pydantic import JsonValue
 from saccade.config import Table
 from saccade.dialects.base import Dialect
 from saccade.embedded import folder_of
+from saccade.models.generate import TurnRequest
 from saccade.nano.spec import sections
-from saccade.policies.hf import TurnRequest
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.train.recipe import RLRecipe
 from saccade.types import (

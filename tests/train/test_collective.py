@@ -18,7 +18,7 @@ from scripted import Alone
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ServiceError
-from saccade.policies.hf import TurnRequest
+from saccade.models.generate import TurnRequest
 from saccade.render.qwen_vl import Rendered
 from saccade.rollout import rollout
 from saccade.train.collective import RoundPolicy

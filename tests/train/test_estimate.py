@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.models import load
+from saccade.models.load import load
 from saccade.train.estimate import GIB, Estimate, estimate
 from saccade.train.recipe import RLRecipe
 
@@ -20,7 +21,7 @@ LARGE = RECIPES / "deepeyes_7b.toml"
 
 def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False)
 
 
 def of(*settings: str, path: Path = LARGE, **options: object) -> Estimate:

@@ -18,7 +18,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from saccade.embedded import folder_of
 from saccade.errors import RenderError
-from saccade.models import LoadedModel, load
+from saccade.models.load import LoadedModel, load
 from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.rewards import RewardOptions

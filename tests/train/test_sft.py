@@ -16,7 +16,8 @@ from transformers import AutoModelForImageTextToText
 
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
-from saccade.models import collate, load, read_stamp
+from saccade.models.batch import collate
+from saccade.models.load import load, read_stamp
 from saccade.nano.deepeyes.oracle import Oracle
 from saccade.nano.spec import sections
 from saccade.recipe import Recipe, make_tasks

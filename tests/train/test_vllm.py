@@ -16,10 +16,10 @@ from test_rl import NANO, fresh_process_state, metrics, recipe_of
 from trl.generation.vllm_generation import VLLMGeneration
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.image import Image
-from saccade.models import LoadedModel, load
+from saccade.images.image import Image
+from saccade.models.generate import TurnRequest, request_turn, write_turns
+from saccade.models.load import LoadedModel, load
 from saccade.nano.spec import environment
-from saccade.policies.hf import TurnRequest, request_turn, write_turns
 from saccade.render.qwen_vl import Rendered
 from saccade.train.rl import rl
 from saccade.train.vllm import VLLMGenerator

@@ -25,8 +25,8 @@ def training(folder: Path, steps: int = 30, **changes: object) -> Path:
     for step in range(1, steps + 1):
         row = {
             "step": step, "reward": step / steps, "accuracy": step / steps, "tool_calls": 1.0,
-            "tool_calls_ok": 0.5, "response_tokens": 20.0, "entropy": 0.1, "kl": 0.0,
-            "aborted": 0.0, "groups/unscored": 1.0, "loss": 0.0,
+            "tool_calls_ok": 0.5, "tool_call_rate": 0.25, "response_tokens": 20.0,
+            "entropy": 0.1, "kl": 0.0, "aborted": 0.0, "groups/unscored": 1.0, "loss": 0.0,
         }  # fmt: skip
         if step > 3:
             row |= {"mean_iou": 0.5, "coverage": 0.9}

@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,18 +13,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from building import a_task, plain, played, zoom_text
 from PIL import Image as PILImage
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.wait import WebDriverWait
+from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.embedded import folder_of
 from saccade.env import Environment
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.nano.spec import sections
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe, make_tasks
@@ -66,13 +67,12 @@ def demos(out: Path, n: int = 6, family: str | list[str] = ("read0", "easy")) ->
 
 def episode(task: Task, texts: list[str]) -> Trajectory:
     environment = Environment(DeepEyes(), [ZoomIn()], view=PixelBudget(max_pixels=1_000_000))
-    policy = ReplayPolicy({task.id: [Completion(text=text) for text in texts]})
-    return asyncio.run(rollout(policy, environment, task, reward=RewardOptions().make()))
+    reward = RewardOptions().make()
+    return asyncio.run(played(*texts, task=task, environment=environment, reward=reward))
 
 
 def zoom(box: list[int], thought: str = "Look closer.") -> str:
-    call = {"name": "image_zoom_in_tool", "arguments": {"bbox_2d": box}}
-    return f"<think>{thought}</think><tool_call>{json.dumps(call)}</tool_call>"
+    return f"<think>{thought}</think>{zoom_text(*box)}"
 
 
 def keep(out: Path, pairs: list[tuple[Task, Trajectory]]) -> Path:
@@ -124,9 +124,9 @@ def test_a_trajectory_is_shown_turn_by_turn(
 
 def test_boxes_lie_where_they_belong(browser: webdriver.Chrome, tmp_path: Path) -> None:
     """A box in pixels of the source is drawn at the same place of the picture, to a pixel."""
-    image = Image.from_pixels(PILImage.new("RGB", (800, 400), "white"))
+    image = plain(800, 400, "white")
     target = TargetBox(box=Box(200, 100, 400, 300), label="mug")
-    task = Task(id="t", prompt=(image, "Which?"), answer="A", boxes=(target,))
+    task = a_task(image, "Which?", answer="A", boxes=(target,))
     run = keep(
         tmp_path / "run", [(task, episode(task, [zoom([100, 50, 500, 350]), "<answer>A</answer>"]))]
     )
@@ -172,11 +172,29 @@ def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Pat
     assert chances == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [("/home/someone/models/nano", "nano"), ("Qwen/Qwen2.5-VL-7B", "Qwen/Qwen2.5-VL-7B"), ("", "")],
+)
+def test_a_page_names_a_local_model_without_its_folder(
+    tmp_path: Path, model: str, shown: str
+) -> None:
+    task = a_task(plain(90, 90), answer="A")
+    trajectory = episode(task, ["<answer>A</answer>"])
+    (turn,) = trajectory.turns
+    completion = turn.completion.model_copy(update={"model": model})
+    turns = (turn.model_copy(update={"completion": completion}),)
+    changed = trajectory.model_copy(update={"turns": turns})
+    html = make_page([keep(tmp_path / "run", [(task, changed)])]).html
+    assert f'"model": "{shown}"' in html
+    assert "someone" not in html
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"model": {"type": "BPE"}}', "\xff"])
 def test_a_file_that_is_no_tokenizer_is_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_bytes(content.encode("latin-1"))
-    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
-    task = Task(id="t", prompt=(image, "?"), answer="A")
+    image = plain(90, 90)
+    task = a_task(image, answer="A")
     trajectory = episode(task, ["<answer>A</answer>"])
     turn = trajectory.turns[0]
     completion = turn.completion.model_copy(
@@ -357,7 +375,7 @@ OURS = set(
 
 def hostile_run(out: Path) -> Path:
     pairs = []
-    image = Image.from_pixels(PILImage.new("RGB", (300, 200), "grey"))
+    image = plain(300, 200, "grey")
     for number, attack in enumerate(ATTACKS):
         task = Task(
             id=f"{number} {attack}", prompt=(image, attack), answer=attack, choices=(attack, "b"),
@@ -460,8 +478,8 @@ def test_hidden_characters_are_written_out(text: str, shown: str) -> None:
 
 def test_numbers_that_are_none_do_not_break_the_page(tmp_path: Path) -> None:
     """JSON knows no infinity; a run may."""
-    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
-    task = Task(id="t", prompt=(image, "?"), answer="A")
+    image = plain(90, 90)
+    task = a_task(image, answer="A")
     good = episode(task, ["<answer>A</answer>"])
     assert good.score is not None
     score = good.score.model_copy(update={"value": math.inf, "parts": {"odd": math.nan}})
@@ -477,25 +495,29 @@ def test_a_long_text_is_cut_and_says_so() -> None:
     assert long.endswith("x\n[10 more characters]")
 
 
+def cpu_seconds(browser: webdriver.Chrome) -> float:
+    """What the thread that lays the page out has computed so far, whatever else the machine did."""
+    browser.execute_cdp_cmd("Performance.enable", {})
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
+
+
 def test_five_hundred_trajectories_open_in_two_seconds(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     image = Image.from_pixels(PILImage.effect_noise((400, 300), 80).convert("RGB"))
     pairs = []
     for number in range(500):
-        task = Task(id=f"t{number}", prompt=(image, f"What is it, {number}?"), answer="A")
+        task = a_task(image, f"What is it, {number}?", id=f"t{number}", answer="A")
         box = [number % 200, 10, number % 200 + 120, 180]
         pairs.append((task, episode(task, [zoom(box, "Look closer. " * 30), "<answer>A</answer>"])))
     page = write_page([keep(tmp_path / "run", pairs)], tmp_path / "page.html")
-    spent = []
-    for _ in range(3):
-        browser.get("about:blank")
-        started = time.perf_counter()
-        browser.get(page.as_uri())
-        assert texts(browser, "#count") == ["500 of 500 episodes"]
-        assert len(browser.find_elements(By.CSS_SELECTOR, ".turn")) == 2
-        spent.append(time.perf_counter() - started)
-    assert min(spent) < 2
+    browser.get(page.as_uri())
+    before = cpu_seconds(browser)
+    browser.refresh()
+    assert texts(browser, "#count") == ["500 of 500 episodes"]
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".turn")) == 2
+    assert cpu_seconds(browser) - before < 2
 
 
 def test_photographs_cost_little_and_targets_stay_legible(
@@ -558,8 +580,8 @@ def test_runs_that_went_wrong_say_so(
     change: Callable[[Trajectory], Trajectory],
     says: str,
 ) -> None:
-    image = Image.from_pixels(PILImage.new("RGB", (300, 200)))
-    task = Task(id="t", prompt=(image, "Which?"), answer="A")
+    image = plain(300, 200)
+    task = a_task(image, "Which?", answer="A")
     run = keep(tmp_path / "run", [(task, change(episode(task, ["<answer>A</answer>"])))])
     opened(browser, [run], tmp_path / "page.html")
     assert f"1 {says}." in texts(browser, "#runs")[0]
@@ -591,8 +613,8 @@ def test_pixels_that_are_gone_are_told(browser: webdriver.Chrome, tmp_path: Path
 
 
 def test_a_run_in_progress_grows_on_the_page(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    image = Image.from_pixels(PILImage.new("RGB", (300, 200)))
-    tasks = [Task(id=f"t{i}", prompt=(image, f"Which {i}?"), answer="A") for i in range(2)]
+    image = plain(300, 200)
+    tasks = [a_task(image, f"Which {i}?", id=f"t{i}", answer="A") for i in range(2)]
     with (
         RunFolder(tmp_path / "run", MANIFEST) as folder,
         FollowServer([tmp_path / "run"]) as server,
@@ -602,14 +624,16 @@ def test_a_run_in_progress_grows_on_the_page(browser: webdriver.Chrome, tmp_path
         for number, task in enumerate(tasks, start=1):
             folder.append(task, episode(task, ["<answer>A</answer>"]))
             grown = [f"{number} of {number} episodes"]
-            WebDriverWait(browser, 60).until(lambda b, g=grown: texts(b, "#count") == g)
+            WebDriverWait(browser, LIMIT_S).until(lambda b, g=grown: texts(b, "#count") == g)
 
 
 def test_what_has_not_changed_is_not_sent_again(run_folder: Path) -> None:
     with FollowServer([run_folder]) as server:
         version = quote(PageBuilder([run_folder]).version)
-        for known, status in ((version, 204), ("old", 200)):
-            with urllib.request.urlopen(f"{server.url}data.json?version={known}", timeout=10) as r:
+        for asked, status in ((version, 204), ("old", 200)):
+            with urllib.request.urlopen(
+                f"{server.url}data.json?version={asked}", timeout=LIMIT_S
+            ) as r:
                 assert r.status == status
                 assert bool(r.read()) == (status == 200)
 
@@ -619,13 +643,13 @@ def test_the_server_answers_to_loopback_names_only(run_folder: Path) -> None:
         for host, status in (("evil.example", 403), ("127.0.0.1:1", 200), ("localhost:1", 200)):
             request = urllib.request.Request(server.url, headers={"Host": host})
             try:
-                with urllib.request.urlopen(request, timeout=10) as reply:
+                with urllib.request.urlopen(request, timeout=LIMIT_S) as reply:
                     found = reply.status
             except urllib.error.HTTPError as error:
                 found = error.code
                 error.close()
             assert found == status
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(server.url + "../../etc/passwd", timeout=10)
+            urllib.request.urlopen(server.url + "../../etc/passwd", timeout=LIMIT_S)
         assert caught.value.code == 404
         caught.value.close()

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from building import a_task, plain
 from PIL import Image as PILImage
 from test_page import demos, episode, keep
+from waiting import LIMIT_S
 
 from saccade.errors import MissingExtra
-from saccade.image import Image
-from saccade.measures import summary
+from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
-from saccade.types import Task
 from saccade.view.report import as_json, markdown, report, write_report
 
 
@@ -25,10 +25,10 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def mixed(out: Path) -> Path:
     """Two right, one wrong, one undecided."""
-    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    image = plain(90, 90)
     pairs = []
     for number, (gold, answer) in enumerate([("A", "A"), ("A", "A"), ("A", "B"), (None, "A")]):
-        task = Task(id=f"t{number}", prompt=(image, "Which?"), answer=gold, source="quiz")
+        task = a_task(image, "Which?", id=f"t{number}", answer=gold, source="quiz")
         pairs.append((task, episode(task, [f"<answer>{answer}</answer>"])))
     return keep(out, pairs)
 
@@ -58,9 +58,9 @@ def test_the_table_counts_by_hand(tmp_path: Path) -> None:
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:
-    image = Image.from_pixels(PILImage.new("RGB", (90, 90)))
+    image = plain(90, 90)
     names = ("a | b", "<script>x</script>", "line\nbreak", "\u202eback", "\\|")
-    tasks = [Task(id=n, prompt=(image, "?"), answer="A", source=n) for n in names]
+    tasks = [a_task(image, id=n, answer="A", source=n) for n in names]
     run = keep(tmp_path / "run", [(t, episode(t, ["<answer>A</answer>"])) for t in tasks])
     text = markdown(report([run]))
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -93,7 +93,9 @@ def test_without_matplotlib_the_numbers_are_written_all_the_same(
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
+    )
 
 
 def test_the_commands_print_and_write(run_folder: Path, tmp_path: Path) -> None:

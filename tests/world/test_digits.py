@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.world.digits import Alpha, Split, glyph, load, members
@@ -59,7 +59,6 @@ def test_a_split_holds_every_class(split: Split) -> None:
     assert counts.min() > 0.06 * counts.sum()
 
 
-@settings(deadline=None)
 @given(samples, samples, sides, splits, seeds)
 def test_ink_does_not_tell_one_sample_from_another(
     sample: int, other: int, side: int, split: Split, seed: int
@@ -79,7 +78,6 @@ def test_the_thinnest_strokes_have_their_ink_too(sample: int) -> None:
     assert float(draw(2, sample, 40, "test").mean()) == pytest.approx(ink, rel=1e-5)
 
 
-@settings(deadline=None)
 @given(samples, sides, splits, seeds)
 def test_a_glyph_is_an_alpha_map_with_clear_ink(
     sample: int, side: int, split: Split, seed: int
@@ -93,7 +91,6 @@ def test_a_glyph_is_an_alpha_map_with_clear_ink(
     assert (alpha < 0.05).mean() > 0.2
 
 
-@settings(deadline=None)
 @given(samples, seeds, seeds)
 def test_only_training_digits_are_turned(sample: int, seed: int, other: int) -> None:
     """A sample that is not turned differs from itself only by a factor where it is not clipped."""

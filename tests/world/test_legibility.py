@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from saccade.geometry import Box, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget
+from saccade.images.image import Image
 from saccade.world.digits import Split
 from saccade.world.scene import Scene, SceneObject, draw_scene
 

@@ -29,7 +29,7 @@ def draw(
     st.booleans(),
     st.integers(2, 6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_holds_in_every_scene(
     seed: int, native: int, split: Split, large: bool, least: int
 ) -> None:

@@ -18,7 +18,7 @@ from pixel_oracle import (
 )
 
 from saccade.errors import ConfigError
-from saccade.geometry import Box
+from saccade.images.geometry import Box
 from saccade.types import Task
 from saccade.world import FAMILIES, task_of, tasks
 
@@ -135,7 +135,7 @@ def test_half_of_the_scenes_of_read_hold_a_large_object() -> None:
     st.integers(0, 4),
     st.integers(0, 3),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_task_does_not_depend_on_how_many_are_drawn(
     family: str, split: str, seed: int, index: int, more: int
 ) -> None:

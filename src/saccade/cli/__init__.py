@@ -11,41 +11,66 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from saccade.cli import check, nano, serve
-from saccade.cli.curate import curate
-from saccade.cli.demo import demo
-from saccade.cli.rl import rl
-from saccade.cli.robust import attack, detect
-from saccade.cli.rollout import rollout
-from saccade.cli.sft import sft
-from saccade.cli.solve import solve
-from saccade.cli.view import report, view
+from saccade.cli.commands import Example, Group, Row
 from saccade.errors import ConfigError, SaccadeError
 
-app = typer.Typer(
-    name="saccade",
-    help="Vision-language agents that look, zoom in, and look again.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+COMMANDS = (
+    Row("demo", "saccade.cli.demo:demo",
+        "Watch the embedded model solve held-out scenes.", "Use"),
+    Row("solve", "saccade.cli.solve:solve",
+        "Ask about an image and watch where the model looks.", "Use"),
+    Row("view", "saccade.cli.view:view",
+        "Make a page of a run, or of two runs side by side.", "Use"),
+    Row("check recipe", "saccade.cli.check:recipe",
+        "Validate a run file and estimate what a step of it costs.", "Train"),
+    Row("curate", "saccade.cli.curate:curate",
+        "Keep the questions that reinforcement learning can use.", "Train"),
+    Row("sft", "saccade.cli.sft:sft",
+        "Fine-tune a model on demonstrations.", "Train"),
+    Row("rl", "saccade.cli.rl:rl",
+        "Train a model by reinforcement learning.", "Train"),
+    Row("nano train-base", "saccade.cli.nano:train_base",
+        "Train the embedded model nano-base from nothing.", "Train"),
+    Row("rollout", "saccade.cli.rollout:rollout",
+        "Attempt every task of a run file.", "Evaluate"),
+    Row("report", "saccade.cli.report:report",
+        "Print what runs measured, as tables.", "Evaluate"),
+    Row("nano eval", "saccade.cli.nano:evaluate",
+        "Compare five arms of the same weights on held-out scenes.", "Evaluate"),
+    Row("nano probe", "saccade.cli.nano:probe",
+        "Measure whether the digits can be read at all.", "Evaluate"),
+    Row("attack", "saccade.cli.attack:attack",
+        "Attack a classifier or an agent, budget by budget.", "Harden"),
+    Row("detect", "saccade.cli.detect:detect",
+        "Measure how well attacked images are detected.", "Harden"),
+    Row("check sandbox", "saccade.cli.check:sandbox",
+        "Try to break out of the sandbox in every known way.", "Harden"),
+    Row("serve sandbox", "saccade.cli.serve:sandbox",
+        "Serve a sandbox for Python cells over HTTP.", "Serve"),
+)  # fmt: skip
+GROUPS = {
+    "check": "Find out whether something will work before it is started.",
+    "nano": "Train and evaluate the embedded models on scenes of their world.",
+    "serve": "Serve something over HTTP until it is stopped.",
+}
+EXAMPLES = (
+    Example("saccade demo", "Watch an embedded model look, zoom in and answer."),
+    Example('saccade solve PHOTO "QUESTION" policy.kind=reader',
+            "Ask about your photograph; `saccade solve --help` names other models."),
+    Example("saccade view RUN --open", "See in the browser where a model looked in a run."),
+)  # fmt: skip
+
+app = Group(
+    None,
+    "Vision-language agents that think with images: run, train, evaluate, harden.",
+    COMMANDS,
+    groups=GROUPS,
+    examples=EXAMPLES,
 )
-app.command()(demo)
-app.command()(solve)
-app.command()(rollout)
-app.command()(curate)
-app.command()(sft)
-app.command()(rl)
-app.command()(view)
-app.command()(report)
-app.command()(attack)
-app.command()(detect)
-app.add_typer(check.app)
-app.add_typer(nano.app)
-app.add_typer(serve.app)
 
 
 def main() -> NoReturn:
-    """Run a command; mistakes of the user are told without a traceback."""
+    """Run a command; mistakes of the user are reported without a traceback."""
     warnings.showwarning = _show_warning
     try:
         app()

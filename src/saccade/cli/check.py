@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, read_runfile
-
-app = typer.Typer(
-    name="check", help="Whether something will work, before it is started.", no_args_is_help=True
-)
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 
-@app.callback()
-def _check() -> None:
-    """A group of commands."""
-
-
-@app.command()
 def recipe(
     path: RecipeFile,
     settings: Settings = None,
-    processes: Annotated[int, typer.Option(min=1, help="That train together.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes that train together.")
+    ] = 1,
     sharded: Annotated[
-        bool, typer.Option(help="Weights and optimiser are shared out (ZeRO-3, FSDP).")
+        bool, typer.Option(help="Weights and optimiser state are sharded (ZeRO-3, FSDP).")
     ] = False,
     memory: Annotated[
-        float | None, typer.Option(min=0, help="GiB that each has; exit code 1 if it is too small.")
+        float | None,
+        typer.Option(
+            min=0, help="GiB of memory that each process has; exit code 1 if that is too little."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Validate a run file and estimate what a step of it costs."""
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
+    from saccade.config import validate
     from saccade.recipe import make_environment
 
+    table = read_runfile(path, settings)
     with needs("train"):
         from saccade.train.estimate import estimate
         from saccade.train.recipe import RLRecipe
-    chosen = read_runfile(RLRecipe, path, settings)
+    chosen = validate(RLRecipe, table)
     fingerprint = make_environment(chosen).fingerprint
     found = estimate(chosen, processes=processes, sharded=sharded)
     fits = memory is None or found.total <= memory
     if as_json:
-        told = {"fingerprint": fingerprint, "total": found.total, "fits": fits}
-        typer.echo(json.dumps(found.model_dump() | told))
+        more = {"fingerprint": fingerprint, "total": found.total, "fits": fits}
+        typer.echo(json.dumps(found.model_dump() | more))
     else:
         typer.echo(f"{path}: valid; environment {fingerprint}")
         typer.echo(
@@ -71,48 +67,54 @@ def recipe(
         raise typer.Exit(1)
 
 
-@app.command()
 def sandbox(
-    mode: Annotated[str, typer.Option(help="auto, namespaces or landlock.")] = "auto",
-    scratch: Annotated[str, typer.Option(help="Folder for scratch in Landlock mode.")] = "/tmp",
+    mode: Annotated[
+        str, typer.Option(help="How code is isolated: auto, namespaces or landlock.")
+    ] = "auto",
+    scratch: Annotated[
+        str, typer.Option(help="Folder for scratch files in Landlock mode.")
+    ] = "/tmp",
     allow_degraded: Annotated[
-        bool, typer.Option(help="Go on where a mechanism is missing.")
+        bool, typer.Option(help="Go on where a mechanism of isolation is missing.")
     ] = False,
-    only: Annotated[str, typer.Option(help="Try what has this in its name.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    only: Annotated[
+        str, typer.Option(help="Part of the names of the abuses to try; all if left out.")
+    ] = "",
+    as_json: Json = False,
 ) -> None:
-    """Say how this machine can isolate code, and try everything that must not work.
+    """Try to break out of the sandbox in every known way.
 
-    Exit code 1 if anything that a model may try is not contained.
+    Before that it says how this machine can isolate code. Exit code 1 if anything that a model may
+    try is not contained.
     """
-    from saccade.cli.extras import needs
+    import asyncio
+
+    from saccade.cli.common.extras import needs
 
     with needs("sandbox"):
         import pyseccomp  # noqa: F401
     from saccade.config import Table, validate
-    from saccade.tools.sandbox.abuses.commit import Committed, commit_all
-    from saccade.tools.sandbox.modes import machine, tried
-    from saccade.tools.sandbox.options import SandboxOptions
+    from saccade.sandbox.abuses.commit import Committed, commit_all
+    from saccade.sandbox.modes import machine, tried
+    from saccade.sandbox.options import SandboxOptions
 
     table: Table = {"mode": mode, "scratch": scratch, "allow_degraded": allow_degraded}
     options = validate(SandboxOptions, table)
     has, modes = machine(options), tried(options)
     if not as_json:
-        for name, told in {
-            **has,
-            **{f"mode {mode}": works for mode, works in modes.items()},
-        }.items():
-            typer.echo(f"{name:<16} {told}")
+        works = {f"mode {mode}": found for mode, found in modes.items()}
+        for name, found in {**has, **works}.items():
+            typer.echo(f"{name:<16} {found}")
         typer.echo("")
 
-    def tell(done: Committed) -> None:
+    def on_done(done: Committed) -> None:
         if not as_json:
             held = "contained    " if done.contained else "NOT CONTAINED"
             typer.echo(f"{held} {done.name:<48} {done.mechanism}")
             if not done.contained:
                 typer.echo(f"              {done.evidence[:200]!r}")
 
-    facts, abuses = asyncio.run(commit_all(options, only=only, on_done=tell))
+    facts, abuses = asyncio.run(commit_all(options, only=only, on_done=on_done))
     escaped = [done for done in abuses if not done.contained]
     if as_json:
         listed = [done._asdict() for done in abuses]

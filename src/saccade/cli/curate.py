@@ -1,39 +1,41 @@
-"""`saccade curate`: which questions are worth learning from."""
+"""`saccade curate`: the questions that reinforcement learning can use."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 
 def curate(
     recipe: RecipeFile,
     settings: Settings = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the counts as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Keep the questions that reinforcement learning can learn from; run it again to resume."""
-    from saccade.cli.progress import bars
+    """Keep the questions that reinforcement learning can use.
+
+    The same command resumes.
+    """
+    import asyncio
+
+    from saccade.cli.common.progress import bars
+    from saccade.config import validate
     from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run
 
-    chosen = read_runfile(CurateRecipe, recipe, settings)
+    chosen = validate(CurateRecipe, read_runfile(recipe, settings))
     with bars(quiet=as_json) as progress:
         stages = {}
 
-        def told(stage: str, done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int) -> None:
             if stage not in stages:
                 stages[stage] = progress.add_task(stage, total=total)
             progress.update(stages[stage], completed=done)
 
-        curated = asyncio.run(run(chosen, on_progress=told))
+        curated = asyncio.run(run(chosen, on_progress=on_progress))
     counts = json.loads((Path(chosen.out) / "summary.json").read_text())
     if as_json:
         typer.echo(json.dumps({"tasks": str(curated.tasks), **counts}))

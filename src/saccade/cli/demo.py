@@ -1,8 +1,7 @@
-"""`saccade demo`: the embedded model looks again, and what that is worth."""
+"""`saccade demo`: the embedded model looks again, and how much that improves its accuracy."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from saccade.measures import Pair
+    from saccade.measures.summary import Pair
     from saccade.policies.hf import HFPolicy
     from saccade.recipe import Recipe
     from saccade.types import Task, Trajectory
@@ -27,14 +26,21 @@ SCENES = (("read", 0), ("easy", 1), ("read", 2))
 
 
 def demo(
-    n: Annotated[int, typer.Option(min=2, help="Tasks in the table.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Added to the seed of every scene.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Run folder; a new one if left out.")] = None,
+    n: Annotated[int, typer.Option(min=2, help="Number of tasks in the table.")] = 200,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Number that is added to the seed of every scene.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="The run folder; a new one if left out.")] = None,
 ) -> None:
-    """Watch the embedded model solve held-out scenes, then compare it with not looking again."""
+    """Watch the embedded model solve held-out scenes.
+
+    Then it is compared with itself where it must answer without looking again.
+    """
+    import asyncio
+
     from rich.console import Console
 
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
     from saccade.embedded import DEFAULT, resolve
     from saccade.runs.folder import RunReader
     from saccade.world import tasks
@@ -72,28 +78,30 @@ def _recipe(path: str, seed: int) -> Recipe:
 
 async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: Path) -> None:
     """One scene after the other, every turn printed."""
-    from saccade.cli.show import show_task, show_turns
+    from saccade.cli.common.show import show_task, show_turns
     from saccade.rollout import Job
     from saccade.runs.execute import run
 
-    def finished(task: Task, trajectory: Trajectory) -> None:
+    def on_finish(task: Task, trajectory: Trajectory) -> None:
         console.rule(task.id)
         show_task(console, task)
         show_turns(console, trajectory)
-        console.print(f"the right answer is {task.answer}", style="dim")
+        console.print(f"the correct answer is {task.answer}", style="dim")
 
     one_by_one = recipe.model_copy(update={"concurrency": 1})
-    await run("demo", one_by_one, [Job(scene) for scene in scenes], folder, on_finish=finished)
+    await run("demo", one_by_one, [Job(scene) for scene in scenes], folder, on_finish=on_finish)
 
 
 def _compare(
     console: Console, policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
 ) -> None:
     """The same questions, answered at once and with looking again; the latter go to the folder."""
+    import asyncio
+
     from rich.table import Table
 
-    from saccade.cli.progress import bars
-    from saccade.measures import summary
+    from saccade.cli.common.progress import bars
+    from saccade.measures.summary import summary
     from saccade.nano.deepeyes.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run
@@ -103,15 +111,16 @@ def _compare(
         bar = progress.add_task("episodes", total=2 * len(asked))
         direct = evaluate(policy, asked, "direct", on_finish=lambda task, t: progress.advance(bar))
 
-        def finished(task: Task, trajectory: Trajectory) -> None:
+        def on_finish(task: Task, trajectory: Trajectory) -> None:
             agent.append((task, trajectory))
             progress.advance(bar)
 
-        asyncio.run(run("demo", recipe, [Job(task) for task in asked], folder, on_finish=finished))
+        asyncio.run(run("demo", recipe, [Job(task) for task in asked], folder, on_finish=on_finish))
     console.rule(f"{len(asked)} held-out tasks")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("right answers [95 %]", "must answer at once", "may look again", "calls", "n"):
-        table.add_column(name, justify="left" if name.startswith("right") else "right")
+    table.add_column("accuracy [95 % CI]")
+    for name in ("must answer at once", "may look again", "tool-call rate", "n"):
+        table.add_column(name, justify="right")
     for name, family in (("small digits", "read"), ("large digits", "easy"), ("all", "")):
         a, b = (
             summary(p for p in pairs if family in ("", p[0].meta["family"]))
@@ -119,6 +128,6 @@ def _compare(
         )
         table.add_row(
             name, *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
-            f"{b.tool_calls_ok or 0:.2f}", str(b.scored),
+            f"{b.tool_call_rate or 0:.2f}", str(b.scored),
         )  # fmt: skip
     console.print(table)

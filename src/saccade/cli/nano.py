@@ -8,37 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.common.options import Json
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
-    from saccade.measures import Summary
+    from saccade.measures.summary import Summary
     from saccade.nano.deepeyes.train_base import Base
     from saccade.nano.stage import Progress
 
-app = typer.Typer(
-    name="nano", help="The embedded world and the tiny models trained on it.", no_args_is_help=True
-)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-
-
-@app.command()
 def probe(
-    seed: Annotated[int, typer.Option(help="Of scenes and weights.")] = 0,
-    n: Annotated[int, typer.Option(min=1, help="Held-out digits in each row.")] = 1000,
-    as_json: AsJson = False,
+    seed: Annotated[int, typer.Option(help="Seed of the scenes and of the weights.")] = 0,
+    n: Annotated[int, typer.Option(min=1, help="Number of held-out digits in each row.")] = 1000,
+    as_json: Json = False,
 ) -> None:
-    """Can the digits be read at all? Exit code 1 if the world is not as hard as it must be."""
+    """Measure whether the digits can be read at all.
+
+    Exit code 1 if the world is not as hard as it must be.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
 
     with needs("local"):
+        from saccade.models.threads import use_threads
         from saccade.nano.deepeyes.legibility import CONDITIONS, LIMITS, measure_legibility
-        from saccade.threads import use_threads
 
     use_threads(2)
     with bars(quiet=as_json) as progress:
@@ -57,93 +55,115 @@ def probe(
         )
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name in ("held-out digits", "read", "95 %", "n", "must be"):
-            table.add_column(name, justify="left" if name == "held-out digits" else "right")
+        table.add_column("held-out digits")
+        for name in ("n", "accuracy", "95 % CI", "required"):
+            table.add_column(name, justify="right")
         for s, r in found.items():
             low, high = LIMITS[s]
             wanted = f"at most {high:.2f}" if low == 0 else f"at least {low:.2f}"
             verdict = "" if passed[s] else "  FAILED"
             table.add_row(
-                s.replace("_", " in the "), f"{r.accuracy:.3f}", f"{r.low:.3f}-{r.high:.3f}",
-                str(r.n), wanted + verdict,
+                s.replace("_", " in the "), str(r.n), f"{r.accuracy:.3f}",
+                f"{r.low:.3f}-{r.high:.3f}", wanted + verdict,
             )  # fmt: skip
         Console(highlight=False).print(table)
     if not all(passed.values()):
         raise typer.Exit(1)
 
 
-@app.command("train-base")
 def train_base(
-    out: Annotated[Path, typer.Option(help="Checkpoints; the same command resumes.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the checkpoints and of the model; the same command resumes."),
+    ],
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="seed=1, prior=0.05, ...", show_default=False),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Options of the training: seed=1, prior=0.05, ...",
+            show_default=False,
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    as_json: AsJson = False,
+    threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads.")] = 2,
+    as_json: Json = False,
 ) -> None:
-    """Train nano-base from nothing. Exit code 1: a stage did not reach what it must."""
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    """Train the embedded model nano-base from nothing.
+
+    The same command resumes. Exit code 1 if a stage did not reach what it must.
+    """
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
     from saccade.config import validate, with_overrides
 
     with needs("local"):
+        from saccade.models.threads import use_threads
         from saccade.nano.deepeyes.train_base import BaseOptions
         from saccade.nano.deepeyes.train_base import train_base as train
-        from saccade.threads import use_threads
 
     use_threads(threads)
     options = validate(BaseOptions, with_overrides({}, settings or []))
     with bars(quiet=as_json) as progress:
         rows: dict[str, TaskID] = {}
 
-        def step(news: Progress) -> None:
-            if news.stage not in rows:
-                rows[news.stage] = progress.add_task(news.stage)
-            progress.update(rows[news.stage], completed=news.step, total=news.last_step)
-            if news.skills:
-                skills = "  ".join(f"{k} {v:.2f}" for k, v in news.skills.items())
-                progress.console.print(f"{news.stage} {news.step}  loss {news.loss:.3f}  {skills}")
+        def on_step(step: Progress) -> None:
+            if step.stage not in rows:
+                rows[step.stage] = progress.add_task(step.stage)
+            progress.update(rows[step.stage], completed=step.step, total=step.last_step)
+            if step.skills:
+                skills = "  ".join(f"{k} {v:.2f}" for k, v in step.skills.items())
+                progress.console.print(f"{step.stage} {step.step}  loss {step.loss:.3f}  {skills}")
 
-        base = train(options, out, on_step=step)
+        base = train(options, out, on_step=on_step)
     _report_base(base, as_json=as_json)
 
 
-@app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Option(help="An embedded model, a folder, or a model id.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds ask about other scenes.")] = 0,
-    n: Annotated[int, typer.Option(min=1, help="Questions of each family in each arm.")] = 200,
-    split: Annotated[str, typer.Option(help="test, dev or train.")] = "test",
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    samples: Annotated[int, typer.Option(min=1, help="Attempts at each question.")] = 1,
-    family: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
-    arm: Annotated[list[str] | None, typer.Option(help="Only these; repeat for more.")] = None,
-    as_json: AsJson = False,
+    model: Annotated[
+        str, typer.Option(help="The name of an embedded model, a folder, or a model id.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes and of sampling.")] = 0,
+    n: Annotated[
+        int, typer.Option(min=1, help="Number of questions of each family in each arm.")
+    ] = 200,
+    split: Annotated[
+        str, typer.Option(help="The scenes that are asked about: test, dev or train.")
+    ] = "test",
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Sampling temperature; 0 is greedy.")
+    ] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="Number of attempts at each question.")] = 1,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A family of questions to ask; repeat for more."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="An arm to run; repeat for more.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """What looking again is worth: five arms of the same weights on held-out scenes."""
+    """Compare five arms of the same weights on held-out scenes."""
     from rich.console import Console
 
     from saccade.arms import ARMS
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
     from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
     from saccade.world import FAMILIES as KNOWN
 
-    with needs("local"):
-        from saccade.policies.hf import HFOptions, HFPolicy
-        from saccade.threads import use_threads
-
-    use_threads(2)
     name = model or DEFAULT
     families, arms = family or list(FAMILIES), arm or list(COMPARED)
     for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
         for unknown in set(given) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
+    with needs("local"):
+        from saccade.models.threads import use_threads
+        from saccade.policies.hf import HFOptions, HFPolicy
+
+    use_threads(2)
     policy = HFPolicy(HFOptions(path=resolve(name)))
-    _ = policy.loaded  # a wrong path is told now, not by every episode
+    _ = policy.loaded  # a wrong path is reported once, not by every episode
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("cells", total=len(families) * len(arms))
         found = table(
@@ -168,9 +188,7 @@ def evaluate(
         console = Console(highlight=False)
         console.print(_arms_table(found))
         console.print(
-            f"{name}, split {split}, seed {seed}: share of right answers [95 %], "
-            "calls an episode in brackets",
-            style="dim",
+            f"{name}, split {split}, seed {seed}, temperature {temperature:g}", style="dim"
         )
     aborted = sum(s.aborted for row in found.values() for s in row.values())
     if aborted:
@@ -193,17 +211,19 @@ def _cell(summary: Summary) -> dict[str, float | int | None]:
 def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
     from rich.table import Table
 
+    from saccade.cli.common.show import interval, number
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for arm in next(iter(found.values())):
-        table.add_column(arm, justify="right")
+    table.add_column("family")
+    table.add_column("arm")
+    for head in ("n", "accuracy", "95 % CI", "tool-call rate", "mean IoU"):
+        table.add_column(head, justify="right")
     for family, row in found.items():
-        cells = [
-            f"{s.accuracy or 0:.3f} [{s.low or 0:.2f}-{s.high or 0:.2f}] "
-            f"({s.tool_call_rate or 0:.2f})"
-            for s in row.values()
-        ]
-        table.add_row(family, *cells)
+        for i, (arm, s) in enumerate(row.items()):
+            table.add_row(
+                "" if i else family, arm, str(s.scored), number(s.accuracy), interval(s),
+                number(s.tool_call_rate), number(s.mean_iou), end_section=i == len(row) - 1,
+            )  # fmt: skip
     return table
 
 

@@ -1,13 +1,13 @@
-"""`saccade rl`: learn to use tools from the outcome of one's own episodes."""
+"""`saccade rl`: reinforcement learning from the outcome of episodes."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
     from saccade.train.checkpoints import Step
@@ -17,38 +17,41 @@ def rl(
     recipe: RecipeFile,
     settings: Settings = None,
     threads: Threads = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a model by the outcome of its own episodes; run it again to resume."""
-    from saccade.cli.extras import needs
-    from saccade.cli.progress import bars
+    """Train a model by reinforcement learning.
 
+    Its episodes are rolled out, scored and learned from; the same command resumes.
+    """
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
+    from saccade.config import validate
+
+    table = read_runfile(recipe, settings)
     with needs("train"):
-        from saccade.threads import use_threads
+        from saccade.models.threads import use_threads
         from saccade.train.recipe import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)
-    chosen = read_runfile(RLRecipe, recipe, settings)
-    news: list[Step] = []
+    chosen = validate(RLRecipe, table)
+    steps: list[Step] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.train.steps)
 
-        def step(step: Step) -> None:
-            news.append(step)
+        def on_step(step: Step) -> None:
+            steps.append(step)
             progress.update(bar, completed=step.step, description=_line(step.metrics))
 
-        folder = train(chosen, on_step=step)
-    if not news:  # another process of a launch tells, or nothing was left to do
+        folder = train(chosen, on_step=on_step)
+    if not steps:  # another process of the launch reports, or nothing was left to do
         return
-    first, last = news[0].metrics, news[-1].metrics
+    first, last = steps[0].metrics, steps[-1].metrics
     if as_json:
         typer.echo(json.dumps({"model": str(folder), "first": first, "last": last}))
         return
-    typer.echo(f"step {news[0].step}: {_line(first)}")
-    typer.echo(f"step {news[-1].step}: {_line(last)}")
+    typer.echo(f"step {steps[0].step}: {_line(first)}")
+    typer.echo(f"step {steps[-1].step}: {_line(last)}")
     typer.echo(f"written to {folder}; every step: saccade report {chosen.out}")
 
 

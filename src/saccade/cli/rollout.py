@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.runfile import RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
@@ -20,13 +19,17 @@ if TYPE_CHECKING:
 def rollout(
     recipe: RecipeFile,
     settings: Settings = None,
-    seed: Annotated[int | None, typer.Option(help="The same as seed=N.")] = None,
-    n: Annotated[int | None, typer.Option(help="The same as tasks.n=N.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
-    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run; the same as seed=N.")] = None,
+    n: Annotated[int | None, typer.Option(help="Number of tasks; the same as tasks.n=N.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Attempt every task of a run file; run it again to resume. Exit code 1: some were aborted."""
+    """Attempt every task of a run file.
+
+    The same command resumes. Exit code 1 if episodes were aborted.
+    """
+    import asyncio
+
+    from saccade.config import validate
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
     from saccade.runs.folder import RunReader
@@ -34,7 +37,7 @@ def rollout(
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
     overrides += [] if n is None else [f"tasks.n={n}"]
-    chosen = read_runfile(Recipe, recipe, overrides)
+    chosen = validate(Recipe, read_runfile(recipe, overrides))
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)
@@ -63,21 +66,21 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
         total = None if count is None else count * recipe.samples
         bar = progress.add_task("", total=total)
 
-        def finished(task: Task, trajectory: Trajectory) -> None:
+        def on_finish(task: Task, trajectory: Trajectory) -> None:
             progress.advance(bar)
 
-        def resumed(number: int) -> None:
+        def on_resume(number: int) -> None:
             progress.advance(bar, number)
 
         jobs = jobs_of(recipe, make_tasks(recipe))
-        await run("rollout", recipe, jobs, out, on_finish=finished, on_resume=resumed)
+        await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
 
 
 def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from saccade.cli.show import summary_table
-    from saccade.measures import summary, summary_by
+    from saccade.cli.common.show import summary_table
+    from saccade.measures.summary import summary, summary_by
     from saccade.types import StopReason
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]

@@ -6,26 +6,21 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="serve", help="Serve something over HTTP.", no_args_is_help=True)
 
-
-@app.callback()
-def _serve() -> None:
-    """A group of commands."""
-
-
-@app.command()
 def sandbox(
     settings: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value: host, port, sandbox.limits.seconds, ..."),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="Options of the server: host, port, sandbox.limits.seconds, ...",
+        ),
     ] = None,
 ) -> None:
-    """Serve a sandbox for Python cells, until it is told to stop.
+    """Serve a sandbox for Python cells over HTTP.
 
     On another interface than 127.0.0.1 clients must show the token in SACCADE_SANDBOX_TOKEN.
     """
-    from saccade.cli.extras import needs
+    from saccade.cli.common.extras import needs
     from saccade.config import validate, with_overrides
 
     with needs("serve"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from saccade.cli.common.options import Json
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -20,39 +21,58 @@ NO_MODEL = (
 
 
 def solve(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The image; it is image_1.")],
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to find out.")],
+    photo: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PHOTO", help="The image that is asked about; the model knows it as image_1."
+        ),
+    ],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What the model is to find out.")
+    ],
     settings: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="KEY=VALUE",
-            help="key=value as in a run file, for example policy.kind=openai "
-            "policy.base_url=http://127.0.0.1:8000/v1 policy.model=NAME",
+            help="Keys of a run file; policy.kind=... chooses the model.",
             show_default=False,
         ),
     ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="A further image; repeat for more.")
+        list[Path] | None, typer.Option(metavar="PHOTO", help="A further image; repeat for more.")
     ] = None,
     choice: Annotated[
-        list[str] | None, typer.Option(help="An option of a multiple-choice question; repeat.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT", help="An option of a multiple-choice question; repeat for more."
+        ),
     ] = None,
     answer: Annotated[
-        str | None, typer.Option(help="The right answer, to score the result; never shown.")
+        str | None,
+        typer.Option(
+            help="The correct answer, which the result is scored by; the model never sees it."
+        ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the trajectory as JSON and nothing else.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Ask one question about an image, and watch where the model looks."""
+    """Ask about an image and watch where the model looks.
+
+    policy.kind=reader is a rule that looks for text, offline (needs saccade[ocr]).
+
+    policy.kind=openai policy.base_url=URL policy.model=NAME asks a chat server (OpenAI protocol).
+
+    policy.kind=hf policy.path=FOLDER loads a vision-language model (needs saccade[local]).
+    """
+    import asyncio
+
     from rich.console import Console
 
     from saccade.agent import make_task
-    from saccade.cli.show import show_task, show_turns
+    from saccade.cli.common.show import show_task, show_turns
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded, with_folders
     from saccade.errors import ConfigError
-    from saccade.policies.reader import ENVIRONMENT
+    from saccade.policies.reader.policy import ENVIRONMENT
     from saccade.recipe import Recipe
     from saccade.rollout import Job
     from saccade.runs.execute import run

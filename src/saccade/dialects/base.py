@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
-from saccade.geometry import CoordSpace
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace
+from saccade.images.image import Image
 from saccade.types import (
     Action,
     Completion,

@@ -30,7 +30,7 @@ from typing import ClassVar
 
 from saccade.dialects import tags
 from saccade.dialects.base import Prompts, Seam, Seams, TextDialect, content_of, fill_system, merged
-from saccade.geometry import CoordSpace
+from saccade.images.geometry import CoordSpace
 from saccade.types import (
     Action,
     Message,

@@ -27,8 +27,8 @@ from saccade.dialects.base import (
     fill_system,
     merged,
 )
-from saccade.geometry import CoordSpace
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace
+from saccade.images.image import Image
 from saccade.types import (
     Action,
     Completion,

@@ -30,7 +30,7 @@ from saccade.dialects.base import (
     fill_system,
     merged,
 )
-from saccade.geometry import CoordSpace
+from saccade.images.geometry import CoordSpace
 from saccade.types import (
     Action,
     Message,

@@ -21,9 +21,9 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.errors import FormatError, ImageError, MissingExtra
-from saccade.image import Image
+from saccade.images.decode import MAX_SOURCE_PIXELS
+from saccade.images.image import Image
 from saccade.types import Part, Task
 
 IMAGE = "<image>"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError
 
-from saccade.decode import MAX_SOURCE_PIXELS
 from saccade.errors import FormatError, ImageError
 from saccade.files import read_lines, write_whole
-from saccade.image import Image
+from saccade.images.decode import MAX_SOURCE_PIXELS
+from saccade.images.image import Image
 from saccade.types import Record, TargetBox, Task
 
 MAX_LINE_BYTES = 2**20

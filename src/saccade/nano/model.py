@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from saccade.models import save_weights, write_stamp
+from saccade.models.load import save_weights, write_stamp
 from saccade.nano.tokenizer import END, PAD, build_tokenizer
 from saccade.render.patches import PatchRule
 from saccade.render.qwen_vl import QwenVLRenderer

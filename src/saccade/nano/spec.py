@@ -5,7 +5,7 @@ from __future__ import annotations
 from saccade.config import Table
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.geometry import PixelBudget
+from saccade.images.geometry import PixelBudget
 from saccade.tools.zoom import ZoomIn
 from saccade.types import Limits, Tool
 from saccade.world.scene import MIN_NATIVE

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from saccade.types import Policy
 
 if TYPE_CHECKING:
-    from saccade.models import LoadedModel
+    from saccade.models.load import LoadedModel
 
 BUILT_IN = {
     "replay": "saccade.policies.replay:ReplayPolicy",
     "openai": "saccade.policies.openai:OpenAIPolicy",
     "hf": "saccade.policies.hf:HFPolicy",
-    "reader": "saccade.policies.reader:ReaderPolicy",
+    "reader": "saccade.policies.reader.policy:ReaderPolicy",
 }
 """Names for run files; your own policy goes there as "package.module:Class"."""
 

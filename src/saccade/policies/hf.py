@@ -7,20 +7,15 @@ worker thread, tools and other policies go on, and new requests gather for the n
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from saccade.errors import ContextOverflow
-from saccade.models import LoadedModel, collate, encode_images, load, read_stamp
-from saccade.policies.sampler import Forcing, Sampler, Stopper
-from saccade.render.qwen_vl import Rendered
+from saccade.models.generate import TurnRequest, request_turn, write_turns
+from saccade.models.load import LoadedModel, load, read_stamp
 from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
 
 
@@ -32,83 +27,6 @@ class HFOptions(Record):
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     max_batch: int = Field(default=64, ge=1)
-
-
-class TurnRequest(NamedTuple):
-    """A turn that is to be written."""
-
-    rendered: Rendered
-    """The trajectory so far, with the opening of the turn."""
-    sampling: Sampling
-    limit: int
-    """Tokens at most."""
-
-
-@torch.inference_mode()
-def write_turns(loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Completion]:
-    """Write turns as one batch; each is what it would be alone.
-
-    Raises:
-        ConfigError: a sampling asks for what this model cannot do.
-    """
-    started = time.monotonic()
-    model, renderer = loaded.model, loaded.renderer
-    samplings = [request.sampling for request in requests]
-    limits = [request.limit for request in requests]
-    forces = [Forcing(s.force, renderer) if s.force else None for s in samplings]
-    sampler = Sampler(samplings, renderer.suppressed, loaded.device, forces)
-    stopper = Stopper(samplings, limits, renderer)
-    batch = collate(loaded, [request.rendered for request in requests], side="left")
-    seen = encode_images(model, batch)
-    sequences = model.generate(
-        **batch.text(),  # without positions: `generate` keeps its own, from the same rule
-        **({"mm_encoder_outputs": seen} if seen else {}),
-        generation_config=GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max(limits),
-            eos_token_id=renderer.end_of_turn,
-            pad_token_id=renderer.pad,
-            repetition_penalty=1.0,
-        ),
-        logits_processor=LogitsProcessorList([sampler]),
-        stopping_criteria=StoppingCriteriaList([stopper]),
-    )
-    new = sequences[:, batch.input_ids.shape[1] :].tolist()
-    seconds = time.monotonic() - started
-    completions = []
-    for row, (ids, request) in enumerate(zip(new, requests, strict=True)):
-        ids = ids[: stopper.lengths[row]]
-        ended = renderer.end_of_turn in ids
-        if ended:
-            ids = ids[: ids.index(renderer.end_of_turn) + 1]
-        completions.append(
-            Completion(
-                text=renderer.decode(ids),
-                finish="stop" if ended or stopper.stopped[row] else "length",
-                token_ids=tuple(ids),
-                log_probs=tuple(sampler.log_probs[row][: len(ids)]),
-                model=loaded.path,
-                prompt_tokens=len(request.rendered.ids),
-                completion_tokens=len(ids),
-                seconds=seconds,
-            )
-        )
-    return completions
-
-
-def request_turn(loaded: LoadedModel, trajectory: Trajectory, sampling: Sampling) -> TurnRequest:
-    """What is to be written next.
-
-    Raises:
-        ContextOverflow: the prompt fills the context.
-        RenderError: an image that was not fitted for this model.
-    """
-    rendered = loaded.renderer.render(trajectory, generation=True)
-    own = int(loaded.model.config.get_text_config().max_position_embeddings)
-    room = min(trajectory.environment.limits.max_context, own) - len(rendered.ids)
-    if room < 1:
-        raise ContextOverflow(f"{trajectory.id}: {len(rendered.ids)} tokens fill the context")
-    return TurnRequest(rendered, sampling, min(sampling.max_tokens, room))
 
 
 def info_of(loaded: LoadedModel) -> ModelInfo:

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from saccade.cache import ByteCache
-from saccade.client import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient, ClientOptions
+from saccade.client.reply import Reply
 from saccade.errors import ConfigError, ServiceError
-from saccade.image import Image
-from saccade.reply import Reply
+from saccade.images.image import Image
 from saccade.types import Completion, Message, ModelInfo, Part, Sampling, Trajectory, Turn
 
 CACHE_BYTES = 256 * 2**20

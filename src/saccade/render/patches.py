@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from saccade.errors import RenderError
-from saccade.image import Image
+from saccade.images.image import Image
 
 
 class PatchRule(NamedTuple):

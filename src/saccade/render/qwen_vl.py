@@ -24,8 +24,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from saccade.cache import ByteCache
 from saccade.errors import ConfigError, RenderError
-from saccade.geometry import CoordSpace
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace
+from saccade.images.image import Image
 from saccade.render.patches import Grid, PatchRule, Pixels, as_tensor, grid_of, join, patchify
 from saccade.types import Message, Part, ToolSpec, Trajectory, Turn
 

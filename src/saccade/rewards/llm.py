@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from saccade.client import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient, ClientOptions
 from saccade.errors import ContextOverflow, ServiceError
 from saccade.types import Task, Verdict
 

@@ -1,1 +1,1 @@
-"""The Fisher metric of a classifier in its input: where it is most sensitive, and how much."""
+"""How a model stands up to changed inputs: attacks, detectors, and what they measure."""

@@ -24,9 +24,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import interpolate, softplus
 
 from saccade.errors import ConfigError
-from saccade.geometry import Box
-from saccade.image import Image
-from saccade.models import LoadedModel, collate, hidden_states
+from saccade.images.geometry import Box
+from saccade.images.image import Image
+from saccade.models.batch import collate, hidden_states
+from saccade.models.load import LoadedModel
 from saccade.render.patches import as_tensor, patchify
 from saccade.render.qwen_vl import Rendered
 from saccade.types import Trajectory

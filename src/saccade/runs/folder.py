@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 
 from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
 from saccade.files import read_lines, write_whole
-from saccade.image import Image, read_bounded
+from saccade.images.image import Image, read_bounded
 from saccade.runs.manifest import RUN, Manifest, keep_manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 

@@ -1,1 +1,1 @@
-"""Servers: so far a script behind a chat endpoint, for tests and demonstrations."""
+"""Servers: so far the sandbox."""

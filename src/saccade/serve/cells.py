@@ -8,8 +8,8 @@ import io
 from PIL import Image as PILImage
 from pydantic import Field, JsonValue
 
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.pool import AfterKill
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.pool import AfterKill
 from saccade.types import Record
 
 MAX_IMAGE_PIXELS = 64_000_000

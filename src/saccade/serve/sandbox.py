@@ -1,14 +1,15 @@
 """A sandbox over HTTP: sessions for trainers on other machines.
 
-    POST   /v1/sessions                   {"seed", "after_kill"} -> {"id"}; 429 when full
+    POST   /v1/sessions                   {"seed", "after_kill"} -> {"id", "sandbox"}; 429 when full
     PUT    /v1/sessions/ID/images/NAME    a PNG
     POST   /v1/sessions/ID/cells          {"number", "code", "seconds"} -> what the cell did
     DELETE /v1/sessions/ID
-    GET    /v1/health                     mode, versions, sessions
+    GET    /v1/health                     {"sandbox", "sessions", "waiting"}
 
-A cell's number makes a repeated request harmless: the last answer is kept. Two published formats
-are spoken beside it, so that existing trainers need no change: `POST /jupyter_sandbox` of
-DeepEyesV2, and `POST /run_code` of SandboxFusion, for Python.
+`sandbox` is what cells find: mode, limits, versions of libraries. A cell's number makes a repeated
+request harmless: the last answer is kept. Two published formats are spoken beside it, so that
+existing trainers need no change: `POST /jupyter_sandbox` of DeepEyesV2, and `POST /run_code` of
+SandboxFusion, for Python.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from saccade.errors import ConfigError, ServiceError
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.options import SandboxOptions
+from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.serve.cells import (
     FusionRun,
     JupyterCell,
@@ -45,9 +49,6 @@ from saccade.serve.cells import (
     not_supported,
     read_png,
 )
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import SandboxOptions
-from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.types import Record
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -57,20 +58,24 @@ class ServeOptions(Record):
     """How a sandbox is served."""
 
     sandbox: SandboxOptions = SandboxOptions()
+    """How cells are confined, and how many sessions and cells there may be."""
     host: str = "127.0.0.1"
+    """Address of the interface to serve on; 0.0.0.0 is all of them."""
     port: int = Field(default=8787, ge=0, le=65535)
+    """Port to serve on; 0 takes a free one, and the first line that is printed names it."""
     token_env: str = "SACCADE_SANDBOX_TOKEN"
-    """Name of the environment variable with the token that clients must show; may be empty on the
-    loopback interface only."""
+    """Name of the environment variable with the token that clients must show; it may be empty on
+    the loopback interface only."""
     sessions_per_client: int = Field(default=128, ge=1)
-    """By the address of the client."""
+    """Number of sessions that clients of one address may have at the same time."""
     cells_waiting: int = Field(default=64, ge=1)
-    """Beyond the running ones; more are sent away with 429."""
+    """Number of cells that may run or wait at the same time; further ones are answered with 429."""
     idle_seconds: float = Field(default=600.0, gt=0)
-    """After which an unused session ends."""
+    """Time after which a session that nobody uses ends."""
     body_mib: int = Field(default=64, ge=1)
+    """Largest body of a request; a larger one is answered with 413."""
     drain_seconds: float = Field(default=30.0, ge=0)
-    """That running cells have when the server is told to stop."""
+    """Time that running cells have to end after the signal that stops the server."""
 
 
 @dataclass
@@ -156,14 +161,15 @@ class SandboxServer:
         return guarded
 
     async def _health(self, request: Request) -> Response:
-        facts = {**self._sandbox.facts(), "sessions": len(self._guests), "waiting": self._waiting}
-        return JSONResponse(facts)
+        counts = {"sessions": len(self._guests), "waiting": self._waiting}
+        return JSONResponse({"sandbox": self._sandbox.facts(), **counts})
 
     async def _open(self, request: Request) -> Response:
         wanted = await self._body(request, NewSession)
         name = secrets.token_hex(16)
         self._admit(name, _client(request), seed=wanted.seed, after_kill=wanted.after_kill)
-        return JSONResponse({"id": name, "idle_seconds": self.options.idle_seconds}, 201)
+        facts = {"idle_seconds": self.options.idle_seconds, "sandbox": self._sandbox.facts()}
+        return JSONResponse({"id": name, **facts}, 201)
 
     async def _close(self, request: Request) -> Response:
         self._guest(request)
@@ -288,7 +294,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
     """
     import uvicorn
 
-    class Told(uvicorn.Server):
+    class ReadyServer(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
             await super().startup(sockets)
             if self.started:
@@ -301,7 +307,7 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
         timeout_graceful_shutdown=round(options.drain_seconds),
     )  # fmt: skip
     with suppress(KeyboardInterrupt):
-        Told(config).run()
+        ReadyServer(config).run()
 
 
 def _client(request: Request) -> str:

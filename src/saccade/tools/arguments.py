@@ -8,8 +8,8 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from saccade.errors import ToolError
-from saccade.geometry import Box, box_of
-from saccade.image import Image
+from saccade.images.geometry import Box, box_of
+from saccade.images.image import Image
 from saccade.types import ToolContext
 
 IMAGE_PARAMETER: JsonValue = {

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from saccade.errors import MissingExtra
-from saccade.geometry import Box, Size
+from saccade.images.geometry import Box, Size
 
 if TYPE_CHECKING:
     from rapidocr import RapidOCR

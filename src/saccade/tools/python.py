@@ -14,89 +14,127 @@ from contextlib import asynccontextmanager
 from pydantic import JsonValue
 
 from saccade.errors import ToolError
-from saccade.image import Image
+from saccade.images.image import Image
+from saccade.sandbox.cells import Cell
+from saccade.sandbox.libraries import PACKAGES, installed
+from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
+from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.tools.arguments import refuse_unknown, short
-from saccade.tools.sandbox.cells import Cell
-from saccade.tools.sandbox.options import SHOWN, RemoteOptions, SandboxOptions
-from saccade.tools.sandbox.pool import AfterKill, Notebook, Sandbox
-from saccade.tools.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
+NAME = "python"
 MAX_CODE = 100_000
-"""Characters of a cell."""
+"""Number of characters that a cell may have."""
 
 
-class Python(Record):
-    """Run Python in a notebook that is closed off from the machine and the network."""
+class PythonOptions(Record):
+    """The section `tools.python` of a run file."""
 
     sandbox: SandboxOptions = SandboxOptions()
+    """How cells are confined; for cells that run elsewhere, its limits are what must hold there."""
     remote: RemoteOptions | None = None
-    """Run cells on other machines, which have their own limits, instead of here."""
+    """Run cells on other machines instead of here."""
     after_kill: AfterKill = "replay"
     """Whether earlier cells are run again when a cell had to be killed, or variables are lost."""
 
     @property
-    def spec(self) -> ToolSpec:
-        return ToolSpec(
-            name="python",
-            description=(
-                "Run Python in a notebook; variables stay from cell to cell. The images are there "
-                "as PIL images: image_1, image_2, and so on, those that tools return included. You "
-                "see what is printed, the value of the last expression, and what is shown with "
-                f"display(image) or plt.show(). There are {', '.join(SHOWN)}; there is no network, "
-                f"and a cell may take {self.sandbox.limits.seconds:g} seconds."
-            ),
-            parameters={
-                "type": "object",
-                "properties": {"code": {"type": "string", "description": "A cell."}},
-                "required": ["code"],
-            },
-            options={**self.model_dump(mode="json"), "isolation": self._place().facts()},
-        )
+    def offer(self) -> Offer:
+        """What cells find, here or at the hosts."""
+        libraries = self.remote.libraries if self.remote else None
+        return Offer(limits=self.sandbox.limits, libraries=libraries or installed())
+
+
+class Python:
+    """Run Python in a notebook that is closed off from the machine and the network.
+
+    The tool owns its sandbox. Only `start` and the first episode start it; it may be closed and
+    started again, and used from several event loops in turn.
+    """
+
+    Options = PythonOptions
+
+    def __init__(self, options: PythonOptions | None = None) -> None:
+        """Describe the tool; nothing is started, imported or connected to."""
+        self._options = options or PythonOptions()
+        remote = self._options.remote
+        self._sandbox: Sandbox | RemoteSandbox
+        if remote is None:
+            self._sandbox = Sandbox(self._options.sandbox)
+        else:
+            self._sandbox = RemoteSandbox(remote, offer=self._options.offer)
+        self.spec = _spec(self._options)
 
     async def start(self) -> None:
-        """The sandbox starts with the first notebook."""
+        """Start the sandbox, or ask the hosts whether they are what `spec` says.
 
-    async def close(self) -> None:
-        """The sandbox stays for others."""
+        Raises:
+            ConfigError: this machine cannot isolate code, or a host offers something else.
+            ServiceError: no host answers.
+        """
+        await self._sandbox.start()
 
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
         """A notebook of its own, gone with the episode."""
-        place = self._place()
-        async with place.notebook(seed=context.seed, after_kill=self.after_kill) as notebook:
+        seed, after_kill = context.seed, self._options.after_kill
+        seconds = self._options.sandbox.limits.seconds
+        async with self._sandbox.notebook(seed=seed, after_kill=after_kill) as notebook:
             given = 0
 
             async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
                 nonlocal given
-                refuse_unknown(arguments, ("code",), self.spec.name)
+                refuse_unknown(arguments, ("code",), NAME)
                 code = arguments.get("code")
                 if not isinstance(code, str):
-                    raise ToolError(f"python: code must be text, got {short(code)}")
+                    raise ToolError(f"{NAME}: code must be text, got {short(code)}")
                 if len(code) > MAX_CODE:
-                    raise ToolError(f"python: a cell of {len(code):,} characters; at most 100,000")
+                    raise ToolError(f"{NAME}: a cell of {len(code):,} characters; at most 100,000")
                 given = await _give(notebook, context, given)
-                return ToolOutput(told(await notebook.run(code), context))
+                cell = await notebook.run(code, seconds=seconds)
+                return ToolOutput(_shown(cell, context))
 
             yield call
 
-    def _place(self) -> Sandbox | RemoteSandbox:
-        """Where cells run: shared by all episodes with these options."""
-        key = self.model_dump_json(include={"sandbox", "remote"})
-        if key not in _PLACES:
-            if self.remote is not None:
-                _PLACES[key] = RemoteSandbox(self.remote)
-            else:
-                sandbox = Sandbox(self.sandbox)
-                sandbox.start_now()
-                _PLACES[key] = sandbox
-        return _PLACES[key]
+    async def close(self) -> None:
+        """End the sandbox and all its sessions."""
+        await self._sandbox.close()
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        """How cells are isolated and what they find, here or at each host; known once started.
+
+        Not part of the fingerprint: it differs from machine to machine.
+        """
+        return self._sandbox.facts()
 
 
-_PLACES: dict[str, Sandbox | RemoteSandbox] = {}
+def _spec(options: PythonOptions) -> ToolSpec:
+    offer = options.offer
+    libraries = [name for name in PACKAGES if name in offer.libraries]
+    return ToolSpec(
+        name=NAME,
+        description=(
+            "Run Python in a notebook; variables stay from cell to cell. The images are there "
+            "as PIL images: image_1, image_2, and so on, those that tools return included. You "
+            "see what is printed, the value of the last expression, and what is shown with "
+            f"display(image) or plt.show(). There are {', '.join(libraries)}; there is no "
+            f"network, and a cell may take {offer.limits.seconds:g} seconds."
+        ),
+        parameters={
+            "type": "object",
+            "properties": {"code": {"type": "string", "description": "A cell."}},
+            "required": ["code"],
+        },
+        options={
+            **offer.model_dump(mode="json"),
+            "after_kill": options.after_kill,
+            "protocol": options.remote.protocol if options.remote else "saccade",
+        },
+    )
 
 
-def told(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
+def _shown(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
     """What the model is shown of a cell: text, then images fitted to the observation.
 
     The layout is that of DeepEyesV2's `deepeyesv2.py`; the value of a cell stands in its stdout, as

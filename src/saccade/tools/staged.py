@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.types import TargetBox, Tool, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 Place = Literal["wrong", "true", "blank"]

@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
-from saccade.geometry import Box, is_number
-from saccade.image import Image
+from saccade.images.geometry import Box, is_number
+from saccade.images.image import Image
 from saccade.tools.arguments import (
     IMAGE_PARAMETER,
     addressed,

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from saccade.files import write_whole
-from saccade.models import LoadedModel, save_weights, write_stamp
+from saccade.models.load import LoadedModel, save_weights, write_stamp
 
 PROCESSOR_FILES = (
     "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",

@@ -22,7 +22,7 @@ from accelerate import PartialState
 from accelerate.utils import gather, gather_object
 
 from saccade.errors import ServiceError
-from saccade.policies.hf import TurnRequest
+from saccade.models.generate import TurnRequest
 from saccade.train.generator import Generator
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 

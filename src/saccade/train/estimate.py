@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConf
 from transformers.configuration_utils import PreTrainedConfig
 
 from saccade.errors import ConfigError
-from saccade.models import CHUNK
+from saccade.models.scores import CHUNK
 from saccade.train.recipe import RLRecipe
 from saccade.types import Record
 

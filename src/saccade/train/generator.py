@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from saccade.models import LoadedModel
-from saccade.policies.hf import TurnRequest, info_of, request_turn
+from saccade.models.generate import TurnRequest, request_turn
+from saccade.models.load import LoadedModel
+from saccade.policies.hf import info_of
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 

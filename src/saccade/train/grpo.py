@@ -30,8 +30,10 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from saccade.models import Batch, LoadedModel, TokenScores, collate, hidden_states, score_tokens
-from saccade.policies.hf import TurnRequest, write_turns
+from saccade.models.batch import Batch, collate, hidden_states
+from saccade.models.generate import TurnRequest, write_turns
+from saccade.models.load import LoadedModel
+from saccade.models.scores import TokenScores, score_tokens
 from saccade.render.qwen_vl import Rendered
 from saccade.train.checkpoints import ResumesWithItsWeights
 from saccade.train.generator import ModelGenerator

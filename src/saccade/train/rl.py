@@ -25,7 +25,7 @@ from transformers import HfArgumentParser, PreTrainedModel, PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from saccade.errors import ConfigError
-from saccade.models import LoadedModel, load, without_bars
+from saccade.models.load import LoadedModel, load, without_bars
 from saccade.recipe import make_environment
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saccade.errors import ServiceError
-from saccade.measures import Facts, Pair, Summary, facts, summary_of
+from saccade.measures.summary import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
 from saccade.rollout import rollout
 from saccade.runs.assemble import Assembly

@@ -29,7 +29,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from saccade.errors import ConfigError
 from saccade.files import write_whole
-from saccade.models import LoadedModel, collate, load, without_bars
+from saccade.models.batch import collate
+from saccade.models.load import LoadedModel, load, without_bars
 from saccade.render.qwen_vl import Rendered
 from saccade.runs.folder import RunReader
 from saccade.runs.manifest import keep_manifest, manifest_of

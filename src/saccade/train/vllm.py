@@ -17,8 +17,8 @@ from typing import Protocol
 from PIL import Image as PILImage
 
 from saccade.errors import ServiceError
-from saccade.models import LoadedModel
-from saccade.policies.hf import TurnRequest
+from saccade.models.generate import TurnRequest
+from saccade.models.load import LoadedModel
 from saccade.train.collective import Collective
 from saccade.train.generator import ModelGenerator
 from saccade.types import Completion

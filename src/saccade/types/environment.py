@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
-from saccade.geometry import CoordSpace, PixelBudget
+from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.types.task import Record
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 from pydantic import Field, JsonValue
 
-from saccade.geometry import CoordSpace, PixelBudget
-from saccade.image import Image
+from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.types.environment import ToolSpec
 from saccade.types.task import Part, Record
 from saccade.types.trajectory import Completion, Trajectory

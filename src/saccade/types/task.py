@@ -7,8 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 
 Part = str | Image
 """A piece of a message: text, or an image."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.types.environment import EnvironmentRecord
 from saccade.types.task import Part, Record
 

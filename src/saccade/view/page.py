@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import ConfigError, StoreError
 from saccade.files import write_whole
-from saccade.measures import summary
+from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
 from saccade.types import Task, Trajectory
 from saccade.view.pictures import Pictures

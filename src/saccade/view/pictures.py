@@ -8,8 +8,8 @@ import io
 
 from PIL import Image as PILImage
 
-from saccade.geometry import Box, PixelBudget, Size
-from saccade.image import Image
+from saccade.images.geometry import Box, PixelBudget, Size
+from saccade.images.image import Image
 
 VIEW_SIDE, CROP_SIDE = 960, 448
 """Longest side of a question's image and of a crop on the page, in pixels."""

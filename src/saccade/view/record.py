@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Literal, TypedDict
 
 from saccade.errors import ImageError
-from saccade.geometry import Box, CoordSpace, box_of
-from saccade.image import Image
-from saccade.measures import looks, prompt_tokens, response_tokens
+from saccade.images.geometry import Box, CoordSpace, box_of
+from saccade.images.image import Image
+from saccade.measures.boxes import looks
+from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 
@@ -121,7 +123,7 @@ def episode_of(
         "stop": trajectory.stop.value if trajectory.stop else "under way",
         "error": visible(trajectory.error) if trajectory.error else None,
         "judge": _judge(trajectory),
-        "model": visible(trajectory.turns[-1].completion.model) if trajectory.turns else "",
+        "model": visible(_model_name(trajectory)),
         "reward": score.value if score else None,
         "terms": {visible(name): value for name, value in score.parts.items()} if score else {},
         "tools": sorted({visible(result.call.name) for result in trajectory.results}),
@@ -155,6 +157,13 @@ def _outcome(trajectory: Trajectory) -> str:
         return trajectory.stop.value
     correct = trajectory.verdict.correct if trajectory.verdict else None
     return {True: "correct", False: "incorrect", None: "unscored"}[correct]
+
+
+def _model_name(trajectory: Trajectory) -> str:
+    """The model of the last turn, without the folders of a local one: a page may be published."""
+    model = trajectory.turns[-1].completion.model if trajectory.turns else ""
+    path = PurePath(model)
+    return path.name if path.is_absolute() else model
 
 
 def _judge(trajectory: Trajectory) -> str:

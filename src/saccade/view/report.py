@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from saccade.errors import MissingExtra
-from saccade.measures import Pair, Summary, summary, summary_by
+from saccade.measures.summary import Pair, Summary, summary, summary_by
 from saccade.runs.folder import RunReader
 from saccade.types import Record
 

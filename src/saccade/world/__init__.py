@@ -20,8 +20,8 @@ from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.types import TargetBox, Task
 from saccade.world.digits import Split
 from saccade.world.plates import LEGIBLE, Format, draw_plates

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image as PILImage
 
-from saccade.geometry import Box
+from saccade.images.geometry import Box
 from saccade.world.digits import Split, glyph, load, members
 from saccade.world.scene import COLOURS, INK_LEVEL, VIEW, background, paint
 

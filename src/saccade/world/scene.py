@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from saccade.geometry import Box
+from saccade.images.geometry import Box
 from saccade.world.digits import Split, glyph, load, members
 
 VIEW = 56

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade.dialects.deepeyes import DeepEyes
-from saccade.image import Image
+from saccade.images.image import Image
 from saccade.nano.deepeyes.corpus import Corpus, Example, Mix
 from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.types import Message, ToolResult

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from saccade.embedded import DEFAULT, folder_of
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.nano.deepeyes.evaluate import evaluate, questions, table
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy

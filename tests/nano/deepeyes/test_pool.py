@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from saccade.geometry import Size
-from saccade.image import Image
+from saccade.images.geometry import Size
+from saccade.images.image import Image
 from saccade.nano.deepeyes.pool import Objects, Pool, draw_pool
 from saccade.nano.spec import OBSERVATION, VIEW, ZOOM, environment, sections
 from saccade.recipe import Recipe, make_environment

@@ -14,7 +14,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.embedded import folder_of
 from saccade.env import Environment
-from saccade.geometry import PixelBudget
+from saccade.images.geometry import PixelBudget
 from saccade.nano.spec import ZOOM
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.runs.folder import RunReader

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from saccade.arms import apply_arm, targets_of
 from saccade.data.curate.recipe import CurateRecipe
-from saccade.measures import is_correct
+from saccade.measures.summary import is_correct
 from saccade.recipe import make_tasks
 from saccade.runs.assemble import Assembly
 from saccade.runs.execute import jobs_of, play

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from pydantic import Field
 
-from saccade.geometry import Box
-from saccade.image import Image
+from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.nano.deepeyes.pool import Pool
 from saccade.nano.spec import environment
 from saccade.tools.zoom import ZOOM

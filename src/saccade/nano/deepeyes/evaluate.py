@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from saccade.arms import apply_arm, targets_of
-from saccade.measures import Summary, summary
+from saccade.measures.summary import Summary, summary
 from saccade.nano.spec import environment
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
-from saccade.measures import wilson
+from saccade.measures.intervals import wilson
 from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.nano.model import MEAN, STD
 from saccade.types import Record

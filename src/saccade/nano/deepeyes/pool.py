@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from saccade.geometry import Box, Size
+from saccade.images.geometry import Box, Size
 from saccade.nano.spec import CROP_SIDE, MIN_BOX, NATIVE
 from saccade.world.digits import Split
 from saccade.world.scene import COLOURS, Scene, draw_scene

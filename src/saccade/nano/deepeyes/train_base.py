@@ -20,7 +20,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from saccade.errors import ConfigError
-from saccade.models import LoadedModel
+from saccade.models.load import LoadedModel
 from saccade.nano.deepeyes.corpus import Corpus, Mix
 from saccade.nano.deepeyes.language_stage import LanguageStage
 from saccade.nano.deepeyes.pool import Pool, draw_pool

@@ -22,41 +22,43 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 
 from saccade.errors import ConfigError
-from saccade.robust.attacks import Method, attack
-from saccade.robust.detectors import Detector
-from saccade.robust.directions import Norm
+from saccade.robust.attacks import make_attack
+from saccade.robust.attacks.base import Attack, Norm
+from saccade.robust.detectors.detector import Detector
 
 Array = NDArray[np.floating]
 
 
 class ArtAttack(EvasionAttack):
-    """Any method of `saccade.robust.attacks.attack` as an ART evasion attack."""
+    """Any attack of `saccade.robust.attacks` as an ART evasion attack."""
 
     attack_params: ClassVar[list[str]] = [
-        *EvasionAttack.attack_params, "method", "eps", "norm", "steps", "targeted", "batch_size",
+        *EvasionAttack.attack_params, "attack", "eps", "norm", "targeted", "batch_size",
     ]  # fmt: skip
     _estimator_requirements = (PyTorchClassifier,)
 
     def __init__(
         self,
         estimator: PyTorchClassifier,
-        method: Method = "ossa",
+        attack: Attack | str = "ossa",
         *,
         eps: float = 0.3,
         norm: Norm = "l2",
-        steps: int = 10,
         targeted: bool = False,
         batch_size: int = 256,
     ) -> None:
-        """Sizes are in the units of `x`.
+        """Choose an attack, or its name; sizes are in the units of `x`.
 
         Its bounds are the classifier's `clip_values`, of several the widest.
+
+        Raises:
+            ConfigError: there is no such attack, or it takes no budget in this norm.
         """
         super().__init__(estimator=estimator)
-        self.method: Method = method
+        self.attack = make_attack(attack)
+        self.attack.check_norm(norm)
         self.eps = eps
         self.norm: Norm = norm
-        self.steps = steps
         self._targeted = targeted
         self.batch_size = batch_size
 
@@ -77,10 +79,10 @@ class ArtAttack(EvasionAttack):
         for at in range(0, len(x), self.batch_size):
             part = target.tensor(x[at : at + self.batch_size])
             classes = None if y is None else _classes(y[at : at + self.batch_size]).to(part.device)
-            found = attack(
+            found = self.attack(
                 target, part, None if self.targeted else classes,
-                wanted=classes if self.targeted else None, method=self.method, norm=self.norm,
-                epsilons=[self.eps], steps=self.steps,
+                target_classes=classes if self.targeted else None,
+                norm=self.norm, epsilons=[self.eps],
                 bounds=None if bounds is None else (float(bounds[0].min()), float(bounds[1].max())),
             )  # fmt: skip
             made.append(found.inputs[0].cpu().numpy().astype(x.dtype))

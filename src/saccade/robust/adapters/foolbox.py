@@ -15,30 +15,32 @@ import eagerpy
 import torch
 from foolbox.attacks.base import FixedEpsilonAttack, get_criterion
 from foolbox.criteria import Misclassification, TargetedMisclassification
-from foolbox.distances import Distance, l2, linf
+from foolbox.distances import Distance, l0, l2, linf
 from foolbox.models import Model
 
 from saccade.errors import ConfigError
-from saccade.robust.attacks import Method, attack
-from saccade.robust.directions import Norm
+from saccade.robust.attacks import make_attack
+from saccade.robust.attacks.base import Attack, Norm
 
 T = TypeVar("T")
 
 
 class FoolboxAttack(FixedEpsilonAttack):
-    """Any method of `saccade.robust.attacks.attack` as a foolbox attack."""
+    """Any attack of `saccade.robust.attacks` as a foolbox attack."""
 
     distance: Distance | None = None
 
-    def __init__(
-        self, method: Method = "ossa", *, norm: Norm = "l2", steps: int = 10, seed: int = 0
-    ) -> None:
-        """Choose it; steps are of `pgd` and `ossa_iterated`, the seed of `random`."""
-        self.method: Method = method
+    def __init__(self, attack: Attack | str = "ossa", *, norm: Norm = "l2", seed: int = 0) -> None:
+        """Choose an attack, or its name.
+
+        Raises:
+            ConfigError: there is no such attack, or it takes no budget in this norm.
+        """
+        self.attack = make_attack(attack)
+        self.attack.check_norm(norm)
         self.norm: Norm = norm
-        self.steps = steps
         self.seed = seed
-        self.distance = l2 if norm == "l2" else linf
+        self.distance = {"l2": l2, "linf": linf, "l0": l0}[norm]
 
     def run(self, model: Model, inputs: T, criterion: object, *, epsilon: float) -> T:
         """Changed inputs of one size; foolbox clips them and judges success.
@@ -48,18 +50,18 @@ class FoolboxAttack(FixedEpsilonAttack):
         """
         criterion = get_criterion(criterion)
         x, restore = eagerpy.astensor_(inputs)
-        labels = wanted = None
+        labels = target_classes = None
         if isinstance(criterion, Misclassification):
             labels = criterion.labels.raw
         elif isinstance(criterion, TargetedMisclassification):
-            wanted = criterion.target_classes.raw
+            target_classes = criterion.target_classes.raw
         else:
             raise ConfigError(
                 f"criterion: Misclassification or TargetedMisclassification, got {criterion}"
             )
-        found = attack(
-            _Foolbox(model), x.raw, labels, wanted=wanted, method=self.method, norm=self.norm,
-            epsilons=[epsilon], bounds=tuple(model.bounds), steps=self.steps, seed=self.seed,
+        found = self.attack(
+            _Foolbox(model), x.raw, labels, target_classes=target_classes, norm=self.norm,
+            epsilons=[epsilon], bounds=tuple(model.bounds), seed=self.seed,
         )  # fmt: skip
         changed: T = restore(eagerpy.astensor(found.inputs[0]))
         return changed

@@ -12,39 +12,45 @@ import torch
 from torch import nn
 from torchattacks.attack import Attack
 
-from saccade.robust.attacks import Method, attack
-from saccade.robust.directions import Norm
+from saccade.robust.attacks import base, make_attack
 
 
 class TorchattacksAttack(Attack):
-    """Any method of `saccade.robust.attacks.attack` as a torchattacks attack."""
+    """Any attack of `saccade.robust.attacks` as a torchattacks attack."""
 
     def __init__(
         self,
         model: nn.Module,
-        method: Method = "ossa",
+        attack: base.Attack | str = "ossa",
         *,
         eps: float = 1.0,
-        norm: Norm = "l2",
-        steps: int = 10,
+        norm: base.Norm = "l2",
     ) -> None:
-        """Images lie in [0, 1]; `eps` is in pixels of that range."""
-        super().__init__(f"saccade-{method}", model)
-        self.method: Method = method
+        """Choose an attack, or its name; images lie in [0, 1], and `eps` is in that range.
+
+        Raises:
+            ConfigError: there is no such attack, or it takes no budget in this norm.
+        """
+        self.chosen = make_attack(attack)
+        self.chosen.check_norm(norm)
+        super().__init__(f"saccade-{type(self.chosen).__name__}", model)
         self.eps = eps
-        self.norm: Norm = norm
-        self.steps = steps
+        self.norm: base.Norm = norm
         self.supported_mode = ["default", "targeted"]
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [0, 1] and (N,) int64 -> changed images."""
         images = images.detach().to(self.device)
         labels = labels.detach().to(self.device)
-        wanted = self.get_target_label(images, labels) if self.targeted else None
-        found = attack(
-            _Torchattacks(self), images, labels, wanted=wanted, method=self.method,
-            norm=self.norm, epsilons=[self.eps], steps=self.steps,
-        )  # fmt: skip
+        target_classes = self.get_target_label(images, labels) if self.targeted else None
+        found = self.chosen(
+            _Torchattacks(self),
+            images,
+            labels,
+            target_classes=target_classes,
+            norm=self.norm,
+            epsilons=[self.eps],
+        )
         return found.inputs[0]
 
 

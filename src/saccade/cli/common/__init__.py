@@ -1,0 +1,1 @@
+"""What several commands share: their options, progress, tables, and what they need."""

@@ -1,0 +1,1 @@
+"""The client of chat servers: requests with retries and a budget, and their replies."""

@@ -1,0 +1,1 @@
+"""The Fisher metric of a prediction in its input: where it is most sensitive, and how much."""

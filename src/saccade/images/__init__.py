@@ -1,0 +1,1 @@
+"""Boxes, frames and sizes; image files, read without trust; images as they are shown."""

@@ -1,0 +1,338 @@
+"""Images: pixels from a file or made by us, and the part of them that is shown.
+
+An `Image` is a *view*: a region of a source, shown at a size. Fitting an image into a budget
+changes only the size; cropping selects a smaller region of the same source. So a crop of a crop
+of a shrunken photograph is still cut from the photograph's own pixels, and no pixel is resampled
+twice.
+
+    photo = Image.open("street.jpg")            # region = all of it, size = 5616x3744
+    shown = photo.fit(PixelBudget())            # the same region at 4144x2772
+    crop = shown.crop(Box(100, 80, 180, 140))   # a box on what is shown -> native pixels
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import re
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from PIL import Image as PILImage
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import core_schema
+
+from saccade.cache import ByteCache
+from saccade.errors import BoxError, ImageError
+from saccade.images.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
+from saccade.images.geometry import Box, PixelBudget, Size
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidationInfo
+
+MAX_FILE_BYTES = 512 * 2**20
+"""Larger files are refused."""
+
+CACHE_BYTES = 512 * 2**20
+"""Decoded sources are kept for reuse up to this many bytes in the whole process."""
+
+
+class Source:
+    """The pixels that views are cut from: an encoded file, decoded when first needed.
+
+    Not created directly: `Image.open`, `Image.from_bytes` and `Image.from_pixels` do it.
+    """
+
+    def __init__(
+        self, digest: str, extension: str, size: Size, load: Callable[[], bytes], *, verbatim: bool
+    ) -> None:
+        self.digest = digest
+        """SHA-256 of the encoded bytes, in hex."""
+        self.extension = extension
+        self.size = size
+        """Native size, after the EXIF orientation was applied."""
+        self.verbatim = verbatim
+        """Whether a plain decoder sees the same pixels (RGB or grey, no EXIF rotation)."""
+        self._load = load
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The file name of the image in a run folder."""
+        return f"{self.digest}.{self.extension}"
+
+    @property
+    def media_type(self) -> str:
+        subtype = {"jpg": "jpeg", "tif": "tiff"}.get(self.extension, self.extension)
+        return f"image/{subtype}"
+
+    def encoded(self) -> bytes:
+        """The original bytes of a file, or the PNG of pixels that we made."""
+        return self._load()
+
+    def pixels(self) -> PILImage.Image:
+        """The RGB pixels at native size. Do not write to them: they are shared.
+
+        Raises:
+            ImageError: the file is truncated or broken.
+        """
+        with self._lock:
+            cached = _DECODED.get(self.digest)
+            if cached is None:
+                cached = decode(self._load(), self.name)
+                _DECODED.put(self.digest, cached)
+            return cached
+
+
+def _bytes_of(pixels: PILImage.Image) -> int:
+    return 3 * pixels.width * pixels.height
+
+
+_DECODED: ByteCache[str, PILImage.Image] = ByteCache(CACHE_BYTES, _bytes_of)
+"""Decoded sources by their digest."""
+
+
+class Image:
+    """A region of a source, shown at a size. Immutable, hashable, cheap to copy.
+
+    In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true,
+    "region": [x1, y1, x2, y2],
+    "size": [w, h]}`; pixels travel apart (see docs/file_formats.md), and are found again through
+    the validation context `{"images": source name -> bytes}`.
+    """
+
+    __slots__ = ("region", "size", "source")
+
+    def __init__(self, source: Source, region: Box, size: Size) -> None:
+        self.source = source
+        self.region = region
+        """In pixels of the source; whole numbers."""
+        self.size = size
+        """As shown: boxes on this image are pixels of this size."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Image:
+        """Read a file; its bytes are kept as they are.
+
+        Raises:
+            ImageError: not a readable image, zero-sized, or over `max_pixels`.
+        """
+        path = Path(path)
+        try:
+            data = read_bounded(path)
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+        return cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, *, name: str = "image", max_pixels: int = MAX_SOURCE_PIXELS
+    ) -> Image:
+        """An encoded image in memory; `name` is used in error messages only.
+
+        Raises:
+            ImageError: not a readable image, zero-sized, or over `max_pixels`.
+        """
+        header = read_header(data, name, max_pixels)
+        digest = hashlib.sha256(data).hexdigest()
+        source = Source(
+            digest, header.extension, header.size, lambda: data, verbatim=header.verbatim
+        )
+        return cls(source, Box(0, 0, *header.size), header.size)
+
+    @classmethod
+    def from_pixels(cls, pixels: PILImage.Image) -> Image:
+        """Pixels that we made (a scene, a figure, a rotated view); stored as PNG."""
+        if pixels.width < 1 or pixels.height < 1:
+            raise ImageError(f"an image needs at least one pixel, got {pixels.size}")
+        rgb = to_rgb(pixels)
+        buffer = io.BytesIO()
+        rgb.save(buffer, "PNG", compress_level=1)
+        image = cls.from_bytes(buffer.getvalue(), max_pixels=rgb.width * rgb.height)
+        _DECODED.put(image.source.digest, rgb)
+        return image
+
+    def fit(self, budget: PixelBudget) -> Image:
+        """The same region at the size that the budget allows."""
+        return Image(self.source, self.region, budget.fit(self.size))
+
+    def native(self) -> Image:
+        """The same region at the resolution of its source."""
+        width, height = int(self.region.width), int(self.region.height)
+        return Image(self.source, self.region, Size(width, height))
+
+    def crop(self, box: Box) -> Image:
+        """The part in a box (pixels of this image as shown), at the resolution of the source.
+
+        Raises:
+            BoxError: the box is not finite or selects no pixel.
+        """
+        if not all(map(math.isfinite, box)):
+            raise BoxError(f"crop: four finite numbers expected, got {list(box)}")
+        return self.cut(self.to_source(box))
+
+    def cut(self, box: Box) -> Image:
+        """Like `crop`, for a box in pixels of the source; what lies outside is left out.
+
+        Raises:
+            BoxError: the box selects no pixel of this image.
+        """
+        wanted = box.intersect(self.region)
+        if not wanted.area > 0:
+            raise BoxError(f"cut: {list(box)} selects nothing of {list(self.region)}")
+        x1 = min(math.floor(wanted.x1 + 0.5), int(self.region.x2) - 1)
+        y1 = min(math.floor(wanted.y1 + 0.5), int(self.region.y2) - 1)
+        x2 = max(math.floor(wanted.x2 + 0.5), x1 + 1)
+        y2 = max(math.floor(wanted.y2 + 0.5), y1 + 1)
+        return Image(self.source, Box(x1, y1, x2, y2), Size(x2 - x1, y2 - y1))
+
+    def rotate(self, angle: int) -> Image:
+        """Turned clockwise by `angle` degrees at native resolution; corners are filled grey.
+
+        The result is a source of its own: boxes on it no longer map to the photograph.
+        """
+        turned = (
+            self.native()
+            .pixels()
+            .rotate(
+                -angle, resample=PILImage.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128)
+            )
+        )
+        return Image.from_pixels(turned)
+
+    def to_source(self, box: Box) -> Box:
+        """From pixels of this image as shown to pixels of its source."""
+        x, y = self.region.width / self.size.width, self.region.height / self.size.height
+        return box.scale(x, y).shift(self.region.x1, self.region.y1)
+
+    def from_source(self, box: Box) -> Box:
+        """From pixels of the source to pixels of this image as shown (may lie outside it)."""
+        x, y = self.size.width / self.region.width, self.size.height / self.region.height
+        return box.shift(-self.region.x1, -self.region.y1).scale(x, y)
+
+    def pixels(self) -> PILImage.Image:
+        """The RGB pixels at `size`, resampled once (bicubic, antialiased). Do not write to them.
+
+        Raises:
+            ImageError: the source is truncated or its bytes are not at hand.
+        """
+        region = self.source.pixels()
+        if self.region != Box(0, 0, *self.source.size):
+            x1, y1, x2, y2 = map(int, self.region)
+            region = region.crop((x1, y1, x2, y2))
+        if region.size == self.size:
+            return region
+        return region.resize(self.size, PILImage.Resampling.BICUBIC)
+
+    def encoded(self) -> EncodedImage:
+        """Bytes that decode to exactly what is shown: the original file where possible."""
+        source = self.source
+        whole = self.region == Box(0, 0, *source.size) and self.size == source.size
+        if whole and source.verbatim and source.extension in ("jpg", "png", "webp"):
+            return EncodedImage(source.encoded(), source.media_type)
+        buffer = io.BytesIO()
+        self.pixels().save(buffer, "PNG", compress_level=1)
+        return EncodedImage(buffer.getvalue(), "image/png")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, Box, Size]:
+        return self.source.digest, self.region, self.size
+
+    def __repr__(self) -> str:
+        region = [int(v) for v in self.region]
+        return f"Image({self.source.digest[:8]}, region={region}, size={self.size})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            _validate_image,
+            serialization=core_schema.plain_serializer_function_ser_schema(_image_record),
+        )
+
+
+class EncodedImage(NamedTuple):
+    """An image as a wire or a file carries it."""
+
+    data: bytes
+    media_type: str
+
+
+class _ImageRecord(BaseModel):
+    """The JSON form of an `Image`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    native: Size
+    region: Box
+    size: Size
+    verbatim: bool = False
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if not _SOURCE_NAME.fullmatch(self.source):
+            raise ValueError(f"source must be '<sha256>.<extension>', got {self.source[:80]!r}")
+        if self.region.intersect(Box(0, 0, *self.native)) != self.region or self.region.area <= 0:
+            raise ValueError(f"region {list(self.region)} is not inside {self.native}")
+        if min(self.size) < 1:
+            raise ValueError(f"size must be positive, got {self.size}")
+        return self
+
+
+_SOURCE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
+
+
+def _image_record(image: Image) -> dict[str, object]:
+    record = _ImageRecord(
+        source=image.source.name,
+        native=image.source.size,
+        region=image.region,
+        size=image.size,
+        verbatim=image.source.verbatim,
+    )
+    return record.model_dump(mode="json")
+
+
+def _validate_image(value: object, info: ValidationInfo) -> Image:
+    if isinstance(value, Image):
+        return value
+    record = _ImageRecord.model_validate(value)
+    find: Callable[[str], bytes] = (info.context or {}).get("images", _pixels_are_elsewhere)
+    digest, extension = record.source.split(".")
+    source = Source(
+        digest, extension, record.native, partial(find, record.source), verbatim=record.verbatim
+    )
+    return Image(source, record.region, record.size)
+
+
+def read_bounded(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: it is larger than any image that is used here.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"{path}: more than {MAX_FILE_BYTES // 2**20} MiB")
+    return data
+
+
+def _pixels_are_elsewhere(name: str) -> bytes:
+    raise ImageError(
+        f"{name}: the pixels of this image are not at hand; read trajectories through the "
+        "run folder that holds them (saccade.runs.folder.RunFolder)"
+    )

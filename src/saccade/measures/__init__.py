@@ -1,0 +1,1 @@
+"""Statistics of trajectories and their uncertainty; import them from the modules here."""

@@ -1,0 +1,1 @@
+"""Local models: load, batch, generate, sample, score. torch and transformers start here."""

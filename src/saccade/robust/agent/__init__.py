@@ -1,0 +1,1 @@
+"""What `saccade attack` measures on an agent."""

@@ -1,0 +1,207 @@
+"""What became of an agent under attack: every answer, and the accuracies that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pydantic import JsonValue
+
+from saccade.errors import ConfigError
+from saccade.measures.boxes import looks
+from saccade.measures.intervals import Interval, wilson
+from saccade.measures.paired import Paired, paired
+from saccade.measures.summary import is_correct
+from saccade.robust.agent.recipe import Loss, Threat
+from saccade.types import Record, Task, Trajectory
+
+CLEAN, NOISE = "clean", "noise"
+
+
+class Outcome(NamedTuple):
+    """What is counted of an episode."""
+
+    correct: bool | None
+    """Whether the answer is right; None where the episode failed on our side."""
+    called: bool
+    """Whether a call succeeded."""
+    aimed: bool | None
+    """Whether a call showed half of the asked object or more; None where its place is not known."""
+
+    @classmethod
+    def of(cls, task: Task, episode: Trajectory) -> Self:
+        """Of an episode, with the task whose photograph its calls cut from."""
+        aimed = any(look.coverage >= 0.5 for look in looks(task, episode)) if task.boxes else None
+        return cls(is_correct(episode), bool(episode.successes), aimed)
+
+
+class ArmOutcomes(Record):
+    """An arm of an agent on all questions, after one attack."""
+
+    arm: str
+    attacked: str
+    """The arm through whose clean episode the images were attacked, `noise`, or `clean`."""
+    loss: Loss | None
+    """Loss of the attack; None for noise and clean images."""
+    epsilon: int
+    """Budget of the attack, in steps of 8 bits."""
+    correct: str
+    """A sign for each question: 1, 0, or - where the episode failed on our side."""
+    called: str
+    """A sign for each question: 1 where a call succeeded."""
+    aimed: str
+    """A sign for each question: 1 where a call showed half of the asked object or more, - where its
+    place is not known."""
+
+    @classmethod
+    def of(
+        cls,
+        outcomes: Sequence[Outcome],
+        *,
+        arm: str,
+        attacked: str,
+        loss: Loss | None,
+        epsilon: int,
+    ) -> Self:
+        """Signs of what became of episodes."""
+        sign = {True: "1", False: "0", None: "-"}
+        correct, called, aimed = (
+            "".join(sign[v] for v in column) for column in zip(*outcomes, strict=True)
+        )
+        return cls(
+            arm=arm, attacked=attacked, loss=loss, epsilon=epsilon, correct=correct, called=called,
+            aimed=aimed,
+        )  # fmt: skip
+
+
+class AttackOutcomes(Record):
+    """Every arm at every budget of one attack."""
+
+    tasks: tuple[str, ...]
+    """Ids of the questions, in the order of the signs."""
+    outcomes: tuple[ArmOutcomes, ...]
+
+    @classmethod
+    def read(cls, file: Path, tasks: Sequence[Task]) -> Self | None:
+        """What is kept of an attack on these tasks; None if there is none."""
+        if not file.exists():
+            return None
+        kept = cls.model_validate_json(file.read_bytes())
+        return kept if kept.tasks == tuple(task.id for task in tasks) else None
+
+
+class ArmAccuracy(Record):
+    """How well an arm answers."""
+
+    accuracy: float
+    interval: Interval
+    """95 % CI of the accuracy, by Wilson."""
+    tool_call_rate: float
+    """Share of episodes in which a call succeeded."""
+    aimed: float | None
+    """Share of the episodes with a call that were shown half of the asked object or more."""
+
+
+class Compared(Record):
+    """The arms on the same questions."""
+
+    arms: dict[str, ArmAccuracy]
+    paired: Paired
+    """The last arm against the first."""
+
+
+class AgentRow(Record):
+    """A threat at one budget.
+
+    A question is right under attack if it is right clean and under each loss of the attack.
+    """
+
+    epsilon: int
+    n: int
+    noise: Compared
+    own: Compared
+    """Each arm under the attacks on itself."""
+    transfer: Compared
+    """Each arm under the attacks on the others."""
+
+
+class AgentAttackResult(Record):
+    """A run of `saccade attack` on an agent."""
+
+    config: dict[str, JsonValue]
+    fingerprint: str | None = None
+    """Fingerprint of the environment in which it was measured."""
+    tasks: tuple[str, ...]
+    unscored: int
+    """Number of questions of which an episode failed on our side; they are in no accuracy."""
+    clean: Compared
+    threats: dict[Threat, tuple[AgentRow, ...]]
+    outcomes: dict[Threat, tuple[ArmOutcomes, ...]]
+    """Every answer behind the accuracies."""
+
+
+class Table:
+    """All answers of a run, by what was shown."""
+
+    def __init__(
+        self, clean: Sequence[ArmOutcomes], outcomes: Mapping[Threat, Sequence[ArmOutcomes]]
+    ) -> None:
+        """Leave out the questions of which any episode failed on our side.
+
+        Raises:
+            ConfigError: that are all.
+        """
+        self._clean = {row.arm: row for row in clean}
+        self._outcomes = outcomes
+        every = [*clean, *(row for rows in outcomes.values() for row in rows)]
+        questions = range(len(clean[0].correct))
+        self._scored = [i for i in questions if all(row.correct[i] != "-" for row in every)]
+        self.unscored = len(questions) - len(self._scored)
+        if not self._scored:
+            raise ConfigError("every question has an episode that failed on our side")
+
+    def clean(self) -> Compared:
+        return self._compared({arm: [row] for arm, row in self._clean.items()})
+
+    def rows(self, threat: Threat) -> tuple[AgentRow, ...]:
+        """One for each budget, the smallest first."""
+        rows = self._outcomes[threat]
+        return tuple(
+            AgentRow(
+                epsilon=epsilon,
+                n=len(self._scored),
+                noise=self._under(rows, epsilon, lambda row: row.attacked == NOISE),
+                own=self._under(rows, epsilon, lambda row: row.attacked == row.arm),
+                transfer=self._under(
+                    rows, epsilon, lambda row: row.attacked not in (row.arm, NOISE)
+                ),
+            )
+            for epsilon in sorted({row.epsilon for row in rows})
+        )
+
+    def _under(
+        self,
+        rows: Sequence[ArmOutcomes],
+        epsilon: int,
+        chosen: Callable[[ArmOutcomes], bool],
+    ) -> Compared:
+        at = [row for row in rows if row.epsilon == epsilon and chosen(row)]
+        return self._compared({arm: [row for row in at if row.arm == arm] for arm in self._clean})
+
+    def _compared(self, outcomes: Mapping[str, Sequence[ArmOutcomes]]) -> Compared:
+        correct, arms = {}, {}
+        for arm, rows in outcomes.items():
+            every = [self._clean[arm], *rows]
+            correct[arm] = [all(row.correct[i] == "1" for row in every) for i in self._scored]
+            n, successes = len(self._scored), sum(correct[arm])
+            looked = [row.aimed[i] for row in rows for i in self._scored if row.called[i] == "1"]
+            known = [sign == "1" for sign in looked if sign != "-"]
+            arms[arm] = ArmAccuracy(
+                accuracy=successes / n,
+                interval=wilson(successes, n),
+                tool_call_rate=len(looked) / (n * len(rows)),
+                aimed=sum(known) / len(known) if known else None,
+            )
+        first, *_, last = correct.values()
+        return Compared(arms=arms, paired=paired(first, last))

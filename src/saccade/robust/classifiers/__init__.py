@@ -1,0 +1,1 @@
+"""What `saccade attack` and `saccade detect` measure on a classifier."""

@@ -1,0 +1,108 @@
+"""What `saccade attack` and `saccade detect` measured, as it stands in the run folder."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from saccade.types import Record
+
+Span = tuple[float, float]
+"""A 95 % interval."""
+
+
+class NeverFlips(Record):
+    """Images that no size up to `limit` flips: the saturation of an attack along a line."""
+
+    n: int
+    along_the_eigenvector: int
+    """Either way along it."""
+    with_its_sign: int
+    along_the_gradient: int
+    limit: float
+
+
+class Vulnerability(Record):
+    """The largest eigenvalue as a score, against the least L2 that flips an image."""
+
+    spearman_log_lambda1: float
+    spearman_log_q: float
+    """Rank correlation of the confidence, which must be beaten."""
+    gain: float
+    """|first| - |second|."""
+    gain_interval: Span
+    never_flips: NeverFlips
+    log_lambda1: tuple[float, ...]
+    log_q: tuple[float, ...]
+    least_l2: tuple[float | None, ...]
+    """None where it never flips."""
+
+
+class NetAttack(Record):
+    """One net under attack. Keys of the tables are `METHOD xSCALE`; entries follow epsilon."""
+
+    net: int
+    accuracy: float
+    n: int
+    fooled: dict[str, tuple[int, ...]]
+    mean_size: dict[str, tuple[float, ...]]
+    vulnerability: Vulnerability
+
+
+class Rate(Record):
+    """A fooling rate over all nets."""
+
+    epsilon: float
+    rate: float
+    n: int
+    interval: Span
+    """95 % CI by Wilson, over all images of all nets."""
+    nets: tuple[float, ...]
+
+
+class AttackResult(Record):
+    """A run of `saccade attack`."""
+
+    config: dict[str, JsonValue]
+    nets: tuple[NetAttack, ...]
+    rates: dict[str, tuple[Rate, ...]]
+
+
+Auc = dict[str, dict[str, float | None]]
+"""Signal -> attack -> area under the ROC; None where too few attacks succeeded."""
+
+
+class NetDetection(Record):
+    """Detection on one net."""
+
+    net: int
+    accuracy: float
+    n: int
+    success: dict[str, float]
+    """Attack -> its success rate; only images that fool the net are adversarial."""
+    auc: Auc
+    settings: dict[str, dict[str, dict[str, float]]]
+    """Signal -> attack -> what was chosen on the development part."""
+    crossed: dict[str, Auc]
+    """Signal -> attack that it was fitted to -> attack that it was tried on."""
+    curves: dict[str, tuple[Span, ...] | None]
+    """Signal -> ROC for OSSA: false and true positive rate."""
+
+
+class SignalAuc(Record):
+    """A signal against an attack, over nets."""
+
+    nets: tuple[float | None, ...]
+    mean: float | None
+    interval: Span | None
+    """95 % CI by Student's t over nets; None for one net."""
+    fisher_minus: float | None
+    """Mean over nets of the AUC of `fisher` minus this one."""
+    fisher_minus_interval: Span | None
+
+
+class DetectResult(Record):
+    """A run of `saccade detect`."""
+
+    config: dict[str, JsonValue]
+    nets: tuple[NetDetection, ...]
+    auc: dict[str, dict[str, SignalAuc]]

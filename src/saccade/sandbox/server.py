@@ -1,0 +1,228 @@
+"""The host's end of the fork server: starts it, asks for sessions, starts it again if it dies."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from saccade.errors import ServiceError
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.libraries import LONG, USUAL
+from saccade.sandbox.options import Mode, SandboxOptions
+
+START_SECONDS = 120.0
+SPAWN_SECONDS = 30.0
+ROOT = Path(__file__).resolve().parents[2]
+"""Folder of the package."""
+
+_RUN = (
+    "import sys; sys.path[:0] = sys.argv[2:]; "
+    "from saccade.sandbox.inside.zygote import main; main(int(sys.argv[1]))"
+)
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp",
+    "MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp", "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENCV_OPENCL_RUNTIME": "disabled",
+    "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
+    # Few arenas: each reserves address space, which is limited. Plain malloc can use huge pages.
+    "MALLOC_ARENA_MAX": "2", "PYTHONMALLOC": "malloc",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}  # fmt: skip
+
+
+class Refused(ServiceError):
+    """The kernel of this machine lacks what a mode needs."""
+
+
+class Started(NamedTuple):
+    """A session as the fork server made it."""
+
+    channel: socket.socket
+    pid: int
+    handle: int
+    """A descriptor for the process."""
+    printed: tuple[int, int]
+    """Descriptors of what it prints."""
+    slot: int
+    scratch: str
+
+
+class Server:
+    """One fork server. Thread-safe."""
+
+    def __init__(
+        self, options: SandboxOptions, mode: Mode, *, off: frozenset[str] = frozenset()
+    ) -> None:
+        """Remember how to start it; `off` leaves mechanisms out, in tests of what they are for."""
+        self.mode: Mode = mode
+        self._options, self._off = options, off
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._live: dict[int, Started] = {}
+        """By slot."""
+        self.landlock = 0
+
+    def start(self) -> None:
+        """Start the server, unless it runs.
+
+        Raises:
+            Refused: the kernel lacks a mechanism.
+        """
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+
+    def spawn(self, limits: Limits, seed: int, off: frozenset[str]) -> Started:
+        """Make a session. Takes some milliseconds; to be called in a thread.
+
+        Raises:
+            ServiceError: the server did not make it.
+        """
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            assert self._control is not None
+            slot = next(n for n in range(len(self._live) + 1) if n not in self._live)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            printed = os.memfd_create("stdout"), os.memfd_create("stderr")
+            for descriptor in printed:
+                _append_only(descriptor)
+            scratch = f"saccade-{secrets.token_hex(8)}"
+            order = {
+                "slot": slot, "seed": seed, "scratch": scratch,
+                "limits": asdict(limits), "off": sorted(self._off | off),
+            }  # fmt: skip
+            try:
+                socket.send_fds(
+                    self._control, [json.dumps(order).encode()], [theirs.fileno(), *printed]
+                )
+                packet, handles, _, _ = socket.recv_fds(self._control, 1 << 16, 1)
+            except OSError as error:
+                packet, handles = b"", []
+                reason = str(error)
+            else:
+                reason = "the fork server has died" if not packet else ""
+            theirs.close()
+            reply: Mapping[str, int] = json.loads(packet) if packet else {}
+            if "pid" not in reply or not handles:
+                ours.close()
+                for descriptor in (*printed, *handles):
+                    os.close(descriptor)
+                raise ServiceError(f"sandbox: no session: {reply.get('error') or reason}")
+            session = Started(ours, reply["pid"], handles[0], printed, slot, scratch)
+            self._live[slot] = session
+        ours.settimeout(SPAWN_SECONDS)
+        try:
+            up = ours.recv(4096)
+        except OSError as error:
+            up = str(error).encode()
+        if up != b"up":
+            self.bury(session)
+            raise ServiceError(f"sandbox: a session did not lock itself down: {up[:500]!r}")
+        ours.setblocking(False)
+        return session
+
+    def bury(self, session: Started) -> None:
+        """Kill a session and give back all that it had; once."""
+        with self._lock:
+            if self._live.get(session.slot) is not session:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                signal_process(session, signal.SIGKILL)
+            session.channel.close()
+            for descriptor in (session.handle, *session.printed):
+                os.close(descriptor)
+            del self._live[session.slot]
+        if self.mode != "namespaces" or self._off:
+            shutil.rmtree(Path(self._options.scratch) / session.scratch, ignore_errors=True)
+
+    def close(self) -> None:
+        """End the server and all sessions."""
+        atexit.unregister(self.close)
+        for session in list(self._live.values()):
+            self.bury(session)
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            if self._process is not None:
+                try:
+                    self._process.wait(10)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+                self._process = None
+
+    def _start(self) -> None:
+        if self._control is not None:  # it has died
+            self._control.close()
+            self._control = None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        environment = dict(_ENVIRONMENT)
+        if "environment" in self._off:
+            environment = {**os.environ, **_ENVIRONMENT}
+        if "LD_LIBRARY_PATH" in os.environ:
+            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _RUN, str(theirs.fileno()), str(ROOT), *packages()],
+            env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd="/",
+        )  # fmt: skip
+        theirs.close()
+        wanted = {
+            "mode": self.mode, "off": sorted(self._off), "first_user": self._options.first_user,
+            "scratch": self._options.scratch, "huge_pages": True,
+            "packages": packages(),
+            "libraries": LONG if self._options.libraries == "long" else USUAL,
+        }  # fmt: skip
+        ours.settimeout(START_SECONDS)
+        with tempfile.TemporaryDirectory(prefix="saccade-root.") as folder:
+            # An empty folder to hang the root in; once inside, nobody needs it.
+            os.chmod(folder, 0o755)
+            try:
+                ours.send(json.dumps({**wanted, "root": folder}).encode())
+                reply = json.loads(ours.recv(1 << 16) or b'{"error": "it died"}')
+            except (OSError, ValueError) as error:
+                reply = {"error": str(error)}
+        if "ready" not in reply:
+            ours.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            raise Refused(f"sandbox: mode {self.mode}: {reply.get('error')}")
+        ours.settimeout(SPAWN_SECONDS)
+        atexit.register(self.close)
+        self._control, self.landlock = ours, reply["landlock"]
+
+
+def signal_process(session: Started, number: int) -> None:
+    """Send a signal to a session's process.
+
+    Raises:
+        ProcessLookupError: it has ended.
+    """
+    signal.pidfd_send_signal(session.handle, number)
+
+
+def packages() -> list[str]:
+    """Folders of installed packages that this process imports from, wherever they are."""
+    return [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+
+
+def _append_only(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)

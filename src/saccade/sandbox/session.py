@@ -1,0 +1,187 @@
+"""A session: one locked-down process, its cells and what comes back of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+
+from PIL import Image as PILImage
+
+from saccade.sandbox.cells import Cell, ChannelError, Head, Status, clean, read_head
+from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.inside.wire import CHUNK, PACKET
+from saccade.sandbox.memory import shared_image
+from saccade.sandbox.server import Server, Started, signal_process
+
+STRAY_PACKETS = 512
+"""Number of packets that a session may send beside its result before it is ended."""
+
+
+class Session:
+    """One process with its variables. It ends when a cell kills it; `Notebook` goes on then."""
+
+    def __init__(
+        self, server: Server, started: Started, limits: Limits, *, off: frozenset[str] = frozenset()
+    ) -> None:
+        self._server, self._started, self._limits, self._off = server, started, limits, off
+        self._number = 0
+        self._stopped = False
+        self._trust = "channel" in off
+        self.ended: str | None = None
+        """Why it has ended."""
+
+    @property
+    def pid(self) -> int:
+        return self._started.pid
+
+    def printed_bytes(self) -> int:
+        """How much it has printed since its last cell began."""
+        return sum(os.fstat(descriptor).st_size for descriptor in self._started.printed)
+
+    async def give(self, name: str, image: PILImage.Image) -> None:
+        """Define a variable that holds an image: its pixels, without name, path or metadata."""
+        if self.ended:
+            return
+        message = json.dumps({"op": "image", "name": name}).encode()
+        memory = shared_image(image)
+        while True:
+            try:
+                socket.send_fds(self._started.channel, [message], [memory.descriptor])
+                return
+            except BlockingIOError:  # so many that the session must take some
+                self._stop(False)
+                await asyncio.sleep(0.001)
+            except OSError:
+                self._end("the process of the session has ended")
+                return
+
+    async def run(self, code: str, *, seconds: float | None = None) -> Cell:
+        """Run a cell; whatever it does, this returns."""
+        if self.ended:
+            return Cell("killed", error=self.ended)
+        limits = self._limits
+        seconds = min(seconds or limits.seconds, limits.seconds)
+        patience = seconds + limits.grace_seconds if "deadline" not in self._off else 600.0
+        started = time.monotonic()
+        self._number += 1
+        for descriptor in self._started.printed:
+            os.ftruncate(descriptor, 0)
+        self._stop(False)
+        images: list[PILImage.Image] = []
+        try:
+            async with asyncio.timeout(patience):
+                await self._send(code, seconds)
+                head = await self._head()
+                for size in head.sizes:
+                    images.append(await self._image(size))
+        except TimeoutError:
+            reason = f"the cell did not stop after {seconds:g} seconds, and its process was killed"
+        except ChannelError as error:
+            reason = f"the session sent back what it must not ({error}), and was killed"
+        except OSError:
+            reason = "the process of the session ended"
+        except asyncio.CancelledError:
+            self._end("the cell was given up")
+            raise
+        else:
+            self._stop(True)
+            return self._cell(head.status, started, head, tuple(images))
+        cell = self._cell("killed", started, error=reason)
+        self._end(reason)
+        return cell
+
+    def close(self) -> None:
+        """End it."""
+        self._end("the session was closed")
+
+    async def _send(self, code: str, seconds: float) -> None:
+        loop, channel = asyncio.get_running_loop(), self._started.channel
+        data = code.encode("utf-8", "surrogatepass")
+        head = {"op": "cell", "number": self._number, "size": len(data), "seconds": seconds}
+        await loop.sock_sendall(channel, json.dumps(head).encode())
+        for start in range(0, len(data), CHUNK):
+            await loop.sock_sendall(channel, data[start : start + CHUNK])
+
+    async def _head(self) -> Head:
+        for _ in range(STRAY_PACKETS):
+            packet = await self._packet()
+            if packet[:1] == b"R":
+                head = read_head(packet[1:], self._number, self._limits, trust=self._trust)
+                if head is not None:
+                    return head
+        raise ChannelError("more packets than a result has")
+
+    async def _image(self, size: tuple[int, int]) -> PILImage.Image:
+        wanted = 3 * size[0] * size[1]
+        pixels = bytearray()
+        while len(pixels) < wanted:
+            packet = await self._packet()
+            fits = packet[:1] == b"D" and 1 < len(packet) <= wanted - len(pixels) + 1
+            if not fits and not self._trust:
+                raise ChannelError("pixels")
+            pixels += packet[1:]
+        return PILImage.frombytes("RGB", size, bytes(pixels))
+
+    async def _packet(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        packet = await loop.sock_recv(self._started.channel, PACKET + 1)
+        if not packet:
+            raise ConnectionError
+        if len(packet) > PACKET:
+            raise ChannelError("a packet that is too long")
+        return packet
+
+    def _cell(
+        self,
+        status: Status,
+        started: float,
+        head: Head | None = None,
+        images: tuple[PILImage.Image, ...] = (),
+        error: str | None = None,
+    ) -> Cell:
+        notes: list[str] = []
+        printed = [
+            self._printed(descriptor, name, notes)
+            for descriptor, name in zip(self._started.printed, ("stdout", "stderr"), strict=True)
+        ]
+        return Cell(
+            status=status,
+            stdout=printed[0],
+            stderr=printed[1],
+            value=head.value if head else None,
+            error=head.error if head else error,
+            images=images,
+            notes=(*(head.notes if head else ()), *notes),
+            seconds=time.monotonic() - started,
+        )
+
+    def _printed(self, descriptor: int, name: str, notes: list[str]) -> str:
+        """The beginning and the end of what was printed."""
+        size, most = os.fstat(descriptor).st_size, self._limits.text
+        if "output" in self._off:
+            most = max(most, size)
+        if size <= most:
+            text = os.pread(descriptor, size, 0).decode("utf-8", "replace")
+            return text if self._trust else clean(text)
+        first, last = most * 3 // 4, most // 4
+        notes.append(f"{size - first - last} bytes of {name} were left out")
+        start = os.pread(descriptor, first, 0).decode("utf-8", "replace")
+        end = os.pread(descriptor, last, size - last).decode("utf-8", "replace")
+        return clean(f"{start}\n... [{size - first - last} bytes left out] ...\n{end}")
+
+    def _stop(self, stop: bool) -> None:
+        """An idle session gets no processor time, whatever threads it has."""
+        if stop != self._stopped and "freeze" not in self._off:
+            with suppress(ProcessLookupError):
+                signal_process(self._started, signal.SIGSTOP if stop else signal.SIGCONT)
+            self._stopped = stop
+
+    def _end(self, reason: str) -> None:
+        if self.ended is None:
+            self.ended = reason
+            self._server.bury(self._started)

@@ -1,0 +1,200 @@
+"""Numbers against independent formulas: published intervals, counted pixels, hand-made episodes."""
+
+import math
+
+import numpy as np
+import pytest
+from building import a_result, a_task, a_trajectory, a_turn, plain
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from saccade.images.geometry import Box, PixelBudget
+from saccade.measures.boxes import looks, patterns
+from saccade.measures.intervals import wilson
+from saccade.measures.paired import mcnemar, paired
+from saccade.measures.summary import summary, summary_by
+from saccade.types import (
+    ProblemKind,
+    StopReason,
+    TargetBox,
+    Task,
+    ToolResult,
+    Trajectory,
+    Turn,
+    Verdict,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611),
+     (1, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_wilson_equals_the_published_table(successes: int, n: int, low: float, high: float) -> None:
+    """Source: R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872, Table I, method 3."""
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 400), st.floats(0, 1))
+def test_wilson_limits_solve_the_score_equation(n: int, share: float) -> None:
+    """The limits are where |p - limit| is 1.96 standard errors *of the limit*."""
+    k = round(share * n)
+    for limit in wilson(k, n):
+        if 0 < limit < 1:
+            error = math.sqrt(limit * (1 - limit) / n)
+            assert abs(k / n - limit) == pytest.approx(
+                1.959963984540054 * error, rel=1e-6, abs=1e-7
+            )
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (5, 0), (9, 2), (30, 30), (700, 640)])
+def test_mcnemar_is_the_sign_test(gained: int, lost: int) -> None:
+    wanted = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    assert mcnemar(gained, lost) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.05), (0.3, 0.3), (0.02, 0.4), (0.0, 0.03)])
+def test_the_interval_of_a_paired_difference_holds_it(shares: tuple[float, float]) -> None:
+    """In 95 of a hundred samples of 60 questions, at least 93."""
+    rng, (up, down) = np.random.default_rng(0), shares
+    held = 0
+    for _ in range(2000):
+        change = rng.choice([1, -1, 0], 60, p=[up, down, 1 - up - down])
+        before, after = [bool(c == -1) for c in change], [bool(c == 1) for c in change]
+        found = paired(before, after)
+        assert found.difference == pytest.approx(float(change.mean()))
+        held += found.interval.low <= up - down <= found.interval.high
+    assert held / 2000 > 0.93
+
+
+def test_only_the_same_questions_can_be_compared() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired([True, False], [True])
+    with pytest.raises(ValueError, match="nothing"):
+        paired([], [])
+
+
+PHOTO = plain(1000, 800)
+TASK = a_task(
+    PHOTO, answer="7", boxes=(TargetBox(box=Box(100, 100, 200, 200)),), meta={"family": "read"}
+)
+
+
+def turn(*results: ToolResult, problems: tuple[ProblemKind, ...] = ()) -> Turn:
+    return a_turn(*results, problems=problems, token_ids=(0, 1, 2))
+
+
+def showing(*boxes: Box, error: str | None = None) -> ToolResult:
+    view = PHOTO.fit(PixelBudget(max_pixels=400 * 400))
+    crops = tuple(view.crop(view.from_source(box)).fit(PixelBudget()) for box in boxes)
+    return a_result(*crops, error=error)
+
+
+def episode(
+    *turns: Turn,
+    correct: bool | None = True,
+    stop: StopReason = StopReason.ANSWER,
+    value: float = 1.0,
+) -> Trajectory:
+    score = None if correct is None else value
+    return a_trajectory(
+        *turns, stop=stop, verdict=Verdict(correct=correct), score=score, seconds=2.0
+    )
+
+
+def test_looks_are_measured_in_the_photograph() -> None:
+    done = episode(turn(showing(Box(100, 100, 200, 200))), turn(showing(Box(150, 100, 250, 200))))
+    same, shifted = looks(TASK, done)
+    assert same.iou == pytest.approx(1, abs=0.05)
+    assert shifted.iou == pytest.approx(1 / 3, abs=0.03)
+    assert shifted.coverage == pytest.approx(1 / 2, abs=0.03)
+
+
+A, B = Box(100, 100, 200, 200), Box(600, 500, 700, 600)
+TWO = TASK.model_copy(update={"boxes": (TargetBox(box=A), TargetBox(box=B))})
+AROUND_A, IN_A, BESIDE_A, AWAY = (
+    Box(50, 50, 250, 250), Box(100, 100, 180, 180), Box(180, 100, 280, 200),
+    Box(800, 100, 900, 200),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("task", "boxes", "found"),
+    [
+        (TASK, [A], ()),
+        (TASK, [AROUND_A, IN_A], ("confirmation",)),
+        (TASK, [IN_A, AROUND_A], ("confirmation",)),
+        (TASK, [A, BESIDE_A], ()),
+        (TASK, [AWAY, A], ("search", "correction")),
+        (TASK, [A, AWAY], ("search",)),
+        (TASK, [BESIDE_A, A], ("correction",)),
+        (TWO, [A, B], ("search", "comparison")),
+        (TWO, [Box(0, 0, 1000, 800), B], ("confirmation",)),
+        (TASK, [], ()),
+    ],
+)
+def test_ways_of_looking_are_told_by_their_regions(
+    task: Task, boxes: list[Box], found: tuple[str, ...]
+) -> None:
+    done = episode(*(turn(showing(box)) for box in boxes))
+    assert patterns(task, done) == found
+    assert summary([(task, done)]).patterns == dict.fromkeys(sorted(found), 1)
+
+
+def test_images_that_are_no_part_of_the_photograph_are_no_looks() -> None:
+    assert looks(TASK, episode(turn(a_result(plain(50, 50, "red"), "text")))) == []
+
+
+def test_what_is_not_scored_has_columns_of_its_own() -> None:
+    pairs = [
+        (TASK, episode(correct=True)),
+        (TASK, episode(correct=False, value=0.0)),
+        (TASK, episode(correct=None)),
+        (TASK, episode(correct=None, stop=StopReason.ABORTED)),
+        (TASK, episode(correct=None, stop=StopReason.TIMEOUT)),
+    ]
+    s = summary(pairs)
+    assert (s.episodes, s.scored, s.correct, s.unscored, s.aborted, s.timeout) == (5, 2, 1, 1, 1, 1)
+    assert s.accuracy == 0.5
+    assert (s.low, s.high) == pytest.approx(wilson(1, 2))
+    assert s.score == 0.5
+    assert s.stops == {"aborted": 1, "answer": 3, "timeout": 1}
+
+
+def test_failures_never_move_the_accuracy() -> None:
+    good = [(TASK, episode(correct=True))] * 4
+    failed = [(TASK, episode(correct=None, stop=StopReason.ABORTED))] * 50
+    assert summary(good + failed).accuracy == summary(good).accuracy == 1.0
+
+
+def test_calls_lengths_and_problems_are_counted() -> None:
+    bad = ProblemKind.BAD_CALL
+    failed = showing(error="no")
+    unseen = turn(showing(Box(0, 0, 50, 50))).model_copy(update={"dropped": "context"})
+    s = summary(
+        [
+            (TASK, episode(turn(showing(Box(0, 0, 50, 50)), failed), turn(problems=(bad, bad)))),
+            (TASK, episode(unseen, correct=False, value=0.0)),
+        ]
+    )
+    assert (s.turns, s.tool_calls, s.tool_calls_ok, s.tool_call_rate) == (1.5, 1.5, 0.5, 0.5)
+    assert s.response_tokens == 4.5
+    assert s.problems == {"bad_call": 2}
+    assert s.dropped == 1
+    assert s.seconds == 2.0
+
+
+def test_nothing_gives_no_numbers_rather_than_zeros() -> None:
+    s = summary([])
+    assert (s.accuracy, s.low, s.score, s.tool_calls, s.mean_iou) == (None, None, None, None, None)
+    assert (s.episodes, s.scored) == (0, 0)
+
+
+def test_groups_are_summarised_apart() -> None:
+    other = TASK.model_copy(update={"meta": {"family": "easy"}})
+    groups = summary_by(
+        lambda task: str(task.meta["family"]),
+        [(TASK, episode(correct=True)), (other, episode(correct=False, value=0.0))],
+    )
+    assert {name: s.accuracy for name, s in groups.items()} == {"easy": 0.0, "read": 1.0}
