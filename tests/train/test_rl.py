@@ -135,6 +135,14 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
         assert torch.equal(before[name].float(), after[name]) == ("visual" in name), name
 
 
+def test_a_weighted_divergence_is_logged_once(tmp_path: Path) -> None:
+    """By TRL, whose estimate of it is never negative."""
+    rl(recipe_of(tmp_path / "run", "train.steps=2", "train.kl=0.1"))
+    first, second = (row["kl"] for row in metrics(tmp_path / "run"))
+    assert first == pytest.approx(0, abs=1e-5)
+    assert second > 1e-4
+
+
 @pytest.mark.parametrize("extra", [(), ("train.lora={rank = 4, alpha = 8}",)])
 def test_a_saved_model_answers_as_it_did_before(
     tmp_path: Path, extra: Sequence[str], monkeypatch: pytest.MonkeyPatch
@@ -267,6 +275,10 @@ class Down:
     """A tool whose server is not there."""
 
     spec = ZoomIn().spec
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
 
     @asynccontextmanager
     async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
