@@ -289,7 +289,10 @@ class Down:
 def test_a_step_in_which_everything_was_aborted_ends_the_run(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path / "run", "train.steps=2")
     recipe = recipe.model_copy(update={"tools": {f"{__name__}:Down": {}}})
-    with pytest.raises(ServiceError, match=r"every episode of a step .*server is down"):
+    with (
+        pytest.warns(UserWarning, match="was trained in the environment"),
+        pytest.raises(ServiceError, match=r"every episode of a step .*server is down"),
+    ):
         rl(recipe)
 
 
