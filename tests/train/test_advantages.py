@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from building import a_result, a_trajectory, a_turn
 
-from saccade.nano.spec import environment
 from saccade.train.advantages import (
     EPSILON,
     Group,
@@ -20,15 +20,9 @@ from saccade.train.advantages import (
 )
 from saccade.train.recipe import PRESETS, RLRecipe, Training
 from saccade.types import (
-    Action,
-    Completion,
-    Score,
     StopReason,
     Task,
-    ToolCall,
-    ToolResult,
     Trajectory,
-    Turn,
 )
 
 NAN = math.nan
@@ -86,16 +80,8 @@ def test_which_groups_are_trained_on() -> None:
 
 def episode(stop: StopReason, calls: str = "", score: float | None = 1.0) -> Trajectory:
     """`calls`: a letter a turn, o for a call that worked and x for one that failed."""
-    begun = environment().begin(Task(id="t", prompt=("?",)))
-    call = ToolCall(name="z")
-    results = [ToolResult(call=call, error=None if c == "o" else "no") for c in calls]
-    turns = tuple(
-        Turn(completion=Completion(text=""), action=Action(), results=(result,))
-        for result in results
-    )
-    last = Turn(completion=Completion(text=""), action=Action(answer="1"))
-    scored = None if score is None else Score(value=score)
-    return begun.model_copy(update={"turns": (*turns, last), "stop": stop, "score": scored})
+    turns = [a_turn(a_result(error=None if call == "o" else "no")) for call in calls]
+    return a_trajectory(*turns, a_turn(answer="1"), stop=stop, score=score)
 
 
 def test_rewards_of_a_group_are_a_row() -> None:

@@ -5,15 +5,14 @@ import logging
 import multiprocessing
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 import torch.distributed as dist
-from pydantic import JsonValue
+from building import CustomTool, a_task, call_text
 from scripted import Alone
+from waiting import LIMIT_S, Clock
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
@@ -28,38 +27,10 @@ from saccade.types import (
     ModelInfo,
     Sampling,
     StopReason,
-    Task,
-    ToolContext,
-    ToolFunction,
-    ToolOutput,
-    ToolSpec,
     Trajectory,
 )
 
-CALL = '<tool_call>{"name": "wait", "arguments": {}}</tool_call>'
-
-
-class Wait:
-    """A tool that takes its time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    @property
-    def spec(self) -> ToolSpec:
-        return ToolSpec(name="wait", description="waits", parameters={})
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    @asynccontextmanager
-    async def open(self, context: ToolContext) -> AsyncIterator[ToolFunction]:
-        async def call(arguments: dict[str, JsonValue]) -> ToolOutput:
-            await asyncio.sleep(self._seconds)
-            return ToolOutput(("waited",))
-
-        yield call
+CALL = call_text("wait")
 
 
 class Script:
@@ -84,18 +55,19 @@ class Script:
         return [Completion(text="<answer>1</answer>" if d else CALL) for d in done]
 
 
-def environment(seconds: float, **limits: float) -> Environment:
-    return Environment(DeepEyes(), [Wait(seconds)], limits=Limits(max_turns=8, **limits))
+def environment(work: Callable[[], object] = lambda: None, **limits: float) -> Environment:
+    tool = CustomTool(work, name="wait")
+    return Environment(DeepEyes(), [tool], limits=Limits(max_turns=8, **limits))
 
 
-def policy_of(script: Script, *, timeout_s: float = 60.0) -> RoundPolicy:
-    return RoundPolicy(script, Alone(), timeout_s=timeout_s)
+def policy_of(script: Script) -> RoundPolicy:
+    return RoundPolicy(script, Alone(), timeout_s=60.0)
 
 
 async def played(
     policy: RoundPolicy, env: Environment, n: int, *, seed: int = 0
 ) -> tuple[Trajectory, ...]:
-    task = Task(id="t", prompt=("?",), answer="1")
+    task = a_task(answer="1")
     return await policy.run(
         [rollout(policy, env, task, sample=sample, seed=seed) for sample in range(n)]
     )
@@ -103,20 +75,25 @@ async def played(
 
 async def test_a_round_is_one_call_for_all_that_wait() -> None:
     script = Script(turns=3)
-    done = await played(policy_of(script), environment(0.01), 8)
+    done = await played(policy_of(script), environment(), 8)
     assert script.calls == [8, 8, 8]
     assert {t.stop for t in done} == {StopReason.ANSWER}
 
 
 async def test_tools_of_all_episodes_run_at_the_same_time() -> None:
-    started = time.monotonic()
-    await played(policy_of(Script(turns=2)), environment(0.4), 16)
-    assert time.monotonic() - started < 1.6  # one after the other: 6.4
+    all_are_inside = asyncio.Barrier(16)
+    async with asyncio.timeout(LIMIT_S):  # one after the other they would never pass
+        await played(policy_of(Script(turns=2)), environment(all_are_inside.wait), 16)
 
 
 async def test_an_episode_that_times_out_leaves_the_round() -> None:
-    script = Script(turns=2)
-    done = await played(policy_of(script), environment(30, max_seconds=0.3), 2)
+    script, clock = Script(turns=2), Clock()
+
+    async def late() -> None:
+        clock.forward(600)
+        await asyncio.sleep(LIMIT_S)
+
+    done = await played(policy_of(script), environment(late, max_seconds=600), 2)
     assert [t.stop for t in done] == [StopReason.TIMEOUT] * 2
     assert script.calls == [2]
 
@@ -125,30 +102,40 @@ async def test_a_policy_can_run_again() -> None:
     script = Script(turns=1)
     policy = policy_of(script)
     for n in (2, 3):
-        assert len(await played(policy, environment(0), n)) == n
+        assert len(await played(policy, environment(), n)) == n
     assert script.calls == [2, 3]
 
 
 async def test_a_stuck_generation_is_named() -> None:
-    stuck = threading.Event()
+    stuck, clock = threading.Event(), Clock()
 
     class Stuck(Script):
         def generate(self, requests: Sequence[TurnRequest]) -> list[Completion]:
-            stuck.wait(30)
+            clock.forward(60)
+            stuck.wait(LIMIT_S)
             return []
 
-    policy = policy_of(Stuck(turns=1), timeout_s=0.2)
-    started = time.monotonic()
     with pytest.raises(ServiceError, match=r"a generation of 2 turns did not come back"):
-        await played(policy, environment(0), 2)
-    assert time.monotonic() - started < 5
+        await played(policy_of(Stuck(turns=1)), environment(), 2)
     stuck.set()
+
+
+def until_named(caplog: pytest.LogCaptureFixture) -> Callable[[], object]:
+    """A tool that comes back only when it has been named as late."""
+    clock = Clock()
+
+    async def work() -> None:
+        while "have not come back" not in caplog.text:
+            clock.forward(60)
+            await asyncio.sleep(0.001)
+
+    return work
 
 
 async def test_a_stuck_tool_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        await played(policy_of(Script(turns=2), timeout_s=0.1), environment(0.5), 1)
-    assert "tools have not come back for 0.1 s: t:0 after turn 1" in caplog.text
+        await played(policy_of(Script(turns=2)), environment(until_named(caplog)), 1)
+    assert "tools have not come back for 60 s: t:0 after turn 1" in caplog.text
 
 
 async def test_only_what_is_still_under_way_is_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -159,9 +146,8 @@ async def test_only_what_is_still_under_way_is_named(caplog: pytest.LogCaptureFi
             texts = ["<answer>1</answer>", CALL] if len(requests) == 2 else ["<answer>1</answer>"]
             return [Completion(text=text) for text in texts]
 
-    policy = policy_of(OneCalls(turns=2), timeout_s=0.1)
     with caplog.at_level(logging.WARNING):
-        done = await played(policy, environment(0.3), 2)
+        done = await played(policy_of(OneCalls(turns=2)), environment(until_named(caplog)), 2)
     assert {t.stop for t in done} == {StopReason.ANSWER}
     assert "t:1 after turn 1" in caplog.text
     assert "t:0" not in caplog.text
@@ -173,7 +159,7 @@ async def test_an_error_of_a_generation_ends_the_run() -> None:
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        await played(policy_of(Broken(turns=1), timeout_s=9), environment(0), 2)
+        await played(policy_of(Broken(turns=1)), environment(), 2)
 
 
 class Behind(Script):
@@ -196,8 +182,8 @@ class Group(Alone):
 def _rank(rank: int, port: int, turns: int, results: "multiprocessing.Queue[object]") -> None:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     script = Behind(turns)
-    policy = RoundPolicy(script, Group(), timeout_s=30)
-    done = asyncio.run(played(policy, environment(0.3 * rank), 4))
+    policy = RoundPolicy(script, Group(), timeout_s=LIMIT_S)
+    done = asyncio.run(played(policy, environment(lambda: asyncio.sleep(0.3 * rank)), 4))
     results.put((rank, len(done), script.calls))
     dist.barrier()
     dist.destroy_process_group()
@@ -216,8 +202,8 @@ def test_every_rank_makes_the_same_number_of_calls() -> None:
     ]
     for process in ranks:
         process.start()
-    counts = sorted(results.get(timeout=300) for _ in ranks)
+    counts = sorted(results.get(timeout=LIMIT_S) for _ in ranks)
     for process in ranks:
-        process.join(timeout=300)
+        process.join(timeout=LIMIT_S)
         assert process.exitcode == 0
     assert counts == [(0, 4, [4, 0, 0, 0]), (1, 4, [4, 4, 4, 4])]

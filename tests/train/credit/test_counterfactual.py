@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from building import a_turn
 from safetensors.torch import load_file
 from scripted import Cell
 from test_rl import fresh_process_state, metrics, recipe_of
@@ -30,7 +31,7 @@ from saccade.train.credit.counterfactual import (
 from saccade.train.credit.decision import decision_of
 from saccade.train.recipe import Training
 from saccade.train.rl import rl
-from saccade.types import Action, Completion, Score, StopReason, Tool, Trajectory, Turn
+from saccade.types import Score, StopReason, Tool, Trajectory
 from saccade.world import tasks
 
 __all__ = ["fresh_process_state"]
@@ -141,8 +142,7 @@ def episode(renderer: QwenVLRenderer, text: str, prefix: str = "") -> Trajectory
         next(tasks("read", n=1, seed=2, split="dev"))
     )
     ids = (*renderer.encode(text), renderer.end_of_turn)
-    completion = Completion(text=text, token_ids=ids, log_probs=tuple([-0.5] * len(ids)))
-    turn = Turn(prefix=prefix, completion=completion, action=Action())
+    turn = a_turn(text=text, prefix=prefix, token_ids=ids, log_probs=(-0.5,) * len(ids))
     return begun.model_copy(
         update={"turns": (turn,), "stop": StopReason.ANSWER, "score": Score(value=1.0)}
     )
