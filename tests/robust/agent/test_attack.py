@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from waiting import LIMIT_S
 
 from saccade.arms import apply_arm, targets_of
-from saccade.config import validate
+from saccade.config import read_toml, validate
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ConfigError
@@ -183,13 +183,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     rows.write_text('{"id": "q", "question": "What is it?"}\n')
     model = str(ROOT / "src/saccade/embedded/weights/nano-agent")
     recipe = AgentAttackRecipe.model_validate({
-        "policy": {"kind": "hf", "path": model}, "tasks": {"kind": "file", "path": str(rows)},
-        "out": str(tmp_path / "b"), "environment": {"view": {"factor": 14}},
+        **read_toml(ROOT / RECIPE), "policy": {"kind": "hf", "path": model},
+        "tasks": {"kind": "file", "path": str(rows)}, "out": str(tmp_path / "b"),
     })  # fmt: skip
     with pytest.raises(ConfigError, match="q needs an image and an answer"):
         measure_agent(recipe)
     PILImage.new("RGB", (56, 56)).save(tmp_path / "q.png")
-    rows.write_text('{"id": "q", "question": "What is it?", "image": "q.png", "answer": "a"}\n')
+    rows.write_text('{"id": "q", "question": "What is it?", "images": ["q.png"], "answer": "a"}\n')
     staged = recipe.attack.model_copy(update={"arms": ("direct", "true_box")})
     with pytest.raises(ConfigError, match="q has no box, which the arm true_box needs"):
         measure_agent(recipe.model_copy(update={"attack": staged}))

@@ -77,10 +77,10 @@ def measure_agent(
         raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
     method = make_attack(recipe.attack.method, "attack.method")
     method.check_norm("linf")
+    tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
     folder = Path(recipe.out)
     manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
     keep_manifest(folder, manifest)
-    tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
     policy.loaded.model.requires_grad_(requires_grad=False)
     experiment = _Experiment(recipe, policy, assembly.environment, assembly.reward, method)
     clean = {arm: experiment.attempt(arm, tasks) for arm in recipe.attack.arms}
