@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from PIL import Image as PILImage
@@ -98,6 +99,32 @@ def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout == "(28, 28)\n", done.stderr
+
+
+def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
+    """The page's module and run file: a rollout, and a curation with the same parts."""
+    text = (ROOT / "docs" / "extending.md").read_text()
+    (module,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (run_file,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (terms,) = re.findall(r"`(terms = \[.*?\])`", text)
+    (tmp_path / "my_parts.py").write_text(module)
+    (tmp_path / "mine.toml").write_text(run_file)
+    (tmp_path / "curation.toml").write_text(run_file + f"\n[curate]\n{terms}\n")
+
+    def saccade(*arguments: str) -> dict[str, Any]:
+        command = [str(Path(sys.executable).with_name("saccade")), *arguments, "--json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    found = saccade("rollout", "mine.toml")["all"]
+    assert (found["scored"], found["accuracy"]) == (12, 1.0)
+    assert found["score"] == pytest.approx(1.0 + 1.2 + 0.5), "accuracy, tool bonus, and one's own"
+    (line, *_) = (tmp_path / "runs/mine/trajectories.jsonl").read_text().splitlines()
+    assert json.loads(line)["turns"][0]["results"][0]["data"]["total"] >= 7
+    kept = saccade("curate", "curation.toml", "out=runs/kept")
+    assert kept["dropped"] == {"my_parts:Short: too long": 2}
+    assert kept["kept"] == 10
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)

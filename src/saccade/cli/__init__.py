@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong, 130 interr
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import NoReturn, TextIO
@@ -72,6 +73,7 @@ app = Group(
 def main() -> NoReturn:
     """Run a command; mistakes of the user are reported without a traceback."""
     warnings.showwarning = _show_warning
+    sys.path.append(os.getcwd())  # a run file may name "package.module:Name" of the user's own
     try:
         app()
     except SaccadeError as error:
