@@ -282,23 +282,22 @@ def test_where_nothing_bounds_the_scratch_space_it_refuses_and_says_what_to_do()
 
 
 @pytest.fixture
-def bounded(tmp_path: Path) -> Iterator[str]:
-    """A file system of limited size; mounting one needs root."""
-    folder = tmp_path / "scratch"
-    folder.mkdir(mode=0o777)
+def bounded() -> Iterator[str]:
+    """A file system of limited size that every user can reach; mounting one needs root.
+
+    Not below pytest's own folder: another pytest that starts meanwhile closes that to others.
+    """
+    folder = tempfile.mkdtemp(dir="/var/tmp")
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=1777", "tmpfs", folder],
         capture_output=True, check=False,
     )  # fmt: skip
     if made.returncode:
+        os.rmdir(folder)
         pytest.skip("only root can mount a bounded scratch space")
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
-            parent.chmod(0o755)
-        if parent == Path("/tmp"):
-            break
-    yield str(folder)
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+    os.rmdir(folder)
 
 
 def test_where_it_is_bounded_landlock_takes_over(bounded: str) -> None:
