@@ -6,7 +6,7 @@
     wrong_box    must call; is shown a place without the object, of the size that it asked for
     true_box     must call; is shown the object
     blank_crop   must call; is shown nothing
-    no_tool      is told of no tool, and has one turn
+    no_tool      knows of no tool, and has one turn
 
 What lies between `direct` and `true_box` is what looking again can give; between `own_box` and
 `true_box`, what better boxes could. `wrong_box` and `blank_crop` must fall to chance, or the crop

@@ -49,32 +49,39 @@ class EnvironmentSection(Record):
     """The rules of an episode; see `saccade.env.Environment`."""
 
     coords: CoordSpace = CoordSpace.ABSOLUTE
+    """The frame in which the model writes boxes."""
     limits: Limits = Limits()
     view: PixelBudget = PixelBudget()
+    """The pixels with which images of the question are shown."""
     observation: PixelBudget | None = None
-    """None: the same as `view`."""
+    """The pixels with which images that tools return are shown; None is the same as `view`."""
 
 
 class Recipe(Record):
     """A run file."""
 
     seed: int = 0
-    """With task, sample and turn it decides all sampling noise."""
+    """The seed of the run; with task, sample and turn it decides all sampling noise."""
     samples: int = Field(default=1, ge=1)
-    """Attempts at each task."""
+    """Number of rollouts of each task."""
     concurrency: int = Field(default=64, ge=1)
-    """Episodes under way at one time."""
+    """Number of episodes that may be under way at the same time."""
     max_aborts: int = Field(default=100, ge=1)
-    """The run stops when so many episodes in a row failed on our side: a server is down."""
+    """Number of episodes in a row that may fail on our side; after them the run stops, since a server
+    is down."""
     out: str | None = None
     """The run folder."""
     max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
-    """Larger images are refused before they are decoded."""
+    """Number of pixels that a source image may have; larger ones are refused before they are
+    decoded."""
     tasks: Part | None = None
+    """Where the questions come from: a key of `saccade.tasks.BUILT_IN`, or "pkg.mod:Class"."""
     dialect: DialectPart = DialectPart()
     tools: dict[str, Table] = Field(default_factory=_only_zoom)
+    """Name of a tool -> its options; a key of `saccade.tools.BUILT_IN`, or "pkg.mod:Class"."""
     environment: EnvironmentSection = EnvironmentSection()
     policy: Part | None = None
+    """What writes the turns: a key of `saccade.policies.BUILT_IN`, or "pkg.mod:Class"."""
     sampling: Sampling = Sampling()
     reward: RewardOptions = RewardOptions()
 

@@ -80,7 +80,7 @@ class Seams(Record):
     answer: Seam | None
     """None where an answer is plain text, which nothing opens."""
     code: Seam | None = None
-    """Of a cell of code, in dialects that write it apart from other calls."""
+    """The seam of a cell of code, in dialects that write it apart from other calls."""
 
     def force(self, move: Move, prefix: str = "") -> Force:
         """What makes a local model make this move, after a thought of its own.

@@ -79,8 +79,8 @@ class Plain(TextDialect):
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template with a paragraph for each tool."""
-        told = "\n".join(f"{t.name}: {t.description} {json.dumps(t.parameters)}" for t in tools)
-        return fill_system(self.prompts.system, told, coords)
+        listed = "\n".join(f"{t.name}: {t.description} {json.dumps(t.parameters)}" for t in tools)
+        return fill_system(self.prompts.system, listed, coords)
 
     def parse(self, text: str) -> Action:
         """Lines before the first key word are a thought; never raises."""

@@ -145,11 +145,13 @@ class PixelBudget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     factor: int = Field(default=28, ge=1)
-    """Both sides are multiples of this: patch size times merge size."""
+    """The number that both sides are multiples of: patch size times merge size."""
     min_pixels: int = Field(default=4 * 28**2, ge=1)
-    """Smaller images are enlarged to at least this many pixels; default 4 cells of `factor`."""
+    """Number of pixels that an image is shown with at least; smaller ones are enlarged. The default
+    is 4 cells of `factor`."""
     max_pixels: int = Field(default=16384 * 28**2, ge=1)
-    """Larger images are shrunk to at most this many pixels; default 16384 cells."""
+    """Number of pixels that an image is shown with at most; larger ones are shrunk. The default is
+    16384 cells."""
 
     @model_validator(mode="before")
     @classmethod

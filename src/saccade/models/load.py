@@ -42,7 +42,7 @@ class Stamp(Record):
     """What a checkpoint says of how it came about; the content of `saccade.json` in its folder."""
 
     fingerprints: tuple[str, ...] = ()
-    """Of the environments that it was trained in."""
+    """The environments that the checkpoint was trained in."""
     saccade: str = ""
     """The version that wrote it."""
 

@@ -66,7 +66,7 @@ class OpenAIPolicy:
         if reply.finish == "content_filter":
             raise ServiceError(f"{self._options.model}: the provider's filter refused the turn")
         return Completion(
-            text=_with_stop(reply, sampling.stop, told=self._options.server != "openai"),
+            text=_with_stop(reply, sampling.stop, reported=self._options.server != "openai"),
             finish="length" if reply.finish == "length" else "stop",
             tool_calls=reply.tool_calls,
             model=reply.model or self._options.model,
@@ -162,10 +162,10 @@ def _assistant(turn: Turn) -> JsonValue:
     return {"role": "assistant", "content": text or None, "tool_calls": calls}
 
 
-def _with_stop(reply: Reply, stops: Sequence[str], *, told: bool) -> str:
+def _with_stop(reply: Reply, stops: Sequence[str], *, reported: bool) -> str:
     """The text with the stop string that ended it, which most servers cut off.
 
-    vLLM and SGLang say which it was, if it was one (`told`). Others do not: then the stop string
+    vLLM and SGLang say which it was, if it was one (`reported`). Others do not: then the stop string
     that would close the last open tag is put back, because nothing else than it or the end of the
     turn can have come there. A model that ends its turn with an open tag is thereby read as if it
     had closed it: on a local server, name it in `server`, and format problems are exact.
@@ -175,7 +175,7 @@ def _with_stop(reply: Reply, stops: Sequence[str], *, told: bool) -> str:
         return text
     if reply.stop_reason in stops:
         return text if text.endswith(reply.stop_reason or "") else text + (reply.stop_reason or "")
-    if told:
+    if reported:
         return text
     open_at = {
         stop: text.rfind(f"<{stop[2:]}")

@@ -115,18 +115,18 @@ class Manifest(BaseModel):
     config: dict[str, JsonValue]
     """The resolved run file: every option, those that were left out too."""
     fingerprint: str | None = None
-    """Of the environment, where there is one."""
+    """The fingerprint of the environment, where there is one."""
     seed: int | None = None
     versions: dict[str, str] = {}
-    """Of Python and of the libraries that this process had loaded."""
+    """The versions of Python and of the libraries that this process had loaded."""
     commit: str | None = None
-    """Of the checkout that Saccade ran from, if it ran from one."""
+    """The commit of the checkout that Saccade ran from, if it ran from one."""
     dirty: bool | None = None
     """Whether that checkout had changes that are in no commit."""
     command: str = ""
     """The command line."""
     created: str = ""
-    """UTC."""
+    """The time at which the run was first started, in UTC."""
 
 
 def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None) -> Manifest:

@@ -36,15 +36,15 @@ class ZoomIn(StatelessTool):
     """Cut a box out of an image, at the resolution of its source."""
 
     min_side: int = Field(default=30, ge=0)
-    """Boxes of which a side has this many *source* pixels or fewer are too small."""
+    """Number of *source* pixels that each side of a box must exceed."""
     max_ratio: float = Field(default=100.0, ge=1)
-    """Longest side over shortest."""
+    """The largest ratio of the longer side to the shorter one that is allowed."""
     small: Literal["refuse", "enlarge"] = "refuse"
     """What becomes of a box that is too small: an error, or a larger box about its centre."""
     square: bool = False
-    """Grow each box to a square about its centre."""
+    """Whether each box is grown to a square about its centre."""
     announce: bool = False
-    """Say the name of the new image beside it; the published format shows the image alone."""
+    """Whether the name of the new image is said beside it; the published format shows it alone."""
 
     @property
     def spec(self) -> ToolSpec:
@@ -111,7 +111,8 @@ class Rotate(StatelessTool):
     """Turn an image clockwise. Not in the published training prompt: for zero-shot use."""
 
     max_source_pixels: int = Field(default=32_000_000, ge=1)
-    """Larger images must be zoomed into first: turning makes new pixels."""
+    """Number of source pixels that an image may have; larger ones must be zoomed into first, since
+    turning makes new pixels."""
 
     @property
     def spec(self) -> ToolSpec:

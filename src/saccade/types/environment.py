@@ -9,7 +9,7 @@ from saccade.types.task import Record
 
 
 class ToolSpec(Record):
-    """A tool as models and servers are told of it."""
+    """A tool as it is described to models and servers."""
 
     name: str
     description: str
@@ -19,7 +19,7 @@ class ToolSpec(Record):
     """What the tool's behaviour depends on; part of the fingerprint."""
 
     def function(self) -> dict[str, JsonValue]:
-        """The function schema by which chat servers and chat templates are told of the tool."""
+        """The function schema by which chat servers and chat templates know the tool."""
         return {
             "type": "function",
             "function": {
@@ -34,14 +34,15 @@ class Limits(Record):
     """What an episode may use."""
 
     max_turns: int = Field(default=6, ge=1)
+    """Number of turns that the model may write."""
     max_turn_tokens: int = Field(default=1024, ge=1)
-    """Tokens that the model may write in one turn."""
+    """Number of tokens that the model may write in one turn."""
     max_context: int = Field(default=32768, ge=1)
-    """Tokens of the whole trajectory, image tokens included."""
+    """Number of tokens that the whole trajectory may have, image tokens included."""
     max_images: int = Field(default=32, ge=1)
-    """Images in the context, those of the question included."""
+    """Number of images that the context may hold, those of the question included."""
     max_seconds: float = Field(default=600.0, gt=0)
-    """Wall time of the episode."""
+    """Seconds of wall time that the episode may take; not part of the fingerprint."""
 
 
 class EnvironmentRecord(Record):
@@ -54,10 +55,10 @@ class EnvironmentRecord(Record):
     """Hash of the prompt templates."""
     tools: tuple[ToolSpec, ...] = ()
     native_tools: bool = False
-    """Tools go through the server's `tools` field or the model's own tool template."""
+    """Whether tools go through the server's `tools` field or the model's own tool template."""
     stop: tuple[str, ...] = ()
     prefill: bool = False
-    """Assistant turns start with a given prefix, which a policy must be able to continue."""
+    """Whether assistant turns start with a given prefix, which a policy must be able to continue."""
     coords: CoordSpace = CoordSpace.ABSOLUTE
     view: PixelBudget = PixelBudget()
     observation: PixelBudget = PixelBudget()

@@ -35,14 +35,17 @@ class Sampling(Record):
     """How a turn is sampled. Noise depends on `seed` alone, never on the batch."""
 
     temperature: float = Field(default=0.0, ge=0)
-    """0 is greedy."""
+    """What logits are divided by; 0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """The mass of the most likely tokens that are sampled from."""
     max_tokens: int = Field(default=1024, ge=1)
+    """Number of tokens that the turn may have."""
     stop: tuple[str, ...] = ()
-    """Strings that end the turn; kept in the text."""
+    """Strings that end the turn; they are kept in its text."""
     force: Force | None = None
     """Text that the turn must go on with. For local models, which give its log-probabilities."""
     seed: int = 0
+    """The seed of the turn's own noise."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,13 @@ class ModelInfo(Record):
     """What a policy knows of its model; an environment that says otherwise does not fit it."""
 
     name: str = ""
-    """As a server or a folder calls it."""
+    """The name by which a server or a folder knows the model."""
     coords: CoordSpace | None = None
     """The frame in which the model was trained to write boxes; None if that is not known."""
     factor: int | None = None
     """The model takes images whose sides are multiples of this; None if that is not known."""
     fingerprints: tuple[str, ...] = ()
-    """Of the environments that the checkpoint was trained in; empty if that is not known."""
+    """The environments that the checkpoint was trained in; empty if that is not known."""
 
 
 class Policy(Protocol):

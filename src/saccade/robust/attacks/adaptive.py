@@ -1,4 +1,4 @@
-"""Attacks that know of the detector: what a detector is worth is what it says of these.
+"""Attacks that know of the detector: a detector is judged by what it says of these.
 
 Both go on until the input is read wrong, then until it looks like a clean one: as confident as the
 typical clean image, and, for the second, with as small a top eigenvalue. Then they stop. The first

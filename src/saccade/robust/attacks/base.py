@@ -72,7 +72,7 @@ class Batch(NamedTuple):
     norm: Norm = "l2"
     box: Box = Box()
     seed: int = 0
-    """Of everything that an attack draws at random."""
+    """The seed of everything that an attack draws at random."""
 
 
 class Attack(Record, ABC):
