@@ -29,7 +29,7 @@ class HFOptions(Record):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """The type of the weights in memory."""
     max_batch: int = Field(default=64, ge=1)
-    """Number of turns that are generated at the same time; further turns wait for the next batch."""
+    """Number of turns that are generated at the same time; further turns wait."""
 
 
 def info_of(loaded: LoadedModel) -> ModelInfo:

@@ -58,7 +58,7 @@ class EnvironmentRecord(Record):
     """Whether tools go through the server's `tools` field or the model's own tool template."""
     stop: tuple[str, ...] = ()
     prefill: bool = False
-    """Whether assistant turns start with a given prefix, which a policy must be able to continue."""
+    """Whether turns start with a given prefix, which a policy must be able to continue."""
     coords: CoordSpace = CoordSpace.ABSOLUTE
     view: PixelBudget = PixelBudget()
     observation: PixelBudget = PixelBudget()
