@@ -67,7 +67,7 @@ class Recipe(Record):
     concurrency: int = Field(default=64, ge=1)
     """Number of episodes that may be under way at the same time."""
     max_aborts: int = Field(default=100, ge=1)
-    """Number of episodes in a row that may fail on our side; then the run stops: a server is down."""
+    """Number of episodes in a row that may fail on our side before the run stops."""
     out: str | None = None
     """The run folder."""
     max_image_pixels: int = Field(default=MAX_SOURCE_PIXELS, ge=1)
