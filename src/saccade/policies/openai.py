@@ -167,8 +167,8 @@ def _with_stop(reply: Reply, stops: Sequence[str], *, reported: bool) -> str:
 
     vLLM and SGLang say which it was, if it was one (`reported`). Others do not: then the stop
     string that would close the last open tag is put back, because nothing else than it or the end
-    of the turn can have come there. A model that ends its turn with an open tag is thereby read as if it
-    had closed it: on a local server, name it in `server`, and format problems are exact.
+    of the turn can have come there. A model that ends its turn with an open tag is thereby read as
+    if it had closed it: on a local server, name it in `server`, and format problems are exact.
     """
     text = reply.text
     if reply.finish == "length":
