@@ -50,7 +50,7 @@ from saccade.robust.attacks.single import Random
 from saccade.robust.progress import OnProgress
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
-from saccade.runs.assemble import assemble
+from saccade.runs.assemble import Assembly, assemble
 from saccade.runs.manifest import keep_manifest, manifest_of
 from saccade.types import Task, Trajectory
 
@@ -72,6 +72,15 @@ def measure_agent(
             folder holds a run with other options.
     """
     assembly = assemble(recipe)
+    try:
+        return _measured(recipe, assembly, on_progress)
+    finally:
+        asyncio.run(assembly.environment.close())
+
+
+def _measured(
+    recipe: AgentAttackRecipe, assembly: Assembly, on_progress: OnProgress
+) -> AgentAttackResult:
     policy = assembly.policy
     if not isinstance(policy, LocalPolicy):
         raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
