@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as PILImage
 from scripted import Alone
-from test_rl import NANO, fresh_process_state, metrics, recipe_of
+from trainings import NANO, metrics, recipe_of
 from trl.generation.vllm_generation import VLLMGeneration
 
 from saccade.errors import ConfigError, ServiceError
@@ -25,8 +25,6 @@ from saccade.train.rl import rl
 from saccade.train.vllm import VLLMGenerator
 from saccade.types import Sampling
 from saccade.world import tasks
-
-__all__ = ["fresh_process_state"]
 
 
 class Engine:

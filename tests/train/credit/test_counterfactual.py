@@ -8,7 +8,7 @@ import torch
 from building import a_turn
 from safetensors.torch import load_file
 from scripted import Cell
-from test_rl import fresh_process_state, metrics, recipe_of
+from trainings import metrics, recipe_of
 
 from saccade.dialects.base import Dialect, Move
 from saccade.dialects.deepeyes import DeepEyes
@@ -33,8 +33,6 @@ from saccade.train.recipe import Training
 from saccade.train.rl import rl
 from saccade.types import Score, StopReason, Tool, Trajectory
 from saccade.world import tasks
-
-__all__ = ["fresh_process_state"]
 
 NAN = math.nan
 CALL, ANSWER = Member(1.0, "call", 0.01), Member(0.0, "answer", 0.99)

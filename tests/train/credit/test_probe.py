@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from test_rl import fresh_process_state, metrics, recipe_of
+from trainings import metrics, recipe_of
 
 from saccade.dialects.deepeyes import SEAMS
 from saccade.embedded import folder_of
@@ -18,8 +18,6 @@ from saccade.train.recipe import Training
 from saccade.train.rl import rl
 from saccade.types import Sampling, Task, Trajectory
 from saccade.world import tasks
-
-__all__ = ["fresh_process_state"]
 
 
 @pytest.fixture(scope="module")

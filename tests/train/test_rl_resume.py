@@ -1,0 +1,94 @@
+"""Runs of `saccade rl` that are killed, resumed, or shared by processes: the same weights."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from trainings import (
+    assert_same_weights,
+    command,
+    episodes,
+    metrics,
+    recipe_of,
+)
+from waiting import LIMIT_S
+
+from saccade.train.checkpoints import Step
+from saccade.train.rl import rl
+
+
+def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    usual = ("train.steps=7", "train.save_steps=3")
+    whole = rl(recipe_of(tmp_path / "whole", *usual))
+    out = tmp_path / "killed"
+    arguments = [sys.executable, *command(out, *usual, "train.keep_every=1")]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 5 * LIMIT_S
+        lines = out / "metrics.jsonl"
+        while not lines.exists() or lines.read_text().count("\n") < 4:
+            assert time.monotonic() < until, "no fourth step in ten minutes"
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert not (out / "model").exists()
+    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, timeout=5 * LIMIT_S)
+    assert [row["step"] for row in metrics(out)] == [1, 2, 3, 4, 5, 6, 7]
+    assert_same_weights(whole, out / "model", 1e-6)
+    for ours, theirs in zip(metrics(out), metrics(tmp_path / "whole"), strict=True):
+        assert ours["reward"] == theirs["reward"]
+    superseded = {path.name for path in (out / "superseded").iterdir()}
+    assert {"metrics.jsonl", "step-00004"} <= superseded
+    kept = sorted(path.name for path in (out / "rollouts").iterdir())
+    assert kept == [f"step-0000{n}" for n in range(1, 8)]
+
+
+def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> None:
+    """Two steps are trained on each batch of episodes; what is clipped is counted."""
+    usual = ("train.steps=6", "train.updates=2", "train.save_steps=2", "train.keep_every=1")
+    whole = rl(recipe_of(tmp_path / "whole", *usual))
+    rewards = [row.get("reward") for row in metrics(tmp_path / "whole")]
+    assert [reward is not None for reward in rewards] == [True, False] * 3
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if step.step == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        rl(recipe_of(tmp_path / "broken", *usual), on_step=stop)
+    resumed = rl(recipe_of(tmp_path / "broken", *usual))
+    assert_same_weights(whole, resumed, 1e-6)
+    assert [row["step"] for row in metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
+    kept = sorted(path.name for path in (tmp_path / "broken" / "rollouts").iterdir())
+    assert kept == ["step-00001", "step-00003", "step-00005"]
+
+
+def test_two_processes_are_one(tmp_path: Path) -> None:
+    """LoRA, two forward passes a step; three steps on the same questions."""
+    usual = (
+        "train.steps=3", "train.lora={rank = 4, alpha = 8}", "train.micro_batch=2",
+        "train.keep_every=1",
+    )  # fmt: skip
+    one = rl(recipe_of(tmp_path / "one", *usual))
+    arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run(
+        [sys.executable, *arguments, *command(tmp_path / "two", *usual)],
+        check=True, stdout=subprocess.DEVNULL, timeout=5 * LIMIT_S,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    kept = sorted(path.name for path in (tmp_path / "two" / "rollouts").iterdir())
+    assert kept == [f"step-0000{step}-{rank}" for step in (1, 2, 3) for rank in (0, 1)]
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert ours["reward"] == theirs["reward"]
+        assert ours["episodes"] == theirs["episodes"] == 8
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
+        assert ours["grad_norm"] > 1e-3
+    assert episodes(tmp_path / "one") == episodes(tmp_path / "two")
+    assert_same_weights(one, tmp_path / "two" / "model", 1e-5)
