@@ -6,7 +6,7 @@ event loop forward when what should be late has begun.
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,13 @@ class Clock:
         """Let so much time pass at once; from any thread."""
         self._ahead += seconds
         self._loop.call_soon_threadsafe(lambda: None)  # or it would sleep as long as it meant to
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(LIMIT_S):
+        while not true():
+            await asyncio.sleep(0.001)
 
 
 async def longest_hold(work: Awaitable[T]) -> tuple[T, float]:
