@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -247,6 +248,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@cache
 def _checkout() -> tuple[str | None, bool | None]:
     """The commit that Saccade runs from and whether there are changes; None outside of a checkout.
 
