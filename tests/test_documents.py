@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image as PILImage
@@ -83,20 +83,31 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     assert done.stdout == "B [()]\n"
 
 
-def test_the_transcript_is_what_the_demo_prints(tmp_path: Path) -> None:
+class Demo(NamedTuple):
+    """What `saccade demo` printed, and the folder in which it was run."""
+
+    stdout: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "saccade", "demo", "--n", "2", "--out", "runs/demo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return Demo(done.stdout, folder)
+
+
+def test_the_transcript_is_what_the_demo_prints(demo: Demo) -> None:
     shown = re.findall(r"```text\n(turn 1.*?)```", README, re.DOTALL)[0]
-    command = [sys.executable, "-m", "saccade", "demo", "--n", "2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert shown in done.stdout
+    assert shown in demo.stdout
 
 
-def test_the_run_folder_can_be_read_without_saccade(tmp_path: Path) -> None:
+def test_the_run_folder_can_be_read_without_saccade(demo: Demo) -> None:
     text = (ROOT / "docs" / "file_formats.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0] + "\nprint(crop.size)"
-    command = [sys.executable, "-m", "saccade", "demo", "--n", "2", "--out", "runs/demo"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=False
     )
     assert done.stdout == "(28, 28)\n", done.stderr
 
