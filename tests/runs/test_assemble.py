@@ -14,7 +14,7 @@ from saccade.errors import ConfigError
 from saccade.nano.spec import environment, sections
 from saccade.policies import LocalPolicy
 from saccade.recipe import Recipe
-from saccade.runs.assemble import assemble, mismatches
+from saccade.runs.assemble import Assembly, assemble, mismatches
 from saccade.runs.execute import run
 
 NANO: Table = {"policy": {"kind": "hf", "path": "nano-agent"}}
@@ -66,3 +66,21 @@ def test_what_a_model_knows_of_itself_is_declared() -> None:
 def test_a_missing_policy_is_said_before_anything_is_loaded() -> None:
     with pytest.raises(ConfigError, match="policy: missing"):
         assemble(Recipe())
+
+
+async def test_what_fails_to_close_keeps_nothing_else_open() -> None:
+    closed: list[str] = []
+
+    class Part:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def close(self) -> None:
+            closed.append(self.name)
+            if self.name == "policy":
+                raise OSError("gone")
+
+    parts = [Part(name) for name in ("policy", "environment", "reward")]
+    with pytest.raises(OSError, match="gone"):
+        await Assembly(*parts).close()  # type: ignore[arg-type]
+    assert closed == ["policy", "environment", "reward"]

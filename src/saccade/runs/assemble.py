@@ -10,6 +10,7 @@ await played.close()
 from __future__ import annotations
 
 import warnings
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from saccade.dialects import prompt_warning
@@ -28,13 +29,9 @@ class Assembly(NamedTuple):
 
     async def close(self) -> None:
         """Give back models, connections, worker processes and what tools have started."""
-        try:
-            await self.policy.close()
-        finally:
-            try:
-                await self.environment.close()
-            finally:
-                await self.reward.close()
+        async with AsyncExitStack() as stack:  # all of them, whichever fails
+            for part in (self.reward, self.environment, self.policy):
+                stack.push_async_callback(part.close)
 
 
 def assemble(recipe: Recipe, *, policy: Policy | None = None) -> Assembly:
