@@ -1,12 +1,10 @@
 """What a recipe costs: counts against published ones, and against a model that is built."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from waiting import LIMIT_S
+from command import here, in_a_process
 
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
@@ -17,11 +15,6 @@ from saccade.train.recipe import RLRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LARGE = RECIPES / "deepeyes_7b.toml"
-
-
-def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False)
 
 
 def of(*settings: str, path: Path = LARGE, **options: object) -> Estimate:
@@ -84,12 +77,12 @@ def test_an_unknown_model_is_explained() -> None:
 
 
 def test_the_command_says_whether_it_fits() -> None:
-    done = saccade("check", "recipe", str(LARGE), "--processes", "32", "--sharded")
+    done = in_a_process("check", "recipe", str(LARGE), "--processes", "32", "--sharded")
     assert done.returncode == 0
     assert "8,292.2 million parameters" in done.stdout
-    small = saccade("check", "recipe", str(LARGE), "--memory", "24", "--json")
+    small = here("check", "recipe", str(LARGE), "--memory", "24", "--json")
     assert small.returncode == 1
     assert json.loads(small.stdout)["fits"] is False
-    wrong = saccade("check", "recipe", str(LARGE), "train.step=4")
+    wrong = here("check", "recipe", str(LARGE), "train.step=4")
     assert wrong.returncode == 2
     assert "did you mean" in wrong.stderr
