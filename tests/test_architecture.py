@@ -27,7 +27,7 @@ ROWS: list[tuple[str, bool]] = [
     ("dialects tools render rewards world measures", True),
     ("sandbox formats", False),
     ("types config client", False),
-    ("errors cache files images embedded", False),
+    ("errors plugins cache files images embedded", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {
@@ -163,6 +163,32 @@ def test_hostile_text_is_never_executed() -> None:
                 assert node.func.id not in ("eval", "exec", "print"), f"{path}:{node.lineno}"
         names = set(imported(ast.parse(path.read_text())))
         assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
+
+
+BOUNDARIES = {
+    "env.py": "what fails in an episode is ours, and ends it",
+    "plugins.py": "a part that a run file names may be a user's own",
+    "view/page.py": "what a library raises for a damaged file has no class of its own",
+}
+"""Files that may catch any exception, and why. So may the command line; in the sandbox it is the
+model's code that raises."""
+
+
+def catches_everything(tree: ast.AST) -> bool:
+    """Whether some handler takes every exception."""
+    handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+    return any(
+        handler.type is None
+        or "Exception" in {n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)}
+        for handler in handlers
+    )
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_boundaries_catch_every_exception(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    if not place.startswith(("cli/", "sandbox/inside/", "sandbox/abuses/")):
+        assert catches_everything(ast.parse(path.read_text())) is (place in BOUNDARIES)
 
 
 def folders() -> list[Path]:

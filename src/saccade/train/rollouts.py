@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from saccade.errors import ServiceError
+from saccade.errors import PluginError, ServiceError
 from saccade.measures.summary import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
 from saccade.rollout import rollout
@@ -69,13 +69,20 @@ class Rollouts:
 
         Raises:
             ServiceError: no episode of any process came to an end.
+            PluginError: none has a score, and the reward raised on some: there is nothing to learn.
         """
         free = [(pair[0].family, facts(*pair)) for pair in self._free(groups_P)]
         measured: list[tuple[str, Facts]] = self._collective.gather_objects(free)
         whole = summary_of([episode for _, episode in measured])
+        played = [trajectory for _, trajectory in _pairs(groups_P)]
+        errors = sorted(set(self._collective.gather_objects([t.error for t in played if t.error])))
         if not whole.episodes - whole.aborted:
-            errors = {t.error for group in groups_P for t in group.trajectories if t.error}
-            raise ServiceError(f"every episode of a step was aborted: {'; '.join(sorted(errors))}")
+            raise ServiceError(f"every episode of a step was aborted: {'; '.join(errors)}")
+        if errors and not self._collective.sum(sum(t.score is not None for t in played)):
+            raise PluginError(
+                f"no episode of a step has a score: {'; '.join(errors)}; mend it and run the same "
+                "command again, which goes on from the last checkpoint"
+            )
         metrics = episode_metrics(whole)
         families = sorted({family for family, _ in measured})
         for family in families if len(families) > 1 else ():
