@@ -39,6 +39,8 @@ HEAVY = {
 }
 MOST_FILES = 14
 """Side by side in a folder: more of them want subjects of their own."""
+LISTED = {"cli": "a file for each command, which the table in its __init__ lists by subject"}
+"""Folders that may have more, and why."""
 
 
 def modules() -> list[Path]:
@@ -175,13 +177,17 @@ model's code that raises."""
 
 
 def catches_everything(tree: ast.AST) -> bool:
-    """Whether some handler takes every exception."""
-    handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
-    return any(
-        handler.type is None
-        or "Exception" in {n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)}
-        for handler in handlers
-    )
+    """Whether something takes every exception: a handler, or `suppress`."""
+    for node in ast.walk(tree):
+        caught: list[ast.AST] = []
+        if isinstance(node, ast.ExceptHandler):
+            caught = [node.type or ast.Name("Exception")]
+        elif isinstance(node, ast.Call) and "suppress" in ast.unparse(node.func):
+            caught = list(node.args)
+        names = (n for kind in caught for n in ast.walk(kind) if isinstance(n, ast.Name))
+        if any(name.id == "Exception" for name in names):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -191,6 +197,14 @@ def test_only_the_boundaries_catch_every_exception(path: Path) -> None:
         assert catches_everything(ast.parse(path.read_text())) is (place in BOUNDARIES)
 
 
+def test_a_handler_of_every_exception_is_seen() -> None:
+    begin = "try:\n    f()\nexcept"
+    for caught in ("", " Exception", " Exception as e", " (OSError, Exception)"):
+        assert catches_everything(ast.parse(f"{begin}{caught}:\n    pass"))
+    assert catches_everything(ast.parse("with suppress(Exception):\n    f()"))
+    assert not catches_everything(ast.parse(f"{begin} ValueError:\n    pass"))
+
+
 def folders() -> list[Path]:
     return sorted({path.parent for path in modules()})
 
@@ -198,7 +212,7 @@ def folders() -> list[Path]:
 @pytest.mark.parametrize("folder", folders(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_folder_is_taken_in_at_a_glance(folder: Path) -> None:
     files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= MOST_FILES, files
+    assert len(files) <= MOST_FILES or str(folder.relative_to(PACKAGE)) in LISTED, files
 
 
 TEMPLATES = {
