@@ -190,11 +190,15 @@ def catches_everything(tree: ast.AST) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_only_the_boundaries_catch_every_exception(path: Path) -> None:
-    place = str(path.relative_to(PACKAGE))
-    if not place.startswith(("cli/", "sandbox/inside/", "sandbox/abuses/")):
-        assert catches_everything(ast.parse(path.read_text())) is (place in BOUNDARIES)
+def test_only_the_boundaries_catch_every_exception() -> None:
+    found = set()
+    for path in modules():
+        place, text = str(path.relative_to(PACKAGE)), path.read_text()
+        if place.startswith(("cli/", "sandbox/inside/", "sandbox/abuses/")):
+            continue
+        if ("Exception" in text or "except:" in text) and catches_everything(ast.parse(text)):
+            found.add(place)
+    assert found == set(BOUNDARIES)
 
 
 def test_a_handler_of_every_exception_is_seen() -> None:

@@ -216,6 +216,12 @@ def test_the_command_prints_both_and_does_nothing_the_second_time(
     assert "after 5 0.600" in shown
     assert "wrong -> right 1 word:0" in shown
     assert "right -> wrong 1 lucky:0" in shown
+    file = run.parent / "other.toml"
+    file.write_text(f'tasks = {{ kind = "world" }}\n[reward]\njudge = "{__name__}:Lenient"\n')
+    other = [str(run), "--recipe", str(file), f"out={run.parent / 'other'}", "--json"]
+    found = Rescored.model_validate(json.loads(CliRunner().invoke(app, other).stdout))
+    assert found.after.parts.keys() == {"accuracy", "format_penalty", "tool_bonus"}
+    assert compared(run.parent / "new").after.parts.keys() == {*found.after.parts, "calls"}
     asked = lenient.asked
     second = CliRunner().invoke(app, [*arguments, "--json"])
     assert "nothing was left to do" in second.stderr

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
+from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.files import read_lines
 from saccade.measures.paired import Paired, paired
@@ -152,9 +153,13 @@ def manifest_for(recipe: RescoreRecipe) -> Manifest:
 
 
 def own_reward(run: Path) -> dict[str, JsonValue]:
-    """The reward of a run, without what is as usual."""
+    """The reward of a run, without what is as usual.
+
+    Raises:
+        ConfigError: it is none that this version knows.
+    """
     held = read_manifest(run).config.get("reward")
-    options = RewardOptions.model_validate(held or {})
+    options = validate(RewardOptions, held if isinstance(held, dict) else {}, f"{run}: reward")
     return options.model_dump(mode="json", exclude_defaults=True)
 
 

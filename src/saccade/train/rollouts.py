@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from saccade.train.recipe import RLRecipe
 from saccade.types import Policy
 
 ROLLOUTS = "rollouts"
+MOST_TOLD = 3
+"""Number of errors that a message names, those that came most often."""
 
 
 class Rollouts:
@@ -75,12 +78,13 @@ class Rollouts:
         measured: list[tuple[str, Facts]] = self._collective.gather_objects(free)
         whole = summary_of([episode for _, episode in measured])
         played = [trajectory for _, trajectory in _pairs(groups_P)]
-        errors = sorted(set(self._collective.gather_objects([t.error for t in played if t.error])))
+        errors = Counter(self._collective.gather_objects([t.error for t in played if t.error]))
+        most_often = "; ".join(error for error, _ in errors.most_common(MOST_TOLD))
         if not whole.episodes - whole.aborted:
-            raise ServiceError(f"every episode of a step was aborted: {'; '.join(errors)}")
+            raise ServiceError(f"every episode of a step was aborted: {most_often}")
         if errors and not self._collective.sum(sum(t.score is not None for t in played)):
             raise PluginError(
-                f"no episode of a step has a score: {'; '.join(errors)}; mend it and run the same "
+                f"no episode of a step has a score: {most_often}; mend it and run the same "
                 "command again, which goes on from the last checkpoint"
             )
         metrics = episode_metrics(whole)
