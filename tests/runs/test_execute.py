@@ -194,4 +194,6 @@ async def test_an_episode_that_is_being_judged_when_the_run_is_interrupted_is_ke
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert [t.score is not None for t in await Own(tmp_path).play(*some("a"))] == [True]
+    again = Own(tmp_path)
+    assert [t.score is not None for t in await again.play(*some("a"))] == [True]
+    assert again.asked == 0, "it was not played again"
