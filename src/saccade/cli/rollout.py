@@ -25,7 +25,7 @@ def rollout(
 ) -> None:
     """Attempt every task of a run file.
 
-    The same command resumes. Exit code 1 if episodes were aborted.
+    The same command resumes. Exit code 1 if episodes were aborted or could not be scored.
     """
     import asyncio
 
@@ -81,7 +81,6 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
 
     from saccade.cli.common.show import summary_table
     from saccade.measures.summary import summary, summary_by
-    from saccade.types import StopReason
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
     groups = summary_by(lambda task: task.family, pairs)
@@ -98,11 +97,20 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
         console = Console(highlight=False)
         console.print(summary_table(groups, total))
         console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
-    reasons = Counter(t.error for _, t in pairs if t.stop is StopReason.ABORTED)
-    if reasons:
+    reasons = Counter(t.error for _, t in pairs if t.error)
+    if not reasons:
+        return
+    if total.aborted:
         typer.echo(
             f"{total.aborted} episodes were aborted: they failed on our side, not the model's; "
-            f"the same command attempts them again. Most often: {reasons.most_common(1)[0][0]}",
+            "the same command attempts them again",
             err=True,
         )
-        raise typer.Exit(1)
+    if failed := sum(t.reward_failed for _, t in pairs):
+        typer.echo(
+            f"{failed} episodes are finished but have no score, because the reward failed; the "
+            "same command scores them again, without playing them",
+            err=True,
+        )
+    typer.echo(f"most often: {reasons.most_common(1)[0][0]}", err=True)
+    raise typer.Exit(1)

@@ -1,12 +1,14 @@
 """The run folder: what a run leaves on disk, whatever happens to it.
 
     run.json               what was run (`saccade.runs.manifest`)
+    finished.json          what came of it, when nothing was left to do (`saccade.runs.finished`)
     tasks.jsonl            the tasks that were attempted, each once
     trajectories.jsonl     a finished episode a line, in the order in which they finished
     aborted.jsonl          episodes that failed on our side; a rerun attempts them again
+    reward_failed.jsonl    finished episodes on which the reward raised; a rerun scores them again
     images/<sha256>.<ext>  the sources of all images, each once: a file's own bytes, or PNG
     torn/                  half lines that a crash left behind, kept for inspection
-    lock                   held by the process that writes
+    lock                   held by the process that writes (`saccade.runs.claim`)
 
 Promises. An episode is finished when `append` has returned; from then on neither `kill -9` nor a
 full disk loses it, and a rerun neither repeats nor duplicates it. Lines reach the disk itself at
@@ -24,15 +26,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
+from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import read_lines, write_whole
 from saccade.images.image import Image, read_bounded
-from saccade.runs.manifest import RUN, Manifest, keep_manifest, read_manifest
+from saccade.runs.claim import LOCK, Claim
+from saccade.runs.manifest import RUN, Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
+JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
 SYNC_SECONDS = 2.0
 MAX_LINE_BYTES = 256 * 2**20
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
@@ -62,29 +65,21 @@ class RunFolder:
         """
         self.path = Path(path)
         self._refuse_strangers()
-        try:
-            (self.path / "images").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot create the run folder ({error.strerror})") from error
-        self._lock = FileLock(self.path / "lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreLocked(
-                f"{path}: another process writes to this run folder; wait for it or choose "
-                "another out"
-            ) from None
+        self._claim = Claim(self.path, manifest, begun=JOURNALS)
         try:
             self._clear_parts()
-            keep_manifest(self.path, manifest)
-            self._tasks = _Journal(self.path, "tasks.jsonl")
-            self._finished = _Journal(self.path, "trajectories.jsonl")
-            self._aborted = _Journal(self.path, "aborted.jsonl")
+            (self.path / "images").mkdir(exist_ok=True)
+            self._tasks, self._finished, self._aborted, self._failed = (
+                _Journal(self.path, name) for name in JOURNALS
+            )
             reader = RunReader(self.path)
             self._task_ids = {task.id for task in reader.tasks()}
-            self._done = {(t.task_id, t.sample) for t in reader.trajectories()}
+            self._done: set[Key] = set()
+            self._waiting: set[Key] = set()
+            for t in reader.trajectories():
+                (self._waiting if t.reward_failed else self._done).add((t.task_id, t.sample))
         except BaseException:
-            self._lock.release()
+            self._claim.release(failed=True)
             raise
         self._mutex = threading.Lock()
 
@@ -92,6 +87,11 @@ class RunFolder:
     def done(self) -> frozenset[Key]:
         """Episodes that need no rerun: finished ones, time-outs included."""
         return frozenset(self._done)
+
+    @property
+    def waiting(self) -> frozenset[Key]:
+        """Episodes that need no rerun either, but a score: the reward failed on them."""
+        return frozenset(self._waiting)
 
     def append(self, task: Task, trajectory: Trajectory) -> None:
         """Keep a finished episode: its images first, then its task, then its line.
@@ -116,27 +116,33 @@ class RunFolder:
             line = trajectory.model_dump_json()
             if trajectory.stop is StopReason.ABORTED:
                 self._aborted.append(line)
+            elif trajectory.reward_failed:
+                self._failed.append(line)
+                self._waiting.add(key)
             else:
                 self._finished.append(line)
                 self._done.add(key)
+                self._waiting.discard(key)
 
-    def close(self) -> None:
-        """Bring everything to the disk and let others write."""
-        for journal in (self._tasks, self._finished, self._aborted):
+    def close(self, *, failed: bool = False) -> None:
+        """Bring everything to the disk and let others write.
+
+        Args:
+            failed: Whether the run failed: if no episode had ended yet, the folder is removed.
+        """
+        for journal in (self._tasks, self._finished, self._aborted, self._failed):
             journal.close()
-        self._lock.release()
+        self._claim.release(failed=failed)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(failed=kind is not None)
 
     def _refuse_strangers(self) -> None:
         path = self.path
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"out={path}: a file is in the way")
-        strange = path.is_dir() and any(path.iterdir()) and not (path / "lock").exists()
+        strange = path.is_dir() and any(path.iterdir()) and not (path / LOCK).exists()
         if strange and not (path / RUN).exists():
             raise ConfigError(f"out={path}: a folder with other content; choose another out")
 
@@ -170,8 +176,14 @@ class RunReader:
         return self._lines("tasks.jsonl", Task)
 
     def trajectories(self) -> Iterator[Trajectory]:
-        """Finished episodes, in the order in which they finished."""
-        return self._lines("trajectories.jsonl", Trajectory)
+        """Finished episodes, in the order in which they finished; those that wait come last."""
+        done: set[Key] = set()
+        for trajectory in self._lines("trajectories.jsonl", Trajectory):
+            done.add((trajectory.task_id, trajectory.sample))
+            yield trajectory
+        failed = self._lines("reward_failed.jsonl", Trajectory)
+        attempts = {(t.task_id, t.sample): t for t in failed}
+        yield from (t for key, t in attempts.items() if key not in done)
 
     def aborted(self) -> Iterator[Trajectory]:
         """Episodes that failed on our side, all attempts."""
@@ -188,6 +200,10 @@ class RunReader:
         for key, trajectory in attempts.items():
             if key not in done:
                 yield self._entry(tasks, trajectory)
+
+    def waiting(self) -> Iterator[Entry]:
+        """Finished episodes on which the reward failed, and that have no score yet."""
+        return (entry for entry in self.entries() if entry.trajectory.reward_failed)
 
     def _entry(self, tasks: Mapping[str, Task], trajectory: Trajectory) -> Entry:
         task = tasks.get(trajectory.task_id)
