@@ -220,3 +220,9 @@ class Trajectory(Record):
         """Every image in the context, in order: image_1, image_2, ..."""
         parts = (part for message in self.messages for part in message.content)
         return tuple(part for part in parts if isinstance(part, Image))
+
+    def _repr_html_(self) -> str:
+        """The trajectory as notebooks show it."""
+        from saccade.types.notebook import html_of
+
+        return html_of(self)
