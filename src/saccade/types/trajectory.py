@@ -113,6 +113,9 @@ class Completion(Record):
     model: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the policy knows beside its text: the lines that a rule read, with their boxes. For
+    reports; no model sees it."""
     seconds: float = 0.0
 
 
