@@ -15,13 +15,12 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
 from saccade import dialects
 from saccade.cache import ByteCache
-from saccade.config import resolve
 from saccade.dialects.base import Dialect
 from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
@@ -230,11 +229,12 @@ def _call(trajectory: Trajectory, look: Look) -> ToolCall:
 
 def _dialect_of(trajectory: Trajectory) -> Dialect:
     name = trajectory.environment.dialect
-    if name not in dialects.BUILT_IN:
+    dialect = dialects.built_in(name)
+    if dialect is None:
         raise ConfigError(
             f"reader: writes in {', '.join(dialects.BUILT_IN)}, the dialect of this run is {name!r}"
         )
-    return cast(Dialect, cast(type, resolve(name, dialects.BUILT_IN, "dialect"))())
+    return dialect
 
 
 def _written(dialect: Dialect, move: _Move, seconds: float) -> Completion:
