@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +57,7 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from saccade.recipe import count_tasks, make_tasks
+    from saccade.runs.diagnosis import RunWatch
     from saccade.runs.execute import jobs_of, run
     from saccade.types import Task, Trajectory
 
@@ -66,8 +68,12 @@ async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
         total = None if count is None else count * recipe.samples
         bar = progress.add_task("", total=total)
 
+        watch = RunWatch()
+
         def on_finish(task: Task, trajectory: Trajectory) -> None:
             progress.advance(bar)
+            if (said := watch.add(task, trajectory)) is not None:
+                warnings.warn(said, stacklevel=2)
 
         def on_resume(number: int) -> None:
             progress.advance(bar, number)
@@ -81,6 +87,7 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
 
     from saccade.cli.common.show import summary_table
     from saccade.measures.summary import summary, summary_by
+    from saccade.runs.diagnosis import common_causes
 
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
     groups = summary_by(lambda task: task.family, pairs)
@@ -96,6 +103,8 @@ def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
     else:
         console = Console(highlight=False)
         console.print(summary_table(groups, total))
+        for cause in common_causes(trajectory for _, trajectory in pairs):
+            console.print(cause, style="yellow")
         console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
     reasons = Counter(t.error for _, t in pairs if t.error)
     if not reasons:

@@ -114,6 +114,9 @@ class Completion(Record):
     model: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the policy knows beside its text: the lines that a rule read, with their boxes. For
+    reports; no model sees it."""
     seconds: float = 0.0
 
 
@@ -236,3 +239,9 @@ class Trajectory(Record):
         """Every image in the context, in order: image_1, image_2, ..."""
         parts = (part for message in self.messages for part in message.content)
         return tuple(part for part in parts if isinstance(part, Image))
+
+    def _repr_html_(self) -> str:
+        """The trajectory as notebooks show it."""
+        from saccade.types.notebook import html_of
+
+        return html_of(self)
