@@ -6,15 +6,27 @@ import json
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from saccade.recipe import Recipe
-    from saccade.runs.folder import RunReader
+
+
+class Failures(NamedTuple):
+    """The episodes of a run that failed on our side."""
+
+    aborted: int
+    """Number of those that the same command attempts again."""
+    unscored: int
+    """Number of those that are finished, but whose reward failed."""
+    reasons: Counter[str]
+    """Why, and how often."""
 
 
 def rollout(
@@ -26,14 +38,15 @@ def rollout(
 ) -> None:
     """Attempt every task of a run file.
 
-    The same command resumes. Exit code 1 if episodes were aborted or could not be scored.
+    The same command resumes. Exit code 1 if episodes were aborted.
     """
     import asyncio
 
+    from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
     from saccade.errors import ConfigError
-    from saccade.recipe import Recipe
-    from saccade.runs.folder import RunReader
+    from saccade.recipe import Recipe, count_tasks
+    from saccade.runs.finished import finish
 
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
@@ -41,85 +54,107 @@ def rollout(
     chosen = validate(Recipe, read_runfile(recipe, overrides))
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
-    out = Path(chosen.out)
-    try:
-        asyncio.run(_attempt_all(chosen, out, quiet=as_json))
-    except KeyboardInterrupt:
-        typer.echo(
-            f"interrupted: {out} keeps what was finished, the same command resumes", err=True
-        )
-        raise typer.Exit(130) from None
-    _report(RunReader(out), out, as_json=as_json)
+    out, config, total = Path(chosen.out), chosen.model_dump(mode="json"), count_tasks(chosen)
+    result = finished_before("rollout", config, out, total=total)
+    failures = Failures(0, 0, Counter())
+    if result is None:
+        asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
+        result, failures = _result(out)
+        if not failures.reasons:
+            finish(out, "rollout", config, result, needs=["trajectories.jsonl"], total=total)
+    _show(result, as_json=as_json)
+    if failures.reasons:
+        _show_failures(failures)
+        raise typer.Exit(1)
 
 
-async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from saccade.recipe import count_tasks, make_tasks
+async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: bool) -> None:
+    from saccade.cli.common.progress import bars
+    from saccade.measures.summary import is_correct
+    from saccade.recipe import make_tasks
     from saccade.runs.diagnosis import RunWatch
     from saccade.runs.execute import jobs_of, run
     from saccade.types import Task, Trajectory
 
-    columns = ("episodes", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, quiet=quiet)
-    with Progress(*columns, console=console, transient=True) as progress:
-        count = count_tasks(recipe)
-        total = None if count is None else count * recipe.samples
-        bar = progress.add_task("", total=total)
-
-        watch = RunWatch()
+    total = None if count is None else count * recipe.samples
+    verdicts: list[bool] = []
+    watch = RunWatch()
+    with bars(quiet=quiet) as progress:
+        bar = progress.add_task("episodes", total=total)
 
         def on_finish(task: Task, trajectory: Trajectory) -> None:
-            progress.advance(bar)
+            correct = is_correct(trajectory)
+            verdicts.extend([] if correct is None else [correct])
+            share = f"accuracy {sum(verdicts) / len(verdicts):.2f}" if verdicts else ""
+            note = f"{share} (n {len(verdicts)})" if verdicts else ""
+            progress.update(bar, advance=1, note=note)
             if (said := watch.add(task, trajectory)) is not None:
                 warnings.warn(said, stacklevel=2)
 
         def on_resume(number: int) -> None:
-            progress.advance(bar, number)
+            if number:
+                of_all = "" if total is None else f" of {total}"
+                progress.console.print(f"resumed: {number}{of_all} episodes are there")
+                progress.reset(bar, completed=number)
 
         jobs = jobs_of(recipe, make_tasks(recipe))
         await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
 
 
-def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
+def _result(out: Path) -> tuple[dict[str, JsonValue], Failures]:
+    """What the folder holds, and what failed in it."""
+    from saccade.measures.summary import summary, summary_by
+    from saccade.runs.diagnosis import common_causes
+    from saccade.runs.folder import RunReader
+
+    reader = RunReader(out)
+    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    trajectories = [trajectory for _, trajectory in pairs]
+    groups, total = summary_by(lambda task: task.family, pairs), summary(pairs)
+    result: dict[str, JsonValue] = {
+        "out": str(out),
+        "fingerprint": reader.manifest.fingerprint,
+        "all": total.model_dump(mode="json"),
+        "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
+        "causes": list[JsonValue](common_causes(trajectories)),
+    }
+    unscored = sum(trajectory.reward_failed for trajectory in trajectories)
+    reasons = Counter(trajectory.error for trajectory in trajectories if trajectory.error)
+    return result, Failures(total.aborted, unscored, reasons)
+
+
+def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
     from rich.console import Console
 
     from saccade.cli.common.show import summary_table
-    from saccade.measures.summary import summary, summary_by
-    from saccade.runs.diagnosis import common_causes
+    from saccade.measures.summary import Summary
 
-    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(lambda task: task.family, pairs)
-    total = summary(pairs)
     if as_json:
-        content = {
-            "out": str(out),
-            "fingerprint": reader.manifest.fingerprint,
-            "all": total.model_dump(mode="json"),
-            "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
-        }
-        typer.echo(json.dumps(content))
-    else:
-        console = Console(highlight=False)
-        console.print(summary_table(groups, total))
-        for cause in common_causes(trajectory for _, trajectory in pairs):
-            console.print(cause, style="yellow")
-        console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
-    reasons = Counter(t.error for _, t in pairs if t.error)
-    if not reasons:
+        typer.echo(json.dumps(result))
         return
-    if total.aborted:
+    console, groups = Console(highlight=False), result["groups"]
+    assert isinstance(groups, dict)
+    by_group = {name: Summary.model_validate(s) for name, s in groups.items()}
+    console.print(summary_table(by_group, Summary.model_validate(result["all"])))
+    causes = result["causes"]
+    assert isinstance(causes, list)
+    for cause in causes:
+        console.print(cause, style="yellow")
+    where = f"environment {result['fingerprint']}, run folder {result['out']}"
+    console.print(where, style="dim")
+
+
+def _show_failures(failures: Failures) -> None:
+    if failures.aborted:
         typer.echo(
-            f"{total.aborted} episodes were aborted: they failed on our side, not the model's; "
+            f"{failures.aborted} episodes were aborted: they failed on our side, not the model's; "
             "the same command attempts them again",
             err=True,
         )
-    if failed := sum(t.reward_failed for _, t in pairs):
+    if failures.unscored:
         typer.echo(
-            f"{failed} episodes are finished but have no score, because the reward failed; the "
-            "same command scores them again, without playing them",
+            f"{failures.unscored} episodes are finished but have no score, because the reward "
+            "failed; the same command scores them again, without playing them",
             err=True,
         )
-    typer.echo(f"most often: {reasons.most_common(1)[0][0]}", err=True)
-    raise typer.Exit(1)
+    typer.echo(f"most often: {failures.reasons.most_common(1)[0][0]}", err=True)
