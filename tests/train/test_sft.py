@@ -132,6 +132,10 @@ def test_the_result_loads_as_its_base_did(demos: Path, tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
         assert (folder / name).read_bytes() == (Path(BASE) / name).read_bytes()
     assert load(folder).renderer.rule == load(BASE).renderer.rule
+    card = (folder / "README.md").read_text()
+    assert "| base model | `nano-base` |" in card
+    assert "Step 1: loss" in card
+    assert not list((tmp_path / "run").glob("README.md")), "TRL's card"
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def test_every_prompt_is_attempted_both_ways(
     batch, episodes, _ = batch_of(house, renderer, tmp_path, forced)
     assert [bool(t.turns[0].action.calls) for t in episodes] == [True, False, True, True]
     rewards = [t.score.value for t in episodes if t.score]
+    mean = sum(rewards) / 4
+    noted = [t.annotations["advantage"] for t in episodes]
+    assert noted == pytest.approx([reward - mean for reward in rewards])
     gap = rewards[0] - rewards[1]
     assert gap > 0.5
     assert batch.metrics["episodes"] == 2  # nothing is measured of those that were forced

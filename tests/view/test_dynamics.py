@@ -1,21 +1,16 @@
 """The dynamics of a training: table, JSON and figure from its metrics."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
 
 from saccade.errors import StoreError
-from saccade.view.dynamics import (
-    as_json,
-    is_training,
-    markdown,
-    read_dynamics,
-    write_dynamics,
-)
+from saccade.view.dynamics import dynamics_json, dynamics_parts, is_training, read_dynamics
+from saccade.view.figures import figure_of
+from saccade.view.report import as_markdown, report, write_report
+from saccade.view.tables import markdown
 
 
 def training(folder: Path, steps: int = 30, **changes: object) -> Path:
@@ -41,51 +36,59 @@ def test_a_training_is_distinguished_from_a_run_of_episodes(tmp_path: Path) -> N
     assert not is_training(tmp_path / "b")
 
 
+def supervised(folder: Path) -> Path:
+    """As `saccade sft` writes it."""
+    folder.mkdir()
+    rows = ({"step": n, "loss": 2.0 / n, "mean_token_accuracy": 0.9} for n in range(1, 5))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def table(*folders: Path) -> list[str]:
+    return markdown(dynamics_parts([read_dynamics(folder) for folder in folders])).splitlines()
+
+
 def test_the_table_has_the_first_and_the_last_step(tmp_path: Path) -> None:
-    lines = markdown([read_dynamics(training(tmp_path / "a|b"))]).splitlines()
-    assert len(lines) == 2 + 12
-    start = "| a\\|b | 1 | 0.033 | 0.033 | 0.250 | - | 1.00 | 0.50 | 20.0 | 0.100 |"
-    assert lines[2].startswith(start)
+    lines = [line for line in table(training(tmp_path / "a|b")) if line.startswith("| a")]
+    assert len(lines) == 12
+    start = "| a\\|b | 1 | 0.033 | 0.033 | 0.250 | - | 1.00 | 0.50 | 20.0 | 0.0000 | 0.100 |"
+    assert lines[0].startswith(start)
     assert lines[-1].startswith("| a\\|b | 30 | 1.000 | 1.000 | 0.250 | 0.500 |")
+
+
+def test_trainings_on_demonstrations_have_a_table_of_their_losses(tmp_path: Path) -> None:
+    lines = table(training(tmp_path / "rl"), supervised(tmp_path / "sft"))
+    assert "| run | step | loss | token accuracy |" in lines
+    assert [line for line in lines if line.startswith("| sft |")] == [
+        "| sft | 1 | 2.0000 | 0.9000 |", "| sft | 2 | 1.0000 | 0.9000 |",
+        "| sft | 3 | 0.6667 | 0.9000 |", "| sft | 4 | 0.5000 | 0.9000 |",
+    ]  # fmt: skip
 
 
 def test_a_half_written_line_is_no_step_yet(tmp_path: Path) -> None:
     run = read_dynamics(training(tmp_path / "a"))
     assert len(run.steps) == 30
     assert run.series("mean_iou")[0] == list(range(4, 31))
-    assert [row["step"] for row in as_json([run])[0]["steps"]] == list(range(1, 31))  # type: ignore[union-attr,index,call-overload]
-
-
-def test_the_figure_is_drawn(tmp_path: Path) -> None:
-    runs = [read_dynamics(training(tmp_path / name)) for name in ("a", "b")]
-    text, numbers, picture = write_dynamics(runs, tmp_path / "out")
-    assert text.read_text() == markdown(runs)
-    assert len(json.loads(numbers.read_text())) == 2
-    with PILImage.open(picture) as drawn:
-        assert drawn.size == (1800, 510)
-        assert len(drawn.convert("RGB").getcolors(1 << 20) or []) > 50
-
-
-def test_what_is_no_such_training_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "sft").mkdir()
-    (tmp_path / "sft" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    with pytest.raises(StoreError, match="a training without rewards"):
-        read_dynamics(tmp_path / "sft")
+    assert [row["step"] for row in dynamics_json(run)["steps"]] == list(range(1, 31))  # type: ignore[union-attr,index,call-overload]
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "metrics.jsonl").write_text("")
     with pytest.raises(StoreError, match="no step of a training is finished yet"):
         read_dynamics(tmp_path / "new")
 
 
-def test_the_command_reports_trainings(tmp_path: Path) -> None:
-    folder = training(tmp_path / "a")
-    command = [sys.executable, "-m", "saccade", "report", str(folder)]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == markdown([read_dynamics(folder)])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "dynamics.json", "dynamics.md", "dynamics.png",
-    ]  # fmt: skip
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    assert len(json.loads(done.stdout)[0]["steps"]) == 30
+def test_the_report_of_trainings_is_written_and_drawn(tmp_path: Path) -> None:
+    made = report([training(tmp_path / "a"), training(tmp_path / "b"), supervised(tmp_path / "c")])
+    write_report(made, tmp_path / "out")
+    assert (tmp_path / "out" / "report.md").read_text() == as_markdown(made, tmp_path)
+    assert len(json.loads((tmp_path / "out" / "report.json").read_text())["trainings"]) == 3
+    with PILImage.open(tmp_path / "out" / "report.png") as drawn:
+        assert drawn.size == (2175, 1080)
+        assert len(drawn.convert("RGB").getcolors(1 << 20) or []) > 50
+
+
+def test_no_line_runs_through_a_legend(tmp_path: Path) -> None:
+    figure = figure_of([], [read_dynamics(training(tmp_path / "a"))])
+    figure.draw_without_rendering()
+    for axes in figure.subfigs[0].axes:
+        if legend := axes.get_legend():
+            assert not legend.get_window_extent().overlaps(axes.get_window_extent())

@@ -172,8 +172,9 @@ def test_tokens_carry_their_probability(browser: webdriver.Chrome, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("model", "shown"),
-    [("/home/someone/models/nano", "nano"), ("Qwen/Qwen2.5-VL-7B", "Qwen/Qwen2.5-VL-7B"), ("", "")],
-)
+    [("/home/someone/models/nano", "nano"), ("/home/someone/rl/model", "rl/model"),
+     ("Qwen/Qwen2.5-VL-7B", "Qwen/Qwen2.5-VL-7B"), ("", "")],
+)  # fmt: skip
 def test_a_page_names_a_local_model_without_its_folder(
     tmp_path: Path, model: str, shown: str
 ) -> None:
@@ -365,7 +366,7 @@ OURS = set(
         r"\w+",
         """HTML HEAD META TITLE STYLE SCRIPT BODY HEADER MAIN NAV SECTION ARTICLE H1 H2 H3 P DIV
         SPAN STRONG A UL OL LI DL DT DD FORM LABEL SELECT OPTION INPUT BUTTON FIGURE FIGCAPTION
-        IMG svg rect title DETAILS SUMMARY PRE DIALOG KBD NOSCRIPT""",
+        IMG svg rect title DETAILS SUMMARY PRE DIALOG KBD NOSCRIPT TABLE THEAD TBODY TR TH TD""",
     )
 )
 """Every element that the page makes; whatever else appears came out of a run."""
@@ -412,7 +413,7 @@ def test_hostile_content_is_text_and_nothing_else(
         assert browser.execute_script(written, "#detail h2") == visible(attack.strip())
         thoughts = "return [...document.querySelectorAll('.thought')].map((n) => n.textContent)"
         assert visible(attack) in browser.execute_script(thoughts)
-    assert browser.current_url == start
+    assert browser.current_url.partition("#")[0] == start
     loads = "return performance.getEntriesByType('resource').map((e) => e.name)"
     assert [n for n in browser.execute_script(loads) if not n.startswith("data:image/webp")] == []
     handlers = """return [...document.querySelectorAll('*')].some((n) =>

@@ -15,7 +15,8 @@ from waiting import LIMIT_S
 from saccade.errors import MissingExtra
 from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
-from saccade.view.report import as_json, markdown, report, write_report
+from saccade.view.figures import Bars, figure_of
+from saccade.view.report import as_json, as_markdown, report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -35,60 +36,98 @@ def mixed(out: Path) -> Path:
 
 def test_the_numbers_are_those_of_measures(run_folder: Path, tmp_path: Path) -> None:
     other = mixed(tmp_path / "mixed")
-    made = as_json(report([run_folder, other]))
-    for entry, path in zip(made, (run_folder, other), strict=True):
+    made = report([run_folder, other]).runs
+    for found, path in zip(made, (run_folder, other), strict=True):
         pairs = [(e.task, e.trajectory) for e in RunReader(path).entries()]
-        families = entry["families"]
-        assert isinstance(families, dict)
-        assert families["all"] == summary(pairs).model_dump(mode="json")
-    first, second = (entry["families"] for entry in made)
-    assert isinstance(first, dict)
-    assert isinstance(second, dict)
-    assert set(first) == {"read0", "easy", "all"}
-    assert set(second) == {"all"}
+        assert found.families["all"] == summary(pairs)
+    assert [set(found.families) for found in made] == [{"read0", "easy", "all"}, {"all"}]
 
 
 def test_the_table_counts_by_hand(tmp_path: Path) -> None:
-    text = markdown(report([mixed(tmp_path / "mixed")]))
-    row, counts = [line for line in text.splitlines() if line.startswith("| mixed | all |")]
+    text = as_markdown(report([mixed(tmp_path / "mixed")]), tmp_path)
+    row, means, ends = [line for line in text.splitlines() if line.startswith("| mixed | all |")]
     # Wilson, two of three: the interval is that of any statistics package.
-    assert row.startswith("| mixed | all | 0.667 | [0.208, 0.939] |")
-    assert " | 3 | " in row
-    assert counts == "| mixed | all | answer 4 | - | - |"
+    assert row.startswith("| mixed | all | 0.667 | [0.208, 0.939] | 3 |")
+    assert means.startswith("| mixed | all | 1.00 | 0.00 |")
+    assert ends == "| mixed | all | 0 | 1 | 0 | 0 | answer 4 | - | - |"
+
+
+HOSTILE = (
+    "a | b", "<script>x</script>", "line\nbreak", "\u202eback", "\\|", "![x](http://evil)", "`x`",
+    "\\input{/etc/passwd}%", "$x$",
+)  # fmt: skip
 
 
 def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:
     image = plain(90, 90)
-    names = ("a | b", "<script>x</script>", "line\nbreak", "\u202eback", "\\|")
-    tasks = [a_task(image, id=n, answer="A", source=n) for n in names]
+    tasks = [a_task(image, id=n, answer="A", source=n) for n in HOSTILE]
     run = keep(tmp_path / "run", [(t, episode(t, ["<answer>A</answer>"])) for t in tasks])
-    text = markdown(report([run]))
+    write_report(report([run]), tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(line.replace("\\\\", "").replace("\\|", "").split("|")) for line in table} == {
-        19,
-        7,
-    }
+    bare = (line.replace("\\\\", "").replace("\\|", "") for line in table)
+    assert {line.count("|") for line in bare} == {9, 10, 4}
     assert "<script" not in text
     assert "\u202e" not in text
+    assert "](http" not in text
+    tex = (tmp_path / "out" / "report.tex").read_text()
+    rows = [line for line in tex.splitlines() if line.endswith("\\\\")]
+    assert {line.replace("\\&", "").count("&") for line in rows} == {7, 8, 2}
+    assert r"\textbackslash{}input\{/etc/passwd\}\%" in tex
+    assert r"\$x\$" in tex
 
 
-def test_it_is_written_as_text_numbers_and_picture(run_folder: Path, tmp_path: Path) -> None:
+def test_it_is_written_as_tables_numbers_and_picture(run_folder: Path, tmp_path: Path) -> None:
     made = report([run_folder, mixed(tmp_path / "mixed")])
-    text, numbers, picture = write_report(made, tmp_path / "out")
-    assert text.read_text() == markdown(made)
-    assert json.loads(numbers.read_text()) == as_json(made)
-    with PILImage.open(picture) as image:
+    out = tmp_path / "out"
+    written = write_report(made, out)
+    assert [path.name for path in written] == [
+        "report.md",
+        "report.tex",
+        "report.json",
+        "report.png",
+    ]
+    assert sorted(out.iterdir()) == sorted(written)
+    assert (out / "report.md").read_text() == as_markdown(made, out)
+    assert json.loads((out / "report.json").read_text()) == as_json(made)
+    assert r"\begin{tabular}{llrrrrrr}" in (out / "report.tex").read_text()
+    with PILImage.open(out / "report.png") as image:
         assert image.format == "PNG"
         assert len(set(image.convert("RGB").resize((40, 40)).get_flattened_data())) > 8
 
 
-def test_without_matplotlib_the_numbers_are_written_all_the_same(
+@pytest.mark.parametrize("name", ["table.tex", "numbers.json", "deep/text.md"])
+def test_a_file_is_written_alone(run_folder: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out" / name
+    assert write_report(report([run_folder]), out) == (out,)
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [out]
+
+
+def test_no_legend_hides_a_bar(tmp_path: Path) -> None:
+    """Six runs with long names: what is drawn beside the axes leaves them their room."""
+    image, names = plain(90, 90), [f"a-run-with-quite-a-long-name-{n}" for n in range(6)]
+    task = a_task(image, id="t", answer="A", source="s")
+    done = episode(task, ["<answer>A</answer>"])
+    made = report([keep(tmp_path / name, [(task, done)]) for name in names])
+    figure = figure_of([Bars(run.run, run.families) for run in made.runs], made.trainings)
+    figure.draw_without_rendering()
+    (axes,) = figure.subfigs[0].axes
+    legend = axes.get_legend()
+    assert legend is not None
+    drawn, room = legend.get_window_extent(), axes.get_window_extent()
+    assert not drawn.overlaps(room)
+    assert room.width > 150
+    assert drawn.x1 <= figure.bbox.x1
+
+
+def test_without_matplotlib_the_rest_is_written_all_the_same(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtra, match=r"saccade\[plots\]"):
+    with pytest.raises(MissingExtra, match=r"plots\]"):
         write_report(report([run_folder]), tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.json", "report.md"]
+    kept = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert kept == ["report.json", "report.md", "report.tex"]
 
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -102,6 +141,7 @@ def test_the_commands_print_and_write(run_folder: Path, tmp_path: Path) -> None:
     done = saccade("report", str(run_folder), "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (tmp_path / "out" / "report.md").read_text()
+    assert done.stderr.split() == [f"out/report.{kind}" for kind in ("md", "tex", "json", "png")]
     done = saccade("report", str(run_folder), "--json", cwd=tmp_path)
     assert json.loads(done.stdout) == as_json(report([run_folder]))
     done = saccade("view", str(run_folder), "--out", "page.html", cwd=tmp_path)

@@ -116,7 +116,7 @@ def _result(out: Path) -> tuple[dict[str, JsonValue], Failures]:
         "fingerprint": reader.manifest.fingerprint,
         "all": total.model_dump(mode="json"),
         "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
-        "causes": list[JsonValue](common_causes(trajectories)),
+        "causes": [*common_causes(trajectories)],
     }
     unscored = sum(trajectory.reward_failed for trajectory in trajectories)
     reasons = Counter(trajectory.error for trajectory in trajectories if trajectory.error)

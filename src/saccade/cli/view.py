@@ -28,7 +28,8 @@ def view(
 ) -> None:
     """Make a page of a run, or of two runs side by side.
 
-    It is one file that fetches nothing from anywhere.
+    Of a training it lists the kept steps, with the attempts of a question side by side. It is one
+    file that fetches nothing from anywhere.
     """
     from saccade.view.follow import FollowServer
     from saccade.view.page import write_page

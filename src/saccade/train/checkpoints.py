@@ -29,6 +29,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from saccade.files import write_whole
 from saccade.models.load import LoadedModel, save_weights, write_stamp
+from saccade.runs.card import CARD, model_card
+from saccade.runs.manifest import RUN, read_manifest
 
 PROCESSOR_FILES = (
     "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
@@ -54,7 +56,7 @@ class Step:
 
 
 class ResumesWithItsWeights(Trainer):
-    """A Trainer that goes on from the weights of the checkpoint, and not beyond the last step.
+    """A Trainer that goes on from the weights of the checkpoint, not beyond the last step.
 
     transformers 5.23 writes the weights of the Qwen-VL classes under other names than they have in
     the model, and its Trainer reads them back by name: all are "missing", a warning is logged, and
@@ -77,6 +79,9 @@ class ResumesWithItsWeights(Trainer):
             self.control.should_training_stop = True
             return
         super()._run_epoch(**epoch)
+
+    def create_model_card(self, *_: object, **__: object) -> None:
+        """TRL's knows neither base nor data of a run; `export` writes the card of the result."""
 
 
 class Journal(TrainerCallback):
@@ -145,7 +150,8 @@ def export(
 ) -> Path:
     """Write a checkpoint with the processor files of its base beside it.
 
-    It appears whole or not at all, and says which environments it was trained in.
+    It appears whole or not at all, says which environments it was trained in, and has a model card
+    if it lies in the folder of its run.
     """
     base = Path(loaded.path)
     part = out.with_name(out.name + ".part")
@@ -156,6 +162,9 @@ def export(
         if (base / name).is_file():
             shutil.copyfile(base / name, part / name)
     write_stamp(part, fingerprints)
+    if (out.parent / RUN).is_file():
+        card = model_card(out.parent, read_manifest(out.parent), tuple(fingerprints))
+        (part / CARD).write_text(card, encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
     return out

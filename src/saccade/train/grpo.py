@@ -128,9 +128,6 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
         """Add a number to the log of the step."""
         self._metrics["train"][name].append(value)
 
-    def create_model_card(self, *_: object, **__: object) -> None:
-        """The run folder says itself what it is: run.json, metrics.jsonl."""
-
     def _generate_and_score_completions(self, inputs: object) -> TRLBatch:  # type: ignore[override]
         """The tensors of a training batch, in TRL's layout: padded prompts, then the rest.
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from saccade.errors import PluginError, ServiceError
 from saccade.measures.summary import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
@@ -18,7 +20,7 @@ from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit
 from saccade.train.prompts import Prompt
 from saccade.train.recipe import RLRecipe
-from saccade.types import Policy
+from saccade.types import Policy, Trajectory
 
 ROLLOUTS = "rollouts"
 MOST_TOLD = 3
@@ -96,8 +98,12 @@ class Rollouts:
                     metrics[f"{name}/{family}"] = value
         return metrics
 
-    def keep(self, number: int, groups_P: Sequence[Group]) -> None:
-        """Keep the episodes under the number of the step that is first trained on them."""
+    def keep(self, number: int, groups_P: Sequence[Group], advantages_P_G: torch.Tensor) -> None:
+        """Keep the episodes under the number of the step that is first trained on them.
+
+        Each is annotated with its `advantage` in its group, before it is shared out among tokens;
+        None where it has no reward.
+        """
         options, rank = self._recipe.train, self._collective.rank
         first = number * options.updates + 1
         last = first + options.updates > options.steps
@@ -107,9 +113,10 @@ class Rollouts:
         out = Path(self._recipe.out) / ROLLOUTS / name
         kept = manifest_of("rl", self._recipe, fingerprint=self._environment.fingerprint)
         with RunFolder(out, kept) as folder:
-            for task, trajectory in _pairs(groups_P):
+            values = advantages_P_G.flatten().tolist()
+            for (task, trajectory), value in zip(_pairs(groups_P), values, strict=True):
                 if (task.id, trajectory.sample) not in folder.done:
-                    folder.append(task, trajectory)
+                    folder.append(task, _annotated(trajectory, value))
 
     def _player(self, member: int) -> Policy:
         move, dialect = self._credit.forced_move(member), self._environment.dialect
@@ -145,6 +152,12 @@ def episode_metrics(summary: Summary) -> dict[str, float]:
         **{f"stops/{stop}": count for stop, count in summary.stops.items()},
     }
     return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def _annotated(trajectory: Trajectory, advantage: float) -> Trajectory:
+    known = None if trajectory.score is None else advantage
+    noted = {**trajectory.annotations, "advantage": known}
+    return trajectory.model_copy(update={"annotations": noted})
 
 
 def _pairs(groups_P: Sequence[Group]) -> list[Pair]:

@@ -109,6 +109,7 @@ class RLStep:
         rewards_B_G = self._collective.gather(rewards_P_G)
         scale = shared_scale(rewards_B_G, options.scale)
         advantages_P_G = advantages(rewards_P_G, scale)
+        self._rollouts.keep(number, groups_P, advantages_P_G)
 
         # TRL wants as many samples every time: groups that were not chosen fill the batch up.
         size = options.prompts // self._collective.size

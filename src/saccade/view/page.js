@@ -1,54 +1,54 @@
-"use strict";
-// Everything from a run reaches the page as text: by textContent, attributes that hold numbers, and
-// data URIs or file names of images that were made for this page. Nothing is ever parsed as markup.
+// The list of episodes, what is chosen in it, and the keys. An entry is what stands side by side:
+// the attempts of a question in one run, or one attempt of it in several runs.
 
-const SVG = "http://www.w3.org/2000/svg";
-const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const list = byId("list"), detail = byId("detail"), count = byId("count");
+const SEVERAL = 2;  // from more sides on the list shows signs without words
 let rows = [], shown = [], current = null, boxes = true;
 
-function h(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+const key = (episode) => JSON.stringify([episode.step, episode.task, episode.sample]);
+
+function taskName(row) {
+  const e = row.first;
+  const family = e.task.startsWith(e.family) ? "" : e.family + " \u00b7 ";
+  return family + e.task + (row.attempts || !e.sample ? "" : " #" + e.sample);
+}
+
+function aside(row) {
+  if (row.sides.length === 1) {
+    const n = row.first.numbers["tool calls"];
+    return n === 1 ? "1 tool call" : `${n} tool calls`;
   }
-  for (const child of children.flat()) {
-    if (child !== null && child !== undefined) node.append(child);
-  }
-  return node;
+  const right = row.sides.filter((e) => e && e.outcome === "correct").length;
+  return row.attempts ? `${right} of ${row.sides.length} correct` : null;
 }
 
-const key = (episode) => episode.task + "\u0000" + episode.sample;
-const marks = { correct: "\u2713 correct", incorrect: "\u2717 incorrect" };
-const mark = (episode) =>
-  h("span", { class: "mark " + episode.outcome.split(" ")[0] },
-    marks[episode.outcome] || "\u25cb " + episode.outcome);
-
-function taskName(episode) {
-  const family = episode.task.startsWith(episode.family) ? "" : episode.family + " \u00b7 ";
-  return family + episode.task + (episode.sample ? " #" + episode.sample : "");
-}
-
-function toolCalls(episode) {
-  const n = episode.numbers["tool calls"];
-  return n === 1 ? "1 tool call" : `${n} tool calls`;
-}
-
-// One row for a task and sample; side[i] is its episode in run i.
+// One row for the attempts of a question if there is one run; else one for each attempt, and
+// sides[i] is that of run i.
 function gather() {
-  const found = new Map();
+  const found = new Map(), attempts = data.runs.length === 1;
   data.runs.forEach((run, i) => {
     for (const episode of run.episodes) {
-      if (!found.has(key(episode))) found.set(key(episode), { sides: data.runs.map(() => null) });
-      found.get(key(episode)).sides[i] = episode;
+      const name = attempts ? JSON.stringify([episode.step, episode.task]) : key(episode);
+      if (!found.has(name)) {
+        found.set(name, { attempts, sides: attempts ? [] : data.runs.map(() => null) });
+      }
+      const { sides } = found.get(name);
+      if (attempts) sides.push(episode);
+      else sides[i] = episode;
     }
   });
   rows = [...found.values()];
-  for (const row of rows) row.first = row.sides.find((side) => side);
+  for (const row of rows) {
+    if (row.attempts) row.sides.sort((a, b) => a.sample - b.sample);
+    row.first = row.sides.find((side) => side);
+  }
+  const step = (row) => (row.first.step === undefined ? 0 : row.first.step);
+  rows.sort((a, b) => step(a) - step(b));
 }
 
 const FILTERS = [
+  ["step", "Step", (e) => (e.step === undefined ? [] : [String(e.step)])],
   ["family", "Family or benchmark", (e) => [e.family]],
   ["outcome", "Outcome", (e) => [e.outcome]],
   ["tool", "Tool", (e) => (e.tools.length ? e.tools : ["(none)"])],
@@ -68,6 +68,7 @@ function fillFilters() {
         if (side) for (const v of values(side)) options.set(v, (options.get(v) || 0) + 1);
       }
     }
+    if (name === "step" && !options.size) continue;
     const sorted = [...options].sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true }));
     const select = h("select", { name }, h("option", { value: "" }, "all"),
       sorted.map(([value, n]) => h("option", { value }, `${value} (${n})`)));
@@ -75,10 +76,10 @@ function fillFilters() {
     if (select.selectedIndex < 0) select.value = "";
     form.append(h("label", {}, title, select));
   }
-  if (data.runs.length > 1) {
+  if (rows.some((row) => row.sides.length > 1)) {
     const select = h("select", { name: "differ" }, h("option", { value: "" }, "all"),
       h("option", { value: "1" }, "outcomes differ"));
-    form.append(h("label", {}, "Runs", select));
+    form.append(h("label", {}, data.runs.length > 1 ? "Runs" : "Attempts", select));
   }
   const search = h("input", { name: "words", type: "search", autocomplete: "off" });
   search.value = words;
@@ -89,7 +90,7 @@ function matches(row) {
   const form = byId("filters");
   const sides = row.sides.filter((side) => side);
   for (const [name, , values] of FILTERS) {
-    const wanted = form[name].value;
+    const wanted = form[name] ? form[name].value : "";
     if (wanted && !sides.some((side) => values(side).includes(wanted))) return false;
   }
   if (form.differ && form.differ.value) {
@@ -101,146 +102,112 @@ function matches(row) {
   return !words || text.toLowerCase().includes(words);
 }
 
-function fillList() {
-  shown = rows.filter(matches);
-  list.replaceChildren(...shown.map((row, place) => {
-    const e = row.first;
-    const link = h("a", { href: "#" + place, "data-place": place },
-      h("span", { class: "marks" }, row.sides.map((side) =>
-        (side ? mark(side) : h("span", { class: "soft" }, "\u2013")))),
-      h("span", { class: "soft task" }, taskName(e)),
-      row.sides.length > 1 ? null : h("span", { class: "soft" }, toolCalls(e)),
-      h("span", { class: "question" }, e.question));
-    return h("li", {}, link);
+function marksNode(sides) {
+  const few = sides.length <= SEVERAL;
+  return h("span", { class: few ? "marks" : "marks many" }, sides.map((side) => {
+    if (!side) return h("span", { class: "soft" }, "\u2013");
+    return few ? mark(side)
+      : h("span", { class: "mark " + kind(side), title: side.outcome }, sign(side));
   }));
-  count.textContent = `${shown.length} of ${rows.length} episodes`;
 }
 
-function open(place, focus) {
+function fillList() {
+  shown = rows.filter(matches);
+  let step;
+  const items = [];
+  shown.forEach((row, place) => {
+    const e = row.first;
+    if (e.step !== undefined && e.step !== step) {
+      step = e.step;
+      const kept = data.runs.flatMap((run) => run.steps || []).find((s) => s.step === step);
+      items.push(h("li", { class: "step" },
+        h("strong", {}, `step ${step}`), h("span", { class: "soft" }, kept ? kept.line : "")));
+    }
+    items.push(h("li", {}, h("a", { href: addressOf(e), "data-place": place },
+      marksNode(row.sides), h("span", { class: "soft task" }, taskName(row)),
+      h("span", { class: "soft" }, aside(row)), h("span", { class: "question" }, e.question))));
+  });
+  list.replaceChildren(...items);
+  const episodes = (some) => some.reduce((n, row) => n + row.sides.length, 0);
+  const grouped = rows.some((row) => row.attempts && row.sides.length > 1);
+  count.textContent = grouped
+    ? `${shown.length} of ${rows.length} questions, ${episodes(shown)} attempts`
+    : `${shown.length} of ${rows.length} episodes`;
+}
+
+const linkTo = (place) => list.querySelector(`a[data-place="${place}"]`);
+
+// Show an entry. `side` is the episode of it that was asked for; a choice of the reader is noted in
+// the address.
+function open(place, { focus = false, side = null, note = true } = {}) {
   if (place < 0 || place >= shown.length) return;
   current = place;
   for (const link of list.querySelectorAll("a[aria-current]")) link.removeAttribute("aria-current");
-  const link = list.children[place].firstChild;
+  const link = linkTo(place);
   link.setAttribute("aria-current", "true");
   link.scrollIntoView({ block: "nearest" });
   document.body.classList.add("reading");
   const row = shown[place];
-  const present = row.sides.map((side, i) => [side, data.runs[i]]).filter(([side]) => side);
+  const named = row.sides.length > 1;
+  const name = (e, i) => (row.attempts ? `attempt ${e.sample}` : data.runs[i].name);
+  const present = row.sides.map((e, i) => [e, e && name(e, i)]).filter(([e]) => e);
   const back = h("button", { type: "button", class: "back" }, "\u2190 all episodes");
   back.addEventListener("click", leave);
   const choices = row.first.choices.map((choice) => h("li", {}, choice));
+  const nodes = present.map(([e, title]) => episodeNode(e, named ? title : null));
   detail.replaceChildren(back,
     h("h2", {}, row.first.question || "(no text)"),
-    h("p", { class: "soft" }, row.first.id),
-    h("ol", { type: "A" }, choices),
-    h("div", { class: present.length > 1 ? "sides two" : "sides" },
-      present.map(([side, run]) => episodeNode(side, present.length > 1 ? run.name : null))));
+    h("p", { class: "soft" }, named && row.attempts ? row.first.task : row.first.id),
+    choices.length ? h("ol", { type: "A" }, choices) : "",
+    row.attempts && named ? attemptsNode(present.map(([e]) => e)) : "",
+    h("div", { class: "key" }, h("span", { class: "true" }, "true box"),
+      h("span", { class: "requested" }, "box in a call"),
+      h("span", { class: "shown" }, "region that the tool showed")),
+    h("div", { class: "sides" + (nodes.length > 1 ? " two" : "") }, nodes));
   detail.scrollTop = 0;
+  if (nodes.length > 1 && side) turnTo(nodes[present.findIndex(([e]) => e === side)]);
+  if (note) noteAddress(row.first);
   if (focus) detail.focus({ preventScroll: true });
+}
+
+// Bring one of several episodes side by side into view, or to the top where they stand in a column.
+function turnTo(node) {
+  const sides = node.parentElement;
+  node.classList.add("asked");
+  if (sides.scrollWidth > sides.clientWidth) sides.scrollLeft = node.offsetLeft - sides.offsetLeft;
+  else if (node.offsetTop > sides.offsetTop) node.scrollIntoView();
+}
+
+function noteAddress(episode) {
+  try {
+    history.replaceState(null, "", addressOf(episode));
+  } catch (error) {
+    // A page without an address of its own, as in a frame, has none to note anything in.
+  }
+}
+
+// Open what the address asks for; a filter that hides it is taken off.
+function openAddress() {
+  let wanted = location.hash.slice(1);
+  try {
+    wanted = decodeURIComponent(wanted);
+  } catch (error) {
+    return false;
+  }
+  const has = (row) => row.sides.find((e) => e && anchor(e) === wanted);
+  const row = wanted && rows.find(has);
+  if (!row) return false;
+  if (!shown.includes(row)) {
+    byId("filters").reset();
+    fillList();
+  }
+  open(shown.indexOf(row), { side: has(row), note: false });
+  return true;
 }
 
 function leave() {
   document.body.classList.remove("reading");
-  if (current !== null && list.children[current]) list.children[current].firstChild.focus();
-}
-
-function episodeNode(e, name) {
-  const facts = h("dl", {});
-  const fact = (term, ...value) => facts.append(h("dt", {}, term), h("dd", {}, ...value));
-  fact("outcome", mark(e), e.stop === "answer" ? "" : ` (${e.stop})`);
-  if (e.error) fact("error", h("span", { class: "error" }, e.error));
-  fact("answer", e.answer === null ? "none" : e.answer);
-  fact("gold answer", e.gold === null ? "unknown" : e.gold);
-  if (e.model) fact("model", e.model);
-  if (e.judge) fact("judge", e.judge);
-  if (e.reward !== null) {
-    const terms = Object.entries(e.terms).map(([term, value]) => `${term} ${value}`).join(", ");
-    fact("reward", `${e.reward} (${terms})`);
-  }
-  const numbers = Object.entries(e.numbers).filter(([, value]) => value !== null);
-  fact("numbers", numbers.map(([n, v]) => `${n} ${Math.round(v * 100) / 100}`).join(", "));
-  return h("div", { class: "episode" },
-    name ? h("h3", {}, name) : null, facts,
-    h("div", { class: "key" }, h("span", { class: "true" }, "true box"),
-      h("span", { class: "requested" }, "box in a call"),
-      h("span", { class: "shown" }, "region that the tool showed")),
-    h("div", { class: "pictures" },
-      e.pictures.map((picture, i) => pictureNode(picture, e, `image_${i + 1}`)),
-      e.close_ups.map((picture) => pictureNode(picture, e, "close-up, not shown to the model"))),
-    e.turns.map((turn, i) => turnNode(turn, i + 1, e)));
-}
-
-function pictureNode(picture, e, title) {
-  const [x1, y1, x2, y2] = picture.region, [width, height] = picture.size;
-  const caption = h("figcaption", {}, `${title}, ${width}\u00d7${height} of pixels `
-    + `[${picture.region.map(Math.round).join(", ")}]`);
-  if (!picture.name) {
-    return h("figure", {}, h("p", { class: "error" }, picture.note || "no pixels"), caption);
-  }
-  const image = h("img", { alt: title, decoding: "async" });
-  image.src = data.pictures[picture.name];
-  const longest = Math.max(width, height);
-  image.style.width = Math.min(width * Math.max(1, 280 / longest), 960) + "px";
-  if (longest < 128) image.classList.add("small");
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", [x1, y1, x2 - x1, y2 - y1].join(" "));
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  for (const m of e.marks) {
-    if (m.source !== picture.source) continue;
-    const rect = document.createElementNS(SVG, "rect");
-    rect.setAttribute("class", m.kind);
-    ["x", "y"].forEach((name, i) => rect.setAttribute(name, m.box[i]));
-    rect.setAttribute("width", Math.max(0, m.box[2] - m.box[0]));
-    rect.setAttribute("height", Math.max(0, m.box[3] - m.box[1]));
-    const label = document.createElementNS(SVG, "title");
-    label.textContent = `${m.kind} ${m.label}`;
-    rect.append(label);
-    svg.append(rect);
-  }
-  return h("figure", {}, h("div", { class: "frame" }, image, svg), caption);
-}
-
-function turnNode(turn, number, e) {
-  const node = h("article", { class: "turn", "aria-label": `turn ${number}` },
-    h("h3", {}, `turn ${number}`));
-  if (turn.thought) node.append(h("p", { class: "thought" }, turn.thought));
-  for (const problem of turn.problems) {
-    node.append(h("p", { class: "problem" }, `problem: ${problem}`));
-  }
-  for (const call of turn.calls) {
-    node.append(h("p", {}, "calls ", h("strong", {}, call.name)));
-    if (call.code !== undefined) node.append(h("pre", {}, call.code));
-    if (call.arguments !== undefined) node.append(h("pre", {}, call.arguments));
-  }
-  for (const result of turn.results) {
-    if (result.error !== null) node.append(h("p", { class: "error" }, `error: ${result.error}`));
-    const pictures = h("div", { class: "pictures" });
-    for (const piece of result.pieces) {
-      if (piece.picture) pictures.append(pictureNode(piece.picture, e, "observation"));
-      else node.append(h("pre", {}, piece.text));
-    }
-    if (pictures.children.length) node.append(pictures);
-  }
-  if (turn.dropped) {
-    node.append(h("p", { class: "problem" }, `the observation was left out (${turn.dropped})`));
-  }
-  if (turn.answer !== null) {
-    node.append(h("p", {}, "answers ", h("span", { class: "answer" }, turn.answer)));
-  }
-  node.append(h("details", {}, h("summary", {}, "text as written"), h("pre", {}, turn.text)));
-  if (turn.tokens.length) {
-    node.append(h("details", {}, h("summary", {}, "tokens; the unlikely ones are underlined"),
-      h("p", { class: "tokens" }, turn.tokens.map(tokenNode))));
-  }
-  return node;
-}
-
-function tokenNode([text, logProb]) {
-  const p = Math.exp(logProb);
-  const node = h("span", { title: `p = ${p.toPrecision(3)}` }, text);
-  if (p < 0.9) node.style.borderBottomColor = `rgb(217 83 30 / ${Math.min(1, 0.25 + 0.8 * (1 - p))})`;
-  return node;
+  if (current !== null && linkTo(current)) linkTo(current).focus();
 }
 
 const KEYS = [
@@ -294,7 +261,7 @@ async function follow() {
       Object.assign(data, await reply.json());
       refresh();
       const place = shown.findIndex((row) => key(row.first) === reading);
-      if (place >= 0) open(place);
+      if (place >= 0) open(place, { note: false });
     }
   } catch (error) {
     count.textContent = "the server has stopped: this is its last state";
@@ -314,9 +281,11 @@ list.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link) return;
   event.preventDefault();
-  open(Number(link.dataset.place), true);
+  open(Number(link.dataset.place), { focus: true });
 });
 document.addEventListener("keydown", pressed);
+window.addEventListener("hashchange", openAddress);
 refresh();
+const asked = openAddress();
 if (data.follow) follow();
-else if (shown.length && matchMedia("(min-width: 761px)").matches) open(0);
+else if (!asked && shown.length && matchMedia("(min-width: 761px)").matches) open(0, { note: false });

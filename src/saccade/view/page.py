@@ -21,9 +21,12 @@ from saccade.errors import ConfigError, StoreError
 from saccade.files import write_whole
 from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
+from saccade.runs.manifest import read_manifest
 from saccade.types import Task, Trajectory
+from saccade.view.dynamics import is_training
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, visible
+from saccade.view.steps import KeptStep, in_a_line, kept_steps, metrics_of_steps
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -100,7 +103,10 @@ class PageBuilder:
     @property
     def version(self) -> str:
         """A text that changes whenever a run has grown."""
-        files = (run / name for run in self._runs for name in _GROWING)
+        folders = list(self._runs)
+        for run in self._runs:
+            folders += [folder for step in kept_steps(run) for folder in step.folders]
+        files = (folder / name for folder in folders for name in _GROWING)
         return " ".join(str(file.stat().st_size) if file.exists() else "-" for file in files)
 
     def page(self, *, follow: bool = False) -> Page:
@@ -125,6 +131,8 @@ class PageBuilder:
         return {n: self._pictures.data_uri(n) if inline else f"images/{n}" for n in files}
 
     def _run(self, path: Path) -> dict[str, object]:
+        if steps := kept_steps(path):
+            return self._training(path, steps)
         reader = RunReader(path)
         entries = list(reader.entries())
         total = summary(entries)
@@ -139,12 +147,36 @@ class PageBuilder:
             "episodes": episodes,
         }
 
-    def _episode(self, path: Path, task: Task, trajectory: Trajectory) -> Episode:
+    def _training(self, path: Path, steps: Sequence[KeptStep]) -> dict[str, object]:
+        """The episodes of all kept steps of a training; no accuracy of them together."""
+        metrics = metrics_of_steps(path)
+        episodes = [
+            self._episode(folder, *entry, step=step.number)
+            for step in steps
+            for folder in step.folders
+            for entry in RunReader(folder).entries()
+        ]
+        lines = [
+            {"step": step.number, "line": in_a_line(metrics.get(step.number, {}))} for step in steps
+        ]
+        fingerprint = read_manifest(path).fingerprint or ""
+        done = f" of {max(metrics)} finished ones" if metrics else ""
+        return {
+            "name": visible(path.name),
+            "line": f"{len(steps)} kept steps{done}; environment {visible(fingerprint)}",
+            "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
+            "episodes": episodes,
+            "steps": lines,
+        }
+
+    def _episode(
+        self, path: Path, task: Task, trajectory: Trajectory, *, step: int | None = None
+    ) -> Episode:
         """The data of an episode; one that was aborted may finish later under the same id."""
         key = (path, trajectory.id, trajectory.error, trajectory.seconds)
         if key not in self._episodes:
             self._episodes[key] = episode_of(
-                task, trajectory, self._pictures, self._tokenizers.texts
+                task, trajectory, self._pictures, self._tokenizers.texts, step=step
             )
         return self._episodes[key]
 
@@ -169,7 +201,9 @@ def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
     notes = [
         f"{outcomes[name]} {name}." for name in ("aborted", "timeout", "unscored") if outcomes[name]
     ]
-    if not outcomes:
+    if not outcomes and is_training(path):
+        notes.append("A training that kept no episodes; its metrics: saccade report.")
+    elif not outcomes:
         notes.append("No episode has finished yet.")
     if any((path / "torn").glob("*")):
         notes.append("A crash cut a line in half; it is kept in torn/.")
@@ -223,7 +257,7 @@ def _read_tokenizer(path: Path) -> Tokenizer | None:
 
 
 def _html(content: dict[str, object], title: str, *, inline: bool) -> str:
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css"), _asset("episode.js") + _asset("page.js")
     images = "data:" if inline else "data: 'self' file:"
     connect = "'self'" if content["follow"] else "'none'"
     policy = (

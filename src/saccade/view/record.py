@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from saccade.errors import ImageError
 from saccade.images.geometry import Box, CoordSpace, box_of
 from saccade.images.image import Image
 from saccade.measures.boxes import looks
 from saccade.measures.summary import prompt_tokens, response_tokens
+from saccade.runs.card import model_name
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 
 MAX_TEXT = 20_000
 """Number of characters of a text that a page shows at most."""
+ADVANTAGE = "advantage"
+"""The annotation with which reinforcement learning keeps an episode's advantage."""
 MAX_DRAWN = 1e6
 """Coordinates from this on lie on no image, and are not drawn."""
 
@@ -48,6 +50,8 @@ class Picture(TypedDict):
 class Mark(TypedDict):
     """A box that is drawn over every picture of its source."""
 
+    turn: int | None
+    """The turn that it belongs to, counted from 1; None of the true box."""
     kind: Literal["true", "requested", "shown"]
     """The true box of the task, the box of a call, or the region that the tool showed."""
     box: Corners
@@ -79,6 +83,11 @@ class Step(TypedDict):
 class Episode(TypedDict):
     """A trajectory with its task."""
 
+    step: NotRequired[int]
+    """The step of a training that it was sampled for."""
+    advantage: NotRequired[float | None]
+    """Its advantage in the group of its question, if a training noted one; None without reward."""
+
     id: str
     task: str
     sample: int
@@ -104,13 +113,26 @@ class Episode(TypedDict):
 
 
 def episode_of(
-    task: Task, trajectory: Trajectory, pictures: Pictures, token_text: TokenText
+    task: Task,
+    trajectory: Trajectory,
+    pictures: Pictures,
+    token_text: TokenText,
+    *,
+    step: int | None = None,
 ) -> Episode:
-    """The data of one episode; its images are added to `pictures`."""
+    """The data of one episode; its images are added to `pictures`.
+
+    Args:
+        task: Its question.
+        trajectory: What became of it.
+        pictures: The images of the page.
+        token_text: Gives the text of token ids.
+        step: The step of a training that it was sampled for.
+    """
     shown = [_picture(image, pictures, question=True) for image in _question_images(trajectory)]
     best = max((look.iou for look in looks(task, trajectory)), default=None)
     score = trajectory.score
-    return {
+    episode: Episode = {
         "id": visible(trajectory.id),
         "task": visible(task.id),
         "sample": trajectory.sample,
@@ -140,6 +162,12 @@ def episode_of(
         "marks": [*_true_marks(task), *_model_marks(trajectory)],
         "turns": [_step(turn, pictures, token_text) for turn in trajectory.turns],
     }
+    if step is not None:
+        episode["step"] = step
+    if ADVANTAGE in trajectory.annotations:
+        noted = trajectory.annotations[ADVANTAGE]
+        episode["advantage"] = float(noted) if isinstance(noted, int | float) else None
+    return episode
 
 
 def visible(text: str) -> str:
@@ -148,6 +176,14 @@ def visible(text: str) -> str:
     written = _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", cut)
     left = len(text) - len(cut)
     return f"{written}\n[{left} more characters]" if left else written
+
+
+def anchor(task: str, sample: int) -> str:
+    """The fragment of a page's address that leads to an episode, not yet percent-encoded.
+
+    It is made of what a run calls the episode, so that it holds for every page that shows it.
+    """
+    return f"{visible(task)}:{sample}"
 
 
 def _outcome(trajectory: Trajectory) -> str:
@@ -160,10 +196,8 @@ def _outcome(trajectory: Trajectory) -> str:
 
 
 def _model_name(trajectory: Trajectory) -> str:
-    """The model of the last turn, without the folders of a local one: a page may be published."""
-    model = trajectory.turns[-1].completion.model if trajectory.turns else ""
-    path = PurePath(model)
-    return path.name if path.is_absolute() else model
+    """The model of the last turn."""
+    return model_name(trajectory.turns[-1].completion.model) if trajectory.turns else ""
 
 
 def _judge(trajectory: Trajectory) -> str:
@@ -216,6 +250,7 @@ def _close_ups(task: Task, pictures: Pictures) -> list[Picture]:
 def _true_marks(task: Task) -> list[Mark]:
     return [
         {
+            "turn": None,
             "kind": "true",
             "box": list(target.box),
             "source": task.images[target.image - 1].source.digest,
@@ -233,16 +268,17 @@ def _model_marks(trajectory: Trajectory) -> list[Mark]:
             requested = _requested(result.call, images, trajectory.environment.coords)
             if requested is not None:
                 image, box = requested
-                marks.append(_mark("requested", image.to_source(box), image, f"turn {number}"))
+                marks.append(_mark("requested", image.to_source(box), image, number))
             for part in result.content:
                 if isinstance(part, Image):
-                    marks.append(_mark("shown", part.region, part, f"turn {number}"))
+                    marks.append(_mark("shown", part.region, part, number))
                     images.append(part)
     return marks
 
 
-def _mark(kind: Literal["requested", "shown"], box: Box, image: Image, label: str) -> Mark:
-    return {"kind": kind, "box": list(box), "source": image.source.digest, "label": label}
+def _mark(kind: Literal["requested", "shown"], box: Box, image: Image, turn: int) -> Mark:
+    source = image.source.digest
+    return {"turn": turn, "kind": kind, "box": list(box), "source": source, "label": ""}
 
 
 def _requested(

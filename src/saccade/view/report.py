@@ -1,43 +1,83 @@
-"""The table of one or more runs as Markdown, JSON and a figure, all of it from `measures`."""
+"""The report of runs: what each measured, how they compare, and how trainings went.
+
+The same parts are a terminal's tables, Markdown, LaTeX, JSON and a figure; every number is from
+`saccade.measures`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from saccade.errors import MissingExtra
+from saccade.errors import StoreError
+from saccade.files import write_whole
 from saccade.measures.summary import Pair, Summary, summary, summary_by
+from saccade.runs.card import command_line
 from saccade.runs.folder import RunReader
 from saccade.types import Record
+from saccade.view.compare import (
+    FLIPS_SHOWN,
+    Comparison,
+    LinkTo,
+    Outcomes,
+    compare,
+    comparison_parts,
+    outcomes_of,
+)
+from saccade.view.dynamics import (
+    Dynamics,
+    dynamics_json,
+    dynamics_parts,
+    is_training,
+    read_dynamics,
+)
+from saccade.view.figures import Bars, draw
+from saccade.view.tables import Part, Table, interval, latex, markdown, number
 
 ALL = "all"
-
-
-class Row(Record):
-    """The episodes of one family of a run, or all of them."""
-
-    run: str
-    family: str
-    """The family or benchmark of the tasks, or `all`."""
-    summary: Summary
+PAGES = ("view.html", "view/index.html")
+"""Where `saccade view` writes the page of runs in the folder of the first one."""
+KINDS = (".md", ".tex", ".json", ".png")
+"""Endings of the files of a report."""
 
 
 class RunReport(Record):
-    """A run and its rows."""
+    """What a run measured."""
 
     run: str
     path: str
-    fingerprint: str
+    fingerprint: str | None
     command: str
-    rows: tuple[Row, ...]
+    families: dict[str, Summary]
+    """By the family or benchmark of the tasks; last those of `all`."""
+
+
+class Report(NamedTuple):
+    """What runs measured."""
+
+    runs: tuple[RunReport, ...]
+    comparisons: tuple[Comparison, ...]
+    """Of each run of episodes with the first of them."""
+    trainings: tuple[Dynamics, ...]
+
+    @property
+    def page(self) -> Path | None:
+        """Where the page of the runs of episodes is, or would be."""
+        if not self.runs:
+            return None
+        places = [Path(self.runs[0].path) / name for name in PAGES]
+        return next((place for place in places if place.is_file()), places[0])
 
 
 class Column(NamedTuple):
-    """A column of the printed table that shows one field of `Summary`."""
+    """A column of a table that shows one field of `Summary`."""
 
     title: str
     field: str
@@ -45,142 +85,188 @@ class Column(NamedTuple):
     """Decimals that are printed; None for a count."""
 
 
-COLUMNS = (
+ACCURACY = (
+    Column("n", "scored", None),
     Column("reward", "score", 3),
     Column("tool-call rate", "tool_call_rate", 3),
     Column("mean IoU", "mean_iou", 3),
-    Column("n", "scored", None),
+)
+COST = (
+    Column("turns", "turns", 2),
     Column("tool calls", "tool_calls", 2),
     Column("successful", "tool_calls_ok", 2),
     Column("response tokens", "response_tokens", 1),
     Column("prompt tokens", "prompt_tokens", 1),
     Column("seconds", "seconds", 2),
+)
+APART = (
     Column("abstained", "abstained", None),
     Column("unscored", "unscored", None),
     Column("timeout", "timeout", None),
     Column("aborted", "aborted", None),
 )
+COUNTS = ("stop reasons", "format problems", "patterns")
 
 
-def report(runs: Sequence[Path]) -> tuple[RunReport, ...]:
-    """The summaries of runs, a row for each family of a run.
+def report(paths: Sequence[Path]) -> Report:
+    """Read runs, and compare those of episodes with the first of them.
 
     Raises:
         StoreError: there is no run in a folder.
+        FormatError: a line of a run folder is damaged.
     """
-    return tuple(_report_of(path) for path in runs)
-
-
-def markdown(reports: Sequence[RunReport]) -> str:
-    """The reports as tables: the numbers, then stop reasons, format problems and patterns."""
-    head = ["run", "family", "accuracy", "95 % CI", *(c.title for c in COLUMNS)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in _rows(reports):
-        s = row.summary
-        interval = "-" if s.accuracy is None else f"[{s.low:.3f}, {s.high:.3f}]"
-        cells = [_cell(row.run), _cell(row.family), _number(s.accuracy, 3), interval]
-        cells += [_number(getattr(s, c.field), c.digits) for c in COLUMNS]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "| run | family | stop reasons | format problems | patterns |",
-        "|---|---|---|---|---|",
-    ]
-    for row in _rows(reports):
-        s = row.summary
-        counts = " | ".join(map(_counts, (s.stops, s.problems, s.patterns)))
-        lines.append(f"| {_cell(row.run)} | {_cell(row.family)} | {counts} |")
-    lines.append("")
-    for made in reports:
-        command = made.command.replace("`", "'")
-        lines.append(f"- {_cell(made.run)}: environment {made.fingerprint}, `{_cell(command)}`")
-    return "\n".join(lines) + "\n"
-
-
-def as_json(reports: Sequence[RunReport]) -> list[dict[str, JsonValue]]:
-    """The reports for machines: a run, its families, and every field of their `Summary`."""
-    return [
-        {
-            **made.model_dump(mode="json", exclude={"rows"}),
-            "families": {row.family: row.summary.model_dump(mode="json") for row in made.rows},
-        }
-        for made in reports
-    ]
-
-
-def write_report(reports: Sequence[RunReport], out: Path) -> tuple[Path, ...]:
-    """Write `report.md`, `report.json` and `report.png` into a folder.
-
-    Raises:
-        MissingExtra: matplotlib is not installed; the other two files are written.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    text, numbers, picture = (out / f"report.{kind}" for kind in ("md", "json", "png"))
-    text.write_text(markdown(reports))
-    numbers.write_text(json.dumps(as_json(reports), indent=2) + "\n")
-    _draw(reports, picture)
-    return text, numbers, picture
-
-
-def _report_of(path: Path) -> RunReport:
-    reader = RunReader(path)
-    pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    families = summary_by(lambda task: task.family, pairs)
-    named = families if len(families) > 1 else {}
-    rows = [Row(run=path.name, family=name, summary=s) for name, s in named.items()]
-    rows.append(Row(run=path.name, family=ALL, summary=summary(pairs)))
-    return RunReport(
-        run=path.name,
-        path=str(path),
-        fingerprint=reader.manifest.fingerprint,
-        command=reader.manifest.command,
-        rows=tuple(rows),
+    read = [_read(path) for path in paths if not is_training(path)]
+    outcomes = [found for _, found in read]
+    return Report(
+        tuple(made for made, _ in read),
+        tuple(compare(outcomes[0], other) for other in outcomes[1:]),
+        tuple(read_dynamics(path) for path in paths if is_training(path)),
     )
 
 
-def _rows(reports: Sequence[RunReport]) -> list[Row]:
-    return [row for made in reports for row in made.rows]
+def report_parts(made: Report, link: LinkTo, *, flips: int | None = None) -> list[Part]:
+    """The report as tables and sentences.
+
+    Args:
+        made: What runs measured.
+        link: Where the name of an episode leads.
+        flips: Number of flipped tasks that are shown for each direction; None shows all.
+    """
+    parts: list[Part] = []
+    if made.runs:
+        accuracy, *others = _summaries(made.runs)
+        parts = [accuracy, *comparison_parts(made.comparisons, link, at_most=flips), *others]
+    return parts + dynamics_parts(made.trainings)
 
 
-def _number(value: float | None, digits: int | None) -> str:
-    return "-" if value is None else f"{value:.{digits or 0}f}"
+def short_parts(made: Report) -> list[Part]:
+    """The same for a terminal: the first flips alone, with links if there is a page."""
+    page = made.page
+    if page is None or not page.is_file():
+        parts = report_parts(made, lambda place: None, flips=FLIPS_SHOWN)
+        flipped = any(found.gained or found.lost for found in made.comparisons)
+        runs = shlex.join(run.path for run in made.runs)
+        return [*parts, f"See them side by side: saccade view {runs} --open"] if flipped else parts
+    where = page.resolve().as_uri()
+    return report_parts(made, lambda place: f"{where}#{place}", flips=FLIPS_SHOWN)
 
 
-def _cell(text: str) -> str:
-    """Text that cannot end its cell, begin markup or hide characters."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")[:300]
+def as_json(made: Report) -> dict[str, JsonValue]:
+    """The report for machines: every field of every summary, comparison and step."""
+    return {
+        "runs": [run.model_dump(mode="json") for run in made.runs],
+        "comparisons": [found.model_dump(mode="json") for found in made.comparisons],
+        "trainings": [dynamics_json(run) for run in made.trainings],
+    }
+
+
+def write_report(made: Report, out: Path) -> tuple[Path, ...]:
+    """Write the report into files.
+
+    Args:
+        made: What runs measured.
+        out: A file that ends in one of `KINDS`, or a folder that gets one of each: `report.md`,
+            `report.tex`, `report.json` and `report.png`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        StoreError: a file cannot be written.
+        MissingExtra: matplotlib is not installed; the other files are written.
+    """
+    one = out.suffix in KINDS and not out.is_dir()
+    files = [out] if one else [out / f"report{kind}" for kind in KINDS]
+    try:
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be created ({error.strerror})") from error
+    for file in files:
+        if file.suffix == ".png":
+            bars = [Bars(run.run, run.families) for run in made.runs]
+            draw(bars, made.trainings, file)
+        else:
+            write_whole(file, _text(made, file).encode("utf-8", "replace"))
+    return tuple(files)
+
+
+def _text(made: Report, file: Path) -> str:
+    """The content of a file; links in it are relative to its folder."""
+    if file.suffix == ".json":
+        return json.dumps(as_json(made), indent=2) + "\n"
+    if file.suffix == ".tex":
+        return latex(report_parts(made, lambda place: None))
+    return as_markdown(made, file.parent)
+
+
+def as_markdown(made: Report, folder: Path) -> str:
+    """The report as Markdown, with links that lead from a folder to the page of the runs."""
+    page = made.page
+    if page is None:
+        return markdown(report_parts(made, lambda place: None))
+    where = quote(Path(os.path.relpath(page, folder)).as_posix())
+    parts = report_parts(made, lambda place: f"{where}#{place}")
+    if any(found.gained or found.lost for found in made.comparisons):
+        runs = shlex.join(run.path for run in made.runs)
+        parts.append(f"The page that the links lead to is made by: saccade view {runs}")
+    return markdown(parts)
+
+
+def _read(path: Path) -> tuple[RunReport, Outcomes]:
+    reader = RunReader(path)
+    manifest = reader.manifest
+    pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    families = summary_by(lambda task: task.family, pairs)
+    named = families if len(families) > 1 else {}
+    made = RunReport(
+        run=path.name,
+        path=str(path),
+        fingerprint=manifest.fingerprint,
+        command=command_line(manifest),
+        families={**named, ALL: summary(pairs)},
+    )
+    return made, outcomes_of(path, manifest, pairs)
+
+
+def _summaries(runs: Sequence[RunReport]) -> list[Part]:
+    rows = [(run.run, name, found) for run in runs for name, found in run.families.items()]
+    accuracy = Table(
+        "Accuracy",
+        ("run", "family", "accuracy", "95 % CI", *(column.title for column in ACCURACY)),
+        tuple(
+            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, ACCURACY))
+            for run, name, s in rows
+        ),
+        keys=2,
+    )
+    means = Table(
+        "Means of finished episodes",
+        ("run", "family", *(column.title for column in COST)),
+        tuple((run, name, *_numbers(s, COST)) for run, name, s in rows),
+        keys=2,
+    )
+    ends = Table(
+        "How episodes ended",
+        ("run", "family", *(column.title for column in APART), *COUNTS),
+        tuple(
+            (run, name, *_numbers(s, APART), *map(_counts, (s.stops, s.problems, s.patterns)))
+            for run, name, s in rows
+        ),
+        keys=2,
+        prose=COUNTS,
+    )
+    made = Table(
+        "What was run",
+        ("run", "environment", "command"),
+        tuple((run.run, run.fingerprint or "-", run.command) for run in runs),
+        prose=("environment", "command"),
+    )
+    return [accuracy, means, ends, made]
+
+
+def _numbers(found: Summary, columns: Sequence[Column]) -> list[str]:
+    return [number(getattr(found, column.field), column.digits) for column in columns]
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{_cell(name)} {n}" for name, n in counts.items()) or "-"
-
-
-def _draw(reports: Sequence[RunReport], out: Path) -> None:
-    """Accuracy with its 95 % interval: a bar for each family and run."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "plots") from error
-    families = list(dict.fromkeys(row.family for row in _rows(reports)))
-    width = 0.8 / len(reports)
-    figure = Figure(figsize=(2 + 1.1 * len(families), 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    for number, made in enumerate(reports):
-        rows = [row for row in made.rows if row.summary.accuracy is not None]
-        places = [families.index(row.family) + (number + 0.5) * width - 0.4 for row in rows]
-        accuracy = [row.summary.accuracy or 0.0 for row in rows]
-        below = [a - (row.summary.low or 0.0) for a, row in zip(accuracy, rows, strict=True)]
-        above = [(row.summary.high or 0.0) - a for a, row in zip(accuracy, rows, strict=True)]
-        axes.bar(
-            places, accuracy, width * 0.9, yerr=[below, above], label=made.run,
-            capsize=3, ecolor="0.2", error_kw={"linewidth": 1},
-        )  # fmt: skip
-    axes.set_xticks(range(len(families)), families)
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("accuracy, 95 % CI")
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(reports) > 1:
-        figure.legend(loc="outside upper center", ncols=len(reports), frameon=False)
-    figure.savefig(out, dpi=150)
+    return ", ".join(f"{name} {n}" for name, n in counts.items()) or "-"
