@@ -107,31 +107,6 @@ def test_mistakes_with_nano_are_explained(
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "package", "extra"),
-    [
-        (["demo"], "torch", "local"),
-        (["nano", "eval"], "torch", "local"),
-        (["nano", "probe"], "torch", "local"),
-        (["nano", "train-base", "--out", "x"], "transformers", "local"),
-        (["sft", "run.toml"], "trl", "train"),
-    ],
-)
-def test_a_missing_extra_says_how_to_install_it(
-    tmp_path: Path, arguments: list[str], package: str, extra: str
-) -> None:
-    (tmp_path / "run.toml").touch()
-    code = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
-        "from saccade.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"pip install 'saccade[{extra}]'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
     options = ["scenes=20", "dev_scenes=4", "skill_questions=1", "step_limit=1"]
     done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)

@@ -25,8 +25,10 @@ def curate(
     from saccade.config import validate
     from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run
+    from saccade.runs.preflight import preflight
 
     chosen = validate(CurateRecipe, read_runfile(recipe, settings))
+    preflight(chosen, scored=False)
     with bars(quiet=as_json) as progress:
         stages = {}
 

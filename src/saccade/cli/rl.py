@@ -26,6 +26,7 @@ def rl(
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
     from saccade.config import validate
+    from saccade.runs.preflight import preflight
 
     table = read_runfile(recipe, settings)
     with needs("train"):
@@ -35,6 +36,7 @@ def rl(
     if threads is not None:
         use_threads(threads)
     chosen = validate(RLRecipe, table)
+    preflight(chosen)
     steps: list[Step] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.train.steps)

@@ -33,6 +33,7 @@ def rollout(
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe
     from saccade.runs.folder import RunReader
+    from saccade.runs.preflight import preflight
 
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
@@ -41,6 +42,7 @@ def rollout(
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out = Path(chosen.out)
+    preflight(chosen)
     try:
         asyncio.run(_attempt_all(chosen, out, quiet=as_json))
     except KeyboardInterrupt:

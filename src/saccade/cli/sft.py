@@ -27,6 +27,7 @@ def sft(
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
     from saccade.config import validate
+    from saccade.runs.preflight import check_runs
 
     table = read_runfile(recipe, settings)
     with needs("train"):
@@ -36,6 +37,7 @@ def sft(
     if threads is not None:
         use_threads(threads)
     chosen = validate(SFTRecipe, table)
+    check_runs(chosen.runs)
     losses: list[float] = []
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("steps", total=chosen.steps)
