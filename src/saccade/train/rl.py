@@ -52,7 +52,7 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
     """
     out, options = Path(recipe.out), recipe.train
     state = PartialState(cpu=options.device == "cpu")
-    arguments = _arguments(recipe, out)
+    arguments = trainer_arguments(recipe, out)
     if state.is_main_process:
         fingerprint = make_environment(recipe).fingerprint
         keep_manifest(out, manifest_of("rl", recipe, fingerprint=fingerprint))
@@ -104,7 +104,7 @@ def _generator(
     return TransformersGenerator(trainer, loaded, batch_size=options.generation_batch)
 
 
-def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
+def trainer_arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
     """The options of TRL.
 
     Raises:
