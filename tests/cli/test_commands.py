@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
-from waiting import LIMIT_S
+from waiting import LIMIT_S, heed_interrupts
 
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -296,11 +296,6 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
     assert after["fingerprint"] == json.loads(first.stdout)["fingerprint"]
     assert "12" in third.stdout
     assert third.returncode == 0
-
-
-def heed_interrupts() -> None:
-    """As in a terminal: a suite that runs in the background of a shell ignores them."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def _examine_folder(kind: Kind, recipe: Recipe, fingerprint: str, found: Examina
 
 
 def _examine_demonstrations(recipe: Record, found: Examination) -> None:
-    from saccade.train.sft import SFTRecipe
+    from saccade.train.recipe import SFTRecipe
 
     with found.part("runs"):
         folders = cast(SFTRecipe, recipe).runs

@@ -23,7 +23,7 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("sft", "sft", "saccade.train.sft:SFTRecipe", ("runs",)),
+    Kind("sft", "sft", "saccade.train.recipe:SFTRecipe", ("runs",)),
     Kind("curate", "curate", "saccade.data.curate.recipe:CurateRecipe", ("curate",)),
     Kind("rl", "rl", "saccade.train.recipe:RLRecipe", ("train", "model+tasks")),
     Kind("agent attack", "attack", "saccade.robust.agent.recipe:AgentAttackRecipe",

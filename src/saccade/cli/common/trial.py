@@ -171,7 +171,8 @@ def _try_trainer(recipe: Record, found: Examination) -> None:
 
 def _try_demonstrations(recipe: Record, found: Examination) -> None:
     from saccade.models.load import load
-    from saccade.train.sft import SFTRecipe, read_examples
+    from saccade.train.recipe import SFTRecipe
+    from saccade.train.sft import read_examples
 
     chosen = cast(SFTRecipe, recipe)
     if found.failed:
