@@ -17,5 +17,8 @@ def test_a_name_near_an_embedded_one_is_refused_before_a_hub_is_asked(
     assert resolve("nano-agent") == str(folder_of("nano-agent"))
     assert resolve("somebody/nano-agnet") == "somebody/nano-agnet"
     assert resolve("gpt2") == "gpt2"
+    for folder in ("./nowhere", "/nowhere", "runs/nano-sft/model"):
+        with pytest.raises(ConfigError, match=f"{folder}: no such folder"):
+            resolve(folder)
     Path("nano-agnet").mkdir()
     assert resolve("nano-agnet") == "nano-agnet"

@@ -88,25 +88,6 @@ def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
     assert content["families"]["read0"]["direct"]["tool_call_rate"] == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nano", "eval", "--arm", "own"], "--arm: there is no 'own'; choose from direct"),
-        (["nano", "eval", "--family", "raed"], "--family: there is no 'raed'"),
-        (["nano", "eval", "--model", "./nowhere"], "./nowhere: no such folder"),
-        (["nano", "train-base", "--out", "x", "sed=1"], "did you mean 'seed'"),
-    ],
-)
-def test_mistakes_with_nano_are_explained(
-    tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    done = saccade(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-
-
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
     options = ["scenes=20", "dev_scenes=4", "skill_questions=1", "step_limit=1"]
     done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)

@@ -114,6 +114,8 @@ MISTAKES = {
     f"{SOLVE} {HF} --choice cat --choice dog --answer cow": "'cow' does not name one of",
     f"curate curate.toml {HF}": "none.jsonl: cannot be read",
     f"curate curate.toml {HF} curate.sample=3": "unknown key; did you mean 'samples'",
+    "nano eval --model ./nowhere": "./nowhere: no such folder",
+    "nano train-base --out x sed=1": "sed: unknown key; did you mean 'seed'",
     "nano eval --arm own": "--arm: there is no 'own'",
     "nano eval --family raed": "--family: there is no 'raed'",
     **{f"{verb} none.toml": "none.toml: cannot be read" for verb in VERBS},

@@ -41,11 +41,16 @@ def resolve(name: str) -> str:
     """The folder of an embedded model, or else the path or model id that a user gave, unchanged.
 
     Raises:
-        ConfigError: the name is neither, and close to an embedded one: no hub is asked for it.
+        ConfigError: the name can only be a folder, and there is none; or it is close to an embedded
+            one. No hub is asked for it.
     """
     if name in MODELS:
         return str(folder_of(name))
-    if "/" not in name and not Path(name).is_dir():
+    if Path(name).is_dir():
+        return name
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigError(f"{name}: no such folder; name a checkpoint, or a model id of the hub")
+    if "/" not in name:
         for near in get_close_matches(name, MODELS, n=1):
             raise ConfigError(
                 f"model {name!r}: there is no such folder and no embedded model of this name; did "
@@ -58,7 +63,7 @@ def with_folders(sections: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Sections of a run file in which `policy.path` and `model` are folders, not embedded names.
 
     Raises:
-        ConfigError: a name that is close to an embedded one, and nothing else.
+        ConfigError: a folder that is not there, or a name that is close to an embedded one.
     """
     table = dict(sections)
     policy, model = table.get("policy"), table.get("model")

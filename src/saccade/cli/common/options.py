@@ -64,7 +64,7 @@ def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
 def _models(table: Table) -> Iterator[str]:
     """What a run file loads as a local model."""
     policy = table.get("policy")
-    named = [table.get("model")] if "data" not in table else []  # of a classifier: a module
+    named = [table.get("model")]
     if isinstance(policy, dict) and policy.get("kind") == "hf":
         named.append(policy.get("path"))
-    yield from (name for name in named if isinstance(name, str))
+    yield from (name for name in named if isinstance(name, str) and ":" not in name)
