@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
         "field.jsonl": "\n" + asked("?", anwser="1"),
         "empty.jsonl": "\n",
         "rows.parquet": "",
-        "demos/run.json": '{"verb": "rollout", "config": {}}',
+        "demos/run.json": '{"verb": "rollout", "config": {}, "fingerprint": "f"}',
         "own/run.toml": f'{RUN}reward.weights."terms_beside:tidy" = 0.5\n',
         "own/terms_beside.py": "import colorsys\n\n\ndef tidy(*_):\n    return 1.0\n",
         "own/colorsys.py": "raise RuntimeError('it hides a module of the library')\n",
@@ -144,6 +144,7 @@ LACKING = {
     "nano probe": ("torch", "local"),
     "nano train-base --out x": ("torch", "local"),
     "check sandbox": ("pyseccomp", "sandbox"),
+    "report demos --out figures": ("matplotlib", "plots"),
     "serve sandbox": ("starlette", "serve"),
     "check recipe rl.toml": ("torch", "train"),
 }

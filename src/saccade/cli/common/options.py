@@ -29,18 +29,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and
 def read_runfile(path: Path, settings: Sequence[str] | None) -> Table:
     """A run file with settings over it; names of embedded models become folders.
 
-    Commands read it before they import what they run: a mistake in it is found at once. Modules
-    that stand beside the file can be named in it.
+    Commands read it before they import what they run: a mistake in it is found at once.
 
     Raises:
         ConfigError: it cannot be read, or a setting is not `key=value`.
+    """
+    return with_settings(read_file(path), settings)
+
+
+def read_file(path: Path) -> Table:
+    """A run file as it is; from now on, modules that stand beside it can be named.
+
+    Raises:
+        ConfigError: it cannot be read.
     """
     from saccade.config import read_toml
 
     table = read_toml(path)
     # Appended: a module of the user's own hides none that is installed.
     sys.path.append(str(path.resolve().parent))
-    return with_settings(table, settings)
+    return table
 
 
 def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
