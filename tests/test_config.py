@@ -1,5 +1,6 @@
 """Run files and overrides: what is right becomes a record, what is wrong is named."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,26 @@ def made(*overrides: str) -> Recipe:
     [("seed=3", ["seed"], 3), ("sampling.temperature=0.5", ["sampling", "temperature"], 0.5),
      ("out=runs/x", ["out"], "runs/x"), ('out="3"', ["out"], "3"), ("a=true", ["a"], True),
      ("a=[1, 2]", ["a"], [1, 2]), ("a.b.c=x=y", ["a", "b", "c"], "x=y"), ("a=", ["a"], ""),
-     ("a=http://h:1/v1", ["a"], "http://h:1/v1"), ("a=1\nb=2", ["a"], "1\nb=2")],
+     ("a=http://h:1/v1", ["a"], "http://h:1/v1"), ("a=1\nb=2", ["a"], "1\nb=2"),
+     ('a."my.mod:term"=0.5', ["a", "my.mod:term"], 0.5), ("a.'x=y' = 1", ["a", "x=y"], 1)],
 )  # fmt: skip
 def test_overrides_are_toml_or_text(override: str, path: list[str], value: object) -> None:
     table: object = with_overrides({}, [override])
     for key in path:
         table = table[key]  # type: ignore[index]
     assert table == value
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("reward.weights.my.module:term=0.5", """'reward.weights."my.module:term"=0.5'"""),
+        ("tools.my_tools:Rule.least=a=b", """'tools."my_tools:Rule".least=a=b'"""),
+    ],
+)
+def test_quotes_that_the_shell_took_away_are_asked_for(override: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"write {line}, single quotes included")):
+        with_overrides({}, [override])
 
 
 def test_overrides_leave_the_original_alone() -> None:
@@ -51,10 +65,10 @@ def test_any_override_is_applied_or_refused_politely(text: str) -> None:
         (["sampling.temprature=1"], "sampling.temprature: unknown key; did you mean 'temperature'"),
         (["environment.limits.max_turn=1"], "environment.limits.max_turn: .*'max_turns'"),
         (["environment.view.max_pixel=1"], "environment.view.max_pixel: .*'max_pixels'"),
-        (["seed=x"], "seed: input should be a valid integer"),
+        (["seed=x"], "seed: input should be a valid integer.*, got 'x'"),
         (
             ["environment.limits.max_turns=0"],
-            "max_turns: input should be greater than or equal to 1",
+            "max_turns: input should be greater than or equal to 1, got 0",
         ),
         (["environment.coords=pixels"], "environment.coords"),
         (["seed.x=1", "seed=2", "seed.y=1"], "'seed' is a value, not a section"),
@@ -69,7 +83,10 @@ def test_mistakes_are_named_with_the_nearest_right_key(overrides: list[str], say
     ("overrides", "says"),
     [
         (["dialect.kind=deepeye"], "dialect: there is no 'deepeye'; did you mean 'deepeyes'"),
-        (["dialect.kind=no.such:Thing"], "cannot be imported"),
+        (
+            ["dialect.kind=no.such:Thing"],
+            "cannot be imported: .*; modules are found in the",
+        ),
         (["dialect.kind=saccade.dialects.plain:Plan"], "has no 'Plan'; did you mean 'Plain'"),
         (["tools.zoom=3"], "tools.zoom"),
         (["tools.zoomin.min_side=3"], "there is no 'zoomin'; did you mean 'zoom_in'"),

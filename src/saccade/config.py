@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, MissingExtra
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 Model = TypeVar("Model", bound=BaseModel)
 Table = dict[str, JsonValue]
 
 MAX_FILE_BYTES = 4 * 2**20
+
+_UNQUOTED = re.compile(
+    r"(?P<section>reward\.weights|tools)\.(?P<name>[\w.]+:\w+)(?P<rest>(\.[\w.]+)?=.*)", re.DOTALL
+)
+"""A setting of a part of the user's own, in the sections whose keys are names, without quotes."""
 
 
 class Part(BaseModel):
@@ -65,17 +74,18 @@ def read_toml(path: Path) -> Table:
 
 
 def with_overrides(table: Table, overrides: Iterable[str]) -> Table:
-    """A copy with `key.path=value` applied; values are TOML, or else plain text.
+    """A copy with `key.path=value` applied.
+
+    Keys are TOML keys: a part with dots or colons in it is quoted, as in
+    `reward.weights."my.module:term"=0.5`. Values are TOML, or else plain text.
 
     Raises:
-        ConfigError: an override without `=`, or a path through something that is no table.
+        ConfigError: an override that is no `key=value`, or a path through something that is no
+            table.
     """
     merged = _copied(table)
     for override in overrides:
-        path, found, value = override.partition("=")
-        keys = path.strip().split(".")
-        if not found or not all(keys):
-            raise ConfigError(f"{override!r}: expected key=value or section.key=value")
+        keys, value = _parted(override)
         place = merged
         for key in keys[:-1]:
             inner = place.setdefault(key, {})
@@ -84,6 +94,46 @@ def with_overrides(table: Table, overrides: Iterable[str]) -> Table:
             place = inner
         place[keys[-1]] = _value(value.strip())
     return merged
+
+
+def _parted(override: str) -> tuple[list[str], str]:
+    """The keys of an override, and the text of its value.
+
+    Raises:
+        ConfigError: it is no `key=value`; where quotes are missing, with the line that has them.
+    """
+    key, found, value = override.partition("=")
+    while found:
+        if keys := _keys(key):
+            return keys, value
+        if not {'"', "'"} & set(key):
+            break
+        more, found, value = value.partition("=")  # a quoted key may hold an equals sign itself
+        key = f"{key}={more}"
+    if bare := _UNQUOTED.match(override):
+        line = f'{bare["section"]}."{bare["name"]}"{bare["rest"]}'
+        raise ConfigError(
+            f"{override!r}: a name with dots or colons is quoted, and the shell takes quotes away "
+            f"that are not quoted themselves; write '{line}', single quotes included"
+        )
+    raise ConfigError(f"{override!r}: expected key=value or section.key=value")
+
+
+def _keys(text: str) -> list[str]:
+    """The parts of a dotted TOML key; empty if it is none."""
+    if "\n" in text or "\r" in text:
+        return []
+    try:
+        place: object = tomllib.loads(f"{text} = 0")
+    except tomllib.TOMLDecodeError:
+        return []
+    keys: list[str] = []
+    while isinstance(place, dict):
+        (key, place), *others = place.items()
+        if others:
+            return []
+        keys.append(key)
+    return keys if all(keys) else []
 
 
 def validate(model: type[Model], table: Mapping[str, JsonValue], where: str = "") -> Model:
@@ -95,13 +145,21 @@ def validate(model: type[Model], table: Mapping[str, JsonValue], where: str = ""
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(model, item["loc"], item["type"], item["msg"]) for item in error.errors()]
         prefix = f"{where}." if where else ""
-        raise ConfigError("\n".join(prefix + line for line in lines)) from error
+        raise ConfigError("\n".join(prefix + line for line in explain(model, error))) from error
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """What is wrong with the content of a record, a line for each mistake: `place: what`."""
+    return [_explain(model, item) for item in error.errors()]
 
 
 def resolve(name: str, built_in: Mapping[str, str], what: str) -> object:
     """The object behind a built-in name, or behind "package.module:Name".
+
+    A module of the user's own is looked for as by any import, in the order of `sys.path`: beside
+    what is installed, the command line appends the current folder and then the folder of the run
+    file. Appended, not put first: a `random.py` there hides no other module.
 
     Raises:
         ConfigError: there is no such name; the message holds the nearest one.
@@ -121,7 +179,14 @@ def resolve(name: str, built_in: Mapping[str, str], what: str) -> object:
     except MissingExtra:
         raise
     except ImportError as error:
-        raise ConfigError(f"{what}: {target!r} cannot be imported: {error}") from error
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing := MissingExtra.of(lacking):
+            raise missing from error
+        root = module_name.partition(".")[0]
+        where = "; modules are found in the current folder and beside the run file"
+        raise ConfigError(
+            f"{what}: {target!r} cannot be imported: {error}{where if lacking == root else ''}"
+        ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -159,14 +224,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _explain(model: type[BaseModel], loc: Sequence[int | str], kind: str, message: str) -> str:
+def _explain(model: type[BaseModel], item: ErrorDetails) -> str:
+    loc, message = item["loc"], item["msg"]
     place = ".".join(str(part) for part in loc) or "run file"
-    if kind == "extra_forbidden":
+    if item["type"] == "extra_forbidden":
         fields = _fields_at(model, loc[:-1])
         return f"{place}: unknown key{suggestion(str(loc[-1]), fields)}"
-    if kind == "missing":
+    if item["type"] == "missing":
         return f"{place}: missing"
-    return f"{place}: {message[:1].lower()}{message[1:]}"
+    came = item["input"]
+    short = isinstance(came, int | float) or (isinstance(came, str) and len(came) <= 80)
+    got = f", got {came!r}" if short and item["type"] != "value_error" else ""
+    return f"{place}: {message[:1].lower()}{message[1:]}{got}"
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

@@ -20,6 +20,34 @@
 A message reads *where: what was expected, what came; how to fix it*.
 """
 
+from __future__ import annotations
+
+EXTRA_OF = {
+    "accelerate": "train",
+    "datasets": "train",
+    "matplotlib": "plots",
+    "math_verify": "math",
+    "onnxruntime": "ocr",
+    "peft": "train",
+    "pyarrow": "data",
+    "pyseccomp": "sandbox",
+    "rapidfuzz": "ocr",
+    "rapidocr": "ocr",
+    "safetensors": "local",
+    "scipy": "robust",
+    "sklearn": "robust",
+    "starlette": "serve",
+    "torch": "local",
+    "transformers": "local",
+    "trl": "train",
+    "uvicorn": "serve",
+}
+"""Module that Saccade imports and the base installation lacks -> the smallest extra that holds it.
+"""
+
+PACKAGES = {"math_verify": "math-verify", "sklearn": "scikit-learn"}
+"""Module -> the package that it comes in, where that has another name."""
+
 
 class SaccadeError(Exception):
     """The root: `except SaccadeError` catches whatever Saccade raises on purpose."""
@@ -37,6 +65,19 @@ class MissingExtra(ConfigError, ImportError):
             f"{package} is not installed; this needs the extra '{extra}': "
             f"pip install 'saccade[{extra}]'"
         )
+
+    @classmethod
+    def of(cls, module: str | None, extra: str | None = None) -> MissingExtra | None:
+        """The error for a module that cannot be imported; None if no extra holds it.
+
+        Args:
+            module: Its dotted name, `ModuleNotFoundError.name`.
+            extra: The extra that the caller needs as a whole; left out, the smallest with it.
+        """
+        root = (module or "").partition(".")[0]
+        if root not in EXTRA_OF:
+            return None
+        return cls(PACKAGES.get(root, root), extra or EXTRA_OF[root])
 
 
 class ImageError(SaccadeError, ValueError):
@@ -89,3 +130,20 @@ class ServiceTimeout(ServiceError, TimeoutError):
 
 class BudgetExceeded(ServiceError):
     """The next request would cost more than the configured budget."""
+
+
+def require(*modules: str, extra: str | None = None) -> None:
+    """Find out, without importing anything, whether modules of an extra are installed.
+
+    Args:
+        modules: Keys of `EXTRA_OF`.
+        extra: The extra that the caller needs as a whole; left out, the smallest with the module.
+
+    Raises:
+        MissingExtra: the first of them that is not installed.
+    """
+    from importlib.util import find_spec  # commands that need no extra start without it
+
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtra(PACKAGES.get(module, module), extra or EXTRA_OF[module])

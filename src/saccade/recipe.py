@@ -23,10 +23,10 @@ from typing import cast
 from pydantic import Field, JsonValue
 
 from saccade import dialects, policies, tasks, tools
-from saccade.config import Part, Table, build
+from saccade.config import Part, Table, build, resolve
 from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, require
 from saccade.formats.prompts import read_prompts
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import CoordSpace, PixelBudget
@@ -93,12 +93,23 @@ def make_tasks(recipe: Recipe) -> Iterator[Task]:
         ConfigError: no `tasks` section, or one that cannot be used.
         PluginError: while they are drawn: the source raised.
     """
-    return _drawn(_task_source(recipe), recipe)
+    return _drawn(task_source(recipe), recipe)
 
 
 def count_tasks(recipe: Recipe) -> int | None:
     """How many tasks a recipe has, if that is known beforehand."""
-    return _task_source(recipe).count()
+    return task_source(recipe).count()
+
+
+def task_source(recipe: Recipe) -> TaskSource:
+    """Where the tasks of a recipe come from.
+
+    Raises:
+        ConfigError: no `tasks` section, or one that cannot be used.
+    """
+    if recipe.tasks is None:
+        raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
+    return cast(TaskSource, build(recipe.tasks, tasks.BUILT_IN, "tasks"))
 
 
 def make_environment(recipe: Recipe) -> Environment:
@@ -119,17 +130,35 @@ def make_environment(recipe: Recipe) -> Environment:
     )
 
 
-def make_policy(recipe: Recipe) -> Policy:
-    """The policy of a recipe.
+def check_policy(recipe: Recipe) -> None:
+    """Find mistakes in the `policy` section, without making the policy and without torch.
 
     Raises:
         ConfigError: no `policy` section, or one that cannot be used.
+        MissingExtra: the policy needs an optional dependency.
     """
     if recipe.policy is None:
         raise ConfigError(
             "policy: missing; name a server with policy.kind=openai policy.base_url=URL "
             "policy.model=NAME, or a local model with policy.kind=hf policy.path=FOLDER"
         )
+    kind = recipe.policy.kind
+    if kind in policies.OPTIONS:
+        build(recipe.policy, policies.OPTIONS, "policy")
+    else:
+        resolve(kind, policies.BUILT_IN, "policy")
+    require(*policies.NEEDS.get(kind, ()))
+
+
+def make_policy(recipe: Recipe) -> Policy:
+    """The policy of a recipe.
+
+    Raises:
+        ConfigError: no `policy` section, or one that cannot be used.
+        MissingExtra: the policy needs an optional dependency.
+    """
+    check_policy(recipe)
+    assert recipe.policy is not None
     return cast(Policy, build(recipe.policy, policies.BUILT_IN, "policy"))
 
 
@@ -141,12 +170,6 @@ def make_reward(recipe: Recipe) -> Reward:
 def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
     with guarded("tasks"):
         yield from source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
-
-
-def _task_source(recipe: Recipe) -> TaskSource:
-    if recipe.tasks is None:
-        raise ConfigError('tasks: missing; for example tasks = { kind = "world", family = "read" }')
-    return cast(TaskSource, build(recipe.tasks, tasks.BUILT_IN, "tasks"))
 
 
 def _make_dialect(part: Part) -> Dialect:

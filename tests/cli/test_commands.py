@@ -88,50 +88,6 @@ def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
     assert content["families"]["read0"]["direct"]["tool_call_rate"] == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nano", "eval", "--arm", "own"], "--arm: there is no 'own'; choose from direct"),
-        (["nano", "eval", "--family", "raed"], "--family: there is no 'raed'"),
-        (["nano", "eval", "--model", "./nowhere"], "./nowhere: no such folder"),
-        (["nano", "train-base", "--out", "x", "sed=1"], "did you mean 'seed'"),
-    ],
-)
-def test_mistakes_with_nano_are_explained(
-    tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    done = saccade(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "package", "extra"),
-    [
-        (["demo"], "torch", "local"),
-        (["nano", "eval"], "torch", "local"),
-        (["nano", "probe"], "torch", "local"),
-        (["nano", "train-base", "--out", "x"], "transformers", "local"),
-        (["sft", "run.toml"], "trl", "train"),
-    ],
-)
-def test_a_missing_extra_says_how_to_install_it(
-    tmp_path: Path, arguments: list[str], package: str, extra: str
-) -> None:
-    (tmp_path / "run.toml").write_text('model = "m"\nout = "o"\nruns = ["r"]\n')
-    code = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
-        "from saccade.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"pip install 'saccade[{extra}]'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
     options = ["scenes=20", "dev_scenes=4", "skill_questions=1", "step_limit=1"]
     done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)

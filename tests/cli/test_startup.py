@@ -98,30 +98,6 @@ def test_the_table_says_what_the_docstring_says_in_a_line_of_80_columns(row: Row
     assert len(f"  {'':{column}}  {row.help}") <= 78
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["rollout", "none.toml"],
-        ["curate", "none.toml"],
-        ["sft", "none.toml"],
-        ["rl", "none.toml"],
-        ["check", "recipe", "none.toml"],
-        ["attack", "none.toml"],
-        ["detect", "none.toml"],
-        ["solve", "photo.jpg", "Which?"],
-        ["nano", "eval", "--arm", "own"],
-        ["nano", "eval", "--family", "raed"],
-    ],
-    ids=" ".join,
-)
-def test_a_mistake_is_found_before_anything_heavy_is_loaded(
-    tmp_path: Path, arguments: list[str]
-) -> None:
-    modules, done = imported(*arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert not roots(modules) & HEAVY
-
-
 def test_a_run_with_a_server_and_its_page_load_no_torch(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'out = "run"\ntasks = { kind = "world", family = "read", n = 2 }\n'

@@ -97,7 +97,7 @@ def test_the_base_has_the_skills_and_not_the_habit() -> None:
 
 
 def test_an_unknown_name_stays_a_path() -> None:
-    assert resolve("./somewhere/else") == "./somewhere/else"
+    assert resolve("somebody/else") == "somebody/else"
     assert resolve(DEFAULT) == str(folder_of(DEFAULT))
     with pytest.raises(KeyError):
         folder_of("somewhere/else")

@@ -59,7 +59,7 @@ def test_what_a_model_knows_of_itself_is_declared() -> None:
     assert isinstance(parts.policy, LocalPolicy)
     info = parts.policy.info
     assert (info.factor, info.name) == (14, str(folder_of("nano-agent")))
-    assert mismatches(parts.policy, parts.environment) == []
+    assert mismatches(parts.policy.info, parts.environment) == []
     asyncio.run(parts.close())
 
 

@@ -29,25 +29,25 @@ from saccade.types import Completion, Sampling, StopReason, Task, Trajectory, Ve
 
 def test_a_model_in_a_foreign_frame_or_budget_is_warned_about(tiny_qwen3_vl: Path) -> None:
     policy = HFPolicy(HFOptions(path=str(tiny_qwen3_vl)))
-    frame, factor = mismatches(policy, Environment(DeepEyes()))
+    frame, factor = mismatches(policy.info, Environment(DeepEyes()))
     assert "environment.coords=relative_1000" in frame
     assert "environment.view.factor=32" in factor
     budget = PixelBudget(factor=32)
     right = Environment(DeepEyes(), view=budget, coords=CoordSpace.RELATIVE_1000)
-    assert mismatches(policy, right) == []
+    assert mismatches(policy.info, right) == []
     half = Environment(
         DeepEyes(), view=budget, observation=PixelBudget(), coords=CoordSpace.RELATIVE_1000
     )
-    assert len(mismatches(policy, half)) == 1
+    assert len(mismatches(policy.info, half)) == 1
 
 
 def test_a_released_checkpoint_with_our_prompt_is_warned_about() -> None:
     options = OpenAIOptions(base_url="http://127.0.0.1:9/v1", model="ChenShawn/DeepEyes-7B")
     policy = OpenAIPolicy(options)
-    assert "dialect.prompts=FILE" in mismatches(policy, Environment(DeepEyes()))[0]
+    assert "dialect.prompts=FILE" in mismatches(policy.info, Environment(DeepEyes()))[0]
     published = DeepEyes(prompts=Prompts(system="s", user="{question}"))
-    assert mismatches(policy, Environment(published)) == []
-    assert mismatches(ReplayPolicy({}), Environment(DeepEyes())) == []
+    assert mismatches(policy.info, Environment(published)) == []
+    assert mismatches(ReplayPolicy({}).info, Environment(DeepEyes())) == []
 
 
 async def test_a_warning_reaches_the_user(tmp_path: Path) -> None:

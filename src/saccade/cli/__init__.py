@@ -23,7 +23,7 @@ COMMANDS = (
     Row("view", "saccade.cli.view:view",
         "Make a page of a run, or of two runs side by side.", "Use"),
     Row("check recipe", "saccade.cli.check:recipe",
-        "Validate a run file and estimate what a step of it costs.", "Train"),
+        "Find out whether a run would work, and what a step costs.", "Train"),
     Row("curate", "saccade.cli.curate:curate",
         "Keep the questions that reinforcement learning can use.", "Train"),
     Row("sft", "saccade.cli.sft:sft",

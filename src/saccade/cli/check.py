@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from saccade.cli.common.examine import Examination, State
+    from saccade.train.recipe import RLRecipe
+    from saccade.types import Record
+
+GIB = 80.0
+"""GiB of an accelerator that the answer is given for, where none is named."""
 
 
 def recipe(
@@ -22,49 +32,68 @@ def recipe(
     memory: Annotated[
         float | None,
         typer.Option(
-            min=0, help="GiB of memory that each process has; exit code 1 if that is too little."
+            min=0,
+            help="GiB of memory that each process has; exit code 1 if that is too little. "
+            "Without it the page says whether a step fits in 80.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Validate a run file and estimate what a step of it costs."""
-    from saccade.cli.common.extras import needs
-    from saccade.config import validate
-    from saccade.recipe import make_environment
+    """Find out whether a run would work, and what a step costs.
+
+    The parts of the run are made as its command makes them. If a model is here, it plays an
+    episode. Exit code 1 if the command would fail.
+    """
+    from saccade.cli.common.examine import Examination, Finding, examine_parts
+    from saccade.cli.common.kinds import kind_of, read_as
 
     table = read_runfile(path, settings)
-    with needs("train"):
-        from saccade.train.estimate import estimate
-        from saccade.train.recipe import RLRecipe
-    chosen = validate(RLRecipe, table)
-    fingerprint = make_environment(chosen).fingerprint
-    found = estimate(chosen, processes=processes, sharded=sharded)
-    fits = memory is None or found.total <= memory
+    kind = kind_of(table, str(path))
+    chosen = read_as(kind, table)
+
+    def show(finding: Finding) -> None:
+        if not as_json:
+            typer.echo(f"{finding.state:<10} {finding.part:<12} {finding.text}")
+
+    found = Examination(show)
+    if not as_json:
+        typer.echo(f"{path}: a run file of saccade {kind.verb}")
+    examine_parts(kind, chosen, found)
+    more: dict[str, JsonValue] = {}
+    if not found.has_error("packages"):
+        from saccade.cli.common.trial import try_run
+
+        try_run(kind, chosen, found, processes=processes)
+        if kind.name == "rl":
+            more = _estimated(chosen, found, processes, sharded=sharded, memory=memory)
     if as_json:
-        more = {"fingerprint": fingerprint, "total": found.total, "fits": fits}
-        typer.echo(json.dumps(found.model_dump() | more))
-    else:
-        typer.echo(f"{path}: valid; environment {fingerprint}")
-        typer.echo(
-            f"{found.model}: {found.parameters / 1e6:,.1f} million parameters, "
-            f"{found.trained / 1e6:,.1f} of them trained"
-        )
-        typer.echo(
-            f"a step: {found.episodes:,} episodes of at most {found.context:,} tokens "
-            f"({found.prompt_tokens:,} an image of the question, {found.crop_tokens:,} a crop), "
-            f"{found.tokens / 1e6:,.1f} million tokens and {found.images:,} images at most"
-        )
-        parts = (
-            "weights", "reference", "gradients", "optimiser", "activations", "logits", "gathered",
-            "cache",
-        )  # fmt: skip
-        each = ", ".join(f"{name} {getattr(found, name):,.1f}" for name in parts)
-        typer.echo(f"GiB for each of {processes} process(es): {each}")
-        typer.echo(f"about {found.total:,.1f} GiB at the peak (activations are an estimate)")
-        if not fits:
-            typer.echo(f"that is more than {memory:g} GiB", err=True)
-    if not fits:
+        findings = [finding._asdict() for finding in found.findings]
+        content = {"kind": kind.name, "fingerprint": found.fingerprint, "findings": findings}
+        typer.echo(json.dumps(content | more))
+    if found.failed:
         raise typer.Exit(1)
+
+
+def _estimated(
+    recipe: Record, found: Examination, processes: int, *, sharded: bool, memory: float | None
+) -> dict[str, JsonValue]:
+    """What a step costs, as findings and as content for machines."""
+    from saccade.errors import ConfigError
+    from saccade.train.estimate import estimate
+
+    try:
+        cost = estimate(cast("RLRecipe", recipe), processes=processes, sharded=sharded)
+    except ConfigError as error:  # a model whose shape is not known can be trained all the same
+        found.add("memory", "not tried", str(error))
+        return {}
+    limit = GIB if memory is None else memory
+    fits = cost.total <= limit
+    for line in cost.lines(processes):
+        found.add("memory", "ok", line)
+    state: State = "error" if memory is not None and not fits else "ok"
+    text = f"about {cost.total:,.1f} GiB at the peak (activations are an estimate)"
+    found.add("memory", state, f"{text}; fits in {limit:g} GiB: {'yes' if fits else 'no'}")
+    return cost.model_dump() | {"total": cost.total, "fits": fits}
 
 
 def sandbox(

@@ -29,11 +29,13 @@ def curate(
     from saccade.config import validate
     from saccade.data.curate import CurateRecipe
     from saccade.recipe import count_tasks
+    from saccade.runs.preflight import preflight
 
     chosen = validate(CurateRecipe, read_runfile(recipe, settings))
     out, config, total = Path(chosen.out), chosen.model_dump(mode="json"), count_tasks(chosen)
     result = finished_before("curate", config, out, total=total)
     if result is None:
+        preflight(chosen, scored=False)
         result = _curate(chosen, out, total, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result))

@@ -188,12 +188,13 @@ def evaluate(
     for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
         for unknown in set(given) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
+    path = resolve(name)
     with needs("local"):
         from saccade.models.threads import use_threads
         from saccade.policies.hf import HFOptions, HFPolicy
 
     use_threads(2)
-    policy = HFPolicy(HFOptions(path=resolve(name)))
+    policy = HFPolicy(HFOptions(path=path))
     _ = policy.loaded  # a wrong path is reported once, not by every episode
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("cells", total=len(families) * len(arms))

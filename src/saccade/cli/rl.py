@@ -31,11 +31,13 @@ def rl(
     """
     from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
+    from saccade.runs.preflight import preflight
     from saccade.train.recipe import RLRecipe
 
     chosen = validate(RLRecipe, read_runfile(recipe, settings))
     result = finished_before("rl", chosen.model_dump(mode="json"), Path(chosen.out))
     if result is None:
+        preflight(chosen)
         result = _train(chosen, threads, quiet=as_json)
     if os.environ.get("RANK", "0") != "0":  # the first process of a launch reports
         return

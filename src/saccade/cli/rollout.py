@@ -47,6 +47,7 @@ def rollout(
     from saccade.errors import ConfigError
     from saccade.recipe import Recipe, count_tasks
     from saccade.runs.finished import finish
+    from saccade.runs.preflight import preflight
 
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
@@ -58,6 +59,7 @@ def rollout(
     result = finished_before("rollout", config, out, total=total)
     failures = Failures(0, 0, Counter())
     if result is None:
+        preflight(chosen)
         asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
         result, failures = _result(out)
         if not failures.reasons:

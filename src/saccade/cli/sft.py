@@ -29,11 +29,13 @@ def sft(
     """
     from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
+    from saccade.runs.preflight import check_runs
     from saccade.train.recipe import SFTRecipe
 
     chosen = validate(SFTRecipe, read_runfile(recipe, settings))
     result = finished_before("sft", chosen.model_dump(mode="json"), Path(chosen.out))
     if result is None:
+        check_runs(chosen.runs)
         result = _train(chosen, threads, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result))

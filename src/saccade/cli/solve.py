@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.common.options import Json
+from saccade.cli.common.options import Json, with_settings
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -70,16 +70,16 @@ def solve(
     from saccade.agent import make_task
     from saccade.cli.common.show import show_task, show_turns
     from saccade.config import validate, with_overrides
-    from saccade.embedded import is_embedded, with_folders
+    from saccade.embedded import is_embedded
     from saccade.errors import ConfigError
     from saccade.policies.reader.policy import ENVIRONMENT
-    from saccade.recipe import Recipe
+    from saccade.recipe import Recipe, check_policy, make_reward
     from saccade.rollout import Job
     from saccade.runs.execute import run
     from saccade.runs.folder import RunReader
     from saccade.types import StopReason
 
-    recipe = validate(Recipe, with_folders(with_overrides({}, settings or [])))
+    recipe = validate(Recipe, with_settings({}, settings))
     if recipe.policy is not None and recipe.policy.kind == "reader":
         table = with_overrides({}, [*ENVIRONMENT, *(settings or [])])  # the user's come later
         recipe = validate(Recipe, table)
@@ -89,6 +89,9 @@ def solve(
         warnings.warn(NO_MODEL, stacklevel=2)
     photos, limit = [photo, *(image or [])], recipe.max_image_pixels
     task = make_task(photos, question, choice or [], answer, max_pixels=limit)
+    check_policy(recipe)
+    if answer is not None:
+        make_reward(recipe).check(task)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)

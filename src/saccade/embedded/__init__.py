@@ -7,10 +7,13 @@ benchmark does can be tried from end to end. They know their own world and nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 from pydantic import JsonValue
+
+from saccade.errors import ConfigError
 
 MODELS = {
     "nano-base0": "every skill, and never a call of its own accord",
@@ -35,12 +38,33 @@ def folder_of(name: str) -> Path:
 
 
 def resolve(name: str) -> str:
-    """The folder of an embedded model, or else the path or model id that a user gave, unchanged."""
-    return str(folder_of(name)) if name in MODELS else name
+    """The folder of an embedded model, or else the path or model id that a user gave, unchanged.
+
+    Raises:
+        ConfigError: the name can only be a folder, and there is none; or it is close to an embedded
+            one. No hub is asked for it.
+    """
+    if name in MODELS:
+        return str(folder_of(name))
+    if Path(name).is_dir():
+        return name
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigError(f"{name}: no such folder; name a checkpoint, or a model id of the hub")
+    if "/" not in name:
+        for near in get_close_matches(name, MODELS, n=1):
+            raise ConfigError(
+                f"model {name!r}: there is no such folder and no embedded model of this name; did "
+                f"you mean {near!r}? A model of the hub is OWNER/NAME"
+            )
+    return name
 
 
 def with_folders(sections: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Sections of a run file in which `policy.path` and `model` are folders, not embedded names."""
+    """Sections of a run file in which `policy.path` and `model` are folders, not embedded names.
+
+    Raises:
+        ConfigError: a folder that is not there, or a name that is close to an embedded one.
+    """
     table = dict(sections)
     policy, model = table.get("policy"), table.get("model")
     if isinstance(policy, dict) and isinstance(policy.get("path"), str):

@@ -14,7 +14,7 @@ a prompt are the environment's business and are left out (`dialect.prompts` take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -29,7 +29,8 @@ from saccade.types import Part, Task
 IMAGE = "<image>"
 JUDGES = {"thinklite_eureka": "math", "reason": "math", "xince": "math"}
 """Sources whose answers are compared as mathematics; the others go by the reward's own judge."""
-_BATCH_ROWS = 16
+_BATCH_ROWS, _NAMES = 16, 65536
+"""Number of rows in memory at the same time: whole ones, and names of sources alone."""
 
 
 class _Turn(BaseModel):
@@ -106,15 +107,30 @@ def count_parquet_rows(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
-def _rows(path: Path) -> Iterator[dict[str, object]]:
-    import pyarrow
+def first_rows(path: Path) -> dict[str, int]:
+    """Name of each source in a file -> its first row; only that column is read.
 
-    try:
-        with _open(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+    Raises:
+        FormatError: the file cannot be read.
+        MissingExtra: pyarrow is not installed.
+    """
+    found: dict[str, int] = {}
+    for number, row in enumerate(_rows(path, columns=["data_source"], together=_NAMES)):
+        found.setdefault(str(row.get("data_source") or ""), number)
+    return found
+
+
+def _rows(
+    path: Path, *, columns: Sequence[str] | None = None, together: int = _BATCH_ROWS
+) -> Iterator[dict[str, object]]:
+    with _open(path) as file:
+        import pyarrow
+
+        try:
+            for batch in file.iter_batches(batch_size=together, columns=columns):
                 yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise FormatError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
+        except (OSError, pyarrow.ArrowException) as error:
+            raise FormatError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
 
 
 def _open(path: Path):  # type: ignore[no-untyped-def]  # pyarrow has no types
@@ -123,6 +139,8 @@ def _open(path: Path):  # type: ignore[no-untyped-def]  # pyarrow has no types
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise MissingExtra("pyarrow", "data") from error
+    if not path.is_file():
+        raise FormatError(f"{path}: no parquet file (it does not exist)")
     try:
         return ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError
 
+from saccade.config import explain
 from saccade.errors import FormatError, ImageError
 from saccade.files import read_lines, write_whole
 from saccade.images.decode import MAX_SOURCE_PIXELS
@@ -26,7 +27,9 @@ from saccade.types import Record, TargetBox, Task
 MAX_LINE_BYTES = 2**20
 
 
-class _Row(Record):
+class TaskRow(Record):
+    """A line of the file."""
+
     id: str | None = None
     images: tuple[str, ...] = ()
     question: str = Field(min_length=1)
@@ -47,9 +50,22 @@ def read_tasks(path: Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Iterator[T
     Raises:
         FormatError: names file and line of the first row that cannot be used.
     """
+    for number, row in read_rows(path):
+        yield _task(row, path, number, max_pixels)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, TaskRow]]:
+    """The lines of a file with their numbers, blank ones left out; no image is opened.
+
+    Raises:
+        FormatError: names file and line of the first row that cannot be used.
+    """
     for number, line in read_lines(path, most=MAX_LINE_BYTES):
         if line.strip():
-            yield _task(line, path, number, max_pixels)
+            try:
+                yield number, TaskRow.model_validate_json(line)
+            except ValidationError as error:
+                raise FormatError(f"{path}:{number}: {explain(TaskRow, error)[0]}") from error
 
 
 def count_rows(path: Path) -> int:
@@ -76,7 +92,7 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
             file = folder / "images" / image.source.name
             if not file.exists():
                 write_whole(file, image.source.encoded())
-        row = _Row(
+        row = TaskRow(
             id=task.id,
             images=tuple(f"images/{image.source.name}" for image in task.images),
             question=task.question,
@@ -91,32 +107,25 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
     return folder / "tasks.jsonl"
 
 
-def _task(line: bytes, path: Path, number: int, max_pixels: int) -> Task:
-    where = f"{path}:{number}"
-    try:
-        return _task_of(_Row.model_validate_json(line), path, number, max_pixels)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "row"
-        raise FormatError(f"{where}: {place}: {first['msg']}") from error
-
-
-def _task_of(row: _Row, path: Path, number: int, max_pixels: int) -> Task:
+def _task(row: TaskRow, path: Path, number: int, max_pixels: int) -> Task:
     where = f"{path}:{number}"
     images = tuple(_image(name, path, where, max_pixels) for name in row.images)
     for target in row.boxes:
         if target.image > len(images):
             raise FormatError(f"{where}: a box on image {target.image} of {len(images)}")
-    return Task(
-        id=row.id or f"{path.stem}-{number}",
-        prompt=(*images, row.question),
-        answer=row.answer,
-        choices=row.choices,
-        boxes=row.boxes,
-        judge=row.judge,
-        source=path.name,
-        meta=row.meta,
-    )
+    try:
+        return Task(
+            id=row.id or f"{path.stem}-{number}",
+            prompt=(*images, row.question),
+            answer=row.answer,
+            choices=row.choices,
+            boxes=row.boxes,
+            judge=row.judge,
+            source=path.name,
+            meta=row.meta,
+        )
+    except ValidationError as error:
+        raise FormatError(f"{where}: {explain(Task, error)[0]}") from error
 
 
 def _image(name: str, path: Path, where: str, max_pixels: int) -> Image:

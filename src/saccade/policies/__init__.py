@@ -17,6 +17,15 @@ BUILT_IN = {
 }
 """Names for run files; your own policy goes there as "package.module:Class"."""
 
+OPTIONS = {"hf": "saccade.policies.options:HFOptions"}
+"""Options of the built-in policies whose class loads torch, by which they are checked before it."""
+
+NEEDS = {
+    "hf": ("torch", "transformers", "safetensors"),
+    "reader": ("rapidocr", "onnxruntime", "rapidfuzz"),
+}
+"""Modules of extras that the built-in policies load when they are first needed."""
+
 
 @runtime_checkable
 class LocalPolicy(Policy, Protocol):

@@ -9,27 +9,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import torch
-from pydantic import Field
 
 from saccade.models.generate import TurnRequest, request_turn, write_turns
 from saccade.models.load import LoadedModel, load, read_stamp
-from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
+from saccade.policies.options import HFOptions
+from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
-
-class HFOptions(Record):
-    """The `policy` section of a run file, kind "hf"."""
-
-    path: str
-    """A folder with a checkpoint, or a model id of the hub."""
-    device: str = "cpu"
-    """The device that holds the weights: cpu, cuda, cuda:1, ..."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """The type of the weights in memory."""
-    max_batch: int = Field(default=64, ge=1)
-    """Number of turns that are generated at the same time; further turns wait."""
+__all__ = ["HFOptions", "HFPolicy", "info_of"]
 
 
 def info_of(loaded: LoadedModel) -> ModelInfo:

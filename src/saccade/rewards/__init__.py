@@ -25,9 +25,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from saccade.config import Part, Parts, build, resolve, suggestion
 from saccade.errors import ConfigError, PluginError, SaccadeError
 from saccade.plugins import guarded
-from saccade.rewards.judges import Choice, Exact, FirstOf, Judge
+from saccade.rewards.judges import Choice, Exact, FirstOf, Judge, gold_option
 from saccade.rewards.terms import PRESETS, TERMS, Term
-from saccade.types import ProblemKind, Record, Score, StopReason, Task, Trajectory, Verdict
+from saccade.types import (
+    ProblemKind,
+    Record,
+    Score,
+    StopReason,
+    Task,
+    Trajectory,
+    Verdict,
+    option_letter,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +47,9 @@ JUDGES = {
     "llm": "saccade.rewards.llm:LLM",
 }
 """Names for run files; your own judge goes there as "package.module:Class"."""
+
+ON_DEMAND = ("math",)
+"""Judges without options that must be given: a task may name them where the run file does not."""
 
 
 class Weighted(NamedTuple):
@@ -62,7 +74,8 @@ class Reward:
         Args:
             terms: Name -> weight and function.
             judge: Decides for tasks that name no judge of their own.
-            judges: For tasks that name one (`Task.judge`); `exact` and `choice` are always there.
+            judges: For tasks that name one (`Task.judge`); `exact`, `choice` and `math` are always
+                there.
         """
         self._terms = dict(terms)
         self._judge = judge
@@ -92,6 +105,22 @@ class Reward:
             return failed
         found = {"verdict": verdict, "score": score, "error": None, "traceback": None}
         return trajectory.model_copy(update=found)
+
+    def check(self, task: Task) -> None:
+        """Find out before an episode whether it could be scored; nothing is asked of a judge.
+
+        Raises:
+            ConfigError: the task names a judge that this reward does not have, or its gold answer
+                does not name one of its choices.
+            MissingExtra: the judge is not installed.
+        """
+        judge = self._judge_for(task)
+        if isinstance(judge, Choice) and task.answer is not None and gold_option(task) is None:
+            choices = ", ".join(f"{option_letter(i)}. {c}" for i, c in enumerate(task.choices))
+            raise ConfigError(
+                f"{task.id}: the gold answer {task.answer!r} does not name one of the choices "
+                f"({choices[:400]}): give the letter or the text of one"
+            )
 
     async def close(self) -> None:
         """Stop worker processes and close connections."""
@@ -123,12 +152,15 @@ class Reward:
     def _judge_for(self, task: Task) -> Judge:
         if task.judge is None:
             return self._judges["choice"] if task.choices else self._judge
+        if task.judge in ON_DEMAND and task.judge not in self._judges:
+            self._judges[task.judge] = cast(Judge, build(task.judge, JUDGES, "reward.judge"))
         if task.judge in self._judges:
             return self._judges[task.judge]
-        hint = suggestion(task.judge, self._judges)
+        known = dict.fromkeys((*self._judges, *ON_DEMAND))
+        hint = suggestion(task.judge, known)
         raise ConfigError(
             f"task {task.id}: there is no judge {task.judge!r}{hint}; this reward has "
-            f"{', '.join(self._judges)}"
+            f"{', '.join(known)}"
         )
 
 

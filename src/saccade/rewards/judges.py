@@ -89,8 +89,8 @@ class Choice:
 
     async def judge(self, task: Task, answer: str) -> Verdict:
         """Undecided only if the gold answer is none of the options."""
-        gold = _option(task.answer or "", task.choices)
-        if len(gold) != 1:
+        gold = gold_option(task)
+        if gold is None:
             reason = f"the gold answer {task.answer!r} is not one of the options"
             return Verdict(correct=None, reason=reason, judge=self.name)
         named = _option(answer, task.choices)
@@ -98,7 +98,7 @@ class Choice:
             return Verdict(correct=False, reason="names no option", judge=self.name)
         if len(named) > 1:
             return Verdict(correct=False, reason="names several options", judge=self.name)
-        return Verdict(correct=named == gold, judge=self.name)
+        return Verdict(correct=named == {gold}, judge=self.name)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -125,6 +125,12 @@ class FirstOf:
     async def close(self) -> None:
         for judge in self._judges:
             await judge.close()
+
+
+def gold_option(task: Task) -> int | None:
+    """The option that the gold answer names, counted from 0; None if it is none, or several."""
+    named = _option(task.answer or "", task.choices)
+    return named.pop() if len(named) == 1 else None
 
 
 def same_text(gold: str, answer: str) -> bool:

@@ -11,11 +11,10 @@ import asyncio
 import contextlib
 import json
 import sys
-from importlib.util import find_spec
 
 from pydantic import Field
 
-from saccade.errors import MissingExtra, ServiceError
+from saccade.errors import ServiceError, require
 from saccade.types import Record, Task, Verdict
 
 MAX_CHARS = 10_000
@@ -48,8 +47,7 @@ class Math:
         Raises:
             MissingExtra: math-verify is not installed.
         """
-        if find_spec("math_verify") is None:
-            raise MissingExtra("math-verify", "math")
+        require("math_verify")
         self._timeout_s = options.timeout_s
         self._memory_mb = options.memory_mb
         self._free: asyncio.Queue[asyncio.subprocess.Process | None] = asyncio.Queue()

@@ -17,7 +17,7 @@ from saccade.dialects import prompt_warning
 from saccade.env import Environment
 from saccade.recipe import Recipe, make_environment, make_policy, make_reward
 from saccade.rewards import Reward
-from saccade.types import Policy
+from saccade.types import ModelInfo, Policy
 
 
 class Assembly(NamedTuple):
@@ -50,32 +50,19 @@ def assemble(recipe: Recipe, *, policy: Policy | None = None) -> Assembly:
     environment = make_environment(recipe)
     reward = make_reward(recipe)
     acting = make_policy(recipe) if policy is None else policy
-    for mismatch in mismatches(acting, environment):
+    for mismatch in mismatches(acting.info, environment):
         warnings.warn(mismatch, stacklevel=2)
     return Assembly(acting, environment, reward)
 
 
-def mismatches(policy: Policy, environment: Environment) -> list[str]:
-    """What the environment says otherwise than the model was made for.
+def mismatches(info: ModelInfo, environment: Environment) -> list[str]:
+    """What the environment says otherwise than a model was made for.
 
     A local model has a native box frame and a size factor; one that was trained here knows the
     environments that it was trained in; a released checkpoint has a prompt, and is known by its
     name.
     """
-    found: list[str] = []
-    info, record = policy.info, environment.record
-    if info.coords not in (None, record.coords):
-        found.append(
-            f"the model was trained to write boxes in the frame {info.coords.value!r}, the "
-            f"environment reads them as {record.coords.value!r}: set "
-            f"environment.coords={info.coords.value}"
-        )
-    factors = {record.view.factor, record.observation.factor}
-    if info.factor is not None and factors != {info.factor}:
-        found.append(
-            f"the model takes image sides that are multiples of {info.factor}: set "
-            f"environment.view.factor={info.factor} (and environment.observation, if given)"
-        )
+    found, record = [*_frame(info, environment), *_factor(info, environment)], environment.record
     if info.fingerprints and record.fingerprint not in info.fingerprints:
         found.append(
             f"{info.name} was trained in the environment {', '.join(info.fingerprints)}, this one "
@@ -83,3 +70,30 @@ def mismatches(policy: Policy, environment: Environment) -> list[str]:
         )
     warning = prompt_warning(info.name, environment.dialect)
     return found + ([warning] if warning else [])
+
+
+def unusable(info: ModelInfo, environment: Environment) -> list[str]:
+    """Those with which every box is misread, or images have sizes that the model does not take."""
+    record, factor = environment.record, info.factor or 1
+    fits = not record.view.factor % factor and not record.observation.factor % factor
+    return [*_frame(info, environment), *([] if fits else _factor(info, environment))]
+
+
+def _frame(info: ModelInfo, environment: Environment) -> list[str]:
+    coords = environment.record.coords
+    if info.coords in (None, coords):
+        return []
+    return [
+        f"the model was trained to write boxes in the frame {info.coords.value!r}, the environment "
+        f"reads them as {coords.value!r}: set environment.coords={info.coords.value}"
+    ]
+
+
+def _factor(info: ModelInfo, environment: Environment) -> list[str]:
+    record = environment.record
+    if info.factor is None or {record.view.factor, record.observation.factor} == {info.factor}:
+        return []
+    return [
+        f"the model takes image sides that are multiples of {info.factor}: set "
+        f"environment.view.factor={info.factor} (and environment.observation, if given)"
+    ]

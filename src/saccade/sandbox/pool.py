@@ -27,6 +27,7 @@ from typing import Literal, NamedTuple, Self
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.errors import require
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.modes import choose
@@ -146,8 +147,10 @@ class Sandbox:
 
         Raises:
             ConfigError: this machine cannot isolate: which mechanism is missing, and what to do.
+            MissingExtra: the extra `sandbox` is not installed.
         """
         if self._server is None:
+            require("pyseccomp")
             await asyncio.to_thread(self._start)
 
     @property

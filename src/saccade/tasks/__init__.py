@@ -18,7 +18,7 @@ and is named in the run file as `tasks = { kind = "my_package.my_module:Sums", n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from saccade.types import Task
 
@@ -44,4 +44,20 @@ class TaskSource(Protocol):
 
     def count(self) -> int | None:
         """How many there are, if that is known without drawing them."""
+        ...
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """A source that can tell all of its questions without their images: a run checks them first."""
+
+    def outlines(self) -> Iterator[Task]:
+        """What the checks of a run look at: answers, choices and judges.
+
+        Each is called after the place where it stands, `tasks.jsonl:3`. Questions that differ in
+        nothing that is checked may be left out.
+
+        Raises:
+            FormatError: a row cannot be used, or there is none.
+        """
         ...

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from saccade.errors import FormatError
-from saccade.formats.parquet import count_parquet_rows, read_parquet
-from saccade.formats.tasks import count_rows, read_tasks
+from saccade.formats.parquet import JUDGES, count_parquet_rows, first_rows, read_parquet
+from saccade.formats.tasks import count_rows, read_rows, read_tasks
 from saccade.types import Record, Task
 
 
@@ -31,6 +31,24 @@ class FileTasks(Record):
     def count(self) -> int:
         rows = count_rows(self.path)
         return rows if self.n is None else min(rows, self.n)
+
+    def outlines(self) -> Iterator[Task]:
+        """Every question that is asked, without its images and boxes.
+
+        Raises:
+            FormatError: a row that cannot be used, or a file without rows.
+        """
+        number = 0
+        for number, row in islice(read_rows(self.path), self.n):
+            yield Task(
+                id=f"{self.path}:{number}",
+                prompt=(row.question,),
+                answer=row.answer,
+                choices=row.choices,
+                judge=row.judge,
+            )
+        if not number:
+            raise FormatError(f'{self.path}: no question; a line is one: {{"question": "..."}}')
 
 
 class ParquetTasks(Record):
@@ -55,6 +73,19 @@ class ParquetTasks(Record):
     def count(self) -> int:
         rows = sum(count_parquet_rows(path) for path in self._paths)
         return rows if self.n is None else min(rows, self.n)
+
+    def outlines(self) -> Iterator[Task]:
+        """A question of each source, which decides on the judge of its rows.
+
+        Raises:
+            FormatError: a file that cannot be read, or has no row.
+        """
+        for path in self._paths:
+            found = first_rows(path)
+            if not found:
+                raise FormatError(f"{path}: no rows")
+            for source, number in found.items():
+                yield Task(id=f"{path}: row {number}", prompt=(), judge=JUDGES.get(source))
 
     @property
     def _paths(self) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from math import ceil, floor
 
 from pydantic import Field, JsonValue
 
-from saccade.errors import ToolError
+from saccade.errors import ToolError, require
 from saccade.images.geometry import Box
 from saccade.tools import ocr
 from saccade.tools.arguments import (
@@ -58,6 +58,14 @@ class ReadText(StatelessTool):
             },
             options=self.model_dump(mode="json", exclude={"threads"}),
         )
+
+    async def start(self) -> None:
+        """Find out whether the library is there; it is loaded when it first reads.
+
+        Raises:
+            MissingExtra: the extra `ocr` is not installed.
+        """
+        require("rapidocr", "onnxruntime")
 
     async def call(self, arguments: dict[str, JsonValue], context: ToolContext) -> ToolOutput:
         """The lines of a region; they are read outside the event loop."""

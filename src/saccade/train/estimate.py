@@ -85,6 +85,22 @@ class Estimate(Record):
         generation = self.gathered + self.cache
         return resident + max(generation, self.gradients + self.activations + self.logits)
 
+    def lines(self, processes: int) -> list[str]:
+        """What is counted, in sentences for a person."""
+        parts = (
+            "weights", "reference", "gradients", "optimiser", "activations", "logits", "gathered",
+            "cache",
+        )  # fmt: skip
+        each = ", ".join(f"{name} {getattr(self, name):,.1f}" for name in parts)
+        return [
+            f"{self.model}: {self.parameters / 1e6:,.1f} million parameters, "
+            f"{self.trained / 1e6:,.1f} of them trained",
+            f"a step: {self.episodes:,} episodes of at most {self.context:,} tokens "
+            f"({self.prompt_tokens:,} an image of the question, {self.crop_tokens:,} a crop), "
+            f"{self.tokens / 1e6:,.1f} million tokens and {self.images:,} images at most",
+            f"GiB for each of {processes} process(es): {each}",
+        ]
+
 
 def estimate(recipe: RLRecipe, *, processes: int = 1, sharded: bool = False) -> Estimate:
     """What a step costs.

@@ -79,7 +79,7 @@ def rl(
     if finished("rl", config, out) is not None:
         return out / MODEL
     state = PartialState(cpu=recipe.train.device == "cpu")
-    arguments = _arguments(recipe, out)
+    arguments = trainer_arguments(recipe, out)
     with _held(recipe, out) if state.is_main_process else nullcontext():
         state.wait_for_everyone()
         checkpoint = last_checkpoint(out)
@@ -148,7 +148,7 @@ def _generator(
     return TransformersGenerator(trainer, loaded, batch_size=options.generation_batch)
 
 
-def _arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
+def trainer_arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
     """The options of TRL.
 
     Raises:

@@ -102,14 +102,12 @@ class RLStep:
 
         prompts_P = self._draw(number)
         groups_P = await self._rollouts.play(prompts_P)
-        self._rollouts.keep(number, groups_P)  # first: a step that cannot be measured can be seen
-        metrics = self._rollouts.measure(groups_P)
-
         rewards_P_G = group_rewards(groups_P)
         rewards_B_G = self._collective.gather(rewards_P_G)
         scale = shared_scale(rewards_B_G, options.scale)
         advantages_P_G = advantages(rewards_P_G, scale)
         self._rollouts.keep(number, groups_P, advantages_P_G)
+        metrics = self._rollouts.measure(groups_P)  # after: what cannot be measured can be seen
 
         # TRL wants as many samples every time: groups that were not chosen fill the batch up.
         size = options.prompts // self._collective.size

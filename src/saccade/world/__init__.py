@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.config import suggestion
 from saccade.errors import ConfigError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
@@ -143,7 +144,8 @@ def tasks(
             number or seed.
     """
     if family not in FAMILIES:
-        raise ConfigError(f"world: no family {family!r}; there are {', '.join(FAMILIES)}")
+        hint = suggestion(family, FAMILIES)
+        raise ConfigError(f"world: no family {family!r}{hint}; there are {', '.join(FAMILIES)}")
     if split not in get_args(Split):
         raise ConfigError(f"world: split must be 'train', 'dev' or 'test', got {split!r}")
     if native < MIN_NATIVE:

@@ -11,11 +11,13 @@ def needs(extra: str) -> Iterator[None]:
     """Imports in this block may fail for want of an extra; then the error says what to install.
 
     Raises:
-        MissingExtra: a package is not installed.
+        MissingExtra: a package of an extra is not installed.
     """
     from saccade.errors import MissingExtra
 
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or extra, extra) from error
+        if missing := MissingExtra.of(error.name, extra):
+            raise missing from error
+        raise

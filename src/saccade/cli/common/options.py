@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,45 @@ def read_runfile(path: Path, settings: Sequence[str] | None) -> Table:
     Raises:
         ConfigError: it cannot be read, or a setting is not `key=value`.
     """
-    from saccade.config import read_toml, with_overrides
+    return with_settings(read_file(path), settings)
+
+
+def read_file(path: Path) -> Table:
+    """A run file as it is; from now on, modules that stand beside it can be named.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    from saccade.config import read_toml
+
+    table = read_toml(path)
+    # Appended: a module of the user's own hides none that is installed.
+    sys.path.append(str(path.resolve().parent))
+    return table
+
+
+def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
+    """A table with settings over it; names of embedded models become folders.
+
+    Says so if a model is none that is here.
+
+    Raises:
+        ConfigError: a setting is not `key=value`, or a model that does not exist.
+    """
+    from saccade.config import with_overrides
     from saccade.embedded import with_folders
 
-    return with_folders(with_overrides(read_toml(path), list(settings or [])))
+    chosen = with_folders(with_overrides(table, list(settings or [])))
+    for name in _models(chosen):
+        if not Path(name).is_dir():
+            typer.echo(f"{name}: no folder here, so it is a model of the hub", err=True)
+    return chosen
+
+
+def _models(table: Table) -> Iterator[str]:
+    """What a run file loads as a local model."""
+    policy = table.get("policy")
+    named = [table.get("model")]
+    if isinstance(policy, dict) and policy.get("kind") == "hf":
+        named.append(policy.get("path"))
+    yield from (name for name in named if isinstance(name, str) and ":" not in name)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.common.options import read_file
+
 if TYPE_CHECKING:
     from saccade.config import Table
     from saccade.robust.classifiers.recipe import RobustRecipe
@@ -41,10 +43,10 @@ Out = Annotated[str | None, typer.Option(help="The run folder.")]
 
 def read_table(arguments: Sequence[str] | None) -> Table:
     """A run file if the first argument is one, and key=value over it."""
-    from saccade.config import read_toml, with_overrides
+    from saccade.config import with_overrides
 
     given = list(arguments or [])
-    table = read_toml(Path(given.pop(0))) if given and "=" not in given[0] else {}
+    table = read_file(Path(given.pop(0))) if given and "=" not in given[0] else {}
     return with_overrides(table, given)
 
 

@@ -1,0 +1,144 @@
+"""What `saccade check recipe` finds without a model: the parts of a run, made as its command does.
+
+A part that fails says what the command would say; the others are looked at all the same. What needs
+a model or torch is in `trial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple, cast
+
+from saccade.cli.common.kinds import Kind
+from saccade.config import build
+from saccade.errors import SaccadeError, require
+from saccade.recipe import Recipe, check_policy, count_tasks, make_environment, make_reward
+from saccade.runs.folder import RunReader
+from saccade.runs.manifest import RUN, differences, manifest_of, read_manifest
+from saccade.runs.preflight import check_runs, check_tasks
+from saccade.types import Record
+
+TRAINING = ("torch", "transformers", "safetensors", "trl", "accelerate", "peft", "datasets")
+ATTACKING = ("torch", "scipy", "sklearn", "matplotlib")
+MODULES = {
+    "sft": ("train", TRAINING),
+    "rl": ("train", TRAINING),
+    "agent attack": ("robust", ATTACKING),
+    "classifier": ("robust", ATTACKING),
+}
+"""Kind of run file -> the extra that its command needs, and the modules of it."""
+
+State = Literal["ok", "warning", "error", "not tried"]
+
+
+class Finding(NamedTuple):
+    """What was found of a part of a run."""
+
+    part: str
+    state: State
+    text: str
+
+
+class Examination:
+    """The findings of a run file, in the order in which they are made."""
+
+    def __init__(self, on_finding: Callable[[Finding], None] = lambda finding: None) -> None:
+        self.findings: list[Finding] = []
+        self.fingerprint: str | None = None
+        self._on_finding = on_finding
+
+    @property
+    def failed(self) -> bool:
+        """Whether the command would fail."""
+        return self.has_error()
+
+    def has_error(self, *parts: str) -> bool:
+        """Whether one of these parts is wrong, or any part if none is named."""
+        wrong = {finding.part for finding in self.findings if finding.state == "error"}
+        return bool(wrong & set(parts) if parts else wrong)
+
+    def add(self, part: str, state: State, text: str) -> None:
+        self.findings.append(Finding(part, state, text))
+        self._on_finding(self.findings[-1])
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What Saccade raises in the block is the finding of this part."""
+        try:
+            yield
+        except SaccadeError as error:
+            self.add(name, "error", str(error))
+
+
+def examine_parts(kind: Kind, recipe: Record, found: Examination) -> None:
+    """Whatever can be found without a model; nothing heavy is imported."""
+    if kind.name in MODULES:
+        extra, modules = MODULES[kind.name]
+        with found.part("packages"):
+            require(*modules, extra=extra)
+            found.add("packages", "ok", f"the extra {extra!r} is installed")
+    if isinstance(recipe, Recipe):
+        _examine_played(kind, recipe, found)
+    elif kind.name == "sft":
+        _examine_demonstrations(recipe, found)
+
+
+def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
+    with found.part("environment"):
+        environment = make_environment(recipe)
+        found.fingerprint = environment.fingerprint
+        tools = ", ".join(tool.name for tool in environment.record.tools) or "none"
+        dialect = environment.record.dialect
+        text = f"{environment.fingerprint}; dialect {dialect}, tools: {tools}"
+        found.add("environment", "ok", text)
+        _examine_folder(kind, recipe, environment.fingerprint, found)
+    reward = None
+    with found.part("reward"):
+        reward = make_reward(recipe)
+        judges = ", ".join(part.kind for part in recipe.reward.judge)
+        found.add("reward", "ok", f"preset {recipe.reward.preset}, judge: {judges}")
+    with found.part("tasks"):
+        check_tasks(recipe, None if kind.name == "curate" else reward)
+        count = count_tasks(recipe)
+        found.add("tasks", "ok", "there are some" if count is None else f"{count:,}")
+    if kind.name == "curate":
+        from saccade.data.curate import TERMS, CurateRecipe
+
+        with found.part("curate.terms"):
+            terms = cast(CurateRecipe, recipe).curate.terms
+            for part in terms:
+                build(part, TERMS, "curate.terms")
+            found.add("curate.terms", "ok", ", ".join(part.kind for part in terms))
+    if kind.name != "rl":
+        with found.part("policy"):
+            check_policy(recipe)
+
+
+def _examine_folder(kind: Kind, recipe: Recipe, fingerprint: str, found: Examination) -> None:
+    """Whether `out` is free, or holds a run that would be resumed."""
+    if recipe.out is None:
+        found.add("out", "error", "out: missing; name the run folder with out=runs/NAME")
+        return
+    out = Path(recipe.out)
+    if not (out / RUN).exists():
+        found.add("out", "ok", f"{out} is free")
+        return
+    changes = differences(
+        read_manifest(out), manifest_of(kind.verb, recipe, fingerprint=fingerprint)
+    )
+    if changes:
+        found.add("out", "error", f"out={out} holds another run: {'; '.join(changes)}")
+    else:
+        found.add("out", "ok", f"{out} holds this run, which is resumed")
+
+
+def _examine_demonstrations(recipe: Record, found: Examination) -> None:
+    from saccade.train.recipe import SFTRecipe
+
+    with found.part("runs"):
+        folders = cast(SFTRecipe, recipe).runs
+        check_runs(folders)
+        count = sum(1 for folder in folders for _ in RunReader(Path(folder)).trajectories())
+        found.add("runs", "ok", f"{count:,} episodes in {', '.join(folders)}")
