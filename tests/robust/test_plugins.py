@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade.config import Part
+from saccade.config import Part, validate
 from saccade.errors import ConfigError
 from saccade.fisher.target import Classifier, Target
 from saccade.robust.attacks import ATTACKS, make_attack
@@ -168,9 +168,9 @@ def test_signals_of_a_run_file(tmp_path: Path) -> None:
 def test_mistakes_are_named_before_anything_is_trained(
     tmp_path: Path, section: Mapping[str, object], match: str
 ) -> None:
-    recipe = RobustRecipe.model_validate({"out": str(tmp_path / "run"), "attack": section})
+    table = {"out": str(tmp_path / "run"), "attack": section}
     with pytest.raises(ConfigError, match=match):
-        measure_attacks(recipe)
+        measure_attacks(validate(RobustRecipe, table))
     assert not (tmp_path / "run").exists()
 
 

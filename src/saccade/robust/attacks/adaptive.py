@@ -18,7 +18,8 @@ from torch.nn.functional import normalize
 from saccade.fisher.products import Product, quiet
 from saccade.fisher.spectrum import eigenpairs
 from saccade.fisher.target import CHUNK, Target, tail_of
-from saccade.robust.attacks.base import Attack, Batch, Norm, projected
+from saccade.robust.attacks import Norm
+from saccade.robust.attacks.base import Attack, Batch, projected
 from saccade.robust.attacks.directions import loss_direction, sized
 from saccade.robust.attacks.stepped import STEP_SHARE
 

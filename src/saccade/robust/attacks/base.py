@@ -16,16 +16,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 
 from saccade.errors import ConfigError
 from saccade.fisher.target import CHUNK, Target, checked
+from saccade.robust.attacks import Norm
 from saccade.types import Record
-
-Norm = Literal["l2", "linf", "l0"]
-"""By which the size of a change is measured; `l0` is the number of values that differ."""
 
 
 class Attacked(NamedTuple):

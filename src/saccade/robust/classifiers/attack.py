@@ -21,9 +21,8 @@ from saccade.robust.attacks import make_attack
 from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.minimal import least_along
 from saccade.robust.attacks.single import Fgm, Ossa
-from saccade.robust.classifiers.datasets import Split
 from saccade.robust.classifiers.nets import Scaled
-from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.recipe import RobustRecipe, check_attack
 from saccade.robust.classifiers.results import (
     AttackResult,
     NetAttack,
@@ -31,6 +30,7 @@ from saccade.robust.classifiers.results import (
     Rate,
     Vulnerability,
 )
+from saccade.robust.classifiers.splits import Split
 from saccade.robust.classifiers.subjects import Subject, run_folder, subjects
 from saccade.robust.parts import named
 from saccade.robust.progress import OnProgress
@@ -44,6 +44,7 @@ def measure_attacks(
     Raises:
         ConfigError: the folder holds a run with other options.
     """
+    check_attack(recipe)
     attacks = named(recipe.attack.methods, make_attack, "attack.methods")
     for made in attacks.values():
         made.check_norm(recipe.attack.norm)

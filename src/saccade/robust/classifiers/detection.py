@@ -18,27 +18,27 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.fisher.target import Classifier
+from saccade.robust.attacks import Norm
 from saccade.robust.attacks.adaptive import (
     AdaptiveConfidence,
     AdaptiveEigenvalue,
     typical_log_lambda,
     typical_log_q,
 )
-from saccade.robust.attacks.base import Attack, Norm
+from saccade.robust.attacks.base import Attack
 from saccade.robust.attacks.directions import sized
 from saccade.robust.attacks.minimal import GreedyL0, Opt
 from saccade.robust.attacks.single import Fgm, Ossa, Otcm
 from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.classifiers.datasets import Dataset
-from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.recipe import FIT, RobustRecipe, check_detect
 from saccade.robust.classifiers.results import Auc, DetectResult, NetDetection, SignalAuc, Span
+from saccade.robust.classifiers.splits import Dataset
 from saccade.robust.classifiers.subjects import Subject, run_folder, subjects
 from saccade.robust.detectors import make_signal
 from saccade.robust.detectors.base import Extractor, Features, Reference, Scorer, Signal
-from saccade.robust.detectors.detector import Detector, clean_needed, stacked
+from saccade.robust.detectors.detector import Detector, stacked
 from saccade.robust.parts import named
 from saccade.robust.progress import OnProgress
 
@@ -48,7 +48,7 @@ ATTACKS = (
 )  # fmt: skip
 NEGATIVES = ("clean", "noisy")
 CROSSED = ("fisher", "log_q", "log_probs")
-PARTS = (0.4, 0.6)
+PARTS = (0.4, FIT)
 """Where the parts to fit and to choose end, as shares of the images."""
 FEWEST = 5
 """Number of successful attacks in a part, below which nothing is fitted, chosen or reported."""
@@ -86,12 +86,7 @@ def measure_detection(
     Raises:
         ConfigError: the folder holds a run with other options; too few images.
     """
-    needed = clean_needed(recipe.detect.false_positive_rate) / PARTS[1]
-    if recipe.n < needed:
-        raise ConfigError(
-            f"n: a false positive rate of {recipe.detect.false_positive_rate} needs "
-            f"{math.ceil(needed)} images, got {recipe.n}"
-        )
+    check_detect(recipe)
     signals = named(recipe.detect.signals, make_signal, "detect.signals")
     folder, config = run_folder(recipe, "detect")
     nets = []

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError
 from saccade.robust.arrays import read_arrays, write_arrays
-from saccade.robust.classifiers.datasets import Dataset, Split
+from saccade.robust.classifiers.splits import Dataset, Split
 
 MOST_BYTES = 1 << 30
 """Largest size of a file of weights."""

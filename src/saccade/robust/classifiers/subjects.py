@@ -14,9 +14,10 @@ from torch import nn
 
 from saccade.errors import ConfigError
 from saccade.fisher.target import CHUNK
-from saccade.robust.classifiers.datasets import Dataset, Split, load_dataset
+from saccade.robust.classifiers.datasets import load_dataset
 from saccade.robust.classifiers.nets import kept_net, load_model
 from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.splits import Dataset, Split
 from saccade.robust.progress import OnProgress
 from saccade.runs.manifest import keep_manifest, manifest_of
 
