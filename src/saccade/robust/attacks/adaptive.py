@@ -42,6 +42,9 @@ class AdaptiveConfidence(Attack):
     restarts: int = Field(default=5, ge=1)
     """Number of starts."""
 
+    def passes(self, budgets: int) -> int:
+        return budgets * self.steps * self.restarts
+
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         log_q = typical_log_q(batch.target, batch.x) if self.log_q is None else self.log_q
         bound = self._largest_eigenvalue(batch)

@@ -93,6 +93,10 @@ class Attack(Record, ABC):
         if cls.__call__ is not Attack.__call__:
             raise ConfigError(f"{cls.__name__}: override propose; __call__ judges every attack")
 
+    def passes(self, budgets: int) -> int:
+        """About how many gradients an input takes at so many budgets: for the expected duration."""
+        return 10 * budgets
+
     @abstractmethod
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> Sequence[torch.Tensor]:
         """Changed inputs (N, *shape) for each epsilon; the caller projects, clips and judges."""

@@ -38,6 +38,9 @@ class Opt(Attack):
     first_c: float = Field(default=1.0, gt=0)
     """The weight c that is tried first."""
 
+    def passes(self, budgets: int) -> int:
+        return self.rounds * self.steps
+
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         return [self._least(batch)] * len(epsilons)
 

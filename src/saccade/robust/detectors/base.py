@@ -120,6 +120,25 @@ class ByRegression(Signal):
         return lambda features: model.decision_function(scaler.transform(features))
 
 
+def checked_features(name: str, features: object, n: int) -> Features:
+    """Features of n inputs, as what a user wrote may give them.
+
+    Raises:
+        ConfigError: they are not (n, F) finite numbers.
+    """
+    if not isinstance(features, np.ndarray):
+        got = f"a {type(features).__name__}"
+    elif features.ndim != 2 or len(features) != n or not features.shape[1]:
+        got = str(features.shape)
+    elif features.dtype.kind not in "fiub" or not np.isfinite(features).all():
+        got = f"{features.dtype} {features.shape}, not all of it finite"
+    else:
+        return features.astype(np.float64, copy=False)
+    raise ConfigError(
+        f"signal {name}: expected an array ({n}, F) of finite numbers for {n} inputs, got {got}"
+    )
+
+
 def in_chunks(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Features:
     """(N, F) of a function (n, ...) -> (n, F), made finite."""
     rows = torch.cat([function(part) for part in torch.split(x, CHUNK)])
