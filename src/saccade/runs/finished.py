@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from saccade.errors import FormatError, StoreError
 from saccade.files import write_whole
 from saccade.runs.manifest import RUN, Manifest, check_same, read_manifest
 
@@ -52,6 +53,21 @@ class Finished(BaseModel):
         return [f"{key}={'all' if held[key] is None else held[key]}" for key in more]
 
 
+def read_finished(folder: Path) -> Finished:
+    """What a finished run has left.
+
+    Raises:
+        StoreError: the run in this folder is not finished.
+        FormatError: its `finished.json` is damaged.
+    """
+    try:
+        return Finished.model_validate_json((folder / FINISHED).read_bytes())
+    except OSError as error:
+        raise StoreError(f"{folder}: no finished run (no {FINISHED})") from error
+    except ValidationError as error:
+        raise FormatError(f"{folder / FINISHED}: {error.errors()[0]['msg']}") from error
+
+
 def finished(
     verb: str, config: Mapping[str, JsonValue], folder: Path, *, total: int | None = None
 ) -> Finished | None:
@@ -70,8 +86,8 @@ def finished(
         FormatError: its `run.json` is damaged.
     """
     try:
-        held = Finished.model_validate_json((folder / FINISHED).read_bytes())
-    except (OSError, ValidationError):  # a damaged note is none: what is missing is found anew
+        held = read_finished(folder)
+    except (StoreError, FormatError):  # a damaged note is none: what is missing is found anew
         return None
     if not (folder / RUN).exists() or not all((folder / name).exists() for name in held.needs):
         return None
