@@ -46,13 +46,17 @@ class Timetable:
     @property
     def announcement(self) -> str:
         """What to say before anything is measured."""
-        nets = f"{self._rounds} nets" if self._rounds > 1 else "one net"
-        return f"expected to take {duration(self.left_s)} for {nets}, by one timed pass"
+        nets = f" for {self._rounds} nets" if self._rounds > 1 else ""
+        return f"expected to take {duration(self.left_s)}{nets}, by what was timed so far"
 
     def begin_round(self) -> None:
         """Begin with the next net; what is left of the one before is kept of an earlier run."""
         self._begun += 1
         self._round.clear()
+
+    def skip(self, kind: str, share: float) -> None:
+        """A share of a kind that is kept of an earlier run."""
+        self._round[kind] += share
 
     @contextmanager
     def part(self, what: str, kind: str, share: float = 1.0) -> Iterator[None]:
@@ -65,7 +69,7 @@ class Timetable:
         """
         spent, left = sum(self._took.values()), self.left_s
         percent = round(100 * spent / (spent + left)) if spent + left else 0
-        known = f", about {duration(left)} left" if left >= 10 else ""
+        known = f", about {duration(left)} left" if left >= 90 else ""
         self._on_progress(what + known, percent, 100)
         begun = self._clock()
         yield

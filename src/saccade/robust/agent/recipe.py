@@ -24,6 +24,12 @@ Threat = Literal["view", "photograph"]
 Loss = Literal["answer", "all"]
 
 
+FILES = (
+    "agent_attack.json", "agent_attack.md", "agent_attack.png", "attacked.png", "attacked",
+)  # fmt: skip
+"""What the command leaves for its user."""
+
+
 class AgentAttackSection(Record):
     """What is tried on an agent: an attack in L-inf, on pixels of 8 bits."""
 

@@ -99,7 +99,18 @@ class Attack(Record, ABC):
 
     @abstractmethod
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> Sequence[torch.Tensor]:
-        """Changed inputs (N, *shape) for each epsilon; the caller projects, clips and judges."""
+        """Changed inputs for each epsilon; the caller projects, clips, rounds and judges them.
+
+        Args:
+            batch: N inputs (N, *shape), at most `chunk` of them, floats within the bounds; what is
+                done to them changes nothing outside. Its target gives log-probabilities (N,
+                classes) that are differentiable in the inputs.
+            epsilons: Budgets in `batch.norm`.
+
+        Returns:
+            For each epsilon (N, *shape), all finite. The same batch gives the same: what is drawn
+            at random is drawn from `batch.seed`.
+        """
 
     @final
     def __call__(

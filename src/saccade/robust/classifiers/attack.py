@@ -8,7 +8,7 @@ larger `n` with the images that are new.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def measure_attacks(
     on_progress: OnProgress = lambda *_: None,
     *,
     on_note: OnNote = lambda _: None,
+    on_net: Callable[[Subject], None] = lambda _: None,
 ) -> AttackResult:
     """Attack every net of a recipe; what is measured is kept as JSON in `out`/attack.
 
@@ -63,6 +64,7 @@ def measure_attacks(
         recipe: The run file.
         on_progress: Told what is under way.
         on_note: Told how long it will take, and what is kept of an earlier run.
+        on_net: Given every net with its images, before it is attacked.
 
     Raises:
         ConfigError: data, a net or an attack that cannot be used, or a folder that holds a run with
@@ -77,12 +79,13 @@ def measure_attacks(
     nets, timetable = [], None
     with held.claim:
         for _, subject in subjects(recipe, on_progress):
+            on_net(subject)
             if timetable is None:
                 try_attacks(attacks, subject, recipe)
                 timetable = _timetable(recipe, attacks, subject, on_progress)
                 on_note(timetable.announcement)
             timetable.begin_round()
-            kept = _Kept(folder / f"attack-{subject.seed}.json", recipe, attacks, subject)
+            kept = KeptNet(folder / f"attack-{subject.seed}.json", recipe, attacks, subject)
             kept.complete(timetable, on_note)
             nets.append(kept.net())
         result = AttackResult(
@@ -104,12 +107,17 @@ def try_attacks(attacks: Mapping[str, Attack], subject: Subject, recipe: RobustR
             _attack(attack, subject.net, Split(x, y), recipe, recipe.seed)
 
 
-class _Kept:
+class KeptNet:
     """The file of a net, completed block by block."""
 
     def __init__(
         self, file: Path, recipe: RobustRecipe, attacks: Mapping[str, Attack], subject: Subject
     ) -> None:
+        """Read what is kept.
+
+        Raises:
+            FormatError: the file is of another version.
+        """
         self._file, self._recipe, self._subject, self._attacks = file, recipe, subject, attacks
         self._kept = KeptAttack(net=subject.seed, accuracy=subject.accuracy)
         if file.exists():

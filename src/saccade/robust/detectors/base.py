@@ -56,7 +56,16 @@ class Signal(Record, ABC):
 
     @abstractmethod
     def fit(self, target: Target, reference: Reference) -> Extractor:
-        """Features of inputs of a target.
+        """What makes features of inputs.
+
+        Args:
+            target: Gives (N, classes) log-probabilities of inputs, differentiable in them.
+            reference: Clean training images (N, C, H, W) in [0, 1], and their classes (N,) int64.
+
+        Returns:
+            A function of inputs (N, C, H, W), floats in [0, 1], for any N: a numpy array (N, F) of
+            finite numbers, each row of its own input. The first number is the score, unless
+            `scorer` is another: higher for what is more likely adversarial.
 
         Raises:
             ConfigError: the signal needs more of the target than log-probabilities.
