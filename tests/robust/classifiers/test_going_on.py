@@ -119,7 +119,7 @@ def test_a_signal_that_is_none_is_said_before_the_attacks_and_chance_is_a_warnin
     told: list[str] = []
     with (
         pytest.warns(
-            UserWarning, match=r"untrained on digits: .* no better than guessing among 10"
+            UserWarning, match=r"untrained on digits: .* cannot be told from guessing among 10"
         ),
         pytest.raises(ConfigError, match=r"signal mine_going_on:Flat: .*\(2, F\).*got \(2,\)"),
     ):
@@ -133,7 +133,7 @@ def test_chance_is_what_the_interval_holds() -> None:
     assert chance_warning(130, 1000, 10) is None
     warning = chance_warning(118, 1000, 10)
     assert warning is not None
-    assert "0.118 [0.099, 0.139] before any attack, n = 1000" in warning
+    assert "0.118 [0.099, 0.139] before any attack, n = 1000, cannot" in warning
     assert chance_warning(70, 100, 2) is None
     assert chance_warning(55, 100, 2) is not None
 

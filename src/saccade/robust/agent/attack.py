@@ -154,7 +154,7 @@ def _chance_warning(tasks: Sequence[Task], row: ArmOutcomes) -> str | None:
         return None
     return (
         f"arm {row.arm}: an accuracy of {right / n:.3f} [{low:.3f}, {high:.3f}] on clean images, "
-        f"n = {n}: no better than guessing ({chance:.3f}), so an attack can take little from it"
+        f"n = {n}, cannot be told from guessing ({chance:.3f}): there is little to take from it"
     )
 
 

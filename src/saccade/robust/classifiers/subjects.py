@@ -87,10 +87,10 @@ def chance_warning(right: int, n: int, classes: int) -> str | None:
     if low > 1 / classes:
         return None
     return (
-        f"an accuracy of {right / n:.3f} [{low:.3f}, {high:.3f}] before any attack, n = {n}: no "
-        f"better than guessing among {classes} classes ({1 / classes:.3f}), so what is measured "
-        "says nothing of the net. Does it take pixels in [0, 1], and are its classes numbered as "
-        "those of the data?"
+        f"an accuracy of {right / n:.3f} [{low:.3f}, {high:.3f}] before any attack, n = {n}, "
+        f"cannot be told from guessing among {classes} classes ({1 / classes:.3f}): what is "
+        "measured says nothing of the net. Does it take pixels in [0, 1], and are its classes "
+        "numbered as those of the data?"
     )
 
 
