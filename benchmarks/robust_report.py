@@ -24,7 +24,13 @@ from saccade.robust.agent.tables import agent_table
 from saccade.robust.classifiers.detection import over_nets
 from saccade.robust.classifiers.figures import draw_attack, draw_detection
 from saccade.robust.classifiers.results import AttackResult, DetectResult, SignalAuc
-from saccade.robust.classifiers.tables import attack_table, cross_table, detection_table
+from saccade.robust.classifiers.tables import (
+    attack_table,
+    cross_table,
+    detection_table,
+    gain_table,
+    vulnerability_table,
+)
 from saccade.robust.tables import markdown
 
 RESULTS = Path("results/robust")
@@ -107,9 +113,9 @@ def filled(page: str) -> str:
         tables |= {
             f"{name}_rates": markdown(attack_table(attacked)) + f"\n{_counts(attacked)}",
             f"{name}_ratios": _against(attacked, "fgm"),
-            f"{name}_vulnerability": _vulnerability(attacked),
+            f"{name}_vulnerability": markdown(vulnerability_table(attacked)),
             f"{name}_auc": markdown(detection_table(detected)) + f"\n{_counts(detected)}",
-            f"{name}_gains": _gains(detected),
+            f"{name}_gains": markdown(gain_table(detected)),
             f"{name}_crossed": markdown(cross_table(detected)),
         }
     return between_marks(page, tables)
@@ -212,19 +218,6 @@ def _against(result: AttackResult, other: str) -> str:
     return markdown(rows)
 
 
-def _vulnerability(result: AttackResult) -> str:
-    rows = [["net", "log lambda_1", "log q", "gain [95 % CI]", "never flips", "n"]]
-    for net in result.nets:
-        score = net.vulnerability
-        low, high = score.gain_interval
-        rows.append([
-            str(net.net), f"{score.spearman_log_lambda1:.3f}", f"{score.spearman_log_q:.3f}",
-            f"{score.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
-            str(score.never_flips.along_the_eigenvector), str(score.never_flips.n),
-        ])  # fmt: skip
-    return markdown(rows)
-
-
 def _among_sure(result: AttackResult) -> str:
     """The ranks again, among the images of which the net is sure by more and more."""
     cuts = {"all": 1.0, "1 - p_max at most .5": 0.5, "at most .2": 0.2}
@@ -240,21 +233,6 @@ def _among_sure(result: AttackResult) -> str:
             ranks = [spearmanr(of[sure], least[sure]).statistic for of in (values, log_q)]
             cells.append(f"{ranks[0]:.3f}, {ranks[1]:.3f} ({sure.sum()})")
         rows.append([str(net.net), *cells])
-    return markdown(rows)
-
-
-def _gains(result: DetectResult) -> str:
-    kinds = list(result.auc["fisher"])
-    rows = [["fisher minus", *kinds]]
-    for name, cells in result.auc.items():
-        if name == "fisher":
-            continue
-        row = []
-        for kind in kinds:
-            gain, span = cells[kind].fisher_minus, cells[kind].fisher_minus_interval
-            around = "" if span is None else f" [{span[0]:+.3f}, {span[1]:+.3f}]"
-            row.append("-" if gain is None else f"{gain:+.3f}{around}")
-        rows.append([name, *row])
     return markdown(rows)
 
 

@@ -1,12 +1,14 @@
 """Attacks and signals of users: named in the run file, and judged as ours are."""
 
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from saccade.config import Part
+from saccade.config import Part, validate, with_overrides
 from saccade.errors import ConfigError
 from saccade.fisher.target import Classifier, Target
 from saccade.robust.attacks import ATTACKS, make_attack
@@ -18,29 +20,23 @@ from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.robust.detectors import SIGNALS, make_signal
 from saccade.robust.detectors.base import MOST_SETTINGS, Extractor, Reference, Signal
 
-OWN = """
-from saccade.robust.attacks.base import Attack
-from saccade.robust.detectors.base import Signal
-
-class Brighter(Attack):
-    share: float = 1.0
-
-    def propose(self, batch, epsilons):
-        return [batch.x + self.share * epsilon for epsilon in epsilons]
-
-class Contrast(Signal):
-    def fit(self, target, reference):
-        return lambda x: x.flatten(1).std(1, keepdim=True).double().numpy()
-
-class Neither:
-    pass
-"""
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "own_nets.md").read_text()
+(MODULE,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+(RUN_FILE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_robust.py").write_text(OWN)
+    """The module of the page, where a run file finds it."""
+    (tmp_path / "my_net.py").write_text(MODULE + "\n\nclass Neither:\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
+
+
+def run_of_the_page(tmp_path: Path, *settings: str) -> RobustRecipe:
+    """The run file of the page, with fewer images."""
+    table = with_overrides(tomllib.loads(RUN_FILE), [f"out={tmp_path / 'run'}", *settings])
+    return validate(RobustRecipe, table)
 
 
 class Cheat(Attack):
@@ -118,40 +114,33 @@ def test_a_proposal_that_is_no_input_is_named(digits: tuple, proposal: object) -
 
 def test_attacks_of_a_run_file(tmp_path: Path) -> None:
     """A name, a name with options, one's own, one's own with options; named so in the tables."""
-    brighter = "own_robust:Brighter"
-    recipe = RobustRecipe.model_validate({
-        "n": 40, "nets": [0], "epochs": 10, "out": str(tmp_path / "run"),
-        "attack": {
-            "epsilons": [0.4],
-            "methods": [
-                "fgm", "pgd", {"kind": "pgd", "steps": 1}, brighter,
-                {"kind": brighter, "share": 0.5},
-            ],
-        },
-    })  # fmt: skip
-    (net,) = measure_attacks(recipe).nets
+    more = ["fgm", "pgd", {"kind": "pgd", "steps": 1}, "my_net:Brighter"]
+    recipe = run_of_the_page(tmp_path, "n=40", "attack.epsilons=[0.4]")
+    methods = (*recipe.attack.methods, *(as_part(part) for part in more))
+    section = recipe.attack.model_copy(update={"methods": methods})
+    (net,) = measure_attacks(recipe.model_copy(update={"attack": section})).nets
+    half = "my_net:Brighter(share=0.5) x1"
     assert list(net.fooled) == [
-        "fgm x1", "pgd x1", "pgd(steps=1) x1", f"{brighter} x1", f"{brighter}(share=0.5) x1"
+        "ossa x1", "pgd(steps=40) x1", half, "fgm x1", "pgd x1", "pgd(steps=1) x1",
+        "my_net:Brighter x1",
     ]  # fmt: skip
     assert net.fooled["pgd(steps=1) x1"] == net.fooled["fgm x1"]  # clipped to the ball
     assert net.fooled["pgd x1"] > net.fooled["fgm x1"]
-    sizes = net.mean_size
-    assert 0 < sizes[f"{brighter}(share=0.5) x1"][0] < sizes[f"{brighter} x1"][0]
+    assert 0 < net.mean_size[half][0] < net.mean_size["my_net:Brighter x1"][0]
+
+
+def as_part(part: str | dict[str, object]) -> str | Part:
+    return part if isinstance(part, str) else Part.model_validate(part)
 
 
 def test_signals_of_a_run_file(tmp_path: Path) -> None:
     """Options that are given are fixed; those that are left out are tried."""
-    recipe = RobustRecipe.model_validate({
-        "n": 134, "nets": [0], "epochs": 10, "out": str(tmp_path / "run"),
-        "detect": {
-            "signals": ["own_robust:Contrast", {"kind": "kd", "bandwidth": 0.26}],
-            "trees": 5, "adaptive_n": 10, "adaptive_steps": 1, "adaptive_restarts": 1,
-        },
-    })  # fmt: skip
+    small = ("trees=5", "adaptive_n=10", "adaptive_steps=1", "adaptive_restarts=1")
+    recipe = run_of_the_page(tmp_path, "n=134", *(f"detect.{setting}" for setting in small))
     (net,) = measure_detection(recipe).nets
-    assert list(net.auc) == ["fisher", "own_robust:Contrast", "kd(bandwidth=0.26)"]
+    assert list(net.auc) == ["fisher", "log_q", "kd(bandwidth=0.26)", "my_net:Contrast"]
     assert net.settings["kd(bandwidth=0.26)"]["fgm"] == {"bandwidth": 0.26}
-    assert net.settings["own_robust:Contrast"]["fgm"] == {}
+    assert net.settings["my_net:Contrast"]["fgm"] == {}
     assert set(net.settings["fisher"]["fgm"]) == {"k", "min_leaf"}
 
 
@@ -161,16 +150,16 @@ def test_signals_of_a_run_file(tmp_path: Path) -> None:
         ({"methods": ["ossa", "fgmm"]}, "attack.methods: there is no 'fgmm'; did you mean 'fgm'"),
         ({"methods": ["pgd", "pgd"]}, "attack.methods: pgd is named twice"),
         ({"methods": [{"kind": "pgd", "step": 3}]}, "step: unknown key; did you mean 'steps'"),
-        ({"methods": ["own_robust:Neither"]}, "Neither is no .*base.Attack"),
+        ({"methods": ["my_net:Neither"]}, "Neither is no .*base.Attack"),
         ({"methods": ["greedy_l0"]}, "GreedyL0 takes a budget in l0, not l2"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_trained(
     tmp_path: Path, section: Mapping[str, object], match: str
 ) -> None:
-    recipe = RobustRecipe.model_validate({"out": str(tmp_path / "run"), "attack": section})
+    table = {"out": str(tmp_path / "run"), "attack": section}
     with pytest.raises(ConfigError, match=match):
-        measure_attacks(recipe)
+        measure_attacks(validate(RobustRecipe, table))
     assert not (tmp_path / "run").exists()
 
 
@@ -194,4 +183,4 @@ def test_every_name_of_the_tables_is_made() -> None:
     assert all(isinstance(make_signal(name), Signal) for name in SIGNALS)
     assert make_attack(Part.model_validate({"kind": "pgd", "steps": 3})) == Pgd(steps=3)
     with pytest.raises(ConfigError, match=r"no .*base\.Signal"):
-        make_signal("own_robust:Neither")
+        make_signal("my_net:Neither")

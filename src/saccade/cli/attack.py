@@ -15,13 +15,19 @@ from saccade.cli.common.robust import (
     N,
     Out,
     Seed,
+    check_installed,
     classifier_recipe,
     read_table,
     show_table,
+    shown_progress,
 )
 
 if TYPE_CHECKING:
     from saccade.config import Table
+    from saccade.robust.agent.recipe import AgentAttackRecipe
+    from saccade.robust.agent.results import AgentAttackResult
+    from saccade.robust.classifiers.recipe import RobustRecipe
+    from saccade.robust.classifiers.results import AttackResult
 
 
 def attack(
@@ -37,71 +43,100 @@ def attack(
     """Attack a classifier or an agent, budget by budget.
 
     A run file with a `policy` is one of an agent: how it stands up to attacks on what it sees when
-    it answers at once, and when it looks again.
+    it answers at once, and when it looks again. The same command resumes; with a larger --n it
+    goes on with further images.
     """
-    from saccade.cli.common.extras import needs
-    from saccade.cli.common.progress import bars, one_bar
-
     table = read_table(arguments)
-    with needs("robust"):
-        from saccade.models.threads import use_threads
-        from saccade.robust.classifiers.attack import measure_attacks
-        from saccade.robust.classifiers.subjects import subjects
-        from saccade.robust.classifiers.tables import attack_table
-        from saccade.robust.tables import markdown
-    if threads is not None:
-        use_threads(threads)
     if "policy" in table:
-        _attack_agent(table, data=data, model=model, seed=seed, n=n, out=out, as_json=as_json)
+        _of_agent(table, data, model, seed, n, out, threads, as_json=as_json)
         return
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = classifier_recipe(table, flags)
-    with bars(quiet=as_json) as progress:
-        result = measure_attacks(recipe, one_bar(progress))
-        _, first = next(iter(subjects(recipe, one_bar(progress))))
-    folder = Path(recipe.out) / "attack"
-    text = markdown(attack_table(result))
-    with needs("robust"):
-        from saccade.robust.classifiers.figures import draw_attack, draw_examples
-    draw_attack(result, folder / "attack.png")
-    draw_examples(first, recipe.attack, folder / "examples.png")
-    (folder / "attack.md").write_text(text)
+    _of_classifier(classifier_recipe(table, flags), threads, as_json=as_json)
+
+
+def _of_classifier(recipe: RobustRecipe, threads: int | None, *, as_json: bool) -> None:
+    from saccade.cli.common.interrupt import says
+    from saccade.cli.common.outcome import finished_before
+    from saccade.robust.classifiers.folder import FILES, config_of, folder_of
+    from saccade.robust.classifiers.recipe import check_attack
+    from saccade.robust.classifiers.results import AttackResult
+    from saccade.robust.classifiers.tables import (
+        RATES,
+        SCORES,
+        attack_table,
+        caption,
+        vulnerability_table,
+    )
+
+    folder = folder_of(recipe, "attack")
+    done = finished_before("attack", config_of(recipe, "attack"), folder)
+    if done is None:
+        check_attack(recipe)
+        check_installed("robust")
+        says(
+            f"interrupted: {recipe.out} keeps the nets that were trained, and every 256 images "
+            "that were attacked; the same command resumes"
+        )
+        result = _attack_classifier(recipe, threads, quiet=as_json)
+    else:
+        result = AttackResult.model_validate(done)
     if as_json:
         typer.echo(result.model_dump_json())
         return
+    typer.echo(f"{caption(result)}\n\n{RATES}")
     show_table(attack_table(result))
-    for net in result.nets:
-        score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
-        typer.echo(
-            f"net {net.net}: accuracy {net.accuracy:.3f}, n {net.n}; Spearman with the least L2: "
-            f"log lambda_1 {score.spearman_log_lambda1:.3f}, log q {score.spearman_log_q:.3f}, "
-            f"gain {score.gain:+.3f} [{low:+.3f}, {high:+.3f}]; "
-            f"{score.never_flips.along_the_eigenvector} never flip"
-        )
-    typer.echo(f"written to {folder}: attack.json, attack.md, attack.png, examples.png")
+    typer.echo(SCORES)
+    show_table(vulnerability_table(result))
+    typer.echo(f"written to {folder}: {', '.join(FILES['attack'])}")
 
 
-def _attack_agent(
+def _attack_classifier(recipe: RobustRecipe, threads: int | None, *, quiet: bool) -> AttackResult:
+    from saccade.cli.common.extras import needs
+    from saccade.files import write_whole
+    from saccade.robust.classifiers.folder import FILES, config_of, folder_of
+    from saccade.robust.classifiers.tables import attack_page, caption
+    from saccade.runs.finished import finish
+
+    with needs("robust"):
+        from saccade.models.threads import use_threads
+        from saccade.robust.classifiers.attack import measure_attacks
+        from saccade.robust.classifiers.figures import draw_attack, draw_examples
+        from saccade.robust.classifiers.subjects import Subject
+    if threads is not None:
+        use_threads(threads)
+    folder = folder_of(recipe, "attack")
+    with shown_progress(quiet=quiet) as (on_progress, on_note):
+        nets: list[Subject] = []
+        result = measure_attacks(recipe, on_progress, on_note=on_note, on_net=nets.append)
+    draw_attack(result, folder / "attack.png")
+    draw_examples(nets[0], recipe.attack, folder / "examples.png", text=caption(result))
+    write_whole(folder / "attack.md", attack_page(result).encode())
+    finish(
+        folder, "attack", config_of(recipe, "attack"), result.model_dump(mode="json"),
+        needs=FILES["attack"],
+    )  # fmt: skip
+    return result
+
+
+def _of_agent(
     table: Table,
-    *,
     data: str | None,
     model: str | None,
     seed: int | None,
     n: int | None,
     out: str | None,
+    threads: int | None,
+    *,
     as_json: bool,
 ) -> None:
-    from saccade.cli.common.extras import needs
-    from saccade.cli.common.progress import bars, one_bar
+    from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
     from saccade.embedded import with_folders
     from saccade.errors import ConfigError
-
-    with needs("local"):
-        from saccade.robust.agent.attack import measure_agent
-    from saccade.robust.agent.recipe import AgentAttackRecipe
-    from saccade.robust.agent.tables import agent_table
-    from saccade.robust.tables import markdown
+    from saccade.recipe import count_tasks
+    from saccade.robust.agent.recipe import FILES, AgentAttackRecipe
+    from saccade.robust.agent.results import AgentAttackResult
+    from saccade.robust.agent.tables import KEYS, TITLES, agent_table, caption
 
     if data is not None:
         raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
@@ -111,25 +146,48 @@ def _attack_agent(
             table = {**table, name: {**section, key: value}}
     flags = {key: value for key, value in (("seed", seed), ("out", out)) if value is not None}
     recipe = validate(AgentAttackRecipe, with_folders({**table, **flags}))
-    with bars(quiet=as_json) as progress:
-        result = measure_agent(recipe, one_bar(progress))
-    folder = Path(recipe.out)
-    tables = {threat: agent_table(result, threat) for threat in result.threats}
-    text = "\n".join(f"{threat}\n\n{markdown(rows)}" for threat, rows in tables.items())
-    (folder / "agent_attack.md").write_text(text)
-    with needs("robust"):
-        from saccade.robust.agent.figures import draw_agent, draw_attacked
-    draw_agent(result, folder / "agent_attack.png")
-    draw_attacked(recipe, folder / "attacked.png")
+    folder, config = Path(recipe.out), recipe.model_dump(mode="json")
+    done = finished_before("attack", config, folder, total=count_tasks(recipe))
+    if done is None:
+        check_installed("local")
+        check_installed("robust")
+        result = _attack_agent(recipe, threads, quiet=as_json)
+    else:
+        result = AgentAttackResult.model_validate(done)
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    for threat, rows in tables.items():
-        typer.echo(f"{threat}: accuracy over {result.threats[threat][0].n} questions")
-        show_table(rows)
-    if result.unscored:
-        typer.echo(f"left out: {result.unscored} questions of which an episode failed on our side")
-    typer.echo(
-        f"written to {folder}: agent_attack.json, agent_attack.md, agent_attack.png, "
-        "attacked.png, attacked/"
-    )
+    typer.echo(f"{caption(result)}\n")
+    for threat in result.threats:
+        typer.echo(TITLES[threat])
+        show_table(agent_table(result, threat), keys=KEYS)
+    typer.echo(f"written to {folder}: {', '.join(FILES)}")
+
+
+def _attack_agent(
+    recipe: AgentAttackRecipe, threads: int | None, *, quiet: bool
+) -> AgentAttackResult:
+    from saccade.cli.common.extras import needs
+    from saccade.files import write_whole
+    from saccade.recipe import count_tasks
+    from saccade.robust.agent.recipe import FILES
+    from saccade.robust.agent.tables import agent_page
+    from saccade.runs.finished import finish
+
+    with needs("robust"):
+        from saccade.models.threads import use_threads
+        from saccade.robust.agent.attack import measure_agent
+        from saccade.robust.agent.figures import draw_agent, draw_attacked
+    if threads is not None:
+        use_threads(threads)
+    folder = Path(recipe.out)
+    with shown_progress(quiet=quiet) as (on_progress, on_note):
+        result = measure_agent(recipe, on_progress, on_note=on_note)
+    draw_agent(result, folder / "agent_attack.png")
+    draw_attacked(recipe, folder / "attacked.png")
+    write_whole(folder / "agent_attack.md", agent_page(result).encode())
+    finish(
+        folder, "attack", recipe.model_dump(mode="json"), result.model_dump(mode="json"),
+        needs=FILES, total=count_tasks(recipe),
+    )  # fmt: skip
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,10 +14,16 @@ from saccade.cli.common.robust import (
     N,
     Out,
     Seed,
+    check_installed,
     classifier_recipe,
     read_table,
     show_table,
+    shown_progress,
 )
+
+if TYPE_CHECKING:
+    from saccade.robust.classifiers.recipe import RobustRecipe
+    from saccade.robust.classifiers.results import DetectResult
 
 
 def detect(
@@ -32,34 +38,66 @@ def detect(
 ) -> None:
     """Measure how well attacked images are detected.
 
-    Clean and noisy images are the negatives of every signal.
+    Clean and noisy images are the negatives of every signal. The same command resumes with the
+    next net; with another --n every net is measured anew, since images are split by their number.
     """
-    from saccade.cli.common.extras import needs
-    from saccade.cli.common.progress import bars, one_bar
+    from saccade.cli.common.interrupt import says
+    from saccade.cli.common.outcome import finished_before
+    from saccade.robust.classifiers.folder import FILES, config_of, folder_of
+    from saccade.robust.classifiers.recipe import check_detect
+    from saccade.robust.classifiers.results import DetectResult
+    from saccade.robust.classifiers.tables import (
+        AREAS,
+        CROSSED,
+        caption,
+        cross_table,
+        detection_table,
+    )
 
-    table = read_table(arguments)
-    with needs("robust"):
-        from saccade.models.threads import use_threads
-        from saccade.robust.classifiers.detection import measure_detection
-        from saccade.robust.classifiers.tables import cross_table, detection_table
-        from saccade.robust.tables import markdown
-    if threads is not None:
-        use_threads(threads)
     flags = {"data": data, "model": model, "seed": seed, "n": n, "out": out}
-    recipe = classifier_recipe(table, flags)
-    with bars(quiet=as_json) as progress:
-        result = measure_detection(recipe, one_bar(progress))
-    folder = Path(recipe.out) / "detect"
-    tables = [detection_table(result), cross_table(result)]
-    (folder / "detect.md").write_text("\n".join(markdown(rows) for rows in tables))
-    with needs("robust"):
-        from saccade.robust.classifiers.figures import draw_detection
-    draw_detection(result, folder / "detect.png")
+    recipe = classifier_recipe(read_table(arguments), flags)
+    folder = folder_of(recipe, "detect")
+    done = finished_before("detect", config_of(recipe, "detect"), folder)
+    if done is None:
+        check_detect(recipe)
+        check_installed("robust")
+        says(
+            f"interrupted: {recipe.out} keeps the nets that were trained and those that were "
+            "measured; the same command goes on with the next"
+        )
+        result = _measure(recipe, threads, quiet=as_json)
+    else:
+        result = DetectResult.model_validate(done)
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    typer.echo("AUC, fitted to each attack; mean over nets [95 % CI]")
-    show_table(tables[0])
-    typer.echo("AUC of `fisher`, fitted to one attack and tried on all")
-    show_table(tables[1])
-    typer.echo(f"written to {folder}: detect.json, detect.md, detect.png, detector.npz")
+    typer.echo(f"{caption(result)}\n\n{AREAS}")
+    show_table(detection_table(result))
+    typer.echo(CROSSED)
+    show_table(cross_table(result))
+    typer.echo(f"written to {folder}: {', '.join(FILES['detect'])}")
+
+
+def _measure(recipe: RobustRecipe, threads: int | None, *, quiet: bool) -> DetectResult:
+    from saccade.cli.common.extras import needs
+    from saccade.files import write_whole
+    from saccade.robust.classifiers.folder import FILES, config_of, folder_of
+    from saccade.robust.classifiers.tables import detection_page
+    from saccade.runs.finished import finish
+
+    with needs("robust"):
+        from saccade.models.threads import use_threads
+        from saccade.robust.classifiers.detection import measure_detection
+        from saccade.robust.classifiers.figures import draw_detection
+    if threads is not None:
+        use_threads(threads)
+    folder = folder_of(recipe, "detect")
+    with shown_progress(quiet=quiet) as (on_progress, on_note):
+        result = measure_detection(recipe, on_progress, on_note=on_note)
+    draw_detection(result, folder / "detect.png")
+    write_whole(folder / "detect.md", detection_page(result).encode())
+    finish(
+        folder, "detect", config_of(recipe, "detect"), result.model_dump(mode="json"),
+        needs=FILES["detect"],
+    )  # fmt: skip
+    return result

@@ -219,15 +219,25 @@ def test_a_question_that_failed_on_our_side_counts_nowhere() -> None:
         Table([outcomes("a", "clean", "-"), outcomes("b", "clean", "1")], {"view": []})
 
 
-def test_an_attack_that_is_kept_of_other_questions_is_not_taken(tmp_path: Path) -> None:
-    """The number of tasks may change in a run that goes on: each attack is then made anew."""
+def test_an_attack_is_kept_question_by_question(tmp_path: Path) -> None:
+    """The number of tasks may change in a run that goes on: what is kept is taken as far as it is
+    of the same questions, and those that are new are put behind it."""
     questions = [Task(id=name, prompt=("?",), answer="1") for name in "abc"]
     file = tmp_path / "kept.json"
     assert AttackOutcomes.read(file, questions) is None
     kept = AttackOutcomes(tasks=("a", "b"), outcomes=(outcomes("direct", "noise", "11"),))
     file.write_text(kept.model_dump_json())
     assert AttackOutcomes.read(file, questions[:2]) == kept
-    assert AttackOutcomes.read(file, questions) is None
+    assert AttackOutcomes.read(file, questions) == kept
+    assert AttackOutcomes.read(file, questions[::-1]) is None
+    fewer = AttackOutcomes.read(file, questions[:1])
+    assert fewer is not None
+    assert (fewer.tasks, fewer.outcomes[0].correct) == (("a",), "1")
+    new = AttackOutcomes(tasks=("c",), outcomes=(outcomes("direct", "noise", "0"),))
+    whole = kept.followed_by(new)
+    assert whole.tasks == ("a", "b", "c")
+    (row,) = whole.outcomes
+    assert (row.correct, row.called, row.aimed) == ("110", "111", "1-1")
 
 
 async def test_a_staged_look_on_an_attacked_view_is_cut_from_the_photograph() -> None:

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from saccade.errors import ConfigError, FormatError
-from saccade.robust.classifiers.datasets import CIFAR_ROW, Dataset, Split, load_dataset
+from saccade.robust.classifiers.datasets import CIFAR_ROW, load_dataset
 from saccade.robust.classifiers.nets import kept_net, load_model
+from saccade.robust.classifiers.splits import Dataset, Split
 
 RNG = np.random.default_rng(0)
 
@@ -108,7 +109,7 @@ def test_the_embedded_digits_train_a_net_that_is_kept(tmp_path: Path) -> None:
 def test_data_and_models_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\nfrom torch import nn\n"
-        "from saccade.robust.classifiers.datasets import Dataset, Split\n"
+        "from saccade.robust.classifiers.splits import Dataset, Split\n"
         "split = Split(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]))\n"
         "def data(): return Dataset('mine', split, split)\n"
         "def model(): return nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 2))\n"

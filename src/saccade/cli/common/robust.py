@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +14,12 @@ import typer
 from saccade.cli.common.options import read_file
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from saccade.config import Table
     from saccade.robust.classifiers.recipe import RobustRecipe
+    from saccade.robust.progress import OnNote, OnProgress
+    from saccade.robust.tables import Rows
 
 Arguments = Annotated[
     list[str] | None,
@@ -41,6 +48,16 @@ N = Annotated[
 Out = Annotated[str | None, typer.Option(help="The run folder.")]
 
 
+PACKAGES = {
+    "robust": {
+        "torch": "torch", "scipy": "scipy", "sklearn": "scikit-learn", "matplotlib": "matplotlib",
+    },
+    "local": {"torch": "torch", "transformers": "transformers", "safetensors": "safetensors"},
+}  # fmt: skip
+"""Extra -> module and package of all that attack and detect need of it, from the first number to
+the last figure."""
+
+
 def read_table(arguments: Sequence[str] | None) -> Table:
     """A run file if the first argument is one, and key=value over it."""
     from saccade.config import with_overrides
@@ -59,14 +76,64 @@ def classifier_recipe(table: Table, flags: Mapping[str, str | int | None]) -> Ro
     return validate(RobustRecipe, {**table, **given})
 
 
-def show_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as a table; the first one is its head."""
+def check_installed(extra: str) -> None:
+    """Find what an extra installs, without importing it: a figure is drawn after an hour.
+
+    Raises:
+        MissingExtra: a package is not installed.
+    """
+    from saccade.errors import MissingExtra
+
+    for module, package in PACKAGES[extra].items():
+        if find_spec(module) is None:
+            raise MissingExtra(package, extra)
+
+
+@contextmanager
+def shown_progress(*, quiet: bool) -> Iterator[tuple[OnProgress, OnNote]]:
+    """A bar for what is under way, and lines above it for what should be read.
+
+    What counts from the start again (the training of a net, then the attacks) has a bar of its own.
+    """
+    from saccade.cli.common.progress import bars
+
+    with bars(quiet=quiet) as progress:
+        bar, last = progress.add_task("", total=None), (0, 0)
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            nonlocal bar, last
+            if total != last[1] or done < last[0]:
+                progress.remove_task(bar)
+                bar = progress.add_task(what, total=total, completed=done)
+            progress.update(bar, description=what, completed=done)
+            last = done, total
+
+        yield on_progress, partial(progress.console.print, markup=False)
+
+
+def show_table(rows: Rows, *, keys: int = 1, console: Console | None = None) -> None:
+    """Print rows as a table, or as several that fit into the terminal; the first row is the head.
+
+    Args:
+        rows: The table.
+        keys: Number of its first columns that name a row.
+        console: Where to; the terminal if left out.
+    """
     from rich.console import Console
     from rich.table import Table as Shown
 
-    shown = Shown()
-    for name in rows[0]:
-        shown.add_column(name, overflow="fold")  # a name that is cut cannot be read
-    for row in rows[1:]:
-        shown.add_row(*row)
-    Console().print(shown)
+    from saccade.robust.tables import GAP, widths_of, within
+
+    console = console or Console(highlight=False)
+    for part in within(rows, console.width, keys=keys):
+        shown = Shown(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for place, (head, width) in enumerate(zip(part[0], widths_of(part), strict=True)):
+            # A name that is wider than the terminal goes on in the next line.
+            shown.add_column(
+                head, justify="left" if place < keys else "right", min_width=width,
+                max_width=width, overflow="fold",
+            )  # fmt: skip
+        for row in part[1:]:
+            shown.add_row(*row)
+        console.print(shown)
+        console.print()

@@ -22,8 +22,8 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 
 from saccade.errors import ConfigError
-from saccade.robust.attacks import make_attack
-from saccade.robust.attacks.base import Attack, Norm
+from saccade.robust.attacks import Norm, make_attack
+from saccade.robust.attacks.base import Attack
 from saccade.robust.detectors.detector import Detector
 
 Array = NDArray[np.floating]

@@ -19,8 +19,8 @@ from foolbox.distances import Distance, l0, l2, linf
 from foolbox.models import Model
 
 from saccade.errors import ConfigError
-from saccade.robust.attacks import make_attack
-from saccade.robust.attacks.base import Attack, Norm
+from saccade.robust.attacks import Norm, make_attack
+from saccade.robust.attacks.base import Attack
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchattacks.attack import Attack
 
-from saccade.robust.attacks import base, make_attack
+from saccade.robust.attacks import Norm, base, make_attack
 
 
 class TorchattacksAttack(Attack):
@@ -24,7 +24,7 @@ class TorchattacksAttack(Attack):
         attack: base.Attack | str = "ossa",
         *,
         eps: float = 1.0,
-        norm: base.Norm = "l2",
+        norm: Norm = "l2",
     ) -> None:
         """Choose an attack, or its name; images lie in [0, 1], and `eps` is in that range.
 
@@ -35,7 +35,7 @@ class TorchattacksAttack(Attack):
         self.chosen.check_norm(norm)
         super().__init__(f"saccade-{type(self.chosen).__name__}", model)
         self.eps = eps
-        self.norm: base.Norm = norm
+        self.norm: Norm = norm
         self.supported_mode = ["default", "targeted"]
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

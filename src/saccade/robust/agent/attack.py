@@ -15,26 +15,21 @@ through the agent's calls could be stronger, so the figures are upper bounds of 
 from __future__ import annotations
 
 import asyncio
+import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image as PILImage
-
-from saccade.arms import ARMS, apply_arm, targets_of
-from saccade.env import Environment
+from saccade.arms import ARMS
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.images.image import Image
-from saccade.models.load import LoadedModel
+from saccade.measures.intervals import wilson
 from saccade.policies import LocalPolicy
 from saccade.recipe import make_tasks
-from saccade.rewards import Reward
-from saccade.robust.agent.originals import OnTheOriginal
-from saccade.robust.agent.recipe import AgentAttackRecipe, Loss, Threat
+from saccade.robust.agent.experiment import Attacker, Experiment, attackers_of
+from saccade.robust.agent.recipe import AgentAttackRecipe, Threat
 from saccade.robust.agent.results import (
     CLEAN,
     NOISE,
@@ -45,13 +40,10 @@ from saccade.robust.agent.results import (
     Table,
 )
 from saccade.robust.attacks import make_attack
-from saccade.robust.attacks.base import Attack
-from saccade.robust.attacks.single import Random
-from saccade.robust.progress import OnProgress
-from saccade.robust.vlm import SameAgain
-from saccade.rollout import Job, rollout_many
-from saccade.runs.assemble import Assembly, assemble
-from saccade.runs.manifest import keep_manifest, manifest_of
+from saccade.robust.progress import OnNote, OnProgress, Timetable
+from saccade.runs.assemble import assemble
+from saccade.runs.claim import Claim
+from saccade.runs.manifest import Manifest, manifest_of, read_manifest
 from saccade.types import Task, Trajectory
 
 TOGETHER = 32
@@ -61,59 +53,77 @@ SHOWN = 4
 
 
 def measure_agent(
-    recipe: AgentAttackRecipe, on_progress: OnProgress = lambda *_: None
+    recipe: AgentAttackRecipe,
+    on_progress: OnProgress = lambda *_: None,
+    *,
+    on_note: OnNote = lambda _: None,
 ) -> AgentAttackResult:
     """Attack an agent; what is measured is kept as JSON in the folder of the recipe.
 
-    A run that is interrupted goes on with the next attack.
+    A run that is interrupted, or asks for more tasks, goes on with those that are not kept.
+
+    Args:
+        recipe: The run file.
+        on_progress: Told what is under way.
+        on_note: Told how long it will take.
 
     Raises:
         ConfigError: the policy is no local model, a task shows no image or has no answer, or the
             folder holds a run with other options.
+        StoreLocked: another process writes to the folder.
+
+    Warns:
+        UserWarning: the accuracy of an arm on clean images is at chance.
     """
     assembly = assemble(recipe)
     try:
-        return _measured(recipe, assembly, on_progress)
+        policy = assembly.policy
+        if not isinstance(policy, LocalPolicy):
+            raise ConfigError(
+                'policy: an attack needs gradients; use a local model, policy.kind="hf"'
+            )
+        method = make_attack(recipe.attack.method, "attack.method")
+        method.check_norm("linf")
+        tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
+        manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
+        with Claim(Path(recipe.out), manifest, begun=("agent-*.json",)):
+            policy.loaded.model.requires_grad_(requires_grad=False)
+            parts = policy, assembly.environment, assembly.reward
+            experiment = Experiment(recipe, *parts, method)
+            return _measured(experiment, manifest, tasks, on_progress, on_note)
     finally:
-        asyncio.run(assembly.environment.close())
+        asyncio.run(assembly.close())
 
 
 def _measured(
-    recipe: AgentAttackRecipe, assembly: Assembly, on_progress: OnProgress
-) -> AgentAttackResult:
-    policy = assembly.policy
-    if not isinstance(policy, LocalPolicy):
-        raise ConfigError('policy: an attack needs gradients; use a local model, policy.kind="hf"')
-    method = make_attack(recipe.attack.method, "attack.method")
-    method.check_norm("linf")
-    tasks = _attackable(make_tasks(recipe), recipe.attack.arms)
-    folder = Path(recipe.out)
-    manifest = manifest_of("attack", recipe, fingerprint=assembly.environment.fingerprint)
-    keep_manifest(folder, manifest)
-    policy.loaded.model.requires_grad_(requires_grad=False)
-    experiment = _Experiment(recipe, policy, assembly.environment, assembly.reward, method)
-    clean = {arm: experiment.attempt(arm, tasks) for arm in recipe.attack.arms}
-    untouched = [
-        ArmOutcomes.of(
-            [Outcome.of(*pair) for pair in zip(tasks, episodes, strict=True)],
-            arm=arm, attacked=CLEAN, loss=None, epsilon=0,
-        )
-        for arm, episodes in clean.items()
-    ]  # fmt: skip
-    outcomes: dict[Threat, list[ArmOutcomes]] = {threat: [] for threat in recipe.attack.threats}
-    for threat in recipe.attack.threats:
+    experiment: Experiment, manifest: Manifest, tasks: Sequence[Task], on_progress: OnProgress,
+    on_note: OnNote,
+) -> AgentAttackResult:  # fmt: skip
+    recipe = experiment.recipe
+    folder, section = Path(recipe.out), recipe.attack
+    held = read_manifest(folder)
+    begun = time.monotonic()
+    on_progress("clean images", 0, 100)
+    clean = {arm: experiment.attempt(arm, tasks) for arm in section.arms}
+    of_episodes = time.monotonic() - begun
+    untouched = [_outcomes_of(arm, tasks, episodes) for arm, episodes in clean.items()]
+    for row in untouched:
+        if warning := _chance_warning(tasks, row):
+            warnings.warn(warning, stacklevel=2)
+    timetable = experiment.timetable(tasks, clean, of_episodes, on_progress)
+    on_note(timetable.announcement)
+    outcomes: dict[Threat, list[ArmOutcomes]] = {threat: [] for threat in section.threats}
+    for threat in section.threats:
         for place, task in enumerate(tasks[:SHOWN]):
             experiment.keep(f"{threat}-clean-{place}", experiment.untouched(threat, task))
-        for attacker in _attackers(recipe):
-            kept = folder / f"agent-{threat}-{attacker.name}.json"
-            found = AttackOutcomes.read(kept, tasks)
-            if found is None:
-                found = experiment.attacked(threat, attacker, tasks, clean, on_progress)
-                write_whole(kept, found.model_dump_json().encode())
-            outcomes[threat] += found.outcomes
+        for attacker in attackers_of(recipe):
+            file = folder / f"agent-{threat}-{attacker.name}.json"
+            attack = _Attack(experiment, threat, attacker, clean, file)
+            outcomes[threat] += attack.on(tasks, timetable).outcomes
     table = Table(untouched, outcomes)
     result = AgentAttackResult(
         config=manifest.config,
+        command=held.command if held.config == manifest.config else manifest.command,
         fingerprint=manifest.fingerprint,
         tasks=tuple(task.id for task in tasks),
         unscored=table.unscored,
@@ -125,147 +135,92 @@ def _measured(
     return result
 
 
-@dataclass(frozen=True)
-class _Attacker:
-    """Random signs, or an attack on a loss of an arm's clean episode."""
+def _outcomes_of(arm: str, tasks: Sequence[Task], episodes: Sequence[Trajectory]) -> ArmOutcomes:
+    """An arm on clean images."""
+    outcomes = [Outcome.of(*pair) for pair in zip(tasks, episodes, strict=True)]
+    return ArmOutcomes.of(outcomes, arm=arm, attacked=CLEAN, loss=None, epsilon=0)
 
-    arm: str
-    loss: Loss | None
+
+def _chance_warning(tasks: Sequence[Task], row: ArmOutcomes) -> str | None:
+    """What to say of an arm that is no better than a guess among choices, or the answers given."""
+    answers = len({task.answer for task in tasks})
+    scored = [task for task, sign in zip(tasks, row.correct, strict=True) if sign != "-"]
+    if answers < 2 or not scored:
+        return None
+    chance = sum(1 / (len(task.choices) or answers) for task in scored) / len(scored)
+    right, n = row.correct.count("1"), len(scored)
+    low, high = wilson(right, n)
+    if low > chance:
+        return None
+    return (
+        f"arm {row.arm}: an accuracy of {right / n:.3f} [{low:.3f}, {high:.3f}] on clean images, "
+        f"n = {n}, cannot be told from guessing ({chance:.3f}): there is little to take from it"
+    )
+
+
+@dataclass(frozen=True)
+class _Attack:
+    """An attacker of a view or a photograph, and the file of what became of every question."""
+
+    experiment: Experiment
+    threat: Threat
+    attacker: Attacker
+    clean: Mapping[str, Sequence[Trajectory]]
+    file: Path
 
     @property
     def name(self) -> str:
-        return NOISE if self.loss is None else f"{self.arm}-{self.loss}"
+        return f"{self.threat}, {self.attacker.name}"
 
+    def on(self, tasks: Sequence[Task], timetable: Timetable) -> AttackOutcomes:
+        """Every arm at each budget, on questions that are kept and then on those that are not."""
+        found = AttackOutcomes.read(self.file, tasks)
+        done = len(found.tasks) if found else 0
+        for kind in (self.name, f"{self.name}: episodes"):
+            timetable.skip(kind, done / len(tasks))
+        for first in range(done, len(tasks), TOGETHER):
+            more = self._on(tasks, slice(first, first + TOGETHER), timetable)
+            found = more if found is None else found.followed_by(more)
+            write_whole(self.file, found.model_dump_json().encode())
+        assert found is not None, "there is a question"
+        return found
 
-def _attackers(recipe: AgentAttackRecipe) -> list[_Attacker]:
-    section = recipe.attack
-    first = next(iter(section.arms))
-    every = product(section.arms, section.losses)
-    return [_Attacker(first, None), *(_Attacker(arm, loss) for arm, loss in every)]
+    def _on(self, tasks: Sequence[Task], which: slice, timetable: Timetable) -> AttackOutcomes:
+        section, experiment = self.experiment.recipe.attack, self.experiment
+        part, changed = tasks[which], []
+        for place, task in enumerate(part, start=which.start):
+            with timetable.part(self.name, self.name, 1 / len(tasks)):
+                episode = self.clean[self.attacker.arm][place]
+                changed.append(experiment.changed(self.threat, self.attacker, task, episode, place))
+            if place < SHOWN:
+                for epsilon, image in zip(section.epsilons, changed[-1], strict=True):
+                    name = f"{self.threat}-{self.attacker.name}-{place}-by-{epsilon}"
+                    experiment.keep(name, image)
+        kind = f"{self.name}: episodes"
+        with timetable.part(kind, kind, len(part) / len(tasks)):
+            rows = [
+                self._row(arm, part, [of_task[size] for of_task in changed], epsilon)
+                for size, epsilon in enumerate(section.epsilons)
+                for arm in section.arms
+            ]
+        return AttackOutcomes(tasks=tuple(task.id for task in part), outcomes=tuple(rows))
 
-
-@dataclass(frozen=True)
-class _Experiment:
-    """A policy in its environment, and what is tried on it."""
-
-    recipe: AgentAttackRecipe
-    policy: LocalPolicy
-    environment: Environment
-    reward: Reward
-    method: Attack
-
-    def attempt(
-        self,
-        arm: str,
-        tasks: Sequence[Task],
-        originals: Mapping[str, Image] | None = None,
-    ) -> list[Trajectory]:
-        """Attempt tasks in one arm.
-
-        Args:
-            arm: Name of the arm.
-            tasks: The tasks as they are shown.
-            originals: Source of an attacked view -> the image that tools cut from instead.
-        """
-        found: dict[str, Trajectory] = {}
-        policy, environment = apply_arm(arm, self.policy, self.environment, targets_of(tasks))
-        if originals:  # outside of what an arm stages, whose boxes are those of the photograph
-            tools = [OnTheOriginal(tool, originals) for tool in environment.tools]
-            environment = environment.replace(tools=tools)
-
-        def keep(task: Task, trajectory: Trajectory) -> None:
-            found[task.id] = trajectory
-
-        recipe = self.recipe
-        asyncio.run(
-            rollout_many(
-                policy,
-                environment,
-                [Job(task) for task in tasks],
-                on_finish=keep,
-                concurrency=recipe.concurrency,
-                seed=recipe.seed,
-                sampling=recipe.sampling,
-                reward=self.reward,
-            )
-        )
-        return [found[task.id] for task in tasks]
-
-    def attacked(
-        self,
-        threat: Threat,
-        attacker: _Attacker,
-        tasks: Sequence[Task],
-        clean: Mapping[str, Sequence[Trajectory]],
-        on_progress: OnProgress,
-    ) -> AttackOutcomes:
-        """Every arm on what an attacker made, at each budget."""
-        section = self.recipe.attack
-        found: dict[tuple[int, str], list[Outcome]] = {}
-        for first in range(0, len(tasks), TOGETHER):
-            part = tasks[first : first + TOGETHER]
-            changed: list[list[Image]] = []
-            for place in range(first, first + len(part)):
-                on_progress(f"{threat}, {attacker.name}", place, len(tasks))
-                episode = clean[attacker.arm][place]
-                changed.append(self._changed(threat, attacker, tasks[place], episode, place))
-                if place < SHOWN:
-                    for epsilon, image in zip(section.epsilons, changed[-1], strict=True):
-                        self.keep(f"{threat}-{attacker.name}-{place}-by-{epsilon}", image)
-            for size, epsilon in enumerate(section.epsilons):
-                images = [of_task[size] for of_task in changed]
-                shown = [_with_image(task, image) for task, image in zip(part, images, strict=True)]
-                originals = {
-                    image.source.digest: task.images[0].fit(self.environment.record.view)
-                    for task, image in zip(part, images, strict=True)
-                }
-                ways, measured = (originals, part) if threat == "view" else (None, shown)
-                for arm in section.arms:
-                    episodes = self.attempt(arm, shown, ways)
-                    pairs = zip(measured, episodes, strict=True)
-                    found.setdefault((epsilon, arm), []).extend(Outcome.of(*p) for p in pairs)
-        on_progress(f"{threat}, {attacker.name}", len(tasks), len(tasks))
-        attacked = NOISE if attacker.loss is None else attacker.arm
-        return AttackOutcomes(
-            tasks=tuple(task.id for task in tasks),
-            outcomes=tuple(
-                ArmOutcomes.of(
-                    rows, arm=arm, attacked=attacked, loss=attacker.loss, epsilon=epsilon
-                )
-                for (epsilon, arm), rows in found.items()
-            ),
-        )
-
-    def _changed(
-        self, threat: Threat, attacker: _Attacker, task: Task, episode: Trajectory, place: int
-    ) -> list[Image]:
-        """The first image of an episode, attacked with each budget."""
-        section = self.recipe.attack
-        if not episode.turns:  # it failed on our side, and counts nowhere
-            return [self.untouched(threat, task)] * len(section.epsilons)
-        target = _target(self.policy.loaded, episode, attacker.loss, source=threat == "photograph")
-        attack = Random() if attacker.loss is None else self.method
-        found = attack(
-            target,
-            target.pixels(),
-            torch.zeros(1, dtype=torch.long),  # to write the same is what must not come out
-            epsilons=[epsilon / 255 for epsilon in section.epsilons],
-            norm="linf",
-            levels=255,
-            seed=self.recipe.seed + place,
-        )
-        return [_as_image(pixels[0]) for pixels in found.inputs]
-
-    def untouched(self, threat: Threat, task: Task) -> Image:
-        """What is attacked, as it is."""
-        image = task.images[0]
-        return image.fit(self.environment.record.view) if threat == "view" else image
-
-    def keep(self, name: str, image: Image) -> None:
-        """An image to look at."""
-        folder = Path(self.recipe.out) / "attacked"
-        folder.mkdir(exist_ok=True)
-        write_whole(folder / f"{name}.png", image.encoded().data)
+    def _row(
+        self, arm: str, tasks: Sequence[Task], images: Sequence[Image], epsilon: int
+    ) -> ArmOutcomes:
+        """An arm on attacked images; what it looked at is measured on the photograph shown."""
+        view = self.experiment.environment.record.view
+        shown = [_with_image(task, image) for task, image in zip(tasks, images, strict=True)]
+        originals = {
+            image.source.digest: task.images[0].fit(view)
+            for task, image in zip(tasks, images, strict=True)
+        }
+        ways, measured = (originals, tasks) if self.threat == "view" else (None, shown)
+        episodes = self.experiment.attempt(arm, shown, ways)
+        outcomes = [Outcome.of(*pair) for pair in zip(measured, episodes, strict=True)]
+        loss = self.attacker.loss
+        attacked = NOISE if loss is None else self.attacker.arm
+        return ArmOutcomes.of(outcomes, arm=arm, attacked=attacked, loss=loss, epsilon=epsilon)
 
 
 def _attackable(tasks: Iterable[Task], arms: Iterable[str]) -> list[Task]:
@@ -290,22 +245,8 @@ def _attackable(tasks: Iterable[Task], arms: Iterable[str]) -> list[Task]:
     return list(found.values())
 
 
-def _target(
-    loaded: LoadedModel, episode: Trajectory, loss: Loss | None, *, source: bool
-) -> SameAgain:
-    """Of the tokens that shall change; of all where an episode ended without an answer."""
-    tokens: Loss = "answer" if loss == "answer" and episode.answer else "all"
-    return SameAgain(loaded, episode, tokens=tokens, source=source, exact=False)
-
-
 def _with_image(task: Task, image: Image) -> Task:
     """A task that shows another first image."""
     place = next(i for i, part in enumerate(task.prompt) if isinstance(part, Image))
     prompt = (*task.prompt[:place], image, *task.prompt[place + 1 :])
     return task.model_copy(update={"prompt": prompt})
-
-
-def _as_image(pixels: torch.Tensor) -> Image:
-    """(3, H, W) in [0, 1]."""
-    values = (pixels.detach().float().cpu() * 255).round().to(torch.uint8)
-    return Image.from_pixels(PILImage.fromarray(np.ascontiguousarray(values.permute(1, 2, 0))))

@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 from saccade.images.image import Image
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.agent.results import AgentAttackResult
-from saccade.robust.agent.tables import WAYS
-
-TITLES = {
-    "view": "attack on the view; crops stay clean",
-    "photograph": "attack on the photograph",
-}
+from saccade.robust.agent.tables import TITLES, WAYS, caption
+from saccade.robust.tables import under_figure
 
 
 def draw_agent(result: AgentAttackResult, out: Path) -> None:
@@ -45,6 +41,8 @@ def draw_agent(result: AgentAttackResult, out: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(f"accuracy, n = {result.threats[threat][0].n}")
     names = panels[0].get_legend_handles_labels()
+    text = under_figure(f"{caption(result)}; bands: 95 % CI", result.command, width=110)
+    figure.suptitle(text, fontsize=7, color="0.4")
     figure.legend(*names, loc="outside lower center", ncols=len(result.clean.arms), frameon=False)
     figure.savefig(out, dpi=150)
 

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from saccade.arms import ARMS
 from saccade.config import Part, suggestion
 from saccade.recipe import Recipe
+from saccade.robust.attacks import ATTACKS
+from saccade.robust.parts import known
 from saccade.types import Record
 
 Threat = Literal["view", "photograph"]
 Loss = Literal["answer", "all"]
+
+
+FILES = (
+    "agent_attack.json", "agent_attack.md", "agent_attack.png", "attacked.png", "attacked",
+)  # fmt: skip
+"""What the command leaves for its user."""
 
 
 class AgentAttackSection(Record):
@@ -34,7 +42,7 @@ class AgentAttackSection(Record):
     """Largest change of a value, in steps of 8 bits."""
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = ("answer", "all")
     """Which tokens of the clean episode an attack must change: those of its answer, or any."""
-    method: str | Part = "pgd"
+    method: Annotated[str | Part, AfterValidator(known(ATTACKS))] = "pgd"
     """Which attack: a name in `saccade.robust.attacks.ATTACKS` or `package.module:Name`, alone or
     with its options: { kind = "pgd", steps = 10 }."""
     arms: tuple[str, ...] = Field(default=("direct", "agent"), min_length=2)

@@ -74,6 +74,24 @@ class ArmOutcomes(Record):
             aimed=aimed,
         )  # fmt: skip
 
+    def first(self, n: int) -> Self:
+        """The same on the first n questions."""
+        return self.model_copy(
+            update={
+                "correct": self.correct[:n], "called": self.called[:n], "aimed": self.aimed[:n],
+            }
+        )  # fmt: skip
+
+    def followed_by(self, other: ArmOutcomes) -> Self:
+        """The same on further questions."""
+        return self.model_copy(
+            update={
+                "correct": self.correct + other.correct,
+                "called": self.called + other.called,
+                "aimed": self.aimed + other.aimed,
+            }
+        )
+
 
 class AttackOutcomes(Record):
     """Every arm at every budget of one attack."""
@@ -84,11 +102,31 @@ class AttackOutcomes(Record):
 
     @classmethod
     def read(cls, file: Path, tasks: Sequence[Task]) -> Self | None:
-        """What is kept of an attack on these tasks; None if there is none."""
+        """What is kept of an attack on the first of these tasks, or on all; None if there is none.
+
+        An attack on other tasks, or on them in another order, is another one.
+        """
         if not file.exists():
             return None
         kept = cls.model_validate_json(file.read_bytes())
-        return kept if kept.tasks == tuple(task.id for task in tasks) else None
+        ids = tuple(task.id for task in tasks)
+        n = min(len(ids), len(kept.tasks))
+        return kept.first(n) if kept.tasks[:n] == ids[:n] else None
+
+    def first(self, n: int) -> Self:
+        """The attack on the first n of its tasks."""
+        rows = tuple(row.first(n) for row in self.outcomes)
+        return self.model_copy(update={"tasks": self.tasks[:n], "outcomes": rows})
+
+    def followed_by(self, other: AttackOutcomes) -> Self:
+        """The same attack on these tasks, then on those of another part."""
+        pairs = zip(self.outcomes, other.outcomes, strict=True)
+        return self.model_copy(
+            update={
+                "tasks": (*self.tasks, *other.tasks),
+                "outcomes": tuple(rows.followed_by(more) for rows, more in pairs),
+            }
+        )
 
 
 class ArmAccuracy(Record):
@@ -130,6 +168,8 @@ class AgentAttackResult(Record):
     """A run of `saccade attack` on an agent."""
 
     config: dict[str, JsonValue]
+    command: str = ""
+    """The command line."""
     fingerprint: str | None = None
     """Fingerprint of the environment in which it was measured."""
     tasks: tuple[str, ...]

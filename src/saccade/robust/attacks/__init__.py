@@ -4,14 +4,22 @@
     found.success.float().mean(1)            # fooling rate at each epsilon
 
 A run file names them by the table below or as `package.module:Name`. To add one, subclass
-`base.Attack` (or `single.OneStep`) and add its name here.
+`base.Attack` (or `single.OneStep`) and add its name here. Only `make_attack` loads torch: names in
+a run file are read and checked without it.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 from saccade.config import Part, build
 from saccade.errors import ConfigError
-from saccade.robust.attacks.base import Attack
+
+if TYPE_CHECKING:
+    from saccade.robust.attacks.base import Attack
+
+Norm = Literal["l2", "linf", "l0"]
+"""By which the size of a change is measured; `l0` is the number of values that differ."""
 
 ATTACKS = {
     "ossa": "saccade.robust.attacks.single:Ossa",
@@ -35,6 +43,8 @@ def make_attack(part: Attack | Part | str, where: str = "attack") -> Attack:
     Raises:
         ConfigError: there is no such attack, or an option is wrong.
     """
+    from saccade.robust.attacks.base import Attack
+
     if isinstance(part, Attack):
         return part
     made = build(part, ATTACKS, where)

@@ -18,7 +18,8 @@ from torch.nn.functional import normalize
 from saccade.fisher.products import Product, quiet
 from saccade.fisher.spectrum import eigenpairs
 from saccade.fisher.target import CHUNK, Target, tail_of
-from saccade.robust.attacks.base import Attack, Batch, Norm, projected
+from saccade.robust.attacks import Norm
+from saccade.robust.attacks.base import Attack, Batch, projected
 from saccade.robust.attacks.directions import loss_direction, sized
 from saccade.robust.attacks.stepped import STEP_SHARE
 
@@ -40,6 +41,9 @@ class AdaptiveConfidence(Attack):
     """Number of steps of each start."""
     restarts: int = Field(default=5, ge=1)
     """Number of starts."""
+
+    def passes(self, budgets: int) -> int:
+        return budgets * self.steps * self.restarts
 
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         log_q = typical_log_q(batch.target, batch.x) if self.log_q is None else self.log_q

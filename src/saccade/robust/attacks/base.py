@@ -16,17 +16,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 
 from saccade.errors import ConfigError
 from saccade.fisher.target import CHUNK, Target, checked
 from saccade.plugins import guarded
+from saccade.robust.attacks import Norm
 from saccade.types import Record
-
-Norm = Literal["l2", "linf", "l0"]
-"""By which the size of a change is measured; `l0` is the number of values that differ."""
 
 
 class Attacked(NamedTuple):
@@ -96,9 +94,24 @@ class Attack(Record, ABC):
         if cls.__call__ is not Attack.__call__:
             raise ConfigError(f"{cls.__name__}: override propose; __call__ judges every attack")
 
+    def passes(self, budgets: int) -> int:
+        """About how many gradients an input takes at so many budgets: for the expected duration."""
+        return 10 * budgets
+
     @abstractmethod
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> Sequence[torch.Tensor]:
-        """Changed inputs (N, *shape) for each epsilon; the caller projects, clips and judges."""
+        """Changed inputs for each epsilon; the caller projects, clips, rounds and judges them.
+
+        Args:
+            batch: N inputs (N, *shape), at most `chunk` of them, floats within the bounds; what is
+                done to them changes nothing outside. Its target gives log-probabilities (N,
+                classes) that are differentiable in the inputs.
+            epsilons: Budgets in `batch.norm`.
+
+        Returns:
+            For each epsilon (N, *shape), all finite. The same batch gives the same: what is drawn
+            at random is drawn from `batch.seed`.
+        """
 
     @final
     def __call__(

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from saccade.errors import ConfigError
 from saccade.fisher.products import Product
 from saccade.fisher.target import Target
-from saccade.robust.attacks.base import Norm
+from saccade.robust.attacks import Norm
 
 
 def loss_direction(target: Target, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

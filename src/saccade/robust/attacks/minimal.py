@@ -13,7 +13,8 @@ from pydantic import Field
 
 from saccade.errors import ConfigError
 from saccade.fisher.target import Target
-from saccade.robust.attacks.base import Attack, Batch, Box, Norm
+from saccade.robust.attacks import Norm
+from saccade.robust.attacks.base import Attack, Batch, Box
 from saccade.robust.attacks.directions import loss_direction
 
 
@@ -36,6 +37,9 @@ class Opt(Attack):
     """Learning rate of Adam."""
     first_c: float = Field(default=1.0, gt=0)
     """The weight c that is tried first."""
+
+    def passes(self, budgets: int) -> int:
+        return self.rounds * self.steps
 
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         return [self._least(batch)] * len(epsilons)

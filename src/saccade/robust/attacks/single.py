@@ -25,6 +25,9 @@ class OneStep(Attack):
         """(N, *shape): the change of size one by which the loss rises (falls if targeted)."""
         return sized(self.towards(batch), batch.norm)
 
+    def passes(self, budgets: int) -> int:
+        return 1
+
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         direction = self.direction(batch)
         return [batch.x + epsilon * direction for epsilon in epsilons]
@@ -36,6 +39,9 @@ class Ossa(OneStep):
     Source: Zhao et al., arXiv 1810.03806, algorithm 1. Where we deviate: the sign is that by which
     the loss rises to first order (published: tried by a forward pass).
     """
+
+    def passes(self, budgets: int) -> int:
+        return 12
 
     def towards(self, batch: Batch) -> torch.Tensor:
         """The top eigenvector; its sign costs nothing where the class to leave is the likeliest."""
@@ -68,6 +74,9 @@ class Otcm(OneStep):
 
 class DeepFool(OneStep):
     """To the nearest boundary of the linearised target: the first step of arXiv 1511.04599."""
+
+    def passes(self, budgets: int) -> int:
+        return 12
 
     def towards(self, batch: Batch) -> torch.Tensor:
         """Across the nearest boundary; across that of the target class if there is one."""

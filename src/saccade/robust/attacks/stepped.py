@@ -24,6 +24,9 @@ class Iterated(Attack):
     step: ClassVar[OneStep]
     """What gives a step its direction."""
 
+    def passes(self, budgets: int) -> int:
+        return budgets * self.steps * self.step.passes(1)
+
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         return [self._stepped(batch, epsilon) for epsilon in epsilons]
 
@@ -50,6 +53,9 @@ class OssaIterated(Iterated):
 
 class OssaTwoStep(Attack):
     """Two spectral steps, of .6 and .4 of the budget (Tron et al., Machine Learning 113, 2024)."""
+
+    def passes(self, budgets: int) -> int:
+        return budgets * len(TWO_STEPS) * Ossa().passes(1)
 
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:
         return [self._two_steps(batch, epsilon) for epsilon in epsilons]

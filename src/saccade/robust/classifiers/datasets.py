@@ -4,15 +4,15 @@ A name or a path says what is meant: `digits` (8 x 8, part of scikit-learn, noth
 a `.npz` file with `x_train`, `y_train`, `x_test`, `y_test` (MNIST as Keras ships it, CIFAR-10 in
 the same form); a folder with the original files of MNIST (`train-images-idx3-ubyte`, `.gz` or not)
 or of the binary version of CIFAR-10 (`data_batch_1.bin`, ...); a folder with one folder of images
-a class; or `package.module:function`, which returns a `Dataset`. Files are read with bounds;
-nothing in them is executed (the Python version of CIFAR-10 is a pickle and is refused).
+a class; or `package.module:function`, which returns arrays, a torch data set or a `Dataset`
+(`saccade.robust.classifiers.own` says what exactly). Files are read with bounds; nothing in them is
+executed (the Python version of CIFAR-10 is a pickle and is refused).
 """
 
 from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,37 +22,11 @@ from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError, ImageError, MissingExtra
 from saccade.images.image import Image
 from saccade.robust.arrays import Array, read_arrays
+from saccade.robust.classifiers.own import as_dataset
+from saccade.robust.classifiers.splits import MOST_BYTES, Dataset, Split, split_at_random
 
-MOST_BYTES = 4 << 30
-"""Largest size of one file, unpacked."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CIFAR_ROW = 1 + 3 * 32 * 32
-TEST_SHARE = 0.3
-"""Share of the images that are the test part, where the data have no split of their own."""
-
-
-class Split(NamedTuple):
-    """Images and their classes."""
-
-    x: torch.Tensor
-    """(N, channels, height, width) float32 in [0, 1]."""
-    y: torch.Tensor
-    """(N,) int64."""
-
-    def part(self, which: torch.Tensor | slice) -> Split:
-        return Split(self.x[which], self.y[which])
-
-
-class Dataset(NamedTuple):
-    """What a net learns from, and what it is tried on."""
-
-    name: str
-    train: Split
-    test: Split
-
-    @property
-    def classes(self) -> int:
-        return 1 + int(max(self.train.y.max(), self.test.y.max()))
 
 
 def load_dataset(source: str) -> Dataset:
@@ -61,7 +35,8 @@ def load_dataset(source: str) -> Dataset:
     Raises:
         ConfigError: there is no such data.
         MissingExtra: the digits, and scikit-learn is not installed.
-        FormatError: a file that does not hold what its format says.
+        FormatError: a file that does not hold what its format says, or a user's images or classes
+            of another shape, type or range.
     """
     path = Path(source).expanduser()
     if source == "digits":
@@ -82,10 +57,7 @@ def load_dataset(source: str) -> Dataset:
     if ":" not in source:
         raise ConfigError(f"data: there is no file, folder or built-in data {source!r} (digits is)")
     made = resolve(source, {}, "data")
-    dataset = made() if callable(made) else made
-    if not isinstance(dataset, Dataset):
-        raise ConfigError(f"data: {source} gave a {type(dataset).__name__}, expected a Dataset")
-    return Dataset(dataset.name, _checked(source, dataset.train), _checked(source, dataset.test))
+    return as_dataset(source, made() if callable(made) else made)
 
 
 def _digits() -> Dataset:
@@ -95,7 +67,7 @@ def _digits() -> Dataset:
         raise MissingExtra("scikit-learn", "robust") from error
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images / 16, dtype=torch.float32).view(-1, 1, 8, 8)
-    return _split("digits", Split(x, torch.tensor(labels, dtype=torch.int64)))
+    return split_at_random("digits", Split(x, torch.tensor(labels, dtype=torch.int64)))
 
 
 def _npz(path: Path) -> Dataset:
@@ -183,14 +155,7 @@ def _folder(folder: Path) -> Dataset:
             labels.append(label)
     if not images:
         raise FormatError(f"{folder}: no image ({', '.join(SUFFIXES)}) in its folders")
-    return _split(folder.name, _pixels(folder, np.stack(images), np.array(labels)))
-
-
-def _split(name: str, whole: Split) -> Dataset:
-    """A split at random that is always the same."""
-    order = torch.from_numpy(np.random.RandomState(0).permutation(len(whole.y)))
-    held = int(len(order) * TEST_SHARE)
-    return Dataset(name, whole.part(order[held:]), whole.part(order[:held]))
+    return split_at_random(folder.name, _pixels(folder, np.stack(images), np.array(labels)))
 
 
 def _pixels(path: Path, x: Array, y: Array) -> Split:
@@ -203,13 +168,6 @@ def _pixels(path: Path, x: Array, y: Array) -> Split:
         raise FormatError(f"{path}: {y.dtype} {y.shape} classes for {len(x)} images")
     wide = x[..., None] if x.ndim == 3 else x
     shown = torch.from_numpy(wide.transpose(0, 3, 1, 2).copy()).float() / 255
-    return _checked(str(path), Split(shown, torch.from_numpy(y.reshape(-1).astype(np.int64))))
-
-
-def _checked(source: str, split: Split) -> Split:
-    x, y = split
-    if x.ndim != 4 or not x.is_floating_point() or not len(x) or y.shape != (len(x),):
-        raise FormatError(f"{source}: expected (N, C, H, W) floats, got {tuple(x.shape)} {x.dtype}")
-    if float(x.min()) < 0 or float(x.max()) > 1 or int(y.min()) < 0:
-        raise FormatError(f"{source}: pixels are to lie in [0, 1] and classes to be 0 or more")
-    return split
+    if int(y.min()) < 0:
+        raise FormatError(f"{path}: classes are to be 0 or more, got {int(y.min())}")
+    return Split(shown, torch.from_numpy(y.reshape(-1).astype(np.int64)))

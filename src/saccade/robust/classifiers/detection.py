@@ -7,125 +7,156 @@ has a grid of at most eight settings; for each attack the best on the developmen
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from saccade.errors import ConfigError
+from saccade.errors import FormatError
 from saccade.files import write_whole
 from saccade.fisher.target import Classifier
 from saccade.plugins import guarded
-from saccade.robust.attacks.adaptive import (
-    AdaptiveConfidence,
-    AdaptiveEigenvalue,
-    typical_log_lambda,
-    typical_log_q,
-)
-from saccade.robust.attacks.base import Attack, Norm
-from saccade.robust.attacks.directions import sized
-from saccade.robust.attacks.minimal import GreedyL0, Opt
-from saccade.robust.attacks.single import Fgm, Ossa, Otcm
-from saccade.robust.attacks.stepped import Pgd
-from saccade.robust.classifiers.datasets import Dataset
-from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.folder import folder_of, hold
+from saccade.robust.classifiers.recipe import RobustRecipe, check_detect
 from saccade.robust.classifiers.results import Auc, DetectResult, NetDetection, SignalAuc, Span
-from saccade.robust.classifiers.subjects import Subject, run_folder, subjects
+from saccade.robust.classifiers.splits import Dataset
+from saccade.robust.classifiers.subjects import Subject, seconds_a_pass, subjects
+from saccade.robust.classifiers.trials import (
+    ATTACKS,
+    NEGATIVES,
+    Sets,
+    attack_all,
+    parts_of,
+    trials_of,
+)
 from saccade.robust.detectors import make_signal
-from saccade.robust.detectors.base import Extractor, Features, Reference, Scorer, Signal
-from saccade.robust.detectors.detector import Detector, clean_needed, stacked
+from saccade.robust.detectors.base import (
+    ByForest,
+    Extractor,
+    Features,
+    Reference,
+    Scorer,
+    Signal,
+    checked_features,
+)
+from saccade.robust.detectors.detector import Detector, stacked
+from saccade.robust.detectors.forest import Forest
 from saccade.robust.parts import named
-from saccade.robust.progress import OnProgress
+from saccade.robust.progress import OnNote, OnProgress, Timetable
 
-ATTACKS = (
-    "fgm", "otcm", "ossa", "bim", "opt", "l0", "pgd40", "adaptive_confidence",
-    "adaptive_eigenvalue",
-)  # fmt: skip
-NEGATIVES = ("clean", "noisy")
 CROSSED = ("fisher", "log_q", "log_probs")
-PARTS = (0.4, 0.6)
-"""Where the parts to fit and to choose end, as shares of the images."""
+PASSES_OF_FEATURES = 3
+"""Gradients that the features of an input cost, about."""
 FEWEST = 5
 """Number of successful attacks in a part, below which nothing is fitted, chosen or reported."""
 
 
-class Trial(NamedTuple):
-    """An attack that is to be detected."""
-
-    attack: Attack
-    epsilon: float
-    images: NDArray[np.int64]
-    """Which images it is tried on."""
-    norm: Norm = "l2"
-
-
-class Sets(NamedTuple):
-    """Each kind of input, and which of them are used."""
-
-    inputs: dict[str, torch.Tensor]
-    used: dict[str, NDArray[np.bool_]]
-    """Whether an input is used: if attacked, only where the attack succeeded."""
-    part: NDArray[np.int64]
-    """(N,): 0 to fit, 1 to choose, 2 to test."""
-    images: dict[str, NDArray[np.int64]]
-    """Which images a kind is made of; the adaptive attacks are run on some."""
-
-
 def measure_detection(
-    recipe: RobustRecipe, on_progress: OnProgress = lambda *_: None
+    recipe: RobustRecipe,
+    on_progress: OnProgress = lambda *_: None,
+    *,
+    on_note: OnNote = lambda _: None,
 ) -> DetectResult:
     """Measure detection on every net of a recipe; kept as JSON in `out`/detect, net by net.
 
-    The detector of the first net, fitted to FGM, is saved beside it.
+    The detector of the first net, fitted to FGM, is saved beside it. A net is measured anew when
+    the number of its images changes: its images are split by their number.
+
+    Args:
+        recipe: The run file.
+        on_progress: Told what is under way.
+        on_note: Told how long it will take, and what is kept of an earlier run.
 
     Raises:
-        ConfigError: the folder holds a run with other options; too few images.
+        ConfigError: data, a net or a signal that cannot be used, too few images, or a folder that
+            holds a run with other options.
+        StoreLocked: another process writes to the folder.
     """
-    needed = clean_needed(recipe.detect.false_positive_rate) / PARTS[1]
-    if recipe.n < needed:
-        raise ConfigError(
-            f"n: a false positive rate of {recipe.detect.false_positive_rate} needs "
-            f"{math.ceil(needed)} images, got {recipe.n}"
-        )
+    check_detect(recipe)
     signals = named(recipe.detect.signals, make_signal, "detect.signals")
-    folder, config = run_folder(recipe, "detect")
-    nets = []
-    for data, subject in subjects(recipe, on_progress):
-        kept = folder / f"detect-{subject.seed}.json"
-        if not kept.exists():
-            measured = _detected(recipe, signals, data, subject, on_progress, folder)
-            write_whole(kept, measured.model_dump_json().encode())
-        nets.append(NetDetection.model_validate_json(kept.read_bytes()))
-    result = DetectResult(config=config, nets=tuple(nets), auc=_over_nets(nets))
-    write_whole(folder / "detect.json", result.model_dump_json(indent=1).encode())
+    held, folder = hold(recipe, "detect"), folder_of(recipe, "detect")
+    nets, timetable = [], None
+    with held.claim:
+        for data, subject in subjects(recipe, on_progress):
+            if timetable is None:
+                _try_signals(signals, data, subject, recipe)
+                timetable = _timetable(recipe, signals, data, subject, on_progress)
+                on_note(timetable.announcement)
+            timetable.begin_round()
+            file = folder / f"detect-{subject.seed}.json"
+            net = _kept(file, len(subject.images.y), on_note)
+            if net is None:
+                net = _detected(recipe, signals, data, subject, timetable, folder)
+                write_whole(file, net.model_dump_json().encode())
+            nets.append(net)
+        result = DetectResult(
+            config=held.config, command=held.command, nets=tuple(nets), auc=_over_nets(nets)
+        )
+        write_whole(folder / "detect.json", result.model_dump_json(indent=1).encode())
     return result
+
+
+def _kept(file: Path, n: int, on_note: OnNote) -> NetDetection | None:
+    """What is kept of a net, if it is of so many images."""
+    if not file.exists():
+        return None
+    try:
+        kept = NetDetection.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise FormatError(
+            f"{file}: not what this version keeps of a net; delete it to measure the net again"
+        ) from error
+    if kept.n == n:
+        return kept
+    on_note(f"net {kept.net}: {kept.n} images are kept; {n} are split anew, so it starts over")
+    return None
+
+
+def _reference(recipe: RobustRecipe, data: Dataset) -> Reference:
+    order = np.random.default_rng(recipe.seed).permutation(len(data.train.y))
+    known = data.train.part(torch.from_numpy(order[: recipe.detect.reference]))
+    return Reference(known.x, known.y)
+
+
+def _try_signals(
+    signals: Mapping[str, Signal], data: Dataset, subject: Subject, recipe: RobustRecipe
+) -> None:
+    """Every signal of a user on two images, so that one that fails does so before the attacks.
+
+    Raises:
+        ConfigError: its features are no numbers (N, F), or it has too many settings.
+    """
+    reference, x = _reference(recipe, data), subject.images.x[:2]
+    for name, signal in signals.items():
+        settings = signal.settings(data.classes)
+        if not type(signal).__module__.startswith("saccade."):
+            extract = settings[0].fit(Classifier(subject.net), reference)
+            checked_features(name, extract(x), 2)
 
 
 def _detected(
     recipe: RobustRecipe, signals: Mapping[str, Signal], data: Dataset, subject: Subject,
-    on_progress: OnProgress, folder: Path,
+    timetable: Timetable, folder: Path,
 ) -> NetDetection:  # fmt: skip
     target = Classifier(subject.net)
-    sets = _attack_all(recipe, target, subject, on_progress)
-    order = np.random.default_rng(recipe.seed).permutation(len(data.train.y))
-    known = data.train.part(torch.from_numpy(order[: recipe.detect.reference]))
-    reference = Reference(known.x, known.y)
+    sets = attack_all(recipe, target, subject, timetable)
+    reference = _reference(recipe, data)
     auc: Auc = {}
     chosen: dict[str, dict[str, dict[str, float]]] = {}
     crossed: dict[str, Auc] = {}
     curves: dict[str, tuple[Span, ...] | None] = {}
-    for done, (name, signal) in enumerate(signals.items()):
-        on_progress(f"net {subject.seed}: {name}", done, len(signals))
-        table = _Table(signal, target, reference, sets, data.classes, recipe)
+    for name, signal in signals.items():
+        table = _Table(name, signal, target, reference, sets, data.classes, recipe)
         auc[name], chosen[name] = {}, {}
         for kind in ATTACKS:
-            best = table.best(kind)
+            with timetable.part(f"net {subject.seed}: {name}", name, 1 / len(ATTACKS)):
+                best = table.best(kind)
             if best is None:
                 auc[name][kind] = None
                 continue
@@ -146,52 +177,41 @@ def _detected(
     )  # fmt: skip
 
 
-def _attack_all(
-    recipe: RobustRecipe, target: Classifier, subject: Subject, on_progress: OnProgress
-) -> Sets:
-    options, (x, y) = recipe.detect, subject.images
-    n, strongest = len(y), 2 * options.stepped_epsilon
-    part = np.searchsorted(PARTS, (np.arange(n) + 0.5) / n)
-    everything = np.arange(n)
-    few = np.concatenate([
-        everything[part < 2][: options.adaptive_n], everything[part == 2][: options.adaptive_n]
-    ])  # fmt: skip
-    log_q, log_lambda = typical_log_q(target, x), typical_log_lambda(target, x)
-    walk = {"steps": options.adaptive_steps, "restarts": options.adaptive_restarts}
-    trials = {
-        "fgm": Trial(Fgm(), options.epsilon, everything),
-        "otcm": Trial(Otcm(), options.epsilon, everything),
-        "ossa": Trial(Ossa(), options.epsilon, everything),
-        "bim": Trial(Pgd(steps=10), options.stepped_epsilon, everything),
-        "opt": Trial(Opt(), math.inf, everything),
-        "l0": Trial(GreedyL0(), options.l0, everything, norm="l0"),
-        "pgd40": Trial(Pgd(steps=40), strongest, everything),
-        "adaptive_confidence": Trial(AdaptiveConfidence(log_q=log_q, **walk), strongest, few),
-        "adaptive_eigenvalue": Trial(
-            AdaptiveEigenvalue(log_q=log_q, log_lambda=log_lambda, **walk), strongest, few
-        ),
+def _timetable(
+    recipe: RobustRecipe, signals: Mapping[str, Signal], data: Dataset, subject: Subject,
+    on_progress: OnProgress,
+) -> Timetable:  # fmt: skip
+    """From a timed pass of the net and a timed forest, which take most of the time."""
+    part = parts_of(len(subject.images.y))
+    of_one = seconds_a_pass(subject.net, subject.images)
+    seconds = {
+        kind: of_one * len(trial.images) * trial.attack.passes(1)
+        for kind, trial in trials_of(recipe, part).items()
     }
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(recipe.seed))
-    inputs = {"clean": x, "noisy": (x + options.epsilon * sized(noise, "l2")).clamp(0, 1)}
-    used = {kind: np.ones(n, bool) for kind in NEGATIVES}
-    for done, (kind, trial) in enumerate(trials.items()):
-        on_progress(f"net {subject.seed}: {kind}", done, len(trials))
-        which = torch.from_numpy(trial.images)
-        found = trial.attack(
-            target, x[which], y[which], epsilons=[trial.epsilon], norm=trial.norm, seed=recipe.seed
-        )
-        inputs[kind], used[kind] = found.inputs[0], found.success[0].numpy()
-    images = {kind: trials[kind].images if kind in trials else everything for kind in inputs}
-    return Sets(inputs, used, part, images)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3 * int((part == 0).sum()), max(1, data.classes - 1)))
+    truth = rows[:, 0] + rng.normal(size=len(rows)) > 0.5
+    Forest.fit(rows, truth, min_leaf=3, seed=0, trees=1)  # what it imports is not timed
+    begun = time.monotonic()
+    Forest.fit(rows, truth, min_leaf=3, seed=0, trees=recipe.detect.trees)
+    of_forest = time.monotonic() - begun
+    for name, signal in signals.items():
+        settings = len(signal.settings(data.classes))
+        features = of_one * PASSES_OF_FEATURES * len(part) * (len(ATTACKS) + len(NEGATIVES))
+        fits = of_forest * len(ATTACKS) * isinstance(signal, ByForest)
+        seconds[name] = settings * (features + fits)
+    nets = len(recipe.nets) if recipe.model is None else 1
+    return Timetable(seconds, nets, on_progress)
 
 
 class _Table:
     """A signal with all its settings on all kinds of input; features are computed once."""
 
     def __init__(
-        self, signal: Signal, target: Classifier, reference: Reference, sets: Sets, classes: int,
-        recipe: RobustRecipe,
+        self, name: str, signal: Signal, target: Classifier, reference: Reference, sets: Sets,
+        classes: int, recipe: RobustRecipe,
     ) -> None:  # fmt: skip
+        self._name = name
         self._settings, self._options = signal.settings(classes), list(signal.grid(classes))
         self._target, self._reference, self._sets = target, reference, sets
         self._seed, self._trees = recipe.seed, recipe.detect.trees
@@ -252,7 +272,9 @@ class _Table:
             if key not in self._extractors:
                 self._extractors[key] = setting.fit(self._target, self._reference)
             if (key, kind) not in self._features:
-                self._features[key, kind] = self._extractors[key](self._sets.inputs[kind])
+                x = self._sets.inputs[kind]
+                made = self._extractors[key](x)
+                self._features[key, kind] = checked_features(self._name, made, len(x))
         mine = self._sets.used[kind] & (self._sets.part[self._sets.images[kind]] == part)
         rows: Features = self._features[key, kind][mine]
         return rows

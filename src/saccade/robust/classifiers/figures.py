@@ -15,6 +15,8 @@ from saccade.robust.attacks.single import Ossa
 from saccade.robust.classifiers.recipe import AttackSection
 from saccade.robust.classifiers.results import AttackResult, DetectResult
 from saccade.robust.classifiers.subjects import Subject
+from saccade.robust.classifiers.tables import caption
+from saccade.robust.tables import under_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +51,8 @@ def draw_attack(result: AttackResult, out: Path) -> None:
     title = f"net {result.nets[0].net}: Spearman {first.spearman_log_lambda1:.2f}, "
     least.set_title(title + f"never flips {first.never_flips.along_the_eigenvector}", fontsize=9)
     _finish(rates, least)
+    text = f"{caption(result)}; bands: 95 % CI"
+    figure.supxlabel(under_figure(text, result.command, width=150), fontsize=7, color="0.4")
     figure.savefig(out, dpi=150)
 
 
@@ -76,10 +80,12 @@ def draw_detection(result: DetectResult, out: Path) -> None:
     table.set_yticks(range(len(names)), names, fontsize=8)
     table.set_title("AUC, mean over nets", fontsize=9)
     _finish(roc)
+    text = under_figure(caption(result), result.command, width=180)
+    figure.supxlabel(text, fontsize=7, color="0.4")
     figure.savefig(out, dpi=150)
 
 
-def draw_examples(subject: Subject, section: AttackSection, out: Path) -> None:
+def draw_examples(subject: Subject, section: AttackSection, out: Path, *, text: str = "") -> None:
     """Images, their top eigenvectors, and what a step along them of a middle size makes."""
     x, y = subject.images.part(slice(0, SHOWN))
     target = Classifier(subject.net)
@@ -95,6 +101,8 @@ def draw_examples(subject: Subject, section: AttackSection, out: Path) -> None:
         _show(axes[1, column], _centred(way[column]), "eigenvector" if column == 0 else "")
         _show(axes[2, column], changed[column], f"read as {int(said[column])}")
     figure.suptitle(f"OSSA, L2 {epsilon:g}", fontsize=9)
+    if text:
+        figure.supxlabel(text, fontsize=7, color="0.4")
     figure.savefig(out, dpi=150)
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError
 from saccade.robust.arrays import read_arrays, write_arrays
-from saccade.robust.classifiers.datasets import Dataset, Split
+from saccade.robust.classifiers.splits import Dataset, Split
 
 MOST_BYTES = 1 << 30
 """Largest size of a file of weights."""
@@ -108,8 +108,17 @@ def kept_net(
     seed: int,
     epochs: int | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    before_writing: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     """The net of this file (`.npz` of its weights); it is trained and written if there is none.
+
+    Args:
+        path: The file.
+        data: Images and classes.
+        seed: Seed of the weights and the order.
+        epochs: Number of epochs; the size of the images decides if left out.
+        on_step: Called after each optimiser step.
+        before_writing: Called when a net was trained, before it is written.
 
     Raises:
         FormatError: the file holds other weights than this net's.
@@ -117,6 +126,7 @@ def kept_net(
     if not path.exists():
         net = train_net(data, seed=seed, epochs=epochs, on_step=on_step)
         path.parent.mkdir(parents=True, exist_ok=True)
+        before_writing()
         write_arrays(path, {name: value.numpy() for name, value in net.state_dict().items()})
         return net
     net = reference_net(tuple(data.train.x.shape[1:]), data.classes)

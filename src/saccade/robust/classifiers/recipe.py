@@ -10,24 +10,33 @@ detect = { epsilon = 1.0, stepped_epsilon = 0.75 }
 
 from __future__ import annotations
 
+import math
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from saccade.config import Part
-from saccade.robust.attacks.base import Norm
+from saccade.config import Part, suggestion
+from saccade.errors import ConfigError
+from saccade.robust.attacks import ATTACKS, Norm
 from saccade.robust.detectors import SIGNALS
-from saccade.robust.detectors.forest import TREES
-from saccade.robust.parts import name_of
+from saccade.robust.detectors.forest import TREES, clean_needed
+from saccade.robust.parts import known, name_of
 from saccade.types import Record
 
+BUILT_IN_DATA = ("digits",)
+FIT = 0.6
+"""Share of the images to which a detector is fitted; the rest is what it is tested on."""
 Size = Annotated[float, Field(gt=0)]
 
 
 class AttackSection(Record):
     """What `saccade attack` tries."""
 
-    methods: Annotated[tuple[str | Part, ...], Field(min_length=1)] = (
+    methods: Annotated[
+        tuple[str | Part, ...], Field(min_length=1), AfterValidator(known(ATTACKS))
+    ] = (
         "ossa", "ossa_two_step", "ossa_iterated", "fgm", "otcm", "deepfool", "pgd", "random",
     )  # fmt: skip
     """Names in `saccade.robust.attacks.ATTACKS` or `package.module:Name`, each alone or with its
@@ -63,7 +72,7 @@ class DetectSection(Record):
     """Number of starts of an adaptive attack."""
     false_positive_rate: float = Field(default=0.05, gt=0, lt=1)
     """Share of clean images that the saved detector may flag."""
-    signals: tuple[str | Part, ...] = tuple(SIGNALS)
+    signals: Annotated[tuple[str | Part, ...], AfterValidator(known(SIGNALS))] = tuple(SIGNALS)
     """Names in `saccade.robust.detectors.SIGNALS` or `package.module:Name`, each alone or with its
     options: { kind = "kd", bandwidth = 0.26 }. `fisher` is always tried."""
     trees: int = Field(default=TREES, ge=1)
@@ -96,3 +105,53 @@ class RobustRecipe(Record):
     """The run folder: `nets`, and a folder for each command."""
     attack: AttackSection = AttackSection()
     detect: DetectSection = DetectSection()
+
+
+def check_attack(recipe: RobustRecipe) -> None:
+    """What can be known to be wrong before torch is loaded.
+
+    Raises:
+        ConfigError: data or a net that is not there.
+    """
+    source = recipe.data
+    if not (Path(source).expanduser().exists() or source in BUILT_IN_DATA):
+        if ":" not in source:
+            raise ConfigError(
+                f"data: there is no file, folder or built-in data {source!r}"
+                f"{suggestion(source, BUILT_IN_DATA)}; built in is digits, your own is "
+                "'package.module:function'"
+            )
+        _check_module("data", source)
+    if recipe.model is not None:
+        _check_module("model", recipe.model)
+
+
+def check_detect(recipe: RobustRecipe) -> None:
+    """The same for detection, which needs a number of images as well.
+
+    Raises:
+        ConfigError: data or a net that is not there; too few images for the rate of false alarms.
+    """
+    rate = recipe.detect.false_positive_rate
+    needed = math.ceil(clean_needed(rate) / FIT)
+    if recipe.n < needed:
+        raise ConfigError(
+            f"n: a false positive rate of {rate} needs {needed} images, got {recipe.n}; "
+            f"say n={needed} or more, or a larger detect.false_positive_rate"
+        )
+    check_attack(recipe)
+
+
+def _check_module(key: str, name: str) -> None:
+    module, colon, attribute = name.partition(":")
+    if not (colon and attribute.isidentifier()):
+        raise ConfigError(f"{key}: {name!r} is to be 'package.module:name'")
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError) as error:  # a package above it is missing; an empty name
+        raise ConfigError(f"{key}: {name!r} cannot be imported: {error}") from error
+    if found is None:
+        raise ConfigError(
+            f"{key}: there is no module {module!r}; it is looked for where the command is run and "
+            "among the installed packages"
+        )

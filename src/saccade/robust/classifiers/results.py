@@ -37,6 +37,48 @@ class Vulnerability(Record):
     """None where it never flips."""
 
 
+class AttackedImages(Record):
+    """Some images of a net under attack; of such records a net is put together."""
+
+    n: int
+    fooled: dict[str, tuple[int, ...]]
+    sizes: dict[str, tuple[float, ...]]
+    """Sum of the sizes of changes over images."""
+
+
+class Scores(Record):
+    """The largest eigenvalue of images and what flips them."""
+
+    log_lambda1: tuple[float, ...]
+    log_q: tuple[float, ...]
+    least_l2: tuple[float | None, ...]
+    """None where no size up to the limit flips an image."""
+    never_with_its_sign: int
+    never_along_the_gradient: int
+
+
+class Block(Record):
+    """256 images, or the rest; what is kept of a net while the run is under way."""
+
+    attacked: AttackedImages
+    scores: Scores
+
+
+class KeptAttack(Record):
+    """What is kept of a net: a run that asks for more images goes on behind the last full block."""
+
+    net: int
+    accuracy: float
+    blocks: tuple[Block, ...] = ()
+    whole: AttackedImages | None = None
+    """Attacks that take all images at once."""
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return sum(block.attacked.n for block in self.blocks)
+
+
 class NetAttack(Record):
     """One net under attack. Keys of the tables are `METHOD xSCALE`; entries follow epsilon."""
 
@@ -63,6 +105,8 @@ class AttackResult(Record):
     """A run of `saccade attack`."""
 
     config: dict[str, JsonValue]
+    command: str = ""
+    """The command line."""
     nets: tuple[NetAttack, ...]
     rates: dict[str, tuple[Rate, ...]]
 
@@ -104,5 +148,7 @@ class DetectResult(Record):
     """A run of `saccade detect`."""
 
     config: dict[str, JsonValue]
+    command: str = ""
+    """The command line."""
     nets: tuple[NetDetection, ...]
     auc: dict[str, dict[str, SignalAuc]]

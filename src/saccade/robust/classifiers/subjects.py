@@ -1,24 +1,33 @@
-"""The nets that are attacked, and images that they read right; the folder of what is measured."""
+"""The nets that are attacked, and images that they read right."""
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 from torch import nn
 
 from saccade.errors import ConfigError
-from saccade.fisher.target import CHUNK
-from saccade.robust.classifiers.datasets import Dataset, Split, load_dataset
+from saccade.fisher.target import CHUNK, Classifier
+from saccade.measures.intervals import wilson
+from saccade.robust.attacks.single import Fgm
+from saccade.robust.attacks.stepped import Pgd
+from saccade.robust.classifiers.datasets import load_dataset
+from saccade.robust.classifiers.folder import claim_nets
 from saccade.robust.classifiers.nets import kept_net, load_model
+from saccade.robust.classifiers.own import check_net
 from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.splits import Dataset, Split
 from saccade.robust.progress import OnProgress
-from saccade.runs.manifest import keep_manifest, manifest_of
+
+FEWEST = 20
+"""Least number of images that are attacked."""
 
 
 class Subject(NamedTuple):
@@ -35,40 +44,64 @@ def subjects(recipe: RobustRecipe, on_progress: OnProgress) -> Iterator[tuple[Da
     """The nets of a recipe, trained where they are not there yet.
 
     Raises:
-        ConfigError: the net reads too few test images right.
+        ConfigError: a net that cannot be measured, or reads too few test images right.
+
+    Warns:
+        UserWarning: the accuracy of a net is at chance.
     """
     data = load_dataset(recipe.data)
+    test, source = data.test, recipe.model or "net"
     for seed in recipe.nets if recipe.model is None else recipe.nets[:1]:
-        if recipe.model is not None:
-            net = load_model(recipe.model)
+        if recipe.model is None:
+            net = _reference(recipe, data, seed, on_progress)
         else:
-            file = Path(recipe.out) / "nets" / f"net-{seed}.npz"
-            training = partial(on_progress, f"train net {seed}")
-            net = kept_net(file, data, seed=seed, epochs=recipe.epochs, on_step=training)
-        said = torch.cat([net(part).argmax(1) for part in torch.split(data.test.x, CHUNK)])
-        right = (said == data.test.y).nonzero()[:, 0]
+            net = load_model(recipe.model)
+            check_net(f"model {recipe.model}", net, data)
+        said = torch.cat([net(part).argmax(1) for part in torch.split(test.x, CHUNK)])
+        right = (said == test.y).nonzero()[:, 0]
+        if warning := chance_warning(len(right), len(test.y), data.classes):
+            warnings.warn(f"{source} on {recipe.data}: {warning}", stacklevel=2)
         order = np.random.default_rng(recipe.seed).permutation(len(right))[: recipe.n]
-        if len(order) < 20:
+        if len(order) < FEWEST:
             raise ConfigError(
-                f"{recipe.data}: the net reads {len(right)} of {len(data.test.y)} test images "
-                "right; too few to attack"
+                f"{recipe.data}: the net reads {len(right)} of {len(test.y)} test images right; at "
+                f"least {FEWEST} are needed to attack"
             )
-        images = data.test.part(right[torch.from_numpy(order)])
-        yield data, Subject(seed, net, len(right) / len(data.test.y), images)
+        images = test.part(right[torch.from_numpy(order)])
+        yield data, Subject(seed, net, len(right) / len(test.y), images)
 
 
-def run_folder(
-    recipe: RobustRecipe, verb: Literal["attack", "detect"]
-) -> tuple[Path, dict[str, JsonValue]]:
-    """The folder of a command in that of the recipe, and what it is set to do.
+def seconds_a_pass(net: nn.Module, images: Split) -> float:
+    """Seconds that a gradient of an image takes, timed on one chunk."""
+    x, y = images.part(slice(0, CHUNK))
+    target, steps = Classifier(net), 4
+    Fgm()(target, x, y, epsilons=[1.0])  # the first pass of a net takes longer
+    begun = time.monotonic()
+    Pgd(steps=steps)(target, x, y, epsilons=[1.0])
+    return (time.monotonic() - begun) / (steps * len(x))
 
-    The nets lie beside it, for both commands; the section of the other one means nothing to it.
 
-    Raises:
-        ConfigError: the folder holds a run with other options.
-    """
-    folder, other = Path(recipe.out) / verb, "detect" if verb == "attack" else "attack"
-    manifest = manifest_of(verb, recipe)
-    config = {name: value for name, value in manifest.config.items() if name != other}
-    keep_manifest(folder, manifest.model_copy(update={"config": config}))
-    return folder, config
+def chance_warning(right: int, n: int, classes: int) -> str | None:
+    """What to say of an accuracy whose 95 % interval (Wilson) holds that of guessing, or less."""
+    low, high = wilson(right, n)
+    if low > 1 / classes:
+        return None
+    return (
+        f"an accuracy of {right / n:.3f} [{low:.3f}, {high:.3f}] before any attack, n = {n}, "
+        f"cannot be told from guessing among {classes} classes ({1 / classes:.3f}): what is "
+        "measured says nothing of the net. Does it take pixels in [0, 1], and are its classes "
+        "numbered as those of the data?"
+    )
+
+
+def _reference(
+    recipe: RobustRecipe, data: Dataset, seed: int, on_progress: OnProgress
+) -> nn.Module:
+    """The reference net of a seed, trained if it is not in the folder yet."""
+    file = Path(recipe.out) / "nets" / f"net-{seed}.npz"
+    claim_nets(recipe, write=False)
+    training = partial(on_progress, f"train net {seed}")
+    return kept_net(
+        file, data, seed=seed, epochs=recipe.epochs, on_step=training,
+        before_writing=partial(claim_nets, recipe, write=True),
+    )  # fmt: skip

@@ -5,14 +5,19 @@
 
 The paper's are the log-eigenvalues of the Fisher matrix (`fisher`). Beside them stands what they
 must beat. A run file names them by the table below or as `package.module:Name`. To add one,
-subclass `base.Signal` and add its name here.
+subclass `base.Signal` and add its name here. Only `make_signal` loads torch: names
+in a run file are read and checked without it.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from saccade.config import Part, build
 from saccade.errors import ConfigError
-from saccade.robust.detectors.base import Signal
+
+if TYPE_CHECKING:
+    from saccade.robust.detectors.base import Signal
 
 SIGNALS = {
     "fisher": "saccade.robust.detectors.spectral:Fisher",
@@ -33,6 +38,8 @@ def make_signal(part: Part | str, where: str = "signal") -> Signal:
     Raises:
         ConfigError: there is no such signal, or an option is wrong.
     """
+    from saccade.robust.detectors.base import Signal
+
     made = build(part, SIGNALS, where)
     if not isinstance(made, Signal):
         name = type(made).__name__

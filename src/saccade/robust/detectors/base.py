@@ -56,7 +56,16 @@ class Signal(Record, ABC):
 
     @abstractmethod
     def fit(self, target: Target, reference: Reference) -> Extractor:
-        """Features of inputs of a target.
+        """What makes features of inputs.
+
+        Args:
+            target: Gives (N, classes) log-probabilities of inputs, differentiable in them.
+            reference: Clean training images (N, C, H, W) in [0, 1], and their classes (N,) int64.
+
+        Returns:
+            A function of inputs (N, C, H, W), floats in [0, 1], for any N: a numpy array (N, F) of
+            finite numbers, each row of its own input. The first number is the score, unless
+            `scorer` is another: higher for what is more likely adversarial.
 
         Raises:
             ConfigError: the signal needs more of the target than log-probabilities.
@@ -118,6 +127,25 @@ class ByRegression(Signal):
         model = LogisticRegression(C=self.C, max_iter=2000, class_weight="balanced")
         model.fit(scaler.transform(rows), truth)
         return lambda features: model.decision_function(scaler.transform(features))
+
+
+def checked_features(name: str, features: object, n: int) -> Features:
+    """Features of n inputs, as what a user wrote may give them.
+
+    Raises:
+        ConfigError: they are not (n, F) finite numbers.
+    """
+    if not isinstance(features, np.ndarray):
+        got = f"a {type(features).__name__}"
+    elif features.ndim != 2 or len(features) != n or not features.shape[1]:
+        got = str(features.shape)
+    elif features.dtype.kind not in "fiub" or not np.isfinite(features).all():
+        got = f"{features.dtype} {features.shape}, not all of it finite"
+    else:
+        return features.astype(np.float64, copy=False)
+    raise ConfigError(
+        f"signal {name}: expected an array ({n}, F) of finite numbers for {n} inputs, got {got}"
+    )
 
 
 def in_chunks(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> Features:

@@ -24,13 +24,11 @@ from numpy.typing import NDArray
 from saccade.errors import ConfigError, FormatError
 from saccade.fisher.target import Target
 from saccade.robust.detectors.base import Features
-from saccade.robust.detectors.forest import TREES, Forest
+from saccade.robust.detectors.forest import CALIBRATION, TREES, Forest, clean_needed
 from saccade.robust.detectors.spectral import log_spectrum
 
 MOST_VALUES = 16
 """Largest number of eigenvalues, where there are many classes."""
-CALIBRATION = 0.25
-"""Share of the clean inputs that is kept for the threshold."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +123,6 @@ class Detector:
         if not (math.isfinite(threshold) and 0 < rate < 1):
             raise FormatError(f"{path}: the threshold or its rate is out of range")
         return cls(forest, int(k), threshold, rate)
-
-
-def clean_needed(false_positive_rate: float) -> int:
-    """Clean inputs that a threshold needs: one false alarm among those kept for it."""
-    return math.ceil(math.ceil(1 / false_positive_rate) / CALIBRATION)
 
 
 def stacked(

@@ -6,6 +6,7 @@ is not trusted can crash the process. Here they are checked when it is read.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,9 +17,16 @@ from saccade.errors import FormatError
 from saccade.robust.arrays import read_arrays, write_arrays
 
 TREES = 300
+CALIBRATION = 0.25
+"""Share of the clean inputs of a detector that is kept for its threshold."""
 MOST_BYTES = 256 << 20
 """Of a file, unpacked."""
 _Kind = TypeVar("_Kind", bound=np.generic)
+
+
+def clean_needed(false_positive_rate: float) -> int:
+    """Clean inputs that a threshold needs: one false alarm among those kept for it."""
+    return math.ceil(math.ceil(1 / false_positive_rate) / CALIBRATION)
 
 
 class Forest(NamedTuple):
