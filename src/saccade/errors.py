@@ -19,6 +19,14 @@
 A message reads *where: what was expected, what came; how to fix it*.
 """
 
+DISTRIBUTION = "saccade-vlm"
+"""The name on the package index, where `saccade` is another project."""
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an optional part of Saccade."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
 
 class SaccadeError(Exception):
     """The root: `except SaccadeError` catches whatever Saccade raises on purpose."""
@@ -33,8 +41,7 @@ class MissingExtra(ConfigError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"{package} is not installed; this needs the extra '{extra}': "
-            f"pip install 'saccade[{extra}]'"
+            f"{package} is not installed; this needs the extra '{extra}': {install_line(extra)}"
         )
 
 

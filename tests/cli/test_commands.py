@@ -128,7 +128,7 @@ def test_a_missing_extra_says_how_to_install_it(
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"pip install 'saccade[{extra}]'" in done.stderr
+    assert f"pip install 'saccade-vlm[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import write_whole
 
@@ -232,13 +233,13 @@ def _differences(old: JsonValue, new: JsonValue, key: str = "") -> Iterator[str]
         yield f"{key}: {json.dumps(old)} -> {json.dumps(new)}"
 
 
-_VERSIONED = ("saccade", "numpy", "pillow", "pydantic", "torch", "transformers", "trl", "vllm")
+_VERSIONED = ("numpy", "pillow", "pydantic", "torch", "transformers", "trl", "vllm")
 _MODULES = {"pillow": "PIL"}
 
 
 def _versions() -> dict[str, str]:
     """Of the libraries that are loaded: what is only installed has not been used."""
-    found = {}
+    found = {"saccade": __version__}
     for name in _VERSIONED:
         if _MODULES.get(name, name) in sys.modules:
             try:
