@@ -18,8 +18,7 @@ from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.testing import ScriptedServer
-from saccade.train.recipe import RLRecipe
-from saccade.train.sft import SFTRecipe
+from saccade.train.recipe import RLRecipe, SFTRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,6 +5,7 @@ event loop forward when what should be late has begun.
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -28,6 +29,11 @@ class Clock:
         """Let so much time pass at once; from any thread."""
         self._ahead += seconds
         self._loop.call_soon_threadsafe(lambda: None)  # or it would sleep as long as it meant to
+
+
+def heed_interrupts() -> None:
+    """As in a terminal: a suite that runs in the background of a shell ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
-from waiting import LIMIT_S
+from waiting import LIMIT_S, heed_interrupts
 
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -120,7 +120,7 @@ def test_mistakes_with_nano_are_explained(
 def test_a_missing_extra_says_how_to_install_it(
     tmp_path: Path, arguments: list[str], package: str, extra: str
 ) -> None:
-    (tmp_path / "run.toml").touch()
+    (tmp_path / "run.toml").write_text('model = "m"\nout = "o"\nruns = ["r"]\n')
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
         "from saccade.cli import main; main()"
@@ -321,11 +321,6 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
     assert after["fingerprint"] == json.loads(first.stdout)["fingerprint"]
     assert "12" in third.stdout
     assert third.returncode == 0
-
-
-def heed_interrupts() -> None:
-    """As in a terminal: a suite that runs in the background of a shell ignores them."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:

@@ -128,10 +128,14 @@ def test_a_run_with_a_server_and_its_page_load_no_torch(tmp_path: Path) -> None:
     )
     with ScriptedServer(lambda request: "<answer>7</answer>") as server:
         settings = ["policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script"]
-        rollout, done = imported("rollout", "run.toml", *settings, cwd=tmp_path)
+        rollout, done = imported("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "httpx" in rollout
     assert not roots(rollout) & HEAVY
+    again, repeated = imported("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+    assert repeated.stdout == done.stdout, "without the server: it was finished"
+    assert "run is finished: nothing was left to do" in repeated.stderr
+    assert not roots(again) & (HEAVY | {"httpx"})
     view, done = imported("view", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not roots(view) & (HEAVY | {"rich", "httpx"})

@@ -129,8 +129,18 @@ def test_a_rerun_asks_only_what_was_aborted(tmp_path: Path) -> None:
 
 def test_another_curation_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     run(tmp_path, [question("1-helps")])
-    with pytest.raises(ConfigError, match="samples: 4 -> 5"):
-        run(tmp_path, [question("1-helps")], samples=5)
+    with pytest.raises(ConfigError, match="temperature: 1.0 -> 0.5"):
+        run(tmp_path, [question("1-helps")], temperature=0.5)
+
+
+def test_more_attempts_and_questions_go_on_with_those_that_are_there(tmp_path: Path) -> None:
+    run(tmp_path, [question("1-helps")])
+    ASKED.clear()
+    curated = run(tmp_path, [question("1-helps"), question("1-not")], samples=5)
+    assert [sample for name, sample, *_ in ASKED if name == "1-helps"] == [4]
+    assert curated.outcomes[0].measures["direct"] == 0.2
+    fewer = run(tmp_path, [question("1-helps")])
+    assert fewer.outcomes[0].measures["direct"] == 0.25, "those that are asked for, and no more"
 
 
 def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from saccade.config import validate
 from saccade.dialects.base import Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.errors import ServiceError
+from saccade.errors import ConfigError, ServiceError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
@@ -20,7 +20,7 @@ from saccade.runs.assemble import mismatches
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedServer
-from saccade.types import Task
+from saccade.types import Completion, Sampling, Task, Trajectory
 
 
 def test_a_model_in_a_foreign_frame_or_budget_is_warned_about(tiny_qwen3_vl: Path) -> None:
@@ -76,6 +76,33 @@ async def test_only_what_is_missing_is_attempted(tmp_path: Path) -> None:
     )
     assert sorted(seen) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert resumed == [1]
+
+
+class Misconfigured(ReplayPolicy):
+    """Finds out when it first acts: a model that is loaded then, and is not there."""
+
+    Options = None
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        raise ConfigError("no such model")
+
+
+async def test_a_start_that_fails_claims_no_folder(tmp_path: Path) -> None:
+    out, jobs = tmp_path / "runs" / "a", [Job(a_task(id="a"))]
+    wrong = validate(Recipe, {"seed": 1, "policy": {"kind": f"{__name__}:Misconfigured"}})
+    with pytest.raises(ConfigError, match="no such model"):
+        await run("rollout", wrong, jobs, out, on_finish=lambda task, t: None)
+    assert not list(tmp_path.iterdir())
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"task": "a", "turns": ["<answer>1</answer>"]}\n')
+    right = validate(Recipe, {"policy": {"kind": "replay", "script": str(script)}})
+    await run("rollout", right, jobs, out, on_finish=lambda task, t: None)
+    with pytest.raises(ConfigError, match="seed: 0 -> 1"):
+        await run("rollout", wrong, jobs, out, on_finish=lambda task, t: None)
+    assert len(list(RunReader(out).trajectories())) == 1
 
 
 async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 def test_without_the_lock_two_writers_would_duplicate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.runs.folder.FileLock.acquire", lambda self, timeout: None)
+    monkeypatch.setattr("saccade.runs.claim.FileLock.acquire", lambda self, timeout: None)
     with RunFolder(tmp_path / "run", MANIFEST) as one, RunFolder(tmp_path / "run", MANIFEST) as two:
         one.append(*episode("a"))
         two.append(*episode("a"))
@@ -277,7 +277,8 @@ def test_another_configuration_is_refused_and_named(tmp_path: Path) -> None:
         Manifest(verb="rollout", config={"seed": 0, "policy": {"model": model}}, fingerprint="f")
         for model in "ab"
     )
-    RunFolder(tmp_path / "run", old).close()
+    with RunFolder(tmp_path / "run", old) as run:
+        run.append(*episode("a"))
     with pytest.raises(ConfigError, match=r'policy\.model: "a" -> "b"'):
         RunFolder(tmp_path / "run", new)
     with pytest.raises(ConfigError, match="the environment"):

@@ -13,7 +13,7 @@ from saccade.client.chat import ClientOptions
 from saccade.config import validate
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
-from saccade.nano.deepeyes.train_base import BaseOptions
+from saccade.nano.deepeyes.options import BaseOptions
 from saccade.policies.hf import HFOptions
 from saccade.policies.reader.policy import ReaderOptions
 from saccade.recipe import Recipe
@@ -31,8 +31,7 @@ from saccade.runs.manifest import (
 )
 from saccade.tasks.world import WorldTasks
 from saccade.tools.python import PythonOptions
-from saccade.train.recipe import RLRecipe
-from saccade.train.sft import SFTRecipe
+from saccade.train.recipe import RLRecipe, SFTRecipe
 
 POLICY = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout_s": 5}
 

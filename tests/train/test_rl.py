@@ -166,6 +166,7 @@ def test_a_step_in_which_everything_was_aborted_ends_the_run(tmp_path: Path) -> 
         pytest.raises(ServiceError, match=r"every episode of a step .*server is down"),
     ):
         rl(recipe)
+    assert not (tmp_path / "run").exists(), "a training without a step claims no folder"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def test_a_step_in_which_everything_was_aborted_ends_the_run(tmp_path: Path) -> 
 def test_bad_settings_are_explained(tmp_path: Path, settings: tuple[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rl(recipe_of(tmp_path / "run", *settings))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_came_before_a_fatal_failure_is_never_held_against_the_episode(tmp_path: Path) -> None:

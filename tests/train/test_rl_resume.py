@@ -68,6 +68,17 @@ def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> N
     kept = sorted(path.name for path in (tmp_path / "broken" / "rollouts").iterdir())
     assert kept == ["step-00001", "step-00003", "step-00005"]
 
+    recipe, news = recipe_of(tmp_path / "broken", *usual), list[Step]()
+    written = (resumed / "model.safetensors").stat().st_mtime_ns
+    assert rl(recipe, on_step=news.append) == resumed
+    assert (resumed / "model.safetensors").stat().st_mtime_ns == written, "it was finished"
+    (tmp_path / "broken" / "finished.json").unlink()  # as if killed before it was noted
+    from_where: list[Path] = []
+    rl(recipe, on_step=news.append, on_resume=from_where.append)
+    assert [path.name for path in from_where] == ["checkpoint-6"]
+    assert news == [], "no step beyond the last"
+    assert_same_weights(whole, resumed, 1e-6)
+
 
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """LoRA, two forward passes a step; three steps on the same questions."""

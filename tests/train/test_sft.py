@@ -24,7 +24,8 @@ from saccade.recipe import Recipe, make_tasks
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
 from saccade.train.checkpoints import Step
-from saccade.train.sft import IGNORED, SFTRecipe, labels, read_examples, sft
+from saccade.train.recipe import SFTRecipe
+from saccade.train.sft import IGNORED, labels, read_examples, sft
 from saccade.types import Completion, Sampling, Trajectory
 
 BASE = str(folder_of("nano-base"))
@@ -154,6 +155,17 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_pa
     lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
 
+    written = (resumed / "model.safetensors").stat().st_mtime_ns
+    assert sft(recipe, on_step=stop) == resumed
+    assert (resumed / "model.safetensors").stat().st_mtime_ns == written, "it was finished"
+    (tmp_path / "broken" / "finished.json").unlink()  # as if killed before it was noted
+    from_where: list[Path] = []
+    sft(recipe, on_step=news.append, on_resume=from_where.append)
+    assert [path.name for path in from_where] == ["checkpoint-4"]
+    assert len(news) == 2, "no step beyond the last"
+    for name, value in state(whole).items():
+        torch.testing.assert_close(state(resumed)[name], value, atol=1e-6, rtol=0)
+
 
 def test_what_a_kill_left_half_written_is_not_resumed_from(demos: Path, tmp_path: Path) -> None:
     """A checkpoint without its last file, and a line of metrics without its end."""
@@ -198,6 +210,7 @@ def test_what_is_not_known_to_be_right_is_left_out_and_counted(demos: Path, tmp_
     assert read_examples(short, loaded).left_out == {"too long": 4}
     with pytest.raises(ConfigError, match=r"nothing to train on in .* \(4 not known to be right"):
         sft(recipe_of(wrong, tmp_path / "none"))
+    assert not (tmp_path / "none").exists(), "a training that never began claims no folder"
 
 
 def test_a_missing_run_folder_is_a_clear_error(tmp_path: Path) -> None:

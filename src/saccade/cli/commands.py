@@ -136,7 +136,13 @@ class _LazyCommand(TyperCommand):
 
 
 class _Command(TyperCommand):
-    """A command with headings in bold on its help page."""
+    """A command that Ctrl-C ends, with headings in bold on its help page."""
+
+    def invoke(self, ctx: Context) -> object:
+        from saccade.cli.common.interrupt import ends_in_time
+
+        with ends_in_time():
+            return super().invoke(ctx)
 
     def get_help(self, ctx: Context) -> str:
         return _bold_headings(super().get_help(ctx))

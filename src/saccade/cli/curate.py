@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from saccade.data.curate import CurateRecipe
 
 
 def curate(
@@ -19,30 +25,49 @@ def curate(
 
     The same command resumes.
     """
+    from saccade.cli.common.outcome import finished_before
+    from saccade.config import validate
+    from saccade.data.curate import CurateRecipe
+    from saccade.recipe import count_tasks
+
+    chosen = validate(CurateRecipe, read_runfile(recipe, settings))
+    out, config, total = Path(chosen.out), chosen.model_dump(mode="json"), count_tasks(chosen)
+    result = finished_before("curate", config, out, total=total)
+    if result is None:
+        result = _curate(chosen, out, total, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    dropped = result["dropped"]
+    assert isinstance(dropped, dict)
+    typer.echo(f"{result['kept']} of {result['questions']} questions kept")
+    for reason, count in dropped.items():
+        typer.echo(f"  {count:6d}  {reason}")
+    typer.echo(f"tasks.kind=file tasks.path={result['tasks']}; why each: {out / 'report.jsonl'}")
+
+
+def _curate(
+    recipe: CurateRecipe, out: Path, total: int | None, *, quiet: bool
+) -> dict[str, JsonValue]:
     import asyncio
 
     from saccade.cli.common.progress import bars
-    from saccade.config import validate
-    from saccade.data.curate import CurateRecipe
     from saccade.data.curate import curate as run
+    from saccade.runs.finished import finish
 
-    chosen = validate(CurateRecipe, read_runfile(recipe, settings))
-    with bars(quiet=as_json) as progress:
+    with bars(quiet=quiet) as progress:
         stages = {}
 
         def on_progress(stage: str, done: int, total: int) -> None:
             if stage not in stages:
-                stages[stage] = progress.add_task(stage, total=total)
+                stages[stage] = progress.add_task(stage, total=total, completed=done)
             progress.update(stages[stage], completed=done)
 
-        curated = asyncio.run(run(chosen, on_progress=on_progress))
-    counts = json.loads((Path(chosen.out) / "summary.json").read_text())
-    if as_json:
-        typer.echo(json.dumps({"tasks": str(curated.tasks), **counts}))
-        return
-    typer.echo(f"{counts['kept']} of {counts['questions']} questions kept")
-    for reason, count in counts["dropped"].items():
-        typer.echo(f"  {count:6d}  {reason}")
-    typer.echo(
-        f"tasks.kind=file tasks.path={curated.tasks}; why each: {Path(chosen.out) / 'report.jsonl'}"
-    )
+        curated = asyncio.run(run(recipe, on_progress=on_progress))
+    counts = json.loads((out / "summary.json").read_text())
+    result: dict[str, JsonValue] = {"tasks": str(curated.tasks), **counts}
+    if not curated.aborted:
+        needs = [str(curated.tasks.relative_to(out)), "report.jsonl"]
+        config = recipe.model_dump(mode="json")
+        finish(out, "curate", config, result, needs=needs, total=total)
+    return result

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
     from rich.console import Console
 
-    from saccade.measures.summary import Pair
+    from saccade.config import Table
     from saccade.policies.hf import HFPolicy
     from saccade.recipe import Recipe
     from saccade.types import Task, Trajectory
@@ -36,29 +37,20 @@ def demo(
 
     Then it is compared with itself where it must answer without looking again.
     """
-    import asyncio
-
     from rich.console import Console
 
-    from saccade.cli.common.extras import needs
-    from saccade.embedded import DEFAULT, resolve
-    from saccade.runs.folder import RunReader
-    from saccade.world import tasks
+    from saccade.cli.common.interrupt import keeps
+    from saccade.cli.common.outcome import finished_before
 
-    with needs("local"):
-        from saccade.policies.hf import HFOptions, HFPolicy
-
-    console = Console(highlight=False)
-    console.print(INTRODUCTION)
     folder = out or Path(time.strftime("runs/demo-%Y%m%d-%H%M%S"))
-    path = resolve(DEFAULT)
-    recipe = _recipe(path, seed)
-    scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in SCENES]
-    asyncio.run(_watch(console, recipe, scenes, folder))
-    asked = [task for family in ("read", "easy") for task in tasks(family, n=n // 2, seed=seed + 3)]
-    _compare(console, HFPolicy(HFOptions(path=path)), recipe, asked, folder)
-    held = sum(1 for _ in RunReader(folder).entries())
-    console.print(f"\nrun folder: {folder}, {held} episodes; look at them:", end="  ")
+    recipe = _recipe(seed, n)
+    console = Console(highlight=False)
+    result = finished_before("demo", recipe.model_dump(mode="json"), folder)
+    if result is None:
+        keeps(folder, f"saccade demo --n {n} --seed {seed} --out {folder}")
+        result = _play(console, recipe, folder, n=n, seed=seed)
+    _show(console, result)
+    console.print(f"\nrun folder: {folder}, {result['episodes']} episodes; look at them:", end="  ")
     console.print(f"saccade view {folder} --open", soft_wrap=True)
     console.print("more arms and families, other scenes:  saccade nano eval --seed 7")
     console.print(
@@ -68,12 +60,43 @@ def demo(
     )
 
 
-def _recipe(path: str, seed: int) -> Recipe:
+def _play(
+    console: Console, recipe: Recipe, folder: Path, *, n: int, seed: int
+) -> dict[str, JsonValue]:
+    import asyncio
+
+    from saccade.cli.common.extras import needs
+    from saccade.embedded import DEFAULT, resolve
+    from saccade.runs.finished import finish
+    from saccade.runs.folder import RunReader
+    from saccade.types import StopReason
+    from saccade.world import tasks
+
+    with needs("local"):
+        from saccade.policies.hf import HFOptions, HFPolicy
+
+    console.print(INTRODUCTION)
+    scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in SCENES]
+    asyncio.run(_watch(console, recipe, scenes, folder))
+    asked = [task for family in ("read", "easy") for task in tasks(family, n=n // 2, seed=seed + 3)]
+    rows = _compare(HFPolicy(HFOptions(path=resolve(DEFAULT))), recipe, asked, folder)
+    entries = list(RunReader(folder).entries())
+    result: dict[str, JsonValue] = {"asked": len(asked), "rows": rows, "episodes": len(entries)}
+    if all(entry.trajectory.stop is not StopReason.ABORTED for entry in entries):
+        config = recipe.model_dump(mode="json")
+        finish(folder, "demo", config, result, needs=["trajectories.jsonl"])
+    return result
+
+
+def _recipe(seed: int, n: int) -> Recipe:
     from saccade.config import validate
+    from saccade.embedded import DEFAULT, resolve
     from saccade.nano.spec import sections
     from saccade.recipe import Recipe
 
-    return validate(Recipe, {**sections(), "seed": seed, "policy": {"kind": "hf", "path": path}})
+    policy: Table = {"kind": "hf", "path": resolve(DEFAULT)}
+    tasks: Table = {"kind": "world", "family": ["read", "easy"], "n": n}
+    return validate(Recipe, {**sections(), "seed": seed, "policy": policy, "tasks": tasks})
 
 
 async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: Path) -> None:
@@ -93,41 +116,57 @@ async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: P
 
 
 def _compare(
-    console: Console, policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
-) -> None:
-    """The same questions, answered at once and with looking again; the latter go to the folder."""
-    import asyncio
+    policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
+) -> dict[str, JsonValue]:
+    """The same questions, answered at once and with looking again; the latter go to the folder.
 
-    from rich.table import Table
+    Returns:
+        Row of the table -> its cells.
+    """
+    import asyncio
 
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import summary
     from saccade.nano.deepeyes.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run
+    from saccade.runs.folder import RunReader
 
-    agent: list[Pair] = []
     with bars() as progress:
         bar = progress.add_task("episodes", total=2 * len(asked))
         direct = evaluate(policy, asked, "direct", on_finish=lambda task, t: progress.advance(bar))
 
         def on_finish(task: Task, trajectory: Trajectory) -> None:
-            agent.append((task, trajectory))
             progress.advance(bar)
 
         asyncio.run(run("demo", recipe, [Job(task) for task in asked], folder, on_finish=on_finish))
-    console.rule(f"{len(asked)} held-out tasks")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("accuracy [95 % CI]")
-    for name in ("must answer at once", "may look again", "tool-call rate", "n"):
-        table.add_column(name, justify="right")
+        progress.update(bar, completed=2 * len(asked))  # with those that were there already
+    wanted = {task.id for task in asked}
+    agent = [entry for entry in RunReader(folder).entries() if entry.task.id in wanted]
+    rows: dict[str, JsonValue] = {}
     for name, family in (("small digits", "read"), ("large digits", "easy"), ("all", "")):
         a, b = (
             summary(p for p in pairs if family in ("", p[0].meta["family"]))
             for pairs in (direct, agent)
         )
-        table.add_row(
-            name, *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
+        rows[name] = [
+            *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
             f"{b.tool_call_rate or 0:.2f}", str(b.scored),
-        )  # fmt: skip
+        ]  # fmt: skip
+    return rows
+
+
+def _show(console: Console, result: dict[str, JsonValue]) -> None:
+    from rich.table import Table
+
+    rows = result["rows"]
+    assert isinstance(rows, dict)
+    console.rule(f"{result['asked']} held-out tasks")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("accuracy [95 % CI]")
+    for name in ("must answer at once", "may look again", "tool-call rate", "n"):
+        table.add_column(name, justify="right")
+    for name, cells in rows.items():
+        assert isinstance(cells, list)
+        table.add_row(name, *map(str, cells))
     console.print(table)

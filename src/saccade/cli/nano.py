@@ -11,11 +11,12 @@ import typer
 from saccade.cli.common.options import Json
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
     from rich.progress import TaskID
     from rich.table import Table
 
     from saccade.measures.summary import Summary
-    from saccade.nano.deepeyes.train_base import Base
+    from saccade.nano.deepeyes.options import BaseOptions
     from saccade.nano.stage import Progress
 
 
@@ -91,30 +92,59 @@ def train_base(
 
     The same command resumes. Exit code 1 if a stage did not reach what it must.
     """
+    from saccade.cli.common.outcome import finished_before
+    from saccade.config import validate, with_overrides
+    from saccade.nano.deepeyes.options import BaseOptions
+
+    options = validate(BaseOptions, with_overrides({}, settings or []))
+    result = finished_before("nano train-base", options.model_dump(mode="json"), out)
+    if result is None:
+        result = _train_base(options, out, threads, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    stages, folder = result["skills"], result["folder"]
+    assert isinstance(stages, dict)
+    for stage, skills in stages.items():
+        assert isinstance(skills, dict)
+        typer.echo(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
+    typer.echo(f"written to {folder}; try it with: saccade nano eval --model {folder}")
+
+
+def _train_base(
+    options: BaseOptions, out: Path, threads: int, *, quiet: bool
+) -> dict[str, JsonValue]:
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
-    from saccade.config import validate, with_overrides
+    from saccade.runs.finished import finish
 
     with needs("local"):
         from saccade.models.threads import use_threads
-        from saccade.nano.deepeyes.train_base import BaseOptions
         from saccade.nano.deepeyes.train_base import train_base as train
 
     use_threads(threads)
-    options = validate(BaseOptions, with_overrides({}, settings or []))
-    with bars(quiet=as_json) as progress:
+    with bars(quiet=quiet) as progress:
         rows: dict[str, TaskID] = {}
 
         def on_step(step: Progress) -> None:
             if step.stage not in rows:
-                rows[step.stage] = progress.add_task(step.stage)
+                before = step.step - 1
+                rows[step.stage] = progress.add_task(
+                    step.stage, total=step.last_step, completed=before
+                )
+                if before:
+                    progress.console.print(f"{step.stage}: resumed from step {before}")
             progress.update(rows[step.stage], completed=step.step, total=step.last_step)
             if step.skills:
                 skills = "  ".join(f"{k} {v:.2f}" for k, v in step.skills.items())
                 progress.console.print(f"{step.stage} {step.step}  loss {step.loss:.3f}  {skills}")
 
         base = train(options, out, on_step=on_step)
-    _report_base(base, as_json=as_json)
+    skills: dict[str, JsonValue] = {stage: dict(found) for stage, found in base.skills.items()}
+    result: dict[str, JsonValue] = {"folder": str(base.folder), "skills": skills}
+    config = options.model_dump(mode="json")
+    finish(out, "nano train-base", config, result, needs=[base.folder.name])
+    return result
 
 
 def evaluate(
@@ -228,12 +258,3 @@ def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
                 number(s.tool_call_rate), number(s.mean_iou), end_section=i == len(row) - 1,
             )  # fmt: skip
     return table
-
-
-def _report_base(base: Base, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"folder": str(base.folder), "skills": base.skills}))
-        return
-    for stage, skills in base.skills.items():
-        typer.echo(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
-    typer.echo(f"written to {base.folder}; try it with: saccade nano eval --model {base.folder}")

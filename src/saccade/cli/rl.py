@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +13,10 @@ import typer
 from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from saccade.train.checkpoints import Step
+    from saccade.train.recipe import RLRecipe
 
 
 def rl(
@@ -23,39 +29,51 @@ def rl(
 
     Its episodes are rolled out, scored and learned from; the same command resumes.
     """
+    from saccade.cli.common.outcome import finished_before
+    from saccade.config import validate
+    from saccade.train.recipe import RLRecipe
+
+    chosen = validate(RLRecipe, read_runfile(recipe, settings))
+    result = finished_before("rl", chosen.model_dump(mode="json"), Path(chosen.out))
+    if result is None:
+        result = _train(chosen, threads, quiet=as_json)
+    if os.environ.get("RANK", "0") != "0":  # the first process of a launch reports
+        return
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    for end in ("first", "last"):
+        metrics = result[end]
+        assert isinstance(metrics, dict)
+        typer.echo(f"step {metrics['step']}: {_line(metrics)}")
+    typer.echo(f"written to {result['model']}; every step: saccade report {chosen.out}")
+
+
+def _train(recipe: RLRecipe, threads: int | None, *, quiet: bool) -> dict[str, JsonValue]:
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
-    from saccade.config import validate
+    from saccade.runs.finished import read_finished
 
-    table = read_runfile(recipe, settings)
     with needs("train"):
         from saccade.models.threads import use_threads
-        from saccade.train.recipe import RLRecipe
         from saccade.train.rl import rl as train
     if threads is not None:
         use_threads(threads)
-    chosen = validate(RLRecipe, table)
-    steps: list[Step] = []
-    with bars(quiet=as_json) as progress:
-        bar = progress.add_task("steps", total=chosen.train.steps)
+    with bars(quiet=quiet) as progress:
+        bar = progress.add_task("steps", total=recipe.train.steps)
+
+        def on_resume(checkpoint: Path) -> None:
+            progress.console.print(f"resumed from {checkpoint.name}")
+            progress.reset(bar, completed=int(checkpoint.name.partition("-")[2]))
 
         def on_step(step: Step) -> None:
-            steps.append(step)
-            progress.update(bar, completed=step.step, description=_line(step.metrics))
+            progress.update(bar, completed=step.step, note=_line(step.metrics))
 
-        folder = train(chosen, on_step=on_step)
-    if not steps:  # another process of the launch reports, or nothing was left to do
-        return
-    first, last = steps[0].metrics, steps[-1].metrics
-    if as_json:
-        typer.echo(json.dumps({"model": str(folder), "first": first, "last": last}))
-        return
-    typer.echo(f"step {steps[0].step}: {_line(first)}")
-    typer.echo(f"step {steps[-1].step}: {_line(last)}")
-    typer.echo(f"written to {folder}; every step: saccade report {chosen.out}")
+        train(recipe, on_step=on_step, on_resume=on_resume)
+    return read_finished(Path(recipe.out)).result
 
 
-def _line(metrics: dict[str, float]) -> str:
+def _line(metrics: Mapping[str, JsonValue]) -> str:
     named = {"reward": "reward", "accuracy": "accuracy", "tool_call_rate": "tool-call rate"}
     known = [f"{name} {metrics[key]:.2f}" for key, name in named.items() if key in metrics]
     return ", ".join(known)

@@ -12,8 +12,9 @@ import typer
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from saccade.recipe import Recipe
-    from saccade.runs.folder import RunReader
 
 
 def rollout(
@@ -29,10 +30,11 @@ def rollout(
     """
     import asyncio
 
+    from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
     from saccade.errors import ConfigError
-    from saccade.recipe import Recipe
-    from saccade.runs.folder import RunReader
+    from saccade.recipe import Recipe, count_tasks
+    from saccade.runs.finished import finish
 
     overrides = list(settings or [])
     overrides += [] if seed is None else [f"seed={seed}"]
@@ -40,69 +42,84 @@ def rollout(
     chosen = validate(Recipe, read_runfile(recipe, overrides))
     if chosen.out is None:
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
-    out = Path(chosen.out)
-    try:
-        asyncio.run(_attempt_all(chosen, out, quiet=as_json))
-    except KeyboardInterrupt:
+    out, config, total = Path(chosen.out), chosen.model_dump(mode="json"), count_tasks(chosen)
+    result = finished_before("rollout", config, out, total=total)
+    if result is None:
+        asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
+        result, aborted = _result(out)
+        if not aborted:
+            finish(out, "rollout", config, result, needs=["trajectories.jsonl"], total=total)
+    else:
+        aborted = Counter()
+    _show(result, as_json=as_json)
+    if aborted:
         typer.echo(
-            f"interrupted: {out} keeps what was finished, the same command resumes", err=True
+            f"{aborted.total()} episodes were aborted: they failed on our side, not the model's; "
+            f"the same command attempts them again. Most often: {aborted.most_common(1)[0][0]}",
+            err=True,
         )
-        raise typer.Exit(130) from None
-    _report(RunReader(out), out, as_json=as_json)
+        raise typer.Exit(1)
 
 
-async def _attempt_all(recipe: Recipe, out: Path, *, quiet: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from saccade.recipe import count_tasks, make_tasks
+async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: bool) -> None:
+    from saccade.cli.common.progress import bars
+    from saccade.measures.summary import is_correct
+    from saccade.recipe import make_tasks
     from saccade.runs.execute import jobs_of, run
     from saccade.types import Task, Trajectory
 
-    columns = ("episodes", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, quiet=quiet)
-    with Progress(*columns, console=console, transient=True) as progress:
-        count = count_tasks(recipe)
-        total = None if count is None else count * recipe.samples
-        bar = progress.add_task("", total=total)
+    total = None if count is None else count * recipe.samples
+    verdicts: list[bool] = []
+    with bars(quiet=quiet) as progress:
+        bar = progress.add_task("episodes", total=total)
 
         def on_finish(task: Task, trajectory: Trajectory) -> None:
-            progress.advance(bar)
+            correct = is_correct(trajectory)
+            verdicts.extend([] if correct is None else [correct])
+            share = f"accuracy {sum(verdicts) / len(verdicts):.2f}" if verdicts else ""
+            note = f"{share} (n {len(verdicts)})" if verdicts else ""
+            progress.update(bar, advance=1, note=note)
 
         def on_resume(number: int) -> None:
-            progress.advance(bar, number)
+            if number:
+                of_all = "" if total is None else f" of {total}"
+                progress.console.print(f"resumed: {number}{of_all} episodes are there")
+                progress.reset(bar, completed=number)
 
         jobs = jobs_of(recipe, make_tasks(recipe))
         await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
 
 
-def _report(reader: RunReader, out: Path, *, as_json: bool) -> None:
+def _result(out: Path) -> tuple[dict[str, JsonValue], Counter[str | None]]:
+    """What the folder holds, and why episodes of it were aborted, how often."""
+    from saccade.measures.summary import summary, summary_by
+    from saccade.runs.folder import RunReader
+    from saccade.types import StopReason
+
+    reader = RunReader(out)
+    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    groups = summary_by(lambda task: task.family, pairs)
+    result: dict[str, JsonValue] = {
+        "out": str(out),
+        "fingerprint": reader.manifest.fingerprint,
+        "all": summary(pairs).model_dump(mode="json"),
+        "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
+    }
+    return result, Counter(t.error for _, t in pairs if t.stop is StopReason.ABORTED)
+
+
+def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
     from rich.console import Console
 
     from saccade.cli.common.show import summary_table
-    from saccade.measures.summary import summary, summary_by
-    from saccade.types import StopReason
+    from saccade.measures.summary import Summary
 
-    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(lambda task: task.family, pairs)
-    total = summary(pairs)
     if as_json:
-        content = {
-            "out": str(out),
-            "fingerprint": reader.manifest.fingerprint,
-            "all": total.model_dump(mode="json"),
-            "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
-        }
-        typer.echo(json.dumps(content))
-    else:
-        console = Console(highlight=False)
-        console.print(summary_table(groups, total))
-        console.print(f"environment {reader.manifest.fingerprint}, run folder {out}", style="dim")
-    reasons = Counter(t.error for _, t in pairs if t.stop is StopReason.ABORTED)
-    if reasons:
-        typer.echo(
-            f"{total.aborted} episodes were aborted: they failed on our side, not the model's; "
-            f"the same command attempts them again. Most often: {reasons.most_common(1)[0][0]}",
-            err=True,
-        )
-        raise typer.Exit(1)
+        typer.echo(json.dumps(result))
+        return
+    console, groups = Console(highlight=False), result["groups"]
+    assert isinstance(groups, dict)
+    by_group = {name: Summary.model_validate(s) for name, s in groups.items()}
+    console.print(summary_table(by_group, Summary.model_validate(result["all"])))
+    where = f"environment {result['fingerprint']}, run folder {result['out']}"
+    console.print(where, style="dim")

@@ -11,7 +11,10 @@ import typer
 from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from saccade.train.checkpoints import Step
+    from saccade.train.recipe import SFTRecipe
 
 
 def sft(
@@ -24,37 +27,52 @@ def sft(
 
     The same command resumes.
     """
-    from saccade.cli.common.extras import needs
-    from saccade.cli.common.progress import bars
+    from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
+    from saccade.train.recipe import SFTRecipe
 
-    table = read_runfile(recipe, settings)
-    with needs("train"):
-        from saccade.models.threads import use_threads
-        from saccade.train.sft import SFTRecipe
-        from saccade.train.sft import sft as train
-    if threads is not None:
-        use_threads(threads)
-    chosen = validate(SFTRecipe, table)
-    losses: list[float] = []
-    with bars(quiet=as_json) as progress:
-        bar = progress.add_task("steps", total=chosen.steps)
-
-        def on_step(step: Step) -> None:
-            progress.update(bar, completed=step.step, total=step.last)
-            losses.append(step.metrics["loss"])
-
-        folder = train(chosen, on_step=on_step)
-    examples = json.loads((Path(chosen.out) / "examples.json").read_text())
+    chosen = validate(SFTRecipe, read_runfile(recipe, settings))
+    result = finished_before("sft", chosen.model_dump(mode="json"), Path(chosen.out))
+    if result is None:
+        result = _train(chosen, threads, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps({"model": str(folder), "losses": losses, **examples}))
+        typer.echo(json.dumps(result))
         return
-    left_out = ", ".join(f"{n} {why}" for why, n in examples["left_out"].items())
+    left_out, losses = result["left_out"], result["losses"]
+    assert isinstance(left_out, dict)
+    assert isinstance(losses, list)
+    reasons = ", ".join(f"{n} {why}" for why, n in left_out.items())
     typer.echo(
-        f"trained on {examples['trajectories']} trajectories"
-        + (f" (left out: {left_out})" if left_out else "")
+        f"trained on {result['trajectories']} trajectories"
+        + (f" (left out: {reasons})" if reasons else "")
         + (f"; loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "")
     )
+    folder = result["model"]
     typer.echo(
         f"written to {folder}; it loads as its base did: policy.kind=hf policy.path={folder}"
     )
+
+
+def _train(recipe: SFTRecipe, threads: int | None, *, quiet: bool) -> dict[str, JsonValue]:
+    from saccade.cli.common.extras import needs
+    from saccade.cli.common.progress import bars
+    from saccade.runs.finished import read_finished
+
+    with needs("train"):
+        from saccade.models.threads import use_threads
+        from saccade.train.sft import sft as train
+    if threads is not None:
+        use_threads(threads)
+    with bars(quiet=quiet) as progress:
+        bar = progress.add_task("steps", total=recipe.steps)
+
+        def on_resume(checkpoint: Path) -> None:
+            progress.console.print(f"resumed from {checkpoint.name}")
+            progress.reset(bar, completed=int(checkpoint.name.partition("-")[2]))
+
+        def on_step(step: Step) -> None:
+            note = f"loss {step.metrics['loss']:.3f}"
+            progress.update(bar, completed=step.step, total=step.last, note=note)
+
+        train(recipe, on_step=on_step, on_resume=on_resume)
+    return read_finished(Path(recipe.out)).result

@@ -15,15 +15,10 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from saccade.models.load import save_weights, write_stamp
+from saccade.nano.spec import HEAD, WIDTH
 from saccade.nano.tokenizer import END, PAD, build_tokenizer
 from saccade.render.patches import PatchRule
 from saccade.render.qwen_vl import QwenVLRenderer
-
-WIDTH = 96
-"""Width of the layers of the shipped models."""
-
-HEAD = 32
-"""Width of an attention head."""
 
 PATCH, MERGE = 7, 2
 FACTOR = PATCH * MERGE

@@ -11,6 +11,12 @@ from saccade.types import Limits, Tool
 from saccade.world.scene import MIN_NATIVE
 from saccade.world.scene import VIEW as VIEW_SIDE
 
+WIDTH = 96
+"""Width of the layers of the shipped models."""
+
+HEAD = 32
+"""Width of an attention head."""
+
 NATIVE = MIN_NATIVE
 """Side of a scene in its own pixels."""
 

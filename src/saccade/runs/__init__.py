@@ -1,1 +1,1 @@
-"""A run: what it is (`manifest`), what it leaves (`folder`), what plays in it (`assemble`)."""
+"""A run: what it is (`manifest`), who holds it (`claim`), what it leaves (`folder`, `finished`)."""

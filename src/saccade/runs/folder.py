@@ -1,12 +1,13 @@
 """The run folder: what a run leaves on disk, whatever happens to it.
 
     run.json               what was run (`saccade.runs.manifest`)
+    finished.json          what came of it, when nothing was left to do (`saccade.runs.finished`)
     tasks.jsonl            the tasks that were attempted, each once
     trajectories.jsonl     a finished episode a line, in the order in which they finished
     aborted.jsonl          episodes that failed on our side; a rerun attempts them again
     images/<sha256>.<ext>  the sources of all images, each once: a file's own bytes, or PNG
     torn/                  half lines that a crash left behind, kept for inspection
-    lock                   held by the process that writes
+    lock                   held by the process that writes (`saccade.runs.claim`)
 
 Promises. An episode is finished when `append` has returned; from then on neither `kill -9` nor a
 full disk loses it, and a rerun neither repeats nor duplicates it. Lines reach the disk itself at
@@ -24,15 +25,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from saccade.errors import ConfigError, FormatError, StoreError, StoreLocked
+from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import read_lines, write_whole
 from saccade.images.image import Image, read_bounded
-from saccade.runs.manifest import RUN, Manifest, keep_manifest, read_manifest
+from saccade.runs.claim import LOCK, Claim
+from saccade.runs.manifest import RUN, Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
+JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl")
 SYNC_SECONDS = 2.0
 MAX_LINE_BYTES = 256 * 2**20
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
@@ -62,29 +64,18 @@ class RunFolder:
         """
         self.path = Path(path)
         self._refuse_strangers()
-        try:
-            (self.path / "images").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot create the run folder ({error.strerror})") from error
-        self._lock = FileLock(self.path / "lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreLocked(
-                f"{path}: another process writes to this run folder; wait for it or choose "
-                "another out"
-            ) from None
+        self._claim = Claim(self.path, manifest, begun=JOURNALS)
         try:
             self._clear_parts()
-            keep_manifest(self.path, manifest)
-            self._tasks = _Journal(self.path, "tasks.jsonl")
-            self._finished = _Journal(self.path, "trajectories.jsonl")
-            self._aborted = _Journal(self.path, "aborted.jsonl")
+            (self.path / "images").mkdir(exist_ok=True)
+            self._tasks, self._finished, self._aborted = (
+                _Journal(self.path, name) for name in JOURNALS
+            )
             reader = RunReader(self.path)
             self._task_ids = {task.id for task in reader.tasks()}
             self._done = {(t.task_id, t.sample) for t in reader.trajectories()}
         except BaseException:
-            self._lock.release()
+            self._claim.release(failed=True)
             raise
         self._mutex = threading.Lock()
 
@@ -120,23 +111,25 @@ class RunFolder:
                 self._finished.append(line)
                 self._done.add(key)
 
-    def close(self) -> None:
-        """Bring everything to the disk and let others write."""
+    def close(self, *, failed: bool = False) -> None:
+        """Bring everything to the disk and let others write.
+
+        Args:
+            failed: Whether the run failed: if no episode had ended yet, the folder is removed.
+        """
         for journal in (self._tasks, self._finished, self._aborted):
             journal.close()
-        self._lock.release()
+        self._claim.release(failed=failed)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(failed=kind is not None)
 
     def _refuse_strangers(self) -> None:
         path = self.path
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"out={path}: a file is in the way")
-        strange = path.is_dir() and any(path.iterdir()) and not (path / "lock").exists()
+        strange = path.is_dir() and any(path.iterdir()) and not (path / LOCK).exists()
         if strange and not (path / RUN).exists():
             raise ConfigError(f"out={path}: a folder with other content; choose another out")
 

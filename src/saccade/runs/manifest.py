@@ -64,6 +64,9 @@ CHANGES_MEANING = {
     "save_steps": False,
     "device": False,
     "curate": True,
+    "curate.samples": False,
+    "n": False,
+    "nets": False,
     "attack": True,
     "detect": True,
     # where, how fast, how long
@@ -170,7 +173,16 @@ def keep_manifest(folder: Path, manifest: Manifest) -> None:
             raise StoreError(f"{folder}: cannot be created ({error.strerror})") from error
         write_whole(file, manifest.model_dump_json(indent=2).encode() + b"\n")
         return
-    if changes := differences(read_manifest(folder), manifest):
+    check_same(folder, read_manifest(folder), manifest)
+
+
+def check_same(folder: Path, held: Manifest, new: Manifest) -> None:
+    """Refuse to go on with a run as with another one.
+
+    Raises:
+        ConfigError: the message names every setting that differs.
+    """
+    if changes := differences(held, new):
         raise ConfigError(
             f"out={folder} holds another run:\n  "
             + "\n  ".join(changes)
@@ -200,7 +212,9 @@ def differences(held: Manifest, new: Manifest) -> list[str]:
     if held.verb != new.verb:
         return [f"it was made by `saccade {held.verb}`, this is `saccade {new.verb}`"]
     lines = list(_differences(held.config, new.config))
-    if not lines and held.fingerprint != new.fingerprint and changes_meaning("fingerprint"):
+    known = held.fingerprint is not None and new.fingerprint is not None
+    another = known and held.fingerprint != new.fingerprint
+    if not lines and another and changes_meaning("fingerprint"):
         lines = [
             f"the environment: {held.fingerprint} -> {new.fingerprint} (prompts, the versions of "
             "a tool's libraries, or Saccade itself have changed)"

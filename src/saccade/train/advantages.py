@@ -8,15 +8,12 @@ rewards says nothing, and is not trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from saccade.train.recipe import Mask, Scale, Select
 from saccade.types import StopReason, Task, Trajectory
-
-Mask = Literal["over_long", "over_turn", "tool_failure"]
-Scale = Literal["group", "batch", "none"]
-Select = Literal["all", "varied", "most_varied"]
 
 EPSILON = 1e-4
 """Added to the deviation, as TRL does (DeepEyes: 1e-6)."""

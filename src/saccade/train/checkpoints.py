@@ -1,5 +1,7 @@
 """What both trainers leave on disk: checkpoints, the journal of metrics, and the result.
 
+A training has begun when it has made a step: until then it holds nothing that could be lost.
+
 A step belongs to the run when its checkpoint is written. On a resume, later lines of the journal
 are cut from it and kept in `superseded/`, so that no step is in it twice.
 """
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from pydantic import JsonValue
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -36,6 +39,9 @@ PROCESSOR_FILES = (
 
 METRICS = "metrics.jsonl"
 SUPERSEDED = "superseded"
+MODEL = "model"
+BEGUN = (METRICS, "checkpoint-*")
+"""What shows that a training has made a step; see `saccade.runs.claim`."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,12 @@ class Step:
 
 
 class ResumesWithItsWeights(Trainer):
-    """A Trainer that goes on from the weights of the checkpoint.
+    """A Trainer that goes on from the weights of the checkpoint, and not beyond the last step.
 
     transformers 5.23 writes the weights of the Qwen-VL classes under other names than they have in
     the model, and its Trainer reads them back by name: all are "missing", a warning is logged, and
-    the training goes on from the weights of the base.
+    the training goes on from the weights of the base. It also looks for the end of a training after
+    a step: from a checkpoint of the last one it would make one more.
     """
 
     def _load_from_checkpoint(
@@ -64,6 +71,12 @@ class ResumesWithItsWeights(Trainer):
             return
         saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
         target.load_state_dict(saved.state_dict())
+
+    def _run_epoch(self, **epoch: object) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(**epoch)
 
 
 class Journal(TrainerCallback):
@@ -105,6 +118,12 @@ class Journal(TrainerCallback):
         with (self._out / METRICS).open("a") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
         self._on_step(Step(state.global_step, state.max_steps, logs))
+
+
+def read_metrics(out: Path) -> list[dict[str, JsonValue]]:
+    """The metrics of every step of a training, each with its number as `step`."""
+    path = out / METRICS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def last_checkpoint(out: Path) -> Path | None:

@@ -1,4 +1,6 @@
-"""The run file of `saccade rl`, and the published algorithms as presets of its options.
+"""The run files of `saccade rl` and `saccade sft`, and the published algorithms as presets.
+
+They are validated before torch is imported: nothing of it is imported here.
 
 # saccade rl recipes/nano_deepeyes.toml
 model = "nano-base"
@@ -17,10 +19,11 @@ from pydantic import Field, JsonValue, computed_field, model_validator
 
 from saccade.config import suggestion
 from saccade.recipe import Recipe
-from saccade.train.advantages import Mask, Scale, Select
-from saccade.train.credit.counterfactual import Counterfactual
-from saccade.train.credit.probe import AnswerProbe
 from saccade.types import Record, Sampling
+
+Mask = Literal["over_long", "over_turn", "tool_failure"]
+Scale = Literal["group", "batch", "none"]
+Select = Literal["all", "varied", "most_varied"]
 
 PRESETS: dict[str, dict[str, JsonValue]] = {
     "deepeyes": {
@@ -62,6 +65,29 @@ class LoRA(Record):
         min_length=1,
     )
     """Names of the linear layers that get an adapter."""
+
+
+class Counterfactual(Record):
+    """The `train.counterfactual` section of a run file."""
+
+    call: int = Field(default=2, ge=1)
+    """Number of members of a group that must call."""
+    answer: int = Field(default=2, ge=1)
+    """Number of members of a group that must answer."""
+    decision: Literal["cross_entropy", "exact", "sampled"] = "cross_entropy"
+    """How the tokens that decide are trained, given that the better move leads by a gap (in
+    deviations): `cross_entropy` raises their log-probability in the better move by the gap; `exact`
+    follows the gradient of the expected reward, the gap times p (1 - p); `sampled` treats forced
+    tokens as if they had been sampled, half the gap up or down."""
+    learn_thought: bool = False
+    """Whether the thought is trained by the advantage of what followed it."""
+
+
+class AnswerProbe(Record):
+    """The `train.probe` section of a run file."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Weight of the gain of a call, beside an advantage in deviations of the group."""
 
 
 class Training(Record):
@@ -217,3 +243,50 @@ class RLRecipe(Recipe):
                 "sampling: top_p and force make another policy act than the one that is trained"
             )
         return self
+
+
+class SFTRecipe(Record):
+    """The run file of `saccade sft`."""
+
+    model: str
+    """Folder of a checkpoint, or model id of the hub."""
+    out: str
+    """Folder of checkpoints, metrics and, in `model/`, the result."""
+    runs: tuple[str, ...] = Field(min_length=1)
+    """Run folders with the demonstrations."""
+    keep: Literal["right", "answered"] = "right"
+    """Which episodes are trained on: those whose answer was right, or all that ended with an
+    answer."""
+    max_tokens: int = Field(default=8192, ge=1)
+    """Number of tokens that a trajectory may have; a longer one is left out and counted."""
+    seed: int = 0
+    """Seed of the order of the examples."""
+    steps: int = Field(default=100, ge=1)
+    """Number of optimiser steps."""
+    batch_size: int = Field(default=8, ge=1)
+    """Number of examples in one forward pass."""
+    accumulate: int = Field(default=1, ge=1)
+    """Number of batches whose gradients are added up for one step."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Learning rate of AdamW after the warm-up."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Number of steps over which the learning rate rises from 0."""
+    freeze_vision: bool = True
+    """Whether the vision tower keeps its weights."""
+    save_steps: int = Field(default=100, ge=1)
+    """Number of steps between two checkpoints."""
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in the result; training is in float32."""
+    device: Literal["cpu", "auto"] = "auto"
+    """Where the model is trained; "auto" takes an accelerator where there is one."""
+
+    @computed_field(return_type=int | None)  # type: ignore[prop-decorator]
+    @property
+    def schedule_steps(self) -> int | None:
+        """The number of steps over which the learning rate falls; None where it is constant.
+
+        More steps of a constant rate prolong a run; a schedule of another length is another run.
+        """
+        return None if self.schedule == "constant" else self.steps

@@ -14,6 +14,7 @@ import copy
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -21,14 +22,26 @@ from typing import cast
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel
+from pydantic import JsonValue
 from transformers import HfArgumentParser, PreTrainedModel, PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from saccade.errors import ConfigError
 from saccade.models.load import LoadedModel, load, without_bars
 from saccade.recipe import make_environment
-from saccade.runs.manifest import keep_manifest, manifest_of
-from saccade.train.checkpoints import SUPERSEDED, Journal, Step, export, last_checkpoint
+from saccade.runs.claim import Claim
+from saccade.runs.finished import finish, finished
+from saccade.runs.manifest import manifest_of
+from saccade.train.checkpoints import (
+    BEGUN,
+    MODEL,
+    SUPERSEDED,
+    Journal,
+    Step,
+    export,
+    last_checkpoint,
+    read_metrics,
+)
 from saccade.train.collective import Processes
 from saccade.train.generator import Generator
 from saccade.train.grpo import GRPO, TransformersGenerator
@@ -38,28 +51,61 @@ from saccade.train.step import RLStep
 from saccade.train.vllm import VLLMGenerator
 
 
-def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
+def rl(
+    recipe: RLRecipe,
+    *,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_resume: Callable[[Path], None] = lambda checkpoint: None,
+) -> Path:
     """Train a model by the outcome of its own episodes; a run that was interrupted goes on.
 
-    Under `torchrun` or `accelerate launch` each process plays its share of the episodes.
+    Under `torchrun` or `accelerate launch` each process plays its share of the episodes. A run that
+    is finished is left as it is; `finished.json` holds what came of it.
+
+    Args:
+        recipe: What to train.
+        on_step: Called in the main process, after every optimiser step.
+        on_resume: Called there with the checkpoint that the training goes on from, if there is one.
 
     Returns:
         The folder of the new checkpoint, which loads as the base did.
 
     Raises:
         ConfigError: a recipe that cannot work, or `out` holds a run of another one.
+        StoreLocked: another process trains in `out`.
         ServiceError: a judge or a generation server is down.
     """
-    out, options = Path(recipe.out), recipe.train
-    state = PartialState(cpu=options.device == "cpu")
+    out, config = Path(recipe.out), recipe.model_dump(mode="json")
+    if finished("rl", config, out) is not None:
+        return out / MODEL
+    state = PartialState(cpu=recipe.train.device == "cpu")
     arguments = _arguments(recipe, out)
-    if state.is_main_process:
-        fingerprint = make_environment(recipe).fingerprint
-        keep_manifest(out, manifest_of("rl", recipe, fingerprint=fingerprint))
-    state.wait_for_everyone()
-    checkpoint = last_checkpoint(out)
-    if state.is_main_process:
-        _set_aside(out, checkpoint)
+    with _held(recipe, out) if state.is_main_process else nullcontext():
+        state.wait_for_everyone()
+        checkpoint = last_checkpoint(out)
+        if state.is_main_process:
+            _set_aside(out, checkpoint)
+            if checkpoint is not None:
+                on_resume(checkpoint)
+        _train(recipe, arguments, checkpoint, Journal(out, on_step))
+        if state.is_main_process:
+            steps = read_metrics(out)
+            ends: dict[str, JsonValue] = {"first": steps[0], "last": steps[-1]}
+            finish(out, "rl", config, {"model": str(out / MODEL), **ends}, needs=[MODEL])
+        state.wait_for_everyone()
+    return out / MODEL
+
+
+def _held(recipe: RLRecipe, out: Path) -> Claim:
+    fingerprint = make_environment(recipe).fingerprint
+    return Claim(out, manifest_of("rl", recipe, fingerprint=fingerprint), begun=BEGUN)
+
+
+def _train(
+    recipe: RLRecipe, arguments: GRPOConfig, checkpoint: Path | None, journal: Journal
+) -> None:
+    """Train to the last step, and export."""
+    options, state = recipe.train, PartialState()
     loaded = load(recipe.model, dtype=getattr(torch, options.dtype))
     loaded.model.model.visual.requires_grad_(not options.freeze_vision)
     with without_bars(), warnings.catch_warnings():
@@ -68,7 +114,7 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
         trainer = GRPO(
             loaded,
             arguments,
-            callbacks=[Journal(out, on_step)],
+            callbacks=[journal],
             peft_config=_lora(options.lora),
             reference=_reference(loaded, options, arguments.device),
         )
@@ -79,9 +125,7 @@ def rl(recipe: RLRecipe, *, on_step: Callable[[Step], None] = lambda step: None)
             trainer.train_on(step, checkpoint=checkpoint)
     state.wait_for_everyone()
     if state.is_main_process:
-        _export(trainer, loaded, out / "model", options, step.fingerprint)
-    state.wait_for_everyone()
-    return out / "model"
+        _export(trainer, loaded, Path(recipe.out) / MODEL, options, step.fingerprint)
 
 
 def _reference(

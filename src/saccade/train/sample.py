@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered
-from saccade.train.advantages import Mask, fatal_turn, trained_turns
+from saccade.train.advantages import fatal_turn, trained_turns
+from saccade.train.recipe import Mask
 from saccade.types import Trajectory
 
 

@@ -18,11 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from datasets import Dataset
-from pydantic import Field, computed_field
+from pydantic import JsonValue
 from transformers import PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -32,65 +31,24 @@ from saccade.files import write_whole
 from saccade.models.batch import collate
 from saccade.models.load import LoadedModel, load, without_bars
 from saccade.render.qwen_vl import Rendered
+from saccade.runs.claim import Claim
+from saccade.runs.finished import finish, finished
 from saccade.runs.folder import RunReader
-from saccade.runs.manifest import keep_manifest, manifest_of
+from saccade.runs.manifest import manifest_of
 from saccade.train.checkpoints import (
+    BEGUN,
+    MODEL,
     Journal,
     ResumesWithItsWeights,
     Step,
     export,
     last_checkpoint,
+    read_metrics,
 )
-from saccade.types import Record, StopReason, Task, Trajectory
+from saccade.train.recipe import SFTRecipe
+from saccade.types import StopReason, Task, Trajectory
 
 IGNORED = -100
-
-
-class SFTRecipe(Record):
-    """The run file of `saccade sft`."""
-
-    model: str
-    """Folder of a checkpoint, or model id of the hub."""
-    out: str
-    """Folder of checkpoints, metrics and, in `model/`, the result."""
-    runs: tuple[str, ...] = Field(min_length=1)
-    """Run folders with the demonstrations."""
-    keep: Literal["right", "answered"] = "right"
-    """Which episodes are trained on: those whose answer was right, or all that ended with an
-    answer."""
-    max_tokens: int = Field(default=8192, ge=1)
-    """Number of tokens that a trajectory may have; a longer one is left out and counted."""
-    seed: int = 0
-    """Seed of the order of the examples."""
-    steps: int = Field(default=100, ge=1)
-    """Number of optimiser steps."""
-    batch_size: int = Field(default=8, ge=1)
-    """Number of examples in one forward pass."""
-    accumulate: int = Field(default=1, ge=1)
-    """Number of batches whose gradients are added up for one step."""
-    learning_rate: float = Field(default=1e-5, gt=0)
-    """Learning rate of AdamW after the warm-up."""
-    schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """How the learning rate goes on after the warm-up."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Number of steps over which the learning rate rises from 0."""
-    freeze_vision: bool = True
-    """Whether the vision tower keeps its weights."""
-    save_steps: int = Field(default=100, ge=1)
-    """Number of steps between two checkpoints."""
-    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights in the result; training is in float32."""
-    device: Literal["cpu", "auto"] = "auto"
-    """Where the model is trained; "auto" takes an accelerator where there is one."""
-
-    @computed_field(return_type=int | None)  # type: ignore[prop-decorator]
-    @property
-    def schedule_steps(self) -> int | None:
-        """The number of steps over which the learning rate falls; None where it is constant.
-
-        More steps of a constant rate prolong a run; a schedule of another length is another run.
-        """
-        return None if self.schedule == "constant" else self.steps
 
 
 @dataclass(frozen=True)
@@ -103,21 +61,54 @@ class Examples:
     """Fingerprints of the environments that they were made in."""
 
 
-def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: None) -> Path:
+def sft(
+    recipe: SFTRecipe,
+    *,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_resume: Callable[[Path], None] = lambda checkpoint: None,
+) -> Path:
     """Fine-tune a model on demonstrations; a run that was interrupted goes on.
+
+    A run that is finished is left as it is; `finished.json` holds what came of it.
+
+    Args:
+        recipe: What to train, and on what.
+        on_step: Called after every optimiser step.
+        on_resume: Called with the checkpoint that the training goes on from, if there is one.
 
     Returns:
         The folder of the new checkpoint, which loads as the base did.
 
     Raises:
         ConfigError: no demonstration is left, or `out` holds a run of another recipe.
+        StoreLocked: another process trains in `out`.
         RenderError: a trajectory does not fit the model.
     """
-    out = Path(recipe.out)
-    keep_manifest(out, manifest_of("sft", recipe))
+    out, config = Path(recipe.out), recipe.model_dump(mode="json")
+    if finished("sft", config, out) is not None:
+        return out / MODEL
+    with Claim(out, manifest_of("sft", recipe), begun=BEGUN):
+        counts = _train(recipe, out, on_step, on_resume)
+        losses = [row["loss"] for row in read_metrics(out)]
+        counts |= {"model": str(out / MODEL), "losses": losses}
+        finish(out, "sft", config, counts, needs=[MODEL])
+    return out / MODEL
+
+
+def _train(
+    recipe: SFTRecipe,
+    out: Path,
+    on_step: Callable[[Step], None],
+    on_resume: Callable[[Path], None],
+) -> dict[str, JsonValue]:
+    """Train to the last step and export; return what was trained on and what was left out."""
     loaded = load(recipe.model)
     examples = read_examples(recipe, loaded)
-    counts = {**vars(examples), "trajectories": len(examples.trajectories)}
+    counts: dict[str, JsonValue] = {
+        "trajectories": len(examples.trajectories),
+        "left_out": dict(examples.left_out),
+        "fingerprints": list(examples.fingerprints),
+    }
     write_whole(out / "examples.json", json.dumps(counts, indent=2).encode())
     loaded.model.model.visual.requires_grad_(not recipe.freeze_vision)
     trainer = _Trainer(
@@ -129,15 +120,13 @@ def sft(recipe: SFTRecipe, *, on_step: Callable[[Step], None] = lambda step: Non
         callbacks=[Journal(out, on_step)],
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = last_checkpoint(out)
+    if (checkpoint := last_checkpoint(out)) is not None:
+        on_resume(checkpoint)
     with without_bars():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return export(
-        loaded,
-        out / "model",
-        dtype=getattr(torch, recipe.save_dtype),
-        fingerprints=examples.fingerprints,
-    )
+    dtype = getattr(torch, recipe.save_dtype)
+    export(loaded, out / MODEL, dtype=dtype, fingerprints=examples.fingerprints)
+    return counts
 
 
 def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:

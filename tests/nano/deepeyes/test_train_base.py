@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
 
 from saccade.errors import ConfigError, TrainingError
-from saccade.nano.deepeyes.train_base import Base, BaseOptions, train_base
+from saccade.nano.deepeyes.options import BaseOptions
+from saccade.nano.deepeyes.train_base import Base, train_base
 from saccade.nano.stage import Plan, Progress
 
 TINY = Plan(take_off={}, aims={}, step_limit=2, decay_steps=2, measure_every=2)

@@ -31,7 +31,9 @@ from saccade.files import write_whole
 from saccade.formats.tasks import write_tasks
 from saccade.recipe import make_tasks
 from saccade.runs.assemble import assemble
-from saccade.runs.manifest import keep_manifest, manifest_of
+from saccade.runs.claim import Claim
+from saccade.runs.folder import JOURNALS
+from saccade.runs.manifest import manifest_of
 from saccade.types import Record, Task
 
 __all__ = [
@@ -53,6 +55,10 @@ TERMS = {
     "utility": "saccade.data.curate.terms:Utility",
 }
 """Names for run files; your own term goes there as "package.module:Class"."""
+
+
+BEGUN = ("report.jsonl", *(f"*/{name}" for name in JOURNALS))
+"""What shows that a curation has done something; see `saccade.runs.claim`."""
 
 
 class Outcome(Record):
@@ -78,6 +84,8 @@ class Curated(NamedTuple):
     """The kept questions, a task file."""
     outcomes: tuple[Outcome, ...]
     """One for each question, in the order of their source."""
+    aborted: int
+    """Number of attempts that failed on our side; the same curation makes them again."""
 
 
 async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: None) -> Curated:
@@ -92,19 +100,20 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
         (part.kind, cast(Term, build(part, TERMS, "curate.terms"))) for part in recipe.curate.terms
     ]
     assembly = assemble(recipe)
-    fingerprint = assembly.environment.fingerprint
-    keep_manifest(out, manifest_of("curate", recipe, fingerprint=fingerprint))
+    manifest = manifest_of("curate", recipe, fingerprint=assembly.environment.fingerprint)
     bench = Bench(recipe, assembly, on_progress)
     try:
-        sorting = _Sorting(make_tasks(recipe))
-        for name, term in terms:
-            for key, decision in (await term.decide(sorting.open, bench)).items():
-                sorting.note(name, key, decision)
+        with Claim(out, manifest, begun=BEGUN):
+            sorting = _Sorting(make_tasks(recipe))
+            for name, term in terms:
+                for key, decision in (await term.decide(sorting.open, bench)).items():
+                    sorting.note(name, key, decision)
+            outcomes = tuple(sorting.outcomes.values())
+            _write_report(out, outcomes)
+            kept = write_tasks(bench.drawn(sorting.open), out / "kept")
     finally:
         await assembly.close()
-    outcomes = tuple(sorting.outcomes.values())
-    _write_report(out, outcomes)
-    return Curated(write_tasks(bench.drawn(sorting.open), out / "kept"), outcomes)
+    return Curated(kept, outcomes, bench.aborted)
 
 
 class _Sorting:

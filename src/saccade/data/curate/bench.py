@@ -16,7 +16,7 @@ from saccade.recipe import make_tasks
 from saccade.runs.assemble import Assembly
 from saccade.runs.execute import jobs_of, play
 from saccade.runs.folder import RunReader
-from saccade.types import Action, Completion, StopReason, Task, Turn, Verdict
+from saccade.types import Action, Completion, StopReason, Task, Trajectory, Turn, Verdict
 
 NOT_MEASURED = "not measured: aborted"
 
@@ -69,6 +69,8 @@ class Bench:
     def __init__(self, recipe: CurateRecipe, assembly: Assembly, on_progress: Progress) -> None:
         self._recipe, self._assembly, self._on_progress = recipe, assembly, on_progress
         self._direct: Shares = {}
+        self.aborted = 0
+        """Number of attempts that failed on our side; a rerun makes them again."""
 
     def drawn(self, questions: Iterable[Task]) -> Iterator[Task]:
         """The questions with their images, one by one, in the order of their source."""
@@ -131,14 +133,16 @@ class Bench:
             environment = environment.replace(limits=limits)
         done, total = 0, len(questions) * recipe.samples
 
-        def on_finish(*_: object) -> None:
+        def on_finish(task: Task, trajectory: Trajectory) -> None:
             nonlocal done
             done += 1
+            self.aborted += trajectory.stop is StopReason.ABORTED
             self._on_progress(name, done, total)
 
         def on_resume(number: int) -> None:
             nonlocal done
             done = number
+            self._on_progress(name, done, total)
 
         tasks = self.drawn(questions) if ask is None else map(ask, self.drawn(questions))
         await play(
@@ -150,7 +154,7 @@ class Bench:
             on_finish=on_finish,
             on_resume=on_resume,
         )
-        return _shares(out, questions)
+        return _shares(out, questions, recipe.samples)
 
     def _sampled(self) -> CurateRecipe:
         options = self._recipe.curate
@@ -158,10 +162,11 @@ class Bench:
         return self._recipe.model_copy(update={"samples": options.samples, "sampling": sampling})
 
 
-def _shares(folder: Path, questions: Sequence[Task]) -> Shares:
+def _shares(folder: Path, questions: Sequence[Task], samples: int) -> Shares:
     right: dict[str, list[bool]] = {question.id: [] for question in questions}
     for entry in RunReader(folder).entries():
         correct = is_correct(entry.trajectory)
-        if entry.task.id in right and correct is not None:
+        counts = entry.task.id in right and entry.trajectory.sample < samples
+        if counts and correct is not None:
             right[entry.task.id].append(correct)
     return {key: sum(known) / len(known) if known else None for key, known in right.items()}

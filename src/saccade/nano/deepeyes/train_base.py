@@ -17,24 +17,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import Field
-
 from saccade.errors import ConfigError
 from saccade.models.load import LoadedModel
-from saccade.nano.deepeyes.corpus import Corpus, Mix
+from saccade.nano.deepeyes.corpus import Corpus
 from saccade.nano.deepeyes.language_stage import LanguageStage
+from saccade.nano.deepeyes.options import STEP_LIMIT, BaseOptions
 from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.nano.deepeyes.skills import SkillQuestions
 from saccade.nano.deepeyes.vision_stage import VisionStage
-from saccade.nano.model import HEAD, WIDTH, build, renderer_of, save
+from saccade.nano.model import build, renderer_of, save
 from saccade.nano.spec import environment
 from saccade.nano.stage import Plan, Progress, Skills, Stage, train
 from saccade.policies.hf import HFOptions, HFPolicy
-from saccade.runs.manifest import keep_manifest, manifest_of
-from saccade.types import Record
+from saccade.runs.claim import Claim
+from saccade.runs.manifest import manifest_of
 from saccade.world.digits import Split
 
-STEP_LIMIT = 4000
 THOUGHTS = {"thought_read0": 0.95, "thought_read1": 0.95, "thought_easy": 0.95}
 PLANS = {
     "vision": Plan(
@@ -56,45 +54,11 @@ PLANS = {
         decay_steps=400,
     ),
 }
+BEGUN = ("*.npz", "*.pt")
+"""What shows that a training has done something; see `saccade.runs.claim`."""
 NOISE = {"vision": 543, "language": 632, "prior": 556}
 """Number of each stage's stream of noise. The shipped bases were trained with these: other numbers
 make other bases of the same seed."""
-
-
-class BaseOptions(Record):
-    """What a base is trained with. Each switch turns one ingredient off, to see what it is for."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of the scenes, of the first weights and of the order of examples."""
-    prior: float = Field(default=0.008, ge=0, le=1)
-    """Share of questions that are answered by a call in the prior stage; in the language stage,
-    none is."""
-    start: str = ""
-    """Folder of a finished base whose vision and language stages are taken over; only the prior
-    stage is then trained."""
-    width: int = Field(default=WIDTH, ge=HEAD, multiple_of=HEAD)
-    """Width of the layers; the shipped models have 96."""
-    scenes: int = Field(default=16_000, ge=1)
-    """Number of scenes in the training pool."""
-    dev_scenes: int = Field(default=400, ge=1)
-    """Number of scenes of the development split that the vision stage is measured on."""
-    skill_questions: int = Field(default=100, ge=1)
-    """Number of questions of each family that are asked at a measurement of the skills."""
-    mix: Mix = Mix()
-    """Share of each kind of example in the corpus."""
-    vision_stage: bool = True
-    """Whether the vision tower is trained first, through its own heads; otherwise it is trained in
-    the language stage, from the text alone."""
-    word_supervision: bool = True
-    """Whether colour words are supervised with the place of their object in the language stage."""
-    thought: bool = True
-    """Whether place and width of the asked object are said before a decision."""
-    muon: bool = True
-    """Whether matrices are trained with Muon; otherwise everything is trained with AdamW."""
-    joint: bool = False
-    """Whether vision and language are trained in one stage, their losses added."""
-    step_limit: int = Field(default=STEP_LIMIT, ge=1)
-    """Number of steps by which the vision and the language stage must each have taken off."""
 
 
 class Base(NamedTuple):
@@ -127,10 +91,19 @@ def train_base(
     plan_of = _plans(options) | dict(plans or {})
     if not options.thought:
         plan_of = {name: _without_thoughts(plan) for name, plan in plan_of.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    _take_over(options.start, out)
     fingerprint = environment().fingerprint
-    keep_manifest(out, manifest_of("nano train-base", options, fingerprint=fingerprint))
+    with Claim(out, manifest_of("nano train-base", options, fingerprint=fingerprint), begun=BEGUN):
+        _take_over(options.start, out)
+        return Base(out / "nano-base", _trained(options, out, plan_of, on_step))
+
+
+def _trained(
+    options: BaseOptions,
+    out: Path,
+    plan_of: Mapping[str, Plan],
+    on_step: Callable[[Progress], None],
+) -> dict[str, Skills]:
+    """Train every stage and save both bases; return the skills at the end of each stage."""
     pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
     dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
     model, tokenizer = build(options.seed, options.width)
@@ -165,14 +138,14 @@ def train_base(
             on_step=on_step,
         )
 
-    skills = {}
+    fingerprint, skills = environment().fingerprint, {}
     if vision_first:
         skills["vision"] = run("vision", vision)
     skills["language"] = run("language", language(0.0))
     save(model, tokenizer, out / "nano-base0", fingerprint=fingerprint)
     skills["prior"] = run("prior", language(options.prior))
     save(model, tokenizer, out / "nano-base", fingerprint=fingerprint)
-    return Base(out / "nano-base", skills)
+    return skills
 
 
 def _plans(options: BaseOptions) -> dict[str, Plan]:

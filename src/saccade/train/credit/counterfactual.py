@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 
 from saccade.dialects.base import Move, Seams
 from saccade.dialects.deepeyes_v2 import PYTHON
@@ -26,24 +25,9 @@ from saccade.render.qwen_vl import QwenVLRenderer, Rendered
 from saccade.train.advantages import EPSILON, Group, deviations
 from saccade.train.credit.base import Credited
 from saccade.train.credit.decision import Decision, decision_of, openings_of
+from saccade.train.recipe import Counterfactual
 from saccade.train.sample import TrainingSample
-from saccade.types import Record, Trajectory
-
-
-class Counterfactual(Record):
-    """The `train.counterfactual` section of a run file."""
-
-    call: int = Field(default=2, ge=1)
-    """Number of members of a group that must call."""
-    answer: int = Field(default=2, ge=1)
-    """Number of members of a group that must answer."""
-    decision: Literal["cross_entropy", "exact", "sampled"] = "cross_entropy"
-    """How the tokens that decide are trained, given that the better move leads by a gap (in
-    deviations): `cross_entropy` raises their log-probability in the better move by the gap; `exact`
-    follows the gradient of the expected reward, the gap times p (1 - p); `sampled` treats forced
-    tokens as if they had been sampled, half the gap up or down."""
-    learn_thought: bool = False
-    """Whether the thought is trained by the advantage of what followed it."""
+from saccade.types import Trajectory
 
 
 class Member(NamedTuple):

@@ -17,26 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from pydantic import Field
 
 from saccade.dialects.base import Dialect, Move, Seams
 from saccade.render.qwen_vl import QwenVLRenderer, Rendered
 from saccade.rewards import Reward
 from saccade.train.advantages import Group
 from saccade.train.credit.base import Credited
+from saccade.train.recipe import AnswerProbe
 from saccade.train.sample import TrainingSample, turns_end
-from saccade.types import Force, Policy, Record, Sampling, StopReason, Task, Trajectory, Turn
+from saccade.types import Force, Policy, Sampling, StopReason, Task, Trajectory, Turn
 
 if TYPE_CHECKING:
     from saccade.runs.assemble import Assembly
     from saccade.train.collective import Collective, RoundPolicy
-
-
-class AnswerProbe(Record):
-    """The `train.probe` section of a run file."""
-
-    weight: float = Field(default=1.0, gt=0)
-    """Weight of the gain of a call, beside an advantage in deviations of the group."""
 
 
 class Probe(NamedTuple):

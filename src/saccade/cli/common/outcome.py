@@ -1,0 +1,42 @@
+"""How a command that fills a run folder begins: with what came of it, if it is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from saccade.cli.common.interrupt import keeps
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+
+def finished_before(
+    verb: str, config: Mapping[str, JsonValue], out: Path, *, total: int | None = None
+) -> dict[str, JsonValue] | None:
+    """The result of a run that is finished and is asked for no more; None if there is work to do.
+
+    That nothing was done is said on stderr. From here on Ctrl-C says what `out` keeps.
+
+    Args:
+        verb: The command.
+        config: The resolved run file.
+        out: The run folder.
+        total: Number of tasks that there are, if it is known.
+
+    Raises:
+        ConfigError: the folder holds another run that is finished.
+    """
+    from saccade.runs.finished import finished
+
+    keeps(out)
+    done = finished(verb, config, out, total=total)
+    if done is None:
+        return None
+    beyond = ", ".join(done.beyond(config))
+    more = f", and holds more than is asked for ({beyond})" if beyond else ""
+    typer.echo(f"{out} is finished{more}: nothing was left to do; this is its result", err=True)
+    return done.result
