@@ -39,6 +39,8 @@ HEAVY = {
 }
 MOST_FILES = 14
 """Side by side in a folder: more of them want subjects of their own."""
+LISTED = {"cli": "a file for each command, which the table in its __init__ lists by subject"}
+"""Folders that may have more, and why."""
 
 
 def modules() -> list[Path]:
@@ -172,7 +174,7 @@ def folders() -> list[Path]:
 @pytest.mark.parametrize("folder", folders(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_folder_is_taken_in_at_a_glance(folder: Path) -> None:
     files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= MOST_FILES, files
+    assert len(files) <= MOST_FILES or str(folder.relative_to(PACKAGE)) in LISTED, files
 
 
 TEMPLATES = {

@@ -144,7 +144,7 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
     """
     config = recipe.model_dump(mode="json")
     seed = config.get("seed")
-    commit, dirty = _checkout()
+    commit, dirty = checkout()
     return Manifest(
         verb=verb,
         config=config,
@@ -264,7 +264,7 @@ def _versions() -> dict[str, str]:
 
 
 @cache
-def _checkout() -> tuple[str | None, bool | None]:
+def checkout() -> tuple[str | None, bool | None]:
     """The commit that Saccade runs from and whether there are changes; None outside of a checkout.
 
     A package that is installed into somebody's repository is not a part of it.
