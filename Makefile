@@ -1,4 +1,5 @@
-# Everything a new clone needs: `make demo` and `make test` set themselves up.
+# `make demo` and `make test` set themselves up: the first installs what the demo needs and no more,
+# the second everything else.
 # TORCH chooses another torch build, for example
 #   make demo TORCH="torch==2.13.0 --index-url URL-OF-A-CUDA-BUILD"
 
@@ -6,11 +7,11 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test lint types wheel bench reproduce-deepeyes lock clean setup
 
-demo: setup
+demo: $(VENV)/demo-installed
 	$(BIN)/python -m saccade demo
 
 # Two workers, a file of tests each: on two cores half the time. One thread a worker.
@@ -55,11 +56,19 @@ $(VENV)/torchvision: $(VENV)/installed
 
 # torch first: a range that another package asks for would fetch a build with CUDA.
 # The pin of torch itself is TORCH, so that another build can be chosen.
-$(VENV)/installed: pyproject.toml constraints.txt
+# Nothing is compiled: of torch and transformers the demo imports a small part, compiled as it is.
+$(VENV)/demo-installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
-	$(BIN)/python -c "import torch" 2> /dev/null || $(PIP) -c $(VENV)/constraints.txt $(TORCH)
+	$(BIN)/python -c "from importlib.metadata import version; version('torch')" 2> /dev/null \
+	  || $(PIP) -c $(VENV)/constraints.txt $(TORCH)
+	$(PIP) -c $(VENV)/constraints.txt -e ".[local]"
+	touch $@
+
+# Compiled at the end, by all cores: the sandbox reads what it may not write.
+$(VENV)/installed: $(VENV)/demo-installed
 	$(PIP) -c $(VENV)/constraints.txt -e ".[all,dev,peers]"
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # some packages hold templates
 	touch $@
 
 # Renew the frozen closure from what an environment without constraints resolves to.

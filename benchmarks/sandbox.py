@@ -1,6 +1,6 @@
 """The sandbox beside an ipykernel a session and a fresh process a cell, in one run.
 
-    pip install 'saccade[sandbox,peers]'
+    pip install 'saccade-vlm[sandbox,peers]'
     python benchmarks/sandbox.py [--starts 30 --kernels 6 --live 64 256
                                   --out results/sandbox.json --write docs/sandbox.md]
 

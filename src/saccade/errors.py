@@ -48,6 +48,14 @@ EXTRA_OF = {
 PACKAGES = {"math_verify": "math-verify", "sklearn": "scikit-learn"}
 """Module -> the package that it comes in, where that has another name."""
 
+DISTRIBUTION = "saccade-vlm"
+"""The name on the package index, where `saccade` is another project."""
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an optional part of Saccade."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
 
 class SaccadeError(Exception):
     """The root: `except SaccadeError` catches whatever Saccade raises on purpose."""
@@ -62,8 +70,7 @@ class MissingExtra(ConfigError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"{package} is not installed; this needs the extra '{extra}': "
-            f"pip install 'saccade[{extra}]'"
+            f"{package} is not installed; this needs the extra '{extra}': {install_line(extra)}"
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from saccade import __version__
 from saccade.cli import COMMANDS, EXAMPLES, GROUPS
 from saccade.cli.commands import Row
 from saccade.testing import ScriptedServer
@@ -86,6 +87,12 @@ def test_the_command_alone_shows_where_to_start_then_everything() -> None:
     page = re.sub("^import time.*\n", "", done.stderr, flags=re.M)
     named = [example.line for example in EXAMPLES] + ["Use:", "Train:", "Evaluate:", "Harden:"]
     assert [page.index(text) for text in named] == sorted(page.index(text) for text in named)
+
+
+def test_the_version_is_said_without_loading_anything() -> None:
+    modules, done = imported("--version")
+    check_page(modules)
+    assert (done.returncode, done.stdout) == (0, f"saccade {__version__}\n")
 
 
 @pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)

@@ -35,7 +35,7 @@ def row(question: str = "What is on the mug?") -> dict:
 def written(folder: Path, kind: str, rows: list[dict]) -> Path:
     file = folder / f"rows.{kind}"
     if kind == "parquet":
-        pa = pytest.importorskip("pyarrow", reason="pip install 'saccade[data]'")
+        pa = pytest.importorskip("pyarrow", reason="pip install 'saccade-vlm[data]'")
         from pyarrow import parquet
 
         parquet.write_table(pa.Table.from_pylist(rows), file, row_group_size=2)

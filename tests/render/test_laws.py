@@ -154,7 +154,7 @@ def test_prompt_len_is_where_the_model_begins_to_write(renderer: QwenVLRenderer)
 
 def template(name: str) -> str:
     """A chat template of Qwen as TRL ships it, verbatim."""
-    trl = pytest.importorskip("trl", reason="pip install 'saccade[train]' for Qwen's templates")
+    trl = pytest.importorskip("trl", reason="pip install 'saccade-vlm[train]' for Qwen's templates")
     return (Path(trl.__file__).parent / "chat_templates" / name).read_text()
 
 

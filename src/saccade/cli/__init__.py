@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 
 import typer
 
+from saccade import __version__
 from saccade.cli.commands import Example, Group, Row
 from saccade.errors import ConfigError, SaccadeError
 
@@ -50,6 +51,10 @@ COMMANDS = (
         "Try to break out of the sandbox in every known way.", "Harden"),
     Row("serve sandbox", "saccade.cli.serve:sandbox",
         "Serve a sandbox for Python cells over HTTP.", "Serve"),
+    Row("keys", "saccade.cli.keys:keys",
+        "Look up the keys of run files, and environment variables.", "Help"),
+    Row("env", "saccade.cli.env:env",
+        "Describe this installation and machine, for bug reports.", "Help"),
 )  # fmt: skip
 GROUPS = {
     "check": "Find out whether something will work before it is started.",
@@ -69,6 +74,7 @@ app = Group(
     COMMANDS,
     groups=GROUPS,
     examples=EXAMPLES,
+    version=f"saccade {__version__}",
 )
 
 

@@ -46,6 +46,7 @@ class Group(TyperGroup):
         rows: The table, in the order in which its commands are listed.
         groups: The first words of names of two words, and what each group is for.
         examples: Shown before the commands.
+        version: What `--version` prints; empty where there is no such option.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Group(TyperGroup):
         *,
         groups: Mapping[str, str] | None = None,
         examples: Sequence[Example] = (),
+        version: str = "",
     ) -> None:
         super().__init__(
             name=name,
@@ -67,6 +69,7 @@ class Group(TyperGroup):
         )
         self.rows = rows
         self.examples = examples
+        self.version = version
         for row in rows:
             if " " not in row.name:
                 self.add_command(_LazyCommand(row))
@@ -84,9 +87,12 @@ class Group(TyperGroup):
     ) -> Context:
         """A context of the command that is named; of the group where none is.
 
-        The options of a group would be parsed first. There is only `--help`, and for that Typer
-        loads pydantic.
+        The options of a group would be parsed first. There are only `--help`, for which Typer
+        loads pydantic, and `--version`, which is answered here for the same reason.
         """
+        if self.version and args[:1] == ["--version"]:
+            typer.echo(self.version)
+            raise typer.Exit
         named = self.commands.get(args[0]) if args else None
         if named is None:
             return super().make_context(info_name, args, parent, **extra)
@@ -112,6 +118,8 @@ class Group(TyperGroup):
                 )
         formatter.write_paragraph()
         formatter.write_text(f"{ctx.command_path} COMMAND --help describes a command.")
+        if self.version:
+            formatter.write_text(f"{ctx.command_path} --version prints the version.")
 
 
 class _LazyCommand(TyperCommand):

@@ -14,7 +14,7 @@ from saccade.cli.common.options import Json, with_settings
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
     "photographs. There are two ways out: the reader, a rule that looks for text, offline "
-    "(policy.kind=reader, after: pip install 'saccade[ocr]'); or a model behind an endpoint "
+    "(policy.kind=reader, after: pip install 'saccade-vlm[ocr]'); or a model behind an endpoint "
     "(policy.kind=openai policy.base_url=URL policy.model=NAME). A vision-language model of your "
     "own works too: policy.kind=hf policy.path=FOLDER"
 )
@@ -57,11 +57,11 @@ def solve(
 ) -> None:
     """Ask about an image and watch where the model looks.
 
-    policy.kind=reader is a rule that looks for text, offline (needs saccade[ocr]).
+    policy.kind=reader is a rule that looks for text, offline (needs saccade-vlm[ocr]).
 
     policy.kind=openai policy.base_url=URL policy.model=NAME asks a chat server (OpenAI protocol).
 
-    policy.kind=hf policy.path=FOLDER loads a vision-language model (needs saccade[local]).
+    policy.kind=hf policy.path=FOLDER loads a vision-language model (needs saccade-vlm[local]).
     """
     import asyncio
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import write_whole
 
@@ -143,7 +144,7 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
     """
     config = recipe.model_dump(mode="json")
     seed = config.get("seed")
-    commit, dirty = _checkout()
+    commit, dirty = checkout()
     return Manifest(
         verb=verb,
         config=config,
@@ -246,13 +247,13 @@ def _differences(old: JsonValue, new: JsonValue, key: str = "") -> Iterator[str]
         yield f"{key}: {json.dumps(old)} -> {json.dumps(new)}"
 
 
-_VERSIONED = ("saccade", "numpy", "pillow", "pydantic", "torch", "transformers", "trl", "vllm")
+_VERSIONED = ("numpy", "pillow", "pydantic", "torch", "transformers", "trl", "vllm")
 _MODULES = {"pillow": "PIL"}
 
 
 def _versions() -> dict[str, str]:
     """Of the libraries that are loaded: what is only installed has not been used."""
-    found = {}
+    found = {"saccade": __version__}
     for name in _VERSIONED:
         if _MODULES.get(name, name) in sys.modules:
             try:
@@ -263,7 +264,7 @@ def _versions() -> dict[str, str]:
 
 
 @cache
-def _checkout() -> tuple[str | None, bool | None]:
+def checkout() -> tuple[str | None, bool | None]:
     """The commit that Saccade runs from and whether there are changes; None outside of a checkout.
 
     A package that is installed into somebody's repository is not a part of it.
