@@ -15,7 +15,8 @@ demo: setup
 
 # Two workers, a file of tests each: on two cores half the time. One thread a worker.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+	  --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check

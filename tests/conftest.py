@@ -25,6 +25,18 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+LONG = ("nano", "train", "robust", "test_reader_photos.py", "test_photographs.py", "cli")
+"""What takes longest begins first: at the end no worker is left alone with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        first = item.path.relative_to(ROOT / "tests").parts[0]
+        return LONG.index(first) if first in LONG else len(LONG)
+
+    items.sort(key=rank)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a test may not be skipped for want of something that can be installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

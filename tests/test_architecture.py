@@ -27,7 +27,7 @@ ROWS: list[tuple[str, bool]] = [
     ("dialects tools render rewards world measures", True),
     ("sandbox formats", False),
     ("types config client", False),
-    ("errors cache files images embedded", False),
+    ("errors plugins cache files images embedded", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {
@@ -39,6 +39,8 @@ HEAVY = {
 }
 MOST_FILES = 14
 """Side by side in a folder: more of them want subjects of their own."""
+LISTED = {"cli": "a file for each command, which the table in its __init__ lists by subject"}
+"""Folders that may have more, and why."""
 
 
 def modules() -> list[Path]:
@@ -165,6 +167,48 @@ def test_hostile_text_is_never_executed() -> None:
         assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
 
 
+BOUNDARIES = {
+    "env.py": "what fails in an episode is ours, and ends it",
+    "plugins.py": "a part that a run file names may be a user's own",
+    "view/page.py": "what a library raises for a damaged file has no class of its own",
+}
+"""Files that may catch any exception, and why. So may the command line; in the sandbox it is the
+model's code that raises."""
+
+
+def catches_everything(tree: ast.AST) -> bool:
+    """Whether something takes every exception: a handler, or `suppress`."""
+    for node in ast.walk(tree):
+        caught: list[ast.AST] = []
+        if isinstance(node, ast.ExceptHandler):
+            caught = [node.type or ast.Name("Exception")]
+        elif isinstance(node, ast.Call) and "suppress" in ast.unparse(node.func):
+            caught = list(node.args)
+        names = (n for kind in caught for n in ast.walk(kind) if isinstance(n, ast.Name))
+        if any(name.id == "Exception" for name in names):
+            return True
+    return False
+
+
+def test_only_the_boundaries_catch_every_exception() -> None:
+    found = set()
+    for path in modules():
+        place, text = str(path.relative_to(PACKAGE)), path.read_text()
+        if place.startswith(("cli/", "sandbox/inside/", "sandbox/abuses/")):
+            continue
+        if ("Exception" in text or "except:" in text) and catches_everything(ast.parse(text)):
+            found.add(place)
+    assert found == set(BOUNDARIES)
+
+
+def test_a_handler_of_every_exception_is_seen() -> None:
+    begin = "try:\n    f()\nexcept"
+    for caught in ("", " Exception", " Exception as e", " (OSError, Exception)"):
+        assert catches_everything(ast.parse(f"{begin}{caught}:\n    pass"))
+    assert catches_everything(ast.parse("with suppress(Exception):\n    f()"))
+    assert not catches_everything(ast.parse(f"{begin} ValueError:\n    pass"))
+
+
 def folders() -> list[Path]:
     return sorted({path.parent for path in modules()})
 
@@ -172,7 +216,7 @@ def folders() -> list[Path]:
 @pytest.mark.parametrize("folder", folders(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_folder_is_taken_in_at_a_glance(folder: Path) -> None:
     files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(files) <= MOST_FILES, files
+    assert len(files) <= MOST_FILES or str(folder.relative_to(PACKAGE)) in LISTED, files
 
 
 TEMPLATES = {

@@ -7,12 +7,10 @@ zooms to the surroundings of the target, then to the target inside of that crop,
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from waiting import LIMIT_S
+from command import here, in_a_process
 
 from saccade.agent import make_task
 from saccade.config import validate
@@ -147,14 +145,13 @@ def test_solve_answers_all_twelve_from_the_command_line(
         out = tmp_path / str(number)
         options = [o for choice in question["options"] for o in ("--choice", choice)]
         small = ["environment.view.max_pixels=1000000"] if "bottle" not in question["image"] else []
+        run = here if number else in_a_process
         with ScriptedServer(Looker(questions, natives, frame)) as server:
-            done = subprocess.run(
-                [sys.executable, "-m", "saccade", "solve",
-                 str(shared_data / "vstar_mini" / question["image"]), question["question"],
-                 "policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script",
-                 f"environment.coords={frame}", f"out={out}", *small, *options,
-                 "--answer", question["options"][question["answer_index"]], "--json"],
-                capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
+            done = run(
+                "solve", str(shared_data / "vstar_mini" / question["image"]), question["question"],
+                "policy.kind=openai", f"policy.base_url={server.url}", "policy.model=script",
+                f"environment.coords={frame}", f"out={out}", *small, *options,
+                "--answer", question["options"][question["answer_index"]], "--json",
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
         entry = next(RunReader(out).entries())

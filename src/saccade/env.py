@@ -25,6 +25,7 @@ from saccade.dialects.base import Dialect
 from saccade.errors import ConfigError, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
+from saccade.plugins import failure_of, guarded
 from saccade.types import (
     Completion,
     EnvironmentRecord,
@@ -190,12 +191,17 @@ class Environment:
             yield episode
 
     def begin(self, task: Task, *, sample: int = 0, seed: int = 0) -> Trajectory:
-        """The trajectory before the first turn: the prompt, with images fitted to the view."""
-        system = self.dialect.system(self.record.tools, self.record.coords)
+        """The trajectory before the first turn: the prompt, with images fitted to the view.
+
+        Raises:
+            PluginError: the dialect cannot write the prompt of this task.
+        """
         fitted = tuple(
             part.fit(self.record.view) if isinstance(part, Image) else part for part in task.prompt
         )
-        question = self.dialect.question(task.model_copy(update={"prompt": fitted}))
+        with guarded(f"dialect {self.record.dialect}: task {task.id}"):
+            system = self.dialect.system(self.record.tools, self.record.coords)
+            question = self.dialect.question(task.model_copy(update={"prompt": fitted}))
         return Trajectory(
             id=f"{task.id}:{sample}",
             task_id=task.id,
@@ -329,10 +335,10 @@ class Episode:
 
     def _abort(self, error: Exception) -> None:
         """End as ABORTED; an episode that was over when clean-up failed keeps its result."""
-        _log.warning("%s: %s: %s", self.trajectory.id, type(error).__name__, error)
+        reason, traceback = failure_of(error)
+        _log.warning("%s: %s", self.trajectory.id, reason)
         if not self.done:
-            message = f"{type(error).__name__}: {error}"
-            self._update(stop=StopReason.ABORTED, error=message)
+            self._update(stop=StopReason.ABORTED, error=reason, traceback=traceback)
 
     def _close(self, seconds: float) -> None:
         self._functions.clear()

@@ -10,6 +10,7 @@
     ├── StoreError (OSError)              a run folder that cannot be read or written
     │   └── StoreLocked                   another process writes to this run folder
     ├── TrainingError (RuntimeError)      a training that did not reach what it must reach
+    ├── PluginError (RuntimeError)        a part that a run file names raised what it should not
     ├── ToolError (ValueError)            what the *model* did wrong: becomes an observation
     ├── ContextOverflow (ValueError)      the next turn does not fit into the model's context
     └── ServiceError (ConnectionError)    what *we* did wrong: a server, judge or sandbox failed
@@ -105,6 +106,10 @@ class StoreLocked(StoreError):
 
 class TrainingError(SaccadeError, RuntimeError):
     """A training that did not reach what it must reach."""
+
+
+class PluginError(SaccadeError, RuntimeError):
+    """A part that a run file names, such as a reward term, raised what it should not."""
 
 
 class ToolError(SaccadeError, ValueError):

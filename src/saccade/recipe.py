@@ -30,6 +30,7 @@ from saccade.errors import ConfigError, require
 from saccade.formats.prompts import read_prompts
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.plugins import guarded
 from saccade.rewards import Reward, RewardOptions
 from saccade.tasks import TaskSource
 from saccade.types import Limits, Policy, Record, Sampling, Task, Tool
@@ -90,9 +91,9 @@ def make_tasks(recipe: Recipe) -> Iterator[Task]:
 
     Raises:
         ConfigError: no `tasks` section, or one that cannot be used.
+        PluginError: while they are drawn: the source raised.
     """
-    source = task_source(recipe)
-    return source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
+    return _drawn(task_source(recipe), recipe)
 
 
 def count_tasks(recipe: Recipe) -> int | None:
@@ -164,6 +165,11 @@ def make_policy(recipe: Recipe) -> Policy:
 def make_reward(recipe: Recipe) -> Reward:
     """The reward of a recipe."""
     return recipe.reward.make()
+
+
+def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
+    with guarded("tasks"):
+        yield from source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
 
 
 def _make_dialect(part: Part) -> Dialect:

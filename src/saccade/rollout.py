@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from saccade.env import Environment
-from saccade.errors import ContextOverflow
+from saccade.errors import ConfigError, ContextOverflow, PluginError
 from saccade.types import Policy, Sampling, Task, Trajectory
+
+Item = TypeVar("Item")
 
 
 class Scorer(Protocol):
@@ -106,35 +108,65 @@ async def rollout_many(
 ) -> None:
     """Run jobs, `concurrency` at a time, and hand over each result as it comes.
 
-    Jobs are drawn lazily, `concurrency` at a time and in a thread: a generator of a million tasks
-    costs the memory of the running and the next ones, and one that reads files or draws scenes does
-    not hold up the others. An exception (a ConfigError, a full disk in `on_finish`) stops the run;
-    what was handed over before stays handed over.
+    Jobs are drawn as `in_parallel` draws them. An exception (a ConfigError, a full disk in
+    `on_finish`) stops the run; what was finished before is handed over, scored or not.
     """
-    queue: Iterator[Job] = iter(jobs)
-    drawn: deque[Job] = deque()
+
+    async def attempt(job: Job) -> None:
+        played = await rollout(
+            policy, environment, job.task, sample=job.sample, seed=seed, sampling=sampling
+        )
+        await score(job.task, played, reward, on_finish)
+
+    await in_parallel(attempt, jobs, concurrency=concurrency)
+
+
+async def score(
+    task: Task,
+    trajectory: Trajectory,
+    reward: Scorer | None,
+    on_finish: Callable[[Task, Trajectory], None],
+) -> None:
+    """Score a finished trajectory and hand it over: unscored, if it comes to no score.
+
+    Raises:
+        ConfigError: the reward cannot work; the trajectory was handed over.
+    """
+    try:
+        scored = trajectory if reward is None else await reward.apply(task, trajectory)
+    except ConfigError as error:
+        on_finish(task, trajectory.unscored(error))
+        raise
+    except asyncio.CancelledError:
+        on_finish(task, trajectory.unscored(PluginError("the run ended before it was scored")))
+        raise
+    on_finish(task, scored)
+
+
+async def in_parallel(
+    work: Callable[[Item], Awaitable[None]], items: Iterable[Item], *, concurrency: int
+) -> None:
+    """Do some work for each item, `concurrency` of them at a time.
+
+    Items are drawn lazily, `concurrency` at a time and in a thread: a generator of a million tasks
+    costs the memory of the running and the next ones, and one that reads files or draws scenes does
+    not hold up the others. An exception stops what is under way.
+    """
+    queue: Iterator[Item] = iter(items)
+    drawn: deque[Item] = deque()
     drawing = asyncio.Lock()
 
-    async def draw() -> Job | None:
+    async def draw() -> Item | None:
         async with drawing:
             if not drawn:
                 drawn.extend(await asyncio.to_thread(list, islice(queue, concurrency)))
             return drawn.popleft() if drawn else None
 
-    async def work() -> None:
-        while (job := await draw()) is not None:
-            trajectory = await rollout(
-                policy,
-                environment,
-                job.task,
-                sample=job.sample,
-                seed=seed,
-                sampling=sampling,
-                reward=reward,
-            )
-            on_finish(job.task, trajectory)
+    async def go_on() -> None:
+        while (item := await draw()) is not None:
+            await work(item)
 
-    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    workers = [asyncio.create_task(go_on()) for _ in range(concurrency)]
     try:
         await asyncio.gather(*workers)
     finally:

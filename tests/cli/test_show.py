@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from building import played
 from PIL import Image as PILImage
 from rich.console import Console
 
@@ -83,3 +84,17 @@ def test_the_table_of_a_run_fits_80_columns_and_shows_counts_where_there_are_any
         ]  # fmt: skip
         assert [row.split()[0] for row in rows] == ["read", "easy", "all"]
         assert "\u2026" not in out.getvalue()
+
+
+def test_what_was_written_without_an_answer_is_shown_and_what_may_help() -> None:
+    written = "\x1b[2J<think>Hm.</think> The answer " + "is B. " * 400 + "Final: B"
+    out = io.StringIO()
+    show_turns(Console(file=out, width=1000), asyncio.run(played(written)))
+    lines = out.getvalue().splitlines()
+    (wrote,) = (line for line in lines if line.startswith("  wrote"))
+    assert wrote.startswith("  wrote    [2J<think>Hm.</think> The answer is B.")
+    assert wrote.endswith("Final: B")
+    assert len(wrote) < 900
+    assert "ended without an answer" in out.getvalue()
+    assert lines[-1].startswith("what may help: the last reply is neither a call nor an answer")
+    assert "\x1b" not in out.getvalue()

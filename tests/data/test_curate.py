@@ -8,14 +8,23 @@ from pathlib import Path
 import pytest
 from building import a_task
 
-from saccade.config import read_toml, validate, with_overrides
+from saccade.config import Table, read_toml, validate, with_overrides
 from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, PluginError
 from saccade.formats.tasks import read_tasks, write_tasks
 from saccade.images.geometry import Box
 from saccade.images.image import Image
-from saccade.types import Completion, ModelInfo, Record, Sampling, TargetBox, Task, Trajectory
+from saccade.types import (
+    Completion,
+    ModelInfo,
+    Record,
+    Sampling,
+    TargetBox,
+    Task,
+    Trajectory,
+    Verdict,
+)
 from saccade.world import tasks as world_tasks
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano_curate.toml"
@@ -49,7 +58,9 @@ def question(name: str, **changes: object) -> Task:
     return usual.model_copy(update=changes)
 
 
-def run(folder: Path, questions: Sequence[Task], **options: object) -> Curated:
+def run(
+    folder: Path, questions: Sequence[Task], reward: Table | None = None, **options: object
+) -> Curated:
     path = write_tasks(questions, folder / "source")
     recipe = CurateRecipe.model_validate(
         {
@@ -57,6 +68,7 @@ def run(folder: Path, questions: Sequence[Task], **options: object) -> Curated:
             "tasks": {"kind": "file", "path": str(path)},
             "policy": {"kind": f"{__name__}:Scripted"},
             "curate": {"samples": 4, **options},
+            "reward": reward or {},
             "max_aborts": 1000,
         }
     )
@@ -95,7 +107,7 @@ def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:
         "1-empty": (False, "verifiability: no gold answer"),
         "1-signs": (False, "verifiability: the gold answer is not readable"),
         "1-long": (False, "verifiability: the gold answer is not readable"),
-        "1-down": (False, "difficulty: not measured: aborted"),
+        "1-down": (False, "difficulty: not measured: no attempt has a score"),
     }
     kept = {task.id: task for task in read_tasks(curated.tasks)}
     assert set(kept) == {"1-helps", "1-noboxes", "1-helps-choices"}
@@ -129,7 +141,7 @@ def test_a_rerun_asks_only_what_was_aborted(tmp_path: Path) -> None:
 
 def test_another_curation_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     run(tmp_path, [question("1-helps")])
-    with pytest.raises(ConfigError, match="temperature: 1.0 -> 0.5"):
+    with pytest.raises(ConfigError, match=r"temperature: 1\.0 -> 0\.5"):
         run(tmp_path, [question("1-helps")], temperature=0.5)
 
 
@@ -253,3 +265,33 @@ def test_on_the_embedded_world_it_keeps_what_only_looking_can_answer(tmp_path: P
     image = next(iter(read_tasks(curated.tasks))).images[0]
     assert isinstance(image, Image)
     assert image.source.size == (672, 672)
+
+
+class Wavering(Record):
+    """A judge that raises on some answers."""
+
+    name: str = "wavering"
+
+    async def judge(self, task: Task, answer: str) -> Verdict:
+        return Verdict(correct={"red": True}[answer], judge=self.name)
+
+    async def close(self) -> None: ...
+
+
+class Faulty(Record):
+    """A term that raises."""
+
+    async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
+        return {q.id: Decision(reason=q.meta["reason"]) for q in questions}  # type: ignore[arg-type]
+
+
+def test_a_question_is_never_dropped_because_a_users_part_raised(tmp_path: Path) -> None:
+    judge = {"judge": [f"{__name__}:Wavering"]}
+    odd = question("1-odd", answer="blue")
+    with pytest.raises(
+        PluginError, match=r"question 1-odd: reward.judge: KeyError: 'blue' \(test_"
+    ):
+        run(tmp_path, [question("1-helps"), odd], reward=judge, terms=["verifiability"])
+    says = rf"^curate.terms: {__name__}:Faulty: KeyError: 'reason' \(test_curate.py:"
+    with pytest.raises(PluginError, match=says):
+        run(tmp_path / "term", [odd], terms=[f"{__name__}:Faulty"])

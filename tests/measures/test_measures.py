@@ -68,6 +68,23 @@ def test_the_interval_of_a_paired_difference_holds_it(shares: tuple[float, float
     assert held / 2000 > 0.93
 
 
+def test_the_paired_interval_is_the_published_one() -> None:
+    """Bonett and Price with 30 questions, 8 gained and 3 lost, by their formula."""
+    found = paired([False] * 8 + [True] * 22, [True] * 8 + [False] * 3 + [True] * 19)
+    up, down = 9 / 32, 4 / 32
+    half = 1.959964 * math.sqrt((up + down - (up - down) ** 2) / 32)
+    assert (found.gained, found.lost, found.difference) == (8, 3, pytest.approx(5 / 30))
+    assert found.interval == pytest.approx((up - down - half, up - down + half), abs=1e-6)
+
+
+def test_shares_of_samples_count_as_gained_and_lost() -> None:
+    found = paired([0.25, 0.5, 1.0, 0.0], [0.75, 0.5, 0.5, 0.0])
+    assert (found.n, found.gained, found.lost, found.difference, found.p) == (4, 1, 1, 0.0, 1.0)
+    # The interval of the mean of these changes and of one question gained and one lost.
+    changes = np.array([0.5, 0.0, -0.5, 0.0, 1.0, -1.0])
+    assert found.interval.high == pytest.approx(1.959964 * changes.std() / math.sqrt(6), abs=1e-6)
+
+
 def test_only_the_same_questions_can_be_compared() -> None:
     with pytest.raises(ValueError, match="shorter"):
         paired([True, False], [True])

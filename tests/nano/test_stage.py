@@ -1,10 +1,6 @@
 """A stage ends on what was learned, fails loudly, and resumes after a crash as if none had been."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import FORKS
 from torch import nn
 
 from saccade.errors import TrainingError
@@ -129,34 +126,26 @@ def test_an_interrupted_stage_ends_with_the_same_weights(tmp_path: Path, at: int
     assert steps == [*range(10, steps[-1] + 1, 10)]
 
 
+def train_for_ever(folder: Path) -> None:
+    stage.MUON_LR = stage.ADAMW_LR = 0.05
+    torch.set_num_threads(1)
+    run(folder, replace(PLAN, take_off={"fit": 2.0}, step_limit=10**9, measure_every=2))
+
+
 def test_kill_9_loses_no_checkpoint(tmp_path: Path) -> None:
     """A process is killed at a random moment of its writing, again and again."""
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from test_stage import *\n"
-        "stage.MUON_LR = stage.ADAMW_LR = 0.05\n"
-        "plan = replace(PLAN, take_off={'fit': 2.0}, step_limit=10**9, measure_every=2)\n"
-        "print('go', flush=True)\n"
-        "run(Path(sys.argv[1]), plan)\n"
-    )
     rng = np.random.default_rng(0)
     reached = 0
     for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "run"), str(Path(__file__).parent)],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"go\n"
         checkpoint, before = tmp_path / "run" / "line.pt", time.time_ns()
+        process = FORKS.Process(target=train_for_ever, args=(tmp_path / "run",), daemon=True)
+        process.start()
         while not checkpoint.exists() or checkpoint.stat().st_mtime_ns < before:
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.01)
         time.sleep(float(rng.random()) / 20)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process.kill()
+        process.join()
         saved = torch.load(checkpoint, weights_only=True)
         assert saved["step"] > reached
         reached = saved["step"]

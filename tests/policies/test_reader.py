@@ -46,8 +46,10 @@ async def test_it_abstains_on_the_view_and_answers_after_looking_again(photograp
     view_only = await ask(photograph, "environment.limits.max_turns=1")
     assert view_only.stop is StopReason.NO_ACTION
     assert view_only.answer is None
+    assert "environment.limits.max_turns=1" in (view_only.turns[0].action.thought or "")
     looking = await ask(photograph)
     assert looking.answer == "B. HARBOR"
+    assert looking.turns[-1].completion.data["lines"][0]["text"] == "HARBOR"
     assert 1 <= len(looking.successes) <= 9
     assert "a rule that reads text, not a model" in (looking.turns[0].action.thought or "")
     assert all("not a model" in turn.completion.model for turn in looking.turns)
@@ -71,9 +73,10 @@ async def test_every_dialect_and_frame_will_do(
 async def test_without_options_the_first_line_is_the_text(photograph: Image) -> None:
     trajectory = await ask(photograph, choices=())
     assert trajectory.answer is not None
-    text, _, box = trajectory.answer.splitlines()[0].partition(" [")
-    assert text == "HARBOR"
-    x1, y1, x2, y2 = (float(v) for v in box.rstrip("]").split(","))
+    assert trajectory.answer.splitlines()[0] == "HARBOR"
+    line, *_ = trajectory.turns[-1].completion.data["lines"]
+    assert (line["text"], line["image"]) == ("HARBOR", 1)
+    x1, y1, x2, y2 = line["box"]
     assert 380 <= x1 < x2 <= 520
     assert 280 <= y1 < y2 <= 335
 
@@ -82,6 +85,38 @@ async def test_where_there_is_no_text_it_looks_on_and_abstains() -> None:
     trajectory = await ask(plain(3000, 2000, "#96785a"), "environment.limits.max_turns=3")
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.images) == 1 + 2
+    assert "I would look on, but this is my last turn" in (
+        trajectory.turns[-1].action.thought or ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        (("7", "12", "yes", "no"), False),
+        (("7", "HARBOR"), True),
+        (("STOP!", "Stop"), False),
+        (("blue cars", "blue car"), False),
+        (("LAKERS", "WARRIORS"), True),
+    ],
+)
+async def test_where_no_option_can_be_told_by_text_nothing_is_read(
+    choices: tuple[str, ...], told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+
+    async def nothing(pixels: PILImage.Image, **options: object) -> ocr.Reading:
+        read.append(pixels)
+        return ocr.Reading(())
+
+    monkeypatch.setattr(ocr, "read", nothing)
+    photo = plain(300 + len("".join(choices)), 200)  # one that was not read before
+    trajectory = await ask(photo, choices=choices)
+    assert trajectory.stop is StopReason.NO_ACTION
+    assert bool(read) == told
+    thought = trajectory.turns[-1].action.thought or ""
+    why = "There is nowhere left to look" if told else "No option can be told by text"
+    assert why in thought
 
 
 async def test_it_looks_everywhere_and_nowhere_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +149,7 @@ async def test_without_the_zoom_tool_there_is_only_the_view(photograph: Image) -
     trajectory = await rollout(READER, make_environment(recipe), task)
     assert trajectory.stop is StopReason.NO_ACTION
     assert len(trajectory.turns) == 1
+    assert "this run has no zoom tool" in (trajectory.turns[0].action.thought or "")
 
 
 async def test_a_view_of_too_many_pixels_is_refused(photograph: Image) -> None:

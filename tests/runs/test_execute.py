@@ -1,26 +1,30 @@
 """Carrying out a recipe: warnings before it starts, and what a rerun attempts."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from building import a_task
+from waiting import LIMIT_S, until
 
 from saccade.config import validate
 from saccade.dialects.base import Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.errors import ConfigError, ServiceError
+from saccade.errors import ConfigError, PluginError, ServiceError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy
 from saccade.recipe import Recipe
+from saccade.rewards import Reward, Weighted
+from saccade.rewards.judges import Exact, Judge
 from saccade.rollout import Job
-from saccade.runs.assemble import mismatches
-from saccade.runs.execute import jobs_of, run
+from saccade.runs.assemble import Assembly, mismatches
+from saccade.runs.execute import jobs_of, play, run
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedServer
-from saccade.types import Completion, Sampling, Task, Trajectory
+from saccade.types import Completion, Sampling, StopReason, Task, Trajectory, Verdict
 
 
 def test_a_model_in_a_foreign_frame_or_budget_is_warned_about(tiny_qwen3_vl: Path) -> None:
@@ -113,3 +117,110 @@ async def test_a_run_stops_when_a_server_is_down(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match=r"5 episodes in a row .* status 500"):
             await run("rollout", recipe, jobs, tmp_path / "run", on_finish=lambda task, t: None)
     assert len(list(RunReader(tmp_path / "run").aborted())) in (5, 6), "those under way may end"
+
+
+class Own:
+    """A policy and a reward term of a user's own, either of which can have a mistake in it."""
+
+    def __init__(self, out: Path, *, judge: Judge | None = None) -> None:
+        self.out = out
+        self.asked = 0
+        self.policy_is_broken = False
+        self.no_opinion_on: set[str] = set()
+        self._reward = Reward({"own:term": Weighted(1.0, self._term)}, judge or Exact())
+
+    async def play(self, *tasks: Task, max_aborts: int = 100) -> list[Trajectory]:
+        """What was finished by this run; one episode goes on at a time."""
+        finished: list[Trajectory] = []
+        recipe = Recipe(concurrency=1, max_aborts=max_aborts)
+        parts = Assembly(ReplayPolicy(self._answer), Environment(DeepEyes()), self._reward)
+        jobs = jobs_of(recipe, tasks)
+        await play(
+            "rollout", recipe, parts, jobs, self.out, on_finish=lambda _, t: finished.append(t)
+        )
+        return finished
+
+    def _answer(self, trajectory: Trajectory) -> str:
+        self.asked += 1
+        if self.policy_is_broken:
+            raise KeyError("colour")
+        return "<answer>7</answer>"
+
+    def _term(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        if task.id in self.no_opinion_on:
+            raise ValueError(f"no opinion on {task.id}")
+        return 1.0
+
+
+def some(names: str) -> list[Task]:
+    return [a_task(id=name, answer="7") for name in names]
+
+
+async def test_a_mended_reward_scores_what_is_finished_without_playing_it(tmp_path: Path) -> None:
+    own = Own(tmp_path)
+    own.no_opinion_on.add("b")
+    assert [t.reward_failed for t in await own.play(*some("abc"))] == [False, True, False]
+    kept = {entry.task.id: entry.trajectory for entry in RunReader(tmp_path).entries()}
+    assert set(kept) == {"a", "b", "c"}
+    assert "no opinion on b" in (kept["b"].error or "")
+    assert "raise ValueError" in (kept["b"].traceback or "")
+    assert [t.task_id for t in await own.play(*some("abc"))] == ["b"]
+    own.no_opinion_on.clear()
+    again = await own.play(*some("abcd"))
+    assert [(t.task_id, t.score is not None) for t in again] == [("b", True), ("d", True)]
+    assert own.asked == 4, "each was played once"
+    after = list(RunReader(tmp_path).entries())
+    assert [entry.task.id for entry in after] == ["a", "c", "b", "d"]
+    assert all(entry.trajectory.score and not entry.trajectory.error for entry in after)
+    assert list(RunReader(tmp_path).waiting()) == []
+
+
+async def test_a_reward_that_always_raises_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    own = Own(tmp_path)
+    own.no_opinion_on.update("abcdefgh")
+    says = r"3 episodes in a row .*own:term: ValueError: no opinion on c \(test_execute.py:.*again"
+    with pytest.raises(PluginError, match=says):
+        await own.play(*some("abcdefgh"), max_aborts=3)
+    assert [entry.task.id for entry in RunReader(tmp_path).waiting()] == ["a", "b", "c"]
+
+
+async def test_a_policy_that_always_raises_ends_the_run_and_its_line_is_kept(
+    tmp_path: Path,
+) -> None:
+    own = Own(tmp_path)
+    own.policy_is_broken = True
+    says = r"2 episodes in a row were aborted, the last one by KeyError: 'colour' \(test_execute"
+    with pytest.raises(ServiceError, match=says):
+        await own.play(*some("abc"), max_aborts=2)
+    aborted = list(RunReader(tmp_path).aborted())
+    assert [t.stop for t in aborted] == [StopReason.ABORTED] * 2
+    assert 'raise KeyError("colour")' in (aborted[0].traceback or "")
+
+
+async def test_an_episode_whose_scoring_shows_a_wrong_configuration_is_kept(tmp_path: Path) -> None:
+    own, strange = Own(tmp_path), a_task(id="strange", answer="7", judge="nobody")
+    with pytest.raises(ConfigError, match="no judge 'nobody'"):
+        await own.play(strange)
+    (kept,) = RunReader(tmp_path).waiting()
+    assert "no judge 'nobody'" in (kept.trajectory.error or "")
+
+
+async def test_an_episode_that_is_being_judged_when_the_run_is_interrupted_is_kept(
+    tmp_path: Path,
+) -> None:
+    asked = asyncio.Event()
+
+    class Slow(Exact):
+        async def judge(self, task: Task, answer: str) -> Verdict:
+            asked.set()
+            await asyncio.sleep(LIMIT_S)
+            raise AssertionError
+
+    running = asyncio.create_task(Own(tmp_path, judge=Slow()).play(*some("a")))
+    await until(lambda: asked.is_set() or running.done())
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    again = Own(tmp_path)
+    assert [t.score is not None for t in await again.play(*some("a"))] == [True]
+    assert again.asked == 0, "it was not played again"

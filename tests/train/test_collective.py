@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from building import CustomTool, a_task, call_text
+from processes import FORKS
 from scripted import Alone
 from waiting import LIMIT_S, Clock
 
@@ -194,10 +195,9 @@ def test_every_rank_makes_the_same_number_of_calls() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    results = FORKS.Queue()
     ranks = [
-        context.Process(target=_rank, args=(rank, port, turns, results), daemon=True)
+        FORKS.Process(target=_rank, args=(rank, port, turns, results), daemon=True)
         for rank, turns in ((0, 1), (1, 4))
     ]
     for process in ranks:

@@ -6,13 +6,14 @@ import pytest
 from scripted import HOUSES, Alone, House, Script, recipe_of, renderer_of
 
 from saccade.config import Table
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, PluginError
 from saccade.recipe import make_environment, make_tasks
 from saccade.render.qwen_vl import QwenVLRenderer
+from saccade.rewards import RewardOptions
 from saccade.runs.folder import RunReader
 from saccade.train.sample import TrainingBatch
 from saccade.train.step import RLStep
-from saccade.types import Trajectory
+from saccade.types import Task, Trajectory
 
 
 @pytest.fixture(params=HOUSES, ids=lambda house: "-".join(house))
@@ -123,3 +124,24 @@ def test_a_dialect_whose_answers_open_with_nothing_is_refused(
     script = Script(house, make_environment(recipe).dialect, renderer, "1")
     with pytest.raises(ConfigError, match="no text of this dialect opens the move 'answer'"):
         RLStep(recipe, renderer, script, Alone())
+
+
+def no_opinion(task: Task, trajectory: Trajectory, correct: bool) -> float:
+    raise ValueError("no opinion")
+
+
+def test_a_step_on_which_the_reward_always_raises_ends_the_training(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Rather than to train on nothing; what was played is kept."""
+    renderer = renderer_of(HOUSES[0], request)
+    recipe = recipe_of(HOUSES[0], renderer, tmp_path, {"keep_every": 1})
+    recipe = recipe.model_copy(
+        update={"reward": RewardOptions.model_validate({"weights": {f"{__name__}:no_opinion": 1}})}
+    )
+    script = Script(HOUSES[0], make_environment(recipe).dialect, renderer, "7")
+    says = r"no episode of a step has a score: .*no_opinion"
+    with RLStep(recipe, renderer, script, Alone()) as step, pytest.raises(PluginError, match=says):
+        step.training_batch(0)
+    kept = list(RunReader(tmp_path / "rollouts" / "step-00001").waiting())
+    assert len(kept) == 4

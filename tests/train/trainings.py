@@ -29,7 +29,7 @@ def recipe_of(out: Path, *settings: str) -> RLRecipe:
 
 
 def command(out: Path, *settings: str) -> list[str]:
-    return ["-m", "saccade", "rl", str(RECIPE), *settings_of(out, *settings), "--threads", "1"]
+    return ["rl", str(RECIPE), *settings_of(out, *settings), "--threads", "1"]
 
 
 def metrics(out: Path) -> list[dict[str, float]]:

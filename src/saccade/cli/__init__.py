@@ -34,6 +34,8 @@ COMMANDS = (
         "Train the embedded model nano-base from nothing.", "Train"),
     Row("rollout", "saccade.cli.rollout:rollout",
         "Attempt every task of a run file.", "Evaluate"),
+    Row("rescore", "saccade.cli.rescore:rescore",
+        "Judge a finished run again, without playing it.", "Evaluate"),
     Row("report", "saccade.cli.report:report",
         "Print what runs measured, as tables.", "Evaluate"),
     Row("nano eval", "saccade.cli.nano:evaluate",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from saccade.recipe import Recipe
+
+
+class Failures(NamedTuple):
+    """The episodes of a run that failed on our side."""
+
+    aborted: int
+    """Number of those that the same command attempts again."""
+    unscored: int
+    """Number of those that are finished, but whose reward failed."""
+    reasons: Counter[str]
+    """Why, and how often."""
 
 
 def rollout(
@@ -45,21 +57,16 @@ def rollout(
         raise ConfigError("out: missing; name the run folder with out=runs/NAME")
     out, config, total = Path(chosen.out), chosen.model_dump(mode="json"), count_tasks(chosen)
     result = finished_before("rollout", config, out, total=total)
+    failures = Failures(0, 0, Counter())
     if result is None:
         preflight(chosen)
         asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
-        result, aborted = _result(out)
-        if not aborted:
+        result, failures = _result(out)
+        if not failures.reasons:
             finish(out, "rollout", config, result, needs=["trajectories.jsonl"], total=total)
-    else:
-        aborted = Counter()
     _show(result, as_json=as_json)
-    if aborted:
-        typer.echo(
-            f"{aborted.total()} episodes were aborted: they failed on our side, not the model's; "
-            f"the same command attempts them again. Most often: {aborted.most_common(1)[0][0]}",
-            err=True,
-        )
+    if failures.reasons:
+        _show_failures(failures)
         raise typer.Exit(1)
 
 
@@ -67,11 +74,13 @@ async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: b
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import is_correct
     from saccade.recipe import make_tasks
+    from saccade.runs.diagnosis import RunWatch
     from saccade.runs.execute import jobs_of, run
     from saccade.types import Task, Trajectory
 
     total = None if count is None else count * recipe.samples
     verdicts: list[bool] = []
+    watch = RunWatch()
     with bars(quiet=quiet) as progress:
         bar = progress.add_task("episodes", total=total)
 
@@ -81,6 +90,8 @@ async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: b
             share = f"accuracy {sum(verdicts) / len(verdicts):.2f}" if verdicts else ""
             note = f"{share} (n {len(verdicts)})" if verdicts else ""
             progress.update(bar, advance=1, note=note)
+            if (said := watch.add(task, trajectory)) is not None:
+                warnings.warn(said, stacklevel=2)
 
         def on_resume(number: int) -> None:
             if number:
@@ -92,22 +103,26 @@ async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: b
         await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
 
 
-def _result(out: Path) -> tuple[dict[str, JsonValue], Counter[str | None]]:
-    """What the folder holds, and why episodes of it were aborted, how often."""
+def _result(out: Path) -> tuple[dict[str, JsonValue], Failures]:
+    """What the folder holds, and what failed in it."""
     from saccade.measures.summary import summary, summary_by
+    from saccade.runs.diagnosis import common_causes
     from saccade.runs.folder import RunReader
-    from saccade.types import StopReason
 
     reader = RunReader(out)
     pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
-    groups = summary_by(lambda task: task.family, pairs)
+    trajectories = [trajectory for _, trajectory in pairs]
+    groups, total = summary_by(lambda task: task.family, pairs), summary(pairs)
     result: dict[str, JsonValue] = {
         "out": str(out),
         "fingerprint": reader.manifest.fingerprint,
-        "all": summary(pairs).model_dump(mode="json"),
+        "all": total.model_dump(mode="json"),
         "groups": {name: s.model_dump(mode="json") for name, s in groups.items()},
+        "causes": list[JsonValue](common_causes(trajectories)),
     }
-    return result, Counter(t.error for _, t in pairs if t.stop is StopReason.ABORTED)
+    unscored = sum(trajectory.reward_failed for trajectory in trajectories)
+    reasons = Counter(trajectory.error for trajectory in trajectories if trajectory.error)
+    return result, Failures(total.aborted, unscored, reasons)
 
 
 def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
@@ -123,5 +138,25 @@ def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
     assert isinstance(groups, dict)
     by_group = {name: Summary.model_validate(s) for name, s in groups.items()}
     console.print(summary_table(by_group, Summary.model_validate(result["all"])))
+    causes = result["causes"]
+    assert isinstance(causes, list)
+    for cause in causes:
+        console.print(cause, style="yellow")
     where = f"environment {result['fingerprint']}, run folder {result['out']}"
     console.print(where, style="dim")
+
+
+def _show_failures(failures: Failures) -> None:
+    if failures.aborted:
+        typer.echo(
+            f"{failures.aborted} episodes were aborted: they failed on our side, not the model's; "
+            "the same command attempts them again",
+            err=True,
+        )
+    if failures.unscored:
+        typer.echo(
+            f"{failures.unscored} episodes are finished but have no score, because the reward "
+            "failed; the same command scores them again, without playing them",
+            err=True,
+        )
+    typer.echo(f"most often: {failures.reasons.most_common(1)[0][0]}", err=True)

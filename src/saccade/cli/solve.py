@@ -95,8 +95,14 @@ def solve(
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
-    with Console(stderr=True, quiet=as_json).status("looking ..."):
-        asyncio.run(run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
+    try:
+        with Console(stderr=True, quiet=as_json).status("looking ..."):
+            asyncio.run(
+                run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None)
+            )
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing of this question is kept, ask it again", err=True)
+        raise typer.Exit(130) from None
     reader = RunReader(out)
     attempts = [*reader.aborted(), *reader.trajectories()]
     trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from saccade.config import resolve
 from saccade.dialects.base import Dialect
 
 BUILT_IN = {
@@ -14,6 +17,13 @@ BUILT_IN = {
 
 RELEASED = ("deepeyes", "deepeyesv2")
 """Checkpoints that were trained with a published prompt, as they appear in model names."""
+
+
+def built_in(name: str) -> Dialect | None:
+    """The built-in dialect that records name so, with prompts of its own; None for a user's."""
+    if name not in BUILT_IN:
+        return None
+    return cast(Dialect, cast(type, resolve(name, BUILT_IN, "dialect"))())
 
 
 def prompt_warning(model: str, dialect: Dialect) -> str | None:

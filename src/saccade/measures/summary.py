@@ -49,7 +49,8 @@ class Summary(Record):
     timeout: int
     """Number of episodes that ran out of wall time."""
     unscored: int
-    """Number of finished episodes without a score: no gold answer, or an undecided judge."""
+    """Number of finished episodes without a score: no gold answer, an undecided judge, or a reward
+    that failed."""
     abstained: int
     """Number of episodes that the model ended with neither an answer nor a call.
 

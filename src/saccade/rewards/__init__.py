@@ -4,7 +4,8 @@
     scored = await reward.apply(task, trajectory)     # scored.score, scored.verdict
 
 ABORTED and TIMEOUT trajectories, tasks without a gold answer and undecided verdicts stay without a
-score: None, never 0. In a run file:
+score: None, never 0. So does a trajectory on which a term or a judge raises: it keeps the error,
+and can be scored again without being played again. In a run file:
 
     [reward]
     preset = "deepeyes"
@@ -14,13 +15,16 @@ score: None, never 0. In a run file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from math import isfinite
 from typing import NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from saccade.config import Part, Parts, build, resolve, suggestion
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, PluginError, SaccadeError
+from saccade.plugins import guarded
 from saccade.rewards.judges import Choice, Exact, FirstOf, Judge, gold_option
 from saccade.rewards.terms import PRESETS, TERMS, Term
 from saccade.types import (
@@ -33,6 +37,8 @@ from saccade.types import (
     Verdict,
     option_letter,
 )
+
+_log = logging.getLogger(__name__)
 
 JUDGES = {
     "exact": "saccade.rewards.judges:Exact",
@@ -78,19 +84,27 @@ class Reward:
     async def apply(self, task: Task, trajectory: Trajectory) -> Trajectory:
         """The trajectory with its verdict and, if that is decided, its score.
 
+        If a judge or a term raises, it is `Trajectory.unscored`. What it held of an earlier scoring
+        is replaced.
+
         Raises:
-            ConfigError: the task names a judge that this reward does not have.
+            ConfigError: no task can be scored so, or the task names a judge that this reward does
+                not have.
         """
         if trajectory.stop in (None, StopReason.ABORTED, StopReason.TIMEOUT):
             return trajectory
-        verdict = await self._verdict(task, trajectory)
-        if verdict is None or verdict.correct is None:
-            return trajectory.model_copy(update={"verdict": verdict, "score": None})
-        correct = verdict.correct
-        parts = {name: w.term(task, trajectory, correct) for name, w in self._terms.items()}
-        value = sum(self._terms[name].weight * part for name, part in parts.items())
-        score = Score(value=value, parts=parts)
-        return trajectory.model_copy(update={"verdict": verdict, "score": score})
+        try:
+            with guarded("reward.judge"):
+                verdict = await self._verdict(task, trajectory)
+            score = self._score(task, trajectory, verdict)
+        except ConfigError:
+            raise
+        except SaccadeError as error:
+            failed = trajectory.unscored(error)
+            _log.warning("%s: not scored: %s", trajectory.id, failed.error)
+            return failed
+        found = {"verdict": verdict, "score": score, "error": None, "traceback": None}
+        return trajectory.model_copy(update=found)
 
     def check(self, task: Task) -> None:
         """Find out before an episode whether it could be scored; nothing is asked of a judge.
@@ -112,6 +126,17 @@ class Reward:
         """Stop worker processes and close connections."""
         for judge in (self._judge, *self._judges.values()):
             await judge.close()
+
+    def _score(self, task: Task, trajectory: Trajectory, verdict: Verdict | None) -> Score | None:
+        if verdict is None or verdict.correct is None:
+            return None
+        parts = {}
+        for name, (_, term) in self._terms.items():
+            with guarded(where := f"reward.weights.{name}"):
+                part = term(task, trajectory, verdict.correct)
+            parts[name] = _finite(part, where)
+        value = sum(self._terms[name].weight * part for name, part in parts.items())
+        return Score(value=value, parts=parts)
 
     async def _verdict(self, task: Task, trajectory: Trajectory) -> Verdict | None:
         if task.answer is None:
@@ -184,6 +209,16 @@ class RewardOptions(Record):
         for part, judge in zip(self.judge, judges, strict=True):
             named.setdefault(part.kind, judge)
         return Reward(terms, FirstOf(judges), judges=named)
+
+
+def _finite(value: float, where: str) -> float:
+    """What a term returned. NaN would spread to every average, and to a trainer it is no reward."""
+    try:
+        if isfinite(value):
+            return float(value)
+    except TypeError:
+        pass
+    raise PluginError(f"{where}: expected a finite number from the term, got {value!r:.100}")
 
 
 def _weighted(name: str, part: TermPart, usual: float | None) -> Weighted:

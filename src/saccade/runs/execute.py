@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from saccade.errors import ServiceError
+from saccade.errors import PluginError, ServiceError
 from saccade.recipe import Recipe
-from saccade.rollout import Job, rollout_many
+from saccade.rollout import Job, in_parallel, rollout_many, score
 from saccade.runs.assemble import Assembly, assemble
-from saccade.runs.folder import Key, RunFolder
+from saccade.runs.folder import Key, RunFolder, RunReader
 from saccade.runs.manifest import manifest_of
-from saccade.types import StopReason, Task, Trajectory
+from saccade.types import Task, Trajectory
 
 
 async def run(
@@ -25,6 +25,8 @@ async def run(
 ) -> None:
     """Attempt each job that the run folder does not hold yet.
 
+    Episodes that are finished but that the reward failed on are scored first, and not played again.
+
     Args:
         verb: The command that this is, for the manifest.
         recipe: What to run.
@@ -37,6 +39,8 @@ async def run(
         ConfigError: the recipe cannot work, or `out` holds another run.
         StoreError: the folder cannot be written; what was finished is kept.
         ServiceError: `recipe.max_aborts` episodes in a row were aborted.
+        PluginError: so many failed in a row, the last one in its reward; or a source of tasks or a
+            dialect raised.
     """
     assembly = assemble(recipe)
     try:
@@ -61,34 +65,64 @@ async def play(
         ConfigError: `out` holds another run.
         StoreError: the folder cannot be written; what was finished is kept.
         ServiceError: `recipe.max_aborts` episodes in a row were aborted.
+        PluginError: so many failed in a row, the last one in its reward; or a source of tasks or a
+            dialect raised.
     """
     policy, environment, reward = assembly
-    in_a_row = 0
     with RunFolder(out, manifest_of(verb, recipe, fingerprint=environment.fingerprint)) as folder:
         if on_resume is not None:
             on_resume(len(folder.done))
-
-        def keep(task: Task, trajectory: Trajectory) -> None:
-            nonlocal in_a_row
-            folder.append(task, trajectory)
-            on_finish(task, trajectory)
-            in_a_row = in_a_row + 1 if trajectory.stop is StopReason.ABORTED else 0
-            if in_a_row >= recipe.max_aborts:
-                raise ServiceError(
-                    f"{in_a_row} episodes in a row were aborted, the last one by "
-                    f"{trajectory.error}; mend it and run the same command again"
-                )
-
+        keep = keeper(folder, on_finish, most=recipe.max_aborts)
+        waiting = folder.waiting
+        if waiting:
+            await in_parallel(
+                lambda entry: score(*entry, reward, keep),
+                list(RunReader(out).waiting()),
+                concurrency=recipe.concurrency,
+            )
         await rollout_many(
             policy,
             environment,
-            _missing(jobs, folder.done),
+            _missing(jobs, folder.done | waiting),
             on_finish=keep,
             concurrency=recipe.concurrency,
             seed=recipe.seed,
             sampling=recipe.sampling,
             reward=reward,
         )
+
+
+def keeper(
+    folder: RunFolder, on_finish: Callable[[Task, Trajectory], None], *, most: int
+) -> Callable[[Task, Trajectory], None]:
+    """What keeps each episode in a folder, and ends the run when too many in a row have failed.
+
+    Args:
+        folder: The run folder, open for writing.
+        on_finish: Called after an episode is safe in the folder.
+        most: Number of episodes in a row that may fail on our side.
+    """
+    in_a_row = 0
+
+    def keep(task: Task, trajectory: Trajectory) -> None:
+        nonlocal in_a_row
+        folder.append(task, trajectory)
+        on_finish(task, trajectory)
+        in_a_row = 0 if trajectory.error is None else in_a_row + 1
+        if in_a_row < most:
+            return
+        if trajectory.reward_failed:
+            raise PluginError(
+                f"{in_a_row} episodes in a row failed on our side; the last one was finished, but "
+                f"not scored: {trajectory.error}; mend it and run the same command again, which "
+                "scores what is finished without playing it again"
+            )
+        raise ServiceError(
+            f"{in_a_row} episodes in a row were aborted, the last one by "
+            f"{trajectory.error}; mend it and run the same command again"
+        )
+
+    return keep
 
 
 def jobs_of(recipe: Recipe, tasks: Iterable[Task]) -> Iterator[Job]:

@@ -5,6 +5,7 @@
     tasks.jsonl            the tasks that were attempted, each once
     trajectories.jsonl     a finished episode a line, in the order in which they finished
     aborted.jsonl          episodes that failed on our side; a rerun attempts them again
+    reward_failed.jsonl    finished episodes on which the reward raised; a rerun scores them again
     images/<sha256>.<ext>  the sources of all images, each once: a file's own bytes, or PNG
     torn/                  half lines that a crash left behind, kept for inspection
     lock                   held by the process that writes (`saccade.runs.claim`)
@@ -34,7 +35,7 @@ from saccade.runs.claim import LOCK, Claim
 from saccade.runs.manifest import RUN, Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
-JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl")
+JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
 SYNC_SECONDS = 2.0
 MAX_LINE_BYTES = 256 * 2**20
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
@@ -68,12 +69,15 @@ class RunFolder:
         try:
             self._clear_parts()
             (self.path / "images").mkdir(exist_ok=True)
-            self._tasks, self._finished, self._aborted = (
+            self._tasks, self._finished, self._aborted, self._failed = (
                 _Journal(self.path, name) for name in JOURNALS
             )
             reader = RunReader(self.path)
             self._task_ids = {task.id for task in reader.tasks()}
-            self._done = {(t.task_id, t.sample) for t in reader.trajectories()}
+            self._done: set[Key] = set()
+            self._waiting: set[Key] = set()
+            for t in reader.trajectories():
+                (self._waiting if t.reward_failed else self._done).add((t.task_id, t.sample))
         except BaseException:
             self._claim.release(failed=True)
             raise
@@ -83,6 +87,11 @@ class RunFolder:
     def done(self) -> frozenset[Key]:
         """Episodes that need no rerun: finished ones, time-outs included."""
         return frozenset(self._done)
+
+    @property
+    def waiting(self) -> frozenset[Key]:
+        """Episodes that need no rerun either, but a score: the reward failed on them."""
+        return frozenset(self._waiting)
 
     def append(self, task: Task, trajectory: Trajectory) -> None:
         """Keep a finished episode: its images first, then its task, then its line.
@@ -107,9 +116,13 @@ class RunFolder:
             line = trajectory.model_dump_json()
             if trajectory.stop is StopReason.ABORTED:
                 self._aborted.append(line)
+            elif trajectory.reward_failed:
+                self._failed.append(line)
+                self._waiting.add(key)
             else:
                 self._finished.append(line)
                 self._done.add(key)
+                self._waiting.discard(key)
 
     def close(self, *, failed: bool = False) -> None:
         """Bring everything to the disk and let others write.
@@ -117,7 +130,7 @@ class RunFolder:
         Args:
             failed: Whether the run failed: if no episode had ended yet, the folder is removed.
         """
-        for journal in (self._tasks, self._finished, self._aborted):
+        for journal in (self._tasks, self._finished, self._aborted, self._failed):
             journal.close()
         self._claim.release(failed=failed)
 
@@ -163,8 +176,14 @@ class RunReader:
         return self._lines("tasks.jsonl", Task)
 
     def trajectories(self) -> Iterator[Trajectory]:
-        """Finished episodes, in the order in which they finished."""
-        return self._lines("trajectories.jsonl", Trajectory)
+        """Finished episodes, in the order in which they finished; those that wait come last."""
+        done: set[Key] = set()
+        for trajectory in self._lines("trajectories.jsonl", Trajectory):
+            done.add((trajectory.task_id, trajectory.sample))
+            yield trajectory
+        failed = self._lines("reward_failed.jsonl", Trajectory)
+        attempts = {(t.task_id, t.sample): t for t in failed}
+        yield from (t for key, t in attempts.items() if key not in done)
 
     def aborted(self) -> Iterator[Trajectory]:
         """Episodes that failed on our side, all attempts."""
@@ -181,6 +200,10 @@ class RunReader:
         for key, trajectory in attempts.items():
             if key not in done:
                 yield self._entry(tasks, trajectory)
+
+    def waiting(self) -> Iterator[Entry]:
+        """Finished episodes on which the reward failed, and that have no score yet."""
+        return (entry for entry in self.entries() if entry.trajectory.reward_failed)
 
     def _entry(self, tasks: Mapping[str, Task], trajectory: Trajectory) -> Entry:
         task = tasks.get(trajectory.task_id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from saccade.errors import ServiceError
+from saccade.errors import PluginError, ServiceError
 from saccade.measures.summary import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
 from saccade.rollout import rollout
@@ -20,6 +21,8 @@ from saccade.train.recipe import RLRecipe
 from saccade.types import Policy
 
 ROLLOUTS = "rollouts"
+MOST_TOLD = 3
+"""Number of errors that a message names, those that came most often."""
 
 
 class Rollouts:
@@ -69,13 +72,21 @@ class Rollouts:
 
         Raises:
             ServiceError: no episode of any process came to an end.
+            PluginError: none has a score, and the reward raised on some: there is nothing to learn.
         """
         free = [(pair[0].family, facts(*pair)) for pair in self._free(groups_P)]
         measured: list[tuple[str, Facts]] = self._collective.gather_objects(free)
         whole = summary_of([episode for _, episode in measured])
+        played = [trajectory for _, trajectory in _pairs(groups_P)]
+        errors = Counter(self._collective.gather_objects([t.error for t in played if t.error]))
+        most_often = "; ".join(error for error, _ in errors.most_common(MOST_TOLD))
         if not whole.episodes - whole.aborted:
-            errors = {t.error for group in groups_P for t in group.trajectories if t.error}
-            raise ServiceError(f"every episode of a step was aborted: {'; '.join(sorted(errors))}")
+            raise ServiceError(f"every episode of a step was aborted: {most_often}")
+        if errors and not self._collective.sum(sum(t.score is not None for t in played)):
+            raise PluginError(
+                f"no episode of a step has a score: {most_often}; mend it and run the same "
+                "command again, which goes on from the last checkpoint"
+            )
         metrics = episode_metrics(whole)
         families = sorted({family for family, _ in measured})
         for family in families if len(families) > 1 else ():

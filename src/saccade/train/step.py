@@ -86,6 +86,7 @@ class RLStep:
 
         Raises:
             ServiceError: no episode of any process came to an end.
+            PluginError: the reward raised, and no episode has a score.
         """
         return self._runner.run(self.sample(number))
 
@@ -101,8 +102,8 @@ class RLStep:
 
         prompts_P = self._draw(number)
         groups_P = await self._rollouts.play(prompts_P)
+        self._rollouts.keep(number, groups_P)  # first: a step that cannot be measured can be seen
         metrics = self._rollouts.measure(groups_P)
-        self._rollouts.keep(number, groups_P)
 
         rewards_P_G = group_rewards(groups_P)
         rewards_B_G = self._collective.gather(rewards_P_G)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from saccade.images.image import Image
+from saccade.plugins import failure_of
 from saccade.types.environment import EnvironmentRecord
 from saccade.types.task import Part, Record
 
@@ -113,6 +114,9 @@ class Completion(Record):
     model: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the policy knows beside its text: the lines that a rule read, with their boxes. For
+    reports; no model sees it."""
     seconds: float = 0.0
 
 
@@ -178,7 +182,10 @@ class Trajectory(Record):
     stop: StopReason | None = None
     """None while the episode is under way."""
     error: str | None = None
-    """Why it was aborted."""
+    """Why it was aborted; of a finished one, why the reward could not score it."""
+    traceback: str | None = None
+    """Where `error` was raised, if it is no error of Saccade's own. It names files of the machine
+    that played; pages do not show it."""
     verdict: Verdict | None = None
     """What the judge said of the answer; undecided leaves the score at None."""
     score: Score | None = None
@@ -187,6 +194,18 @@ class Trajectory(Record):
     tokens nor the fingerprint depend on them."""
     seconds: float = 0.0
     """Wall time from the first request to the end."""
+
+    def unscored(self, error: Exception) -> Trajectory:
+        """The same, finished as it is, without a score: the reward raised this."""
+        reason, traceback = failure_of(error)
+        return self.model_copy(
+            update={"verdict": None, "score": None, "error": reason, "traceback": traceback}
+        )
+
+    @property
+    def reward_failed(self) -> bool:
+        """Whether it is finished but the reward raised, so that it can be scored once more."""
+        return self.error is not None and self.stop is not StopReason.ABORTED
 
     @property
     def answer(self) -> str | None:
@@ -220,3 +239,9 @@ class Trajectory(Record):
         """Every image in the context, in order: image_1, image_2, ..."""
         parts = (part for message in self.messages for part in message.content)
         return tuple(part for part in parts if isinstance(part, Image))
+
+    def _repr_html_(self) -> str:
+        """The trajectory as notebooks show it."""
+        from saccade.types.notebook import html_of
+
+        return html_of(self)

@@ -34,7 +34,7 @@ MAX_PAGE_BYTES = 24 * 2**20
 MAX_TOKENIZER_BYTES = 64 * 2**20
 """Larger tokenizer files are not read."""
 
-_GROWING = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl")
+_GROWING = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
 
 
 class Page(NamedTuple):

@@ -16,6 +16,10 @@ from saccade.nano.stage import Plan, Progress
 
 TINY = Plan(take_off={}, aims={}, step_limit=2, decay_steps=2, measure_every=2)
 PLANS = {"vision": TINY, "language": TINY, "prior": TINY}
+BRIEF = {
+    name: replace(plan, step_limit=1, decay_steps=1, measure_every=1)
+    for name, plan in PLANS.items()
+}
 OPTIONS = BaseOptions(scenes=30, dev_scenes=6, skill_questions=2)
 LOSSES = {
     "vision": [24.9752, 25.5134, 25.634, 24.6603],
@@ -26,7 +30,8 @@ LOSSES = {
 
 
 def trained(out: Path, **switches: object) -> Base:
-    return train_base(OPTIONS.model_copy(update=switches), out, plans=PLANS)
+    """Two quick steps a stage: enough to see what a switch does."""
+    return train_base(OPTIONS.model_copy(update={"muon": False, **switches}), out, plans=BRIEF)
 
 
 class Trained(NamedTuple):
@@ -81,22 +86,23 @@ def test_every_stage_reports_its_skills(base: Base) -> None:
         assert set(base.skills[stage]) == thoughts | {"direct_easy", "shown", "own_box", "iou"}
 
 
-@pytest.mark.parametrize("at", [("language", 1), ("language", 3), ("prior", 1)], ids=str)
-def test_an_interrupted_training_ends_with_the_same_weights(
-    base: Base, tmp_path: Path, at: tuple[str, int]
+def test_a_training_that_is_interrupted_again_and_again_ends_with_the_same_weights(
+    base: Base, tmp_path: Path
 ) -> None:
     """Also where a stage has begun and has no checkpoint yet: its new heads start alike."""
 
     class Stop(Exception):
         pass
 
-    def stop(news: Progress) -> None:
-        if (news.stage, news.step) == at:
-            raise Stop
+    for at in [("language", 1), ("language", 3), ("prior", 1)]:
 
-    with pytest.raises(Stop):
-        train_base(OPTIONS, tmp_path, plans=PLANS, on_step=stop)
-    resumed = trained(tmp_path)
+        def stop(news: Progress, at: tuple[str, int] = at) -> None:
+            if (news.stage, news.step) == at:
+                raise Stop
+
+        with pytest.raises(Stop):
+            train_base(OPTIONS, tmp_path, plans=PLANS, on_step=stop)
+    resumed = train_base(OPTIONS, tmp_path, plans=PLANS)
     whole, again = weights(base.folder), weights(resumed.folder)
     for name in whole:
         torch.testing.assert_close(again[name], whole[name], atol=1e-6, rtol=0)
@@ -105,7 +111,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 @pytest.mark.parametrize(
     "switches",
     [
-        {"word_supervision": False, "thought": False, "muon": False},
+        {"word_supervision": False, "thought": False},
         {"joint": True},
         {"vision_stage": False},
     ],
@@ -128,12 +134,14 @@ def test_a_width_is_that_of_the_layers(tmp_path: Path) -> None:
 
 def test_without_thoughts_none_is_asked_for(tmp_path: Path) -> None:
     """Nobody says where the object is, and no stage waits for it."""
-    plan = replace(TINY, take_off={"thought_easy": 0.9}, aims={"thought_read0": 0.9})
-    plans = {**PLANS, "language": plan, "prior": plan}
-    options = OPTIONS.model_copy(update={"thought": False})
-    assert (train_base(options, tmp_path / "without", plans=plans).folder / "config.json").exists()
+    waits = {"take_off": {"thought_easy": 0.9}, "aims": {"thought_read0": 0.9}}
+    plan = replace(BRIEF["language"], **waits)
+    plans = {**BRIEF, "language": plan, "prior": plan}
+    asked = OPTIONS.model_copy(update={"vision_stage": False, "muon": False})
+    silent = asked.model_copy(update={"thought": False})
+    assert (train_base(silent, tmp_path / "without", plans=plans).folder / "config.json").exists()
     with pytest.raises(TrainingError, match="thought_easy"):
-        train_base(OPTIONS, tmp_path / "with", plans=plans)
+        train_base(asked, tmp_path / "with", plans=plans)
 
 
 def test_another_prior_starts_from_a_finished_base(base: Base, tmp_path: Path) -> None:
@@ -145,8 +153,9 @@ def test_another_prior_starts_from_a_finished_base(base: Base, tmp_path: Path) -
 
 
 def test_a_folder_of_another_recipe_is_refused(base: Base) -> None:
+    other = OPTIONS.model_copy(update={"prior": 0.5})
     with pytest.raises(ConfigError, match=r"prior: 0\.008 -> 0\.5"):
-        trained(base.folder.parent, prior=0.5)
+        train_base(other, base.folder.parent, plans=PLANS)
 
 
 def test_a_start_without_a_base_is_refused(tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ def test_a_start_without_a_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_does_not_learn_stops_the_training(tmp_path: Path) -> None:
-    plan = replace(TINY, take_off={"crop": 1.1})
-    with pytest.raises(TrainingError, match="vision: not learned after 2 steps: crop"):
+    plan = replace(BRIEF["vision"], take_off={"crop": 1.1})
+    with pytest.raises(TrainingError, match="vision: not learned after 1 steps: crop"):
         train_base(OPTIONS, tmp_path, plans={**PLANS, "vision": plan})
     assert not (tmp_path / "nano-base").exists()

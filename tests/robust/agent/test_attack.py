@@ -1,16 +1,14 @@
 """An agent under attack: the embedded one, as a user calls it, and the parts that carry a claim."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command import here, in_a_process
 from PIL import Image as PILImage
 from scipy.stats import binomtest
-from waiting import LIMIT_S
 
 from saccade.arms import apply_arm, targets_of
 from saccade.config import read_toml, validate
@@ -45,17 +43,12 @@ CALL = (
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `saccade attack` filled."""
     out = tmp_path_factory.mktemp("attack")
-    done = saccade(RECIPE, "--n", str(N), "--out", str(out), "attack.epsilons=[6]",
-                   "attack.method.steps=4", "--json")  # fmt: skip
+    done = in_a_process("attack", RECIPE, "--n", str(N), "--out", str(out), "attack.epsilons=[6]",
+                   "attack.method.steps=4", "--json", cwd=ROOT)  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result == json.loads((out / "agent_attack.json").read_text())
     return out
-
-
-def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "saccade", "attack", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S, cwd=ROOT)
 
 
 def test_accuracies_are_those_of_the_answers(run: Path) -> None:
@@ -120,7 +113,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     before = kept.stat().st_mtime_ns
     (run / "agent-view-direct-answer.json").unlink()
     arguments = (RECIPE, "--n", str(N), "--out", str(run), "attack.method.steps=4")
-    done = saccade(*arguments, "attack.epsilons=[6]")
+    done = here("attack", *arguments, "attack.epsilons=[6]", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (run / "agent_attack.json").read_bytes() == whole
     assert kept.stat().st_mtime_ns == before
@@ -128,7 +121,7 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     assert (run / "agent_attack.md").read_text().count("own attack") == 2
     for name in ("agent_attack.png", "attacked.png"):
         assert (run / name).stat().st_size > 10_000
-    other = saccade(*arguments, "attack.epsilons=[5]")
+    other = here("attack", *arguments, "attack.epsilons=[5]", cwd=ROOT)
     assert other.returncode == 2
     assert "attack.epsilons: 6 -> 5" in other.stderr
 
@@ -172,7 +165,7 @@ def test_a_model_in_bfloat16_is_attacked_by_single_levels(tiny_qwen2_5_vl: Path)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    done = saccade(RECIPE, "--data", "digits", "--out", str(tmp_path))
+    done = here("attack", RECIPE, "--data", "digits", "--out", str(tmp_path), cwd=ROOT)
     assert done.returncode == 2
     assert "the questions of an agent are the run file's `tasks`" in done.stderr
     policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}

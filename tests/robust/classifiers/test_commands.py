@@ -1,13 +1,11 @@
 """`saccade attack` and `saccade detect` as a user calls them, on the embedded digits."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import here, in_a_process
 from sklearn.metrics import auc as area
-from waiting import LIMIT_S
 
 from saccade.errors import ConfigError
 from saccade.robust.classifiers.attack import measure_attacks
@@ -16,14 +14,9 @@ from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.robust.detectors.detector import Detector
 
 
-def saccade(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=5 * LIMIT_S)
-
-
 def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
     flags = ("--n", "40", "--out", str(tmp_path), "nets=[0,1]", "epochs=10", "--json")
-    done = saccade("attack", *flags, "attack.epsilons=[0.3,1.0]")
+    done = in_a_process("attack", *flags, "attack.epsilons=[0.3,1.0]")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert len(result["nets"]) == 2
@@ -47,7 +40,7 @@ def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
 
 
 def test_detection_is_measured_shown_and_kept(tmp_path: Path) -> None:
-    done = saccade(
+    done = here(
         "detect", "--n", "140", "--out", str(tmp_path), "nets=[0]", "epochs=10", "--json",
         "detect.adaptive_n=10", "detect.adaptive_steps=10", "detect.adaptive_restarts=1",
         "detect.reference=200", "detect.trees=30", 'detect.signals=["log_q", "kd"]',
@@ -90,7 +83,7 @@ def test_mistakes_are_named_without_a_traceback(tmp_path: Path) -> None:
         (("--data", "nowhere"), "no file, folder or built-in data"),
         (("attack.epsilon=1",), "did you mean"),
     ):
-        done = saccade("attack", *arguments, "--out", str(tmp_path / "x"))
+        done = here("attack", *arguments, "--out", str(tmp_path / "x"))
         assert done.returncode == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr

@@ -14,6 +14,7 @@ from rich.text import Text
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.measures.summary import Summary
+from saccade.runs.diagnosis import unread_text, what_may_help
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 
 STOPS = {
@@ -44,7 +45,7 @@ def show_turns(console: Console, trajectory: Trajectory) -> None:
             if _can_draw(console, part):
                 console.print(picture(part, _first_box(trajectory, part)))
     for number, turn in enumerate(trajectory.turns, start=1):
-        _show_turn(console, number, turn)
+        _show_turn(console, number, turn, trajectory.environment.dialect)
     _show_end(console, trajectory)
 
 
@@ -111,10 +112,13 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _show_turn(console: Console, number: int, turn: Turn) -> None:
+def _show_turn(console: Console, number: int, turn: Turn, dialect: str) -> None:
     console.print(Text(f"turn {number}", style="cyan"))
     if turn.action.thought:
         console.print(Text(f"  thinks   {_line(turn.action.thought)}", style="italic"))
+    written = unread_text(turn, dialect)
+    if written is not None:
+        console.print(Text(f"  wrote    {_ends(written) or '(nothing)'}", style="yellow"))
     for problem in turn.action.problems:
         console.print(Text(f"  problem  {problem.kind.value}", style="yellow"))
     for call in turn.action.calls:
@@ -148,6 +152,8 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
     if trajectory.turns and trajectory.turns[-1].completion.model:
         end += f", by {_line(trajectory.turns[-1].completion.model)}"
     console.print(Text(f"{end}, {trajectory.seconds:.1f} s", style="dim"))
+    if (advice := what_may_help(trajectory)) is not None:
+        console.print(Text(f"what may help: {advice}", style="yellow"))
     score = trajectory.score
     if score is not None:
         parts = "  ".join(f"{name} {value:+g}" for name, value in score.parts.items())
@@ -165,5 +171,15 @@ def _first_box(trajectory: Trajectory, image: Image) -> Box | None:
 
 def _line(text: str, limit: int = 400) -> str:
     """One line without control characters: text in a trajectory is hostile to terminals too."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    flat = _flat(text)
     return flat if len(flat) <= limit else flat[: limit - 3] + "..."
+
+
+def _ends(text: str, limit: int = 800) -> str:
+    """The same for a text whose beginning and end both tell what it was."""
+    flat, half = _flat(text), limit // 2
+    return flat if len(flat) <= limit else f"{flat[:half]} ... {flat[-half:]}"
+
+
+def _flat(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -29,6 +29,7 @@ from saccade.data.curate.recipe import CurateRecipe
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.formats.tasks import write_tasks
+from saccade.plugins import guarded
 from saccade.recipe import make_tasks
 from saccade.runs.assemble import assemble
 from saccade.runs.claim import Claim
@@ -94,6 +95,7 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
     Raises:
         ConfigError: a recipe that cannot work, or `out` holds another curation.
         ServiceError: too many episodes in a row failed on our side.
+        PluginError: a term, a judge or the source of the questions raised; what was played is kept.
     """
     out = Path(recipe.out)
     terms = [
@@ -106,7 +108,9 @@ async def curate(recipe: CurateRecipe, *, on_progress: Progress = lambda *_: Non
         with Claim(out, manifest, begun=BEGUN):
             sorting = _Sorting(make_tasks(recipe))
             for name, term in terms:
-                for key, decision in (await term.decide(sorting.open, bench)).items():
+                with guarded(f"curate.terms: {name}"):
+                    decisions = await term.decide(sorting.open, bench)
+                for key, decision in decisions.items():
                     sorting.note(name, key, decision)
             outcomes = tuple(sorting.outcomes.values())
             _write_report(out, outcomes)

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from saccade.arms import apply_arm, targets_of
 from saccade.data.curate.recipe import CurateRecipe
+from saccade.errors import PluginError
 from saccade.measures.summary import is_correct
 from saccade.recipe import make_tasks
 from saccade.runs.assemble import Assembly
@@ -18,7 +19,7 @@ from saccade.runs.execute import jobs_of, play
 from saccade.runs.folder import RunReader
 from saccade.types import Action, Completion, StopReason, Task, Trajectory, Turn, Verdict
 
-NOT_MEASURED = "not measured: aborted"
+NOT_MEASURED = "not measured: no attempt has a score"
 
 Progress = Callable[[str, int, int], None]
 """Name of a run folder, episodes done, episodes in all."""
@@ -80,12 +81,19 @@ class Bench:
                 yield question.model_copy(update={"prompt": task.prompt})
 
     async def verdict(self, question: Task, answer: str) -> Verdict | None:
-        """What the reward's judge says of an answer; None for a question without a gold answer."""
+        """What the reward's judge says of an answer; None for a question without a gold answer.
+
+        Raises:
+            PluginError: the reward raised: that decides nothing about a question.
+        """
         turn = Turn(completion=Completion(text=""), action=Action(answer=answer))
         done = self._assembly.environment.begin(question).model_copy(
             update={"turns": (turn,), "stop": StopReason.ANSWER}
         )
-        return (await self._assembly.reward.apply(question, done)).verdict
+        judged = await self._assembly.reward.apply(question, done)
+        if judged.error is not None:
+            raise PluginError(f"question {question.id}: {judged.error}")
+        return judged.verdict
 
     async def direct(self, questions: Sequence[Task]) -> Shares:
         """How often each question is answered right at a glance; every term sees the same attempts.
@@ -136,7 +144,7 @@ class Bench:
         def on_finish(task: Task, trajectory: Trajectory) -> None:
             nonlocal done
             done += 1
-            self.aborted += trajectory.stop is StopReason.ABORTED
+            self.aborted += trajectory.error is not None
             self._on_progress(name, done, total)
 
         def on_resume(number: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from saccade.errors import MissingExtra
+from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.tools.ocr import Line
 
@@ -50,7 +51,20 @@ def is_clear(line: Line) -> bool:
 
 def clear_option(seen: Sequence[Seen], choices: Sequence[str]) -> Fit | None:
     """The option that a legible line fits, if no other option comes near; else None."""
-    lines = [line for one in seen for line in one.lines if line.confidence >= LEGIBLE]
+    return _clear([line for one in seen for line in one.lines], choices)
+
+
+def can_be_told(choices: Sequence[str]) -> bool:
+    """Whether text can decide for any of the options: a line that is the option, word for word."""
+    for index, choice in enumerate(choices):
+        fit = _clear([Line(choice, Box(0, 0, 1, 1), 1.0)], choices)
+        if fit is not None and fit.option == index:
+            return True
+    return False
+
+
+def _clear(lines: Sequence[Line], choices: Sequence[str]) -> Fit | None:
+    lines = [line for line in lines if line.confidence >= LEGIBLE]
     fits = []
     for index, choice in enumerate(choices):
         scores = [(similarity(choice, line.text), line.confidence, line) for line in lines]

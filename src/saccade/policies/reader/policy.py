@@ -3,9 +3,10 @@
 It is not a model. It drives the ordinary environment as a model does: it sees only the pixels that
 it is shown, calls the ordinary zoom tool, and keeps to the limits. Its next turn is a function of
 the trajectory alone. A question with options is answered when the text fits one of them and no
-other; a question without options, when a line is clear, by the lines that were read, best first.
-The rule does not understand the question: it cannot tell the word on the flag from another word in
-the photograph.
+other; where no option can be told by text, nothing is read at all. A question without options is
+answered when a line is clear, by the lines that were read, best first. The boxes of the lines stand
+in the data of the turn (`Completion.data`), not in the answer. The rule does not understand the
+question: it cannot tell the word on the flag from another word in the photograph.
 """
 
 from __future__ import annotations
@@ -13,19 +14,26 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
 from saccade import dialects
 from saccade.cache import ByteCache
-from saccade.config import resolve
 from saccade.dialects.base import Dialect
 from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
 from saccade.images.image import Image
-from saccade.policies.reader.evidence import Seen, best_lines, clear_option, is_clear
-from saccade.policies.reader.search_plan import ZOOM, Look, Search, zooms_left
+from saccade.policies.reader.evidence import (
+    SHORTEST,
+    Seen,
+    best_lines,
+    can_be_told,
+    clear_option,
+    is_clear,
+)
+from saccade.policies.reader.search_plan import ZOOM, Look, Search, out_of_looks
 from saccade.tools import ocr
 from saccade.types import (
     OPTION_LETTERS,
@@ -51,6 +59,11 @@ ENVIRONMENT = (
 """The environment in which the rule was measured, as settings of a run file: a view of one
 megapixel, crops of .4 to 1 megapixel, and 29 looks."""
 
+_WHO = "I am a rule that reads text, not a model."
+_NOT_BY_TEXT = (
+    f"No option can be told by text: each has fewer than {SHORTEST} letters or digits, or reads "
+    "like another one. I do not look."
+)
 _OPTION = re.compile(r"([A-Z])\. (.*)")
 _MAX_SHOWN = 10
 
@@ -84,9 +97,13 @@ class ReaderPolicy:
             MissingExtra: the extra `ocr` is not installed.
         """
         started = time.monotonic()
-        dialect = _dialect_of(trajectory)
-        seen = [await self._see(image) for image in trajectory.images]
-        return _written(dialect, _move(trajectory, seen), time.monotonic() - started)
+        dialect, choices = _dialect_of(trajectory), choices_of(trajectory)
+        if choices and not can_be_told(choices):
+            move = _Move(Action(thought=f"{_WHO} {_NOT_BY_TEXT}"))
+        else:
+            seen = [await self._see(image) for image in trajectory.images]
+            move = _move(trajectory, seen, choices)
+        return _written(dialect, move, time.monotonic() - started)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
         """None: a rule has no tokenizer."""
@@ -122,27 +139,40 @@ def choices_of(trajectory: Trajectory) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _move(trajectory: Trajectory, seen: list[Seen]) -> Action:
-    choices = choices_of(trajectory)
+class _Move(NamedTuple):
+    """What the rule does next, and the lines that it answers by as data."""
+
+    action: Action
+    data: dict[str, JsonValue] | None = None
+
+
+def _move(trajectory: Trajectory, seen: list[Seen], choices: tuple[str, ...]) -> _Move:
     search = Search(trajectory, seen)
-    look = search.next_look(choices) if zooms_left(trajectory) > 0 else None
+    limit, look = out_of_looks(trajectory), search.next_look(choices)
+    ended = f" I would look on, but {limit}." if limit and look else ""
+    look = None if limit else look
     thought = _what_was_read(trajectory, seen)
     fit = clear_option(seen, choices)
     if fit is not None:
         letter = option_letter(fit.option)
         thought += f" {_quoted(fit.line)} fits {letter} and no other option."
-        return Action(thought=thought, answer=f"{letter}. {inert(choices[fit.option])}")
+        answer = f"{letter}. {inert(choices[fit.option])}"
+        return _Move(
+            Action(thought=thought, answer=answer), _evidence([fit.line], seen, trajectory)
+        )
     lines = best_lines(seen)
     if not choices and lines and is_clear(lines[0]) and (look is None or look.begins_level):
         closer = search.closer_look(lines[0]) if look else None
         if closer is None:
-            return Action(thought=thought + " I give what I read.", answer=_listed(lines))
+            action = Action(thought=f"{thought}{ended} I give what I read.", answer=_listed(lines))
+            return _Move(action, _evidence(lines[:_MAX_SHOWN], seen, trajectory))
         look = closer
     if look is None:
-        return Action(thought=f"{thought} Nothing is clear and there is nowhere left to look.")
+        why = ended or " There is nowhere left to look."
+        return _Move(Action(thought=f"{thought} Nothing is clear.{why}"))
     if choices:
         thought += " No option is clear."
-    return Action(thought=f"{thought} {look.why}", calls=(_call(trajectory, look),))
+    return _Move(Action(thought=f"{thought} {look.why}", calls=(_call(trajectory, look),)))
 
 
 def _what_was_read(trajectory: Trajectory, seen: list[Seen]) -> str:
@@ -155,7 +185,7 @@ def _what_was_read(trajectory: Trajectory, seen: list[Seen]) -> str:
         text += f" and {len(words) - 3} more"
     if faint:
         text += f"; {faint} not legible"
-    who = "" if trajectory.turns else "I am a rule that reads text, not a model. "
+    who = "" if trajectory.turns else f"{_WHO} "
     return f"{who}{text}."
 
 
@@ -164,12 +194,27 @@ def _quoted(line: ocr.Line) -> str:
 
 
 def _listed(lines: list[ocr.Line]) -> str:
-    """The best lines with their boxes in pixels of the source."""
-    rows = []
-    for line in lines[:_MAX_SHOWN]:
-        box = ", ".join(f"{v:.0f}" for v in line.box)
-        rows.append(f"{inert(line.text[:60])} [{box}]")
-    return "\n".join(rows)
+    """The texts of the best lines."""
+    return "\n".join(inert(line.text[:60]) for line in lines[:_MAX_SHOWN])
+
+
+def _evidence(
+    lines: Sequence[ocr.Line], seen: Sequence[Seen], trajectory: Trajectory
+) -> dict[str, JsonValue]:
+    """The lines as data: the box in pixels of the photograph, and which image that is."""
+    digests = [image.source.digest for image in trajectory.images]
+    rows: list[JsonValue] = []
+    for line in lines:
+        source = next(one.image.source for one in seen if line in one.lines)
+        rows.append(
+            {
+                "text": line.text,
+                "confidence": round(line.confidence, 4),
+                "box": [round(v, 1) for v in line.box],
+                "image": digests.index(source.digest) + 1,
+            }
+        )
+    return {"lines": rows}
 
 
 def _call(trajectory: Trajectory, look: Look) -> ToolCall:
@@ -184,14 +229,16 @@ def _call(trajectory: Trajectory, look: Look) -> ToolCall:
 
 def _dialect_of(trajectory: Trajectory) -> Dialect:
     name = trajectory.environment.dialect
-    if name not in dialects.BUILT_IN:
+    dialect = dialects.built_in(name)
+    if dialect is None:
         raise ConfigError(
             f"reader: writes in {', '.join(dialects.BUILT_IN)}, the dialect of this run is {name!r}"
         )
-    return cast(Dialect, cast(type, resolve(name, dialects.BUILT_IN, "dialect"))())
+    return dialect
 
 
-def _written(dialect: Dialect, action: Action, seconds: float) -> Completion:
+def _written(dialect: Dialect, move: _Move, seconds: float) -> Completion:
+    action = move.action
     text = dialect.write(action)
     calls: tuple[WireCall, ...] = ()
     if dialect.native_tools and action.calls:
@@ -202,7 +249,8 @@ def _written(dialect: Dialect, action: Action, seconds: float) -> Completion:
         )
     if dialect.prefix:
         text = text.removeprefix(dialect.prefix)
-    return Completion(text=text, tool_calls=calls, model=MODEL, seconds=seconds)
+    data = move.data or {}
+    return Completion(text=text, tool_calls=calls, model=MODEL, data=data, seconds=seconds)
 
 
 def _bytes_of(reading: ocr.Reading) -> int:

@@ -62,14 +62,17 @@ class _Found(NamedTuple):
     """Whether a closer look may show more of it."""
 
 
-def zooms_left(trajectory: Trajectory) -> int:
-    """Number of looks that the limits still allow before the answer; 0 without the zoom tool."""
+def out_of_looks(trajectory: Trajectory) -> str | None:
+    """Why the environment allows no further look before the answer; None if it allows one."""
     environment = trajectory.environment
-    if ZOOM not in {tool.name for tool in environment.tools}:
-        return 0
     limits = environment.limits
-    turns = limits.max_turns - len(trajectory.turns) - 1
-    return max(0, min(turns, limits.max_images - len(trajectory.images)))
+    if ZOOM not in {tool.name for tool in environment.tools}:
+        return "this run has no zoom tool"
+    if len(trajectory.turns) + 1 >= limits.max_turns:
+        return f"this is my last turn (environment.limits.max_turns={limits.max_turns})"
+    if len(trajectory.images) >= limits.max_images:
+        return f"no more images fit (environment.limits.max_images={limits.max_images})"
+    return None
 
 
 class Search:

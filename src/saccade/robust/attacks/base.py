@@ -22,6 +22,7 @@ import torch
 
 from saccade.errors import ConfigError
 from saccade.fisher.target import CHUNK, Target, checked
+from saccade.plugins import guarded
 from saccade.types import Record
 
 Norm = Literal["l2", "linf", "l0"]
@@ -132,6 +133,7 @@ class Attack(Record, ABC):
         Raises:
             ConfigError: inputs out of bounds, labels of another number, epsilons that are no sizes,
                 a norm or a target that this attack does not know, or a proposal that is no input.
+            PluginError: `propose` raised.
         """
         x, box, name = checked(x), Box(bounds, levels), type(self).__name__
         _check_classes(x, labels=labels, target_classes=target_classes)
@@ -156,7 +158,8 @@ class Attack(Record, ABC):
                 target, x[rows].clone(), classes[rows].clone(), norm=norm, box=box,
                 targeted=target_classes is not None, seed=seed + start,
             )  # fmt: skip
-            proposed = self.propose(own, epsilons)
+            with guarded(f"attack {name}"):
+                proposed = self.propose(own, epsilons)
             made.append(_within_budget(name, x[rows], proposed, epsilons, norm, box))
         return _judged(target, x, torch.cat(made, 1), labels, target_classes, norm)
 

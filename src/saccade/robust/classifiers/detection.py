@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.fisher.target import Classifier
+from saccade.plugins import guarded
 from saccade.robust.attacks.adaptive import (
     AdaptiveConfidence,
     AdaptiveEigenvalue,
@@ -247,10 +248,11 @@ class _Table:
 
     def _rows(self, setting: Signal, kind: str, part: int) -> Features:
         key = setting.model_dump_json(exclude=set(setting.of_score))
-        if key not in self._extractors:
-            self._extractors[key] = setting.fit(self._target, self._reference)
-        if (key, kind) not in self._features:
-            self._features[key, kind] = self._extractors[key](self._sets.inputs[kind])
+        with guarded(f"signal {type(setting).__name__}"):
+            if key not in self._extractors:
+                self._extractors[key] = setting.fit(self._target, self._reference)
+            if (key, kind) not in self._features:
+                self._features[key, kind] = self._extractors[key](self._sets.inputs[kind])
         mine = self._sets.used[kind] & (self._sets.part[self._sets.images[kind]] == part)
         rows: Features = self._features[key, kind][mine]
         return rows

@@ -1,0 +1,43 @@
+"""`saccade` as a user types it: in a process of its own or, where that only costs time, here."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from unittest import mock
+
+from waiting import LIMIT_S
+
+from saccade.cli import main
+
+
+def in_a_process(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What a user gets, start-up included: two seconds where torch is imported."""
+    return subprocess.run(
+        [sys.executable, "-m", "saccade", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
+    )  # fmt: skip
+
+
+def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same exit code, output and errors, from the same entry point."""
+    out, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+        mock.patch.object(sys, "argv", ["saccade", *arguments]),
+        mock.patch.object(sys, "path", list(sys.path)),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(
+        ["saccade", *arguments], code, out.getvalue(), errors.getvalue()
+    )
