@@ -1,15 +1,12 @@
 """What a recipe costs: counts against published ones, and against a model that is built."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import typer
+from command import here
 
-from saccade.cli.check import recipe
 from saccade.config import read_toml, validate, with_overrides
 from saccade.embedded import folder_of
 from saccade.errors import ConfigError
@@ -91,60 +88,45 @@ class Checked(NamedTuple):
         return " ".join(f["text"] for f in self.content["findings"] if f["part"] == part)
 
 
-@pytest.fixture
-def check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Checked]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    def checked(path: Path, *settings: str, **options: object) -> Checked:
-        try:
-            recipe(path, list(settings), as_json=True, **options)
-        except typer.Exit as end:
-            code = end.exit_code
-        else:
-            code = 0
-        return Checked(code, json.loads(capsys.readouterr().out))
-
-    return checked
+def check(folder: Path, path: Path, *arguments: str) -> Checked:
+    done = here("check", "recipe", str(path), *arguments, "--json", cwd=folder)
+    return Checked(done.returncode, json.loads(done.stdout))
 
 
-def test_the_command_says_whether_it_fits(check: Callable[..., Checked]) -> None:
-    many = {"processes": 32, "sharded": True}
-    roomy = check(LARGE, **many)
+def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
+    many = ("--processes", "32", "--sharded")
+    roomy = check(tmp_path, LARGE, *many)
     assert "8,292.2 million parameters" in roomy.text("memory")
     assert "fits in 80 GiB: yes" in roomy.text("memory")
     assert roomy.state_of("tasks") == ["error"], "its rows are not here"
     assert roomy.state_of("episode") == ["not tried"]
-    small = check(LARGE, **many, memory=24.0)
+    small = check(tmp_path, LARGE, *many, "--memory", "24")
     assert small.content["fits"] is False
     assert small.state_of("memory")[-1] == "error"
-    other = check(
-        LARGE, "environment.view={factor = 32}", "environment.coords=relative_1000", **many
-    )
+    foreign = ("environment.view={factor = 32}", "environment.coords=relative_1000")
+    other = check(tmp_path, LARGE, *foreign, *many)
     assert other.state_of("model") == ["error", "error"]
     assert "environment.view.factor=28" in other.text("model")
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
-def test_a_model_that_is_here_plays_an_episode(check: Callable[..., Checked]) -> None:
+def test_a_model_that_is_here_plays_an_episode(tmp_path: Path) -> None:
     nano = RECIPES / "nano_deepeyes.toml"
-    good = check(nano)
+    good = check(tmp_path, nano)
     assert good.code == 0, good.content
     assert good.state_of("episode") == ["ok"]
     assert "reward" in good.text("episode")
-    foreign = check(nano, "environment.view.factor=20", "train.trl.report_too=none")
+    foreign = check(tmp_path, nano, "environment.view.factor=20", "train.trl.report_too=none")
     assert foreign.code == 1
     assert foreign.state_of("episode") == ["error"]
     assert "multiples of 14" in foreign.text("episode")
     assert "report_too" in foreign.text("trainer")
-    assert not (Path.cwd() / "runs").exists()
+    assert not (tmp_path / "runs").exists()
 
 
-def test_a_server_that_does_not_answer_is_no_mistake(check: Callable[..., Checked]) -> None:
+def test_a_server_that_does_not_answer_is_no_mistake(tmp_path: Path) -> None:
     server = ["policy.kind=openai", "policy.base_url=http://127.0.0.1:9/v1", "policy.model=m"]
-    found = check(RECIPES / "world_read.toml", *server)
+    found = check(tmp_path, RECIPES / "world_read.toml", *server)
     assert found.code == 0
     assert found.state_of("episode") == ["not tried"]
     assert "127.0.0.1:9" in found.text("episode")

@@ -13,7 +13,15 @@ from itertools import islice
 from pathlib import Path
 
 from saccade.errors import ConfigError
-from saccade.recipe import Recipe, check_policy, make_environment, make_reward, task_source
+from saccade.plugins import guarded
+from saccade.recipe import (
+    Recipe,
+    check_policy,
+    make_environment,
+    make_reward,
+    make_tasks,
+    task_source,
+)
 from saccade.rewards import Reward
 from saccade.runs.folder import RunReader
 from saccade.tasks import Outlined
@@ -74,7 +82,8 @@ def check_runs(folders: Sequence[str]) -> None:
 def _outlines(recipe: Recipe) -> Iterator[Task]:
     """Every question, or the first ones of a source that must draw them."""
     source = task_source(recipe)
-    if isinstance(source, Outlined):
-        return source.outlines()
-    tasks = source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
-    return islice(tasks, DRAWN)
+    if not isinstance(source, Outlined):
+        yield from islice(make_tasks(recipe), DRAWN)
+        return
+    with guarded("tasks"):
+        yield from source.outlines()
