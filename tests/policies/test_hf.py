@@ -17,7 +17,7 @@ from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
 from saccade.errors import ContextOverflow
 from saccade.images.geometry import PixelBudget
-from saccade.models.batch import collate
+from saccade.models.batch import FeatureCache, collate
 from saccade.models.generate import TurnRequest
 from saccade.models.load import LoadedModel
 from saccade.models.sampler import Sampler
@@ -128,9 +128,11 @@ async def test_concurrent_acts_become_one_batch(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
+    def counted(
+        loaded: LoadedModel, requests: list[TurnRequest], *, cache: FeatureCache
+    ) -> list[Completion]:
         sizes.append(len(requests))
-        return write_turns(loaded, requests)
+        return write_turns(loaded, requests, cache=cache)
 
     write_turns = hf.write_turns
     monkeypatch.setattr(hf, "write_turns", counted)
@@ -187,6 +189,22 @@ async def test_rows_of_a_batch_keep_their_own_sampling(policy: HFPolicy) -> None
     assert [len(c.token_ids or ()) for c in together] == [5, 20, 9, 20]
 
 
+async def test_a_later_turn_encodes_only_what_is_new(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Looking(HFOptions(path=str(tiny)))
+    model, sizes = policy.loaded.model, list[int]()
+    encode = model.get_image_features
+
+    def counted(patches: torch.Tensor, grids: torch.Tensor, **options: bool) -> object:
+        sizes.append(len(grids))
+        return encode(patches, grids, **options)
+
+    monkeypatch.setattr(model, "get_image_features", counted)
+    await run(policy, 4, 4)
+    assert sizes == [4, 4], "four views; then four crops, which the third turn shows again"
+
+
 async def test_a_request_that_fails_does_not_harm_the_others(
     policy: HFPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,10 +213,12 @@ async def test_a_request_that_fails_does_not_harm_the_others(
     write_turns = hf.write_turns
     poison = policy.loaded.renderer.render(bad, generation=True).images
 
-    def failing(loaded: LoadedModel, requests: list[TurnRequest]) -> list[Completion]:
+    def failing(
+        loaded: LoadedModel, requests: list[TurnRequest], *, cache: FeatureCache
+    ) -> list[Completion]:
         if any(request.rendered.images == poison for request in requests):
             raise RuntimeError("out of memory")
-        return write_turns(loaded, requests)
+        return write_turns(loaded, requests, cache=cache)
 
     monkeypatch.setattr(hf, "write_turns", failing)
     done = await asyncio.gather(

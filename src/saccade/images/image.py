@@ -152,9 +152,10 @@ class Image:
         rgb = to_rgb(pixels)
         buffer = io.BytesIO()
         rgb.save(buffer, "PNG", compress_level=1)
-        image = cls.from_bytes(buffer.getvalue(), max_pixels=rgb.width * rgb.height)
-        _DECODED.put(image.source.digest, rgb)
-        return image
+        data, size = buffer.getvalue(), Size(*rgb.size)
+        digest = hashlib.sha256(data).hexdigest()
+        _DECODED.put(digest, rgb)
+        return cls(Source(digest, "png", size, lambda: data, verbatim=True), Box(0, 0, *size), size)
 
     def fit(self, budget: PixelBudget) -> Image:
         """The same region at the size that the budget allows."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
-from transformers.utils.generic import ModelOutput
 
+from saccade.cache import ByteCache
 from saccade.errors import RenderError
+from saccade.images.image import Image
 from saccade.models.load import LoadedModel
 from saccade.render.qwen_vl import Rendered, positions
 
@@ -30,6 +31,8 @@ class Batch:
     """(3, B, T) int64."""
     mm_token_type_ids: torch.Tensor
     """(B, T) int32, 1 on image tokens."""
+    images: tuple[Image, ...]
+    """The distinct images."""
     patches: tuple[torch.Tensor, ...]
     """Of each distinct image (t*h*w, 3 * temporal * patch * patch)."""
     grids: torch.Tensor
@@ -86,29 +89,82 @@ def collate(
         attention_mask=mask.to(device),
         position_ids=places.to(device),
         mm_token_type_ids=(ids == renderer.image_token).to(torch.int32).to(device),
+        images=tuple(distinct),
         patches=tuple(p.to(device, loaded.model.dtype) for p in patches),
         grids=every_grid.to(device),
         which=torch.tensor([distinct[image] for image in images], dtype=torch.long).to(device),
     )
 
 
-def encode_images(model: PreTrainedModel, batch: Batch) -> dict[str, ModelOutput]:
-    """Features of every image; the `mm_encoder_outputs` of a forward pass. Gradients flow.
+class Features(NamedTuple):
+    """What the vision tower makes of an image, a row for each of its tokens."""
 
-    Each distinct image goes through the vision tower once.
+    pooled: torch.Tensor
+    """(tokens, width)."""
+    deep: tuple[torch.Tensor, ...]
+    """(tokens, width) from each inner layer that the language model sees as well (Qwen3-VL)."""
+
+    def copy(self) -> Features:
+        """The same values in storage of their own, not in that of a whole batch."""
+        return Features(self.pooled.clone(), tuple(layer.clone() for layer in self.deep))
+
+    @property
+    def nbytes(self) -> int:
+        return self.pooled.nbytes + sum(layer.nbytes for layer in self.deep)
+
+
+FeatureCache = ByteCache[Image, Features]
+"""Features of images under one set of weights."""
+
+
+@dataclass
+class Encoded:
+    """The features of every image of a batch, under the names that the classes read."""
+
+    pooler_output: list[torch.Tensor]
+    deepstack_features: list[list[torch.Tensor]]
+
+
+def encode_images(
+    model: PreTrainedModel, batch: Batch, *, cache: FeatureCache | None = None
+) -> dict[str, Encoded]:
+    """Make the features of every image: the `mm_encoder_outputs` of a forward pass.
+
+    Gradients flow. Each distinct image goes through the vision tower once; one that `cache` holds,
+    not at all. The tower attends within an image: what it makes of one does not depend on others.
+
+    Args:
+        model: The model.
+        batch: The images.
+        cache: Features under the weights that the model has now; new ones are added.
     """
     if not batch.patches:
         return {}
-    first = torch.full((len(batch.patches),), -1, dtype=torch.long)
-    for place, which in enumerate(batch.which.tolist()):
-        first[which] = place
-    seen = model.get_image_features(torch.cat(batch.patches), batch.grids[first], return_dict=True)
-    order = batch.which.tolist()
-    seen.pooler_output = [seen.pooler_output[i] for i in order]
-    deep = getattr(seen, "deepstack_features", None)
-    if deep is not None:  # Qwen3-VL: features of some inner layers as well
-        seen.deepstack_features = [[layer[i] for i in order] for layer in deep]
-    return {"image": seen}
+    found: dict[int, Features] = {}
+    if cache is not None:
+        held = ((place, cache.get(image)) for place, image in enumerate(batch.images))
+        found = {place: features for place, features in held if features is not None}
+    which = batch.which.tolist()
+    new = [place for place in range(len(batch.images)) if place not in found]
+    if new:
+        patches = torch.cat([batch.patches[place] for place in new])
+        grids = batch.grids[[which.index(place) for place in new]]
+        for place, features in zip(new, _encode(model, patches, grids), strict=True):
+            found[place] = features
+            if cache is not None:
+                cache.put(batch.images[place], features.copy())
+    shown = [found[place] for place in which]
+    deep = [list(layer) for layer in zip(*(features.deep for features in shown), strict=True)]
+    return {"image": Encoded([features.pooled for features in shown], deep)}
+
+
+def _encode(model: PreTrainedModel, patches: torch.Tensor, grids: torch.Tensor) -> list[Features]:
+    seen = model.get_image_features(patches, grids, return_dict=True)
+    deep = getattr(seen, "deepstack_features", None) or ()  # Qwen3-VL: of some inner layers
+    return [
+        Features(pooled, tuple(layer[place] for layer in deep))
+        for place, pooled in enumerate(seen.pooler_output)
+    ]
 
 
 def hidden_states(model: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from saccade.errors import ContextOverflow
-from saccade.models.batch import collate, encode_images
+from saccade.models.batch import FeatureCache, collate, encode_images
 from saccade.models.load import LoadedModel
 from saccade.models.sampler import Forcing, Sampler, Stopper
 from saccade.render.qwen_vl import Rendered
@@ -28,8 +28,18 @@ class TurnRequest(NamedTuple):
 
 
 @torch.inference_mode()
-def write_turns(loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Completion]:
+def write_turns(
+    loaded: LoadedModel,
+    requests: Sequence[TurnRequest],
+    *,
+    cache: FeatureCache | None = None,
+) -> list[Completion]:
     """Write turns as one batch; each is what it would be alone.
+
+    Args:
+        loaded: The model.
+        requests: What is to be written.
+        cache: Features of images under the weights that the model has now; new ones are added.
 
     Raises:
         ConfigError: a sampling asks for what this model cannot do.
@@ -42,9 +52,10 @@ def write_turns(loaded: LoadedModel, requests: Sequence[TurnRequest]) -> list[Co
     sampler = Sampler(samplings, renderer.suppressed, loaded.device, forces)
     stopper = Stopper(samplings, limits, renderer)
     batch = collate(loaded, [request.rendered for request in requests], side="left")
-    seen = encode_images(model, batch)
+    seen = encode_images(model, batch, cache=cache)
     sequences = model.generate(
-        **batch.text(),  # without positions: `generate` keeps its own, from the same rule
+        **batch.text(),
+        position_ids=batch.position_ids,
         **({"mm_encoder_outputs": seen} if seen else {}),
         generation_config=GenerationConfig(
             do_sample=False,

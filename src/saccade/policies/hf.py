@@ -12,12 +12,16 @@ from functools import cached_property
 
 import torch
 
+from saccade.models.batch import FeatureCache
 from saccade.models.generate import TurnRequest, request_turn, write_turns
 from saccade.models.load import LoadedModel, load, read_stamp
 from saccade.policies.options import HFOptions
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 __all__ = ["HFOptions", "HFPolicy", "info_of"]
+
+FEATURE_BYTES = 256 * 2**20
+"""Bytes of image features that a policy keeps: each turn of an episode shows its images again."""
 
 
 def info_of(loaded: LoadedModel) -> ModelInfo:
@@ -41,7 +45,7 @@ class _Waiting:
 
 
 class HFPolicy:
-    """Writes turns with a local model."""
+    """Writes turns with a local model, whose weights stay as they are."""
 
     Options = HFOptions
 
@@ -50,6 +54,7 @@ class HFPolicy:
         self._options = options
         self._waiting: list[_Waiting] = []
         self._batches: asyncio.Task[None] | None = None
+        self._features = _feature_cache()
         if loaded is not None:
             self.loaded = loaded
 
@@ -81,8 +86,9 @@ class HFPolicy:
         return len(self.loaded.renderer.render(trajectory, generation=True).ids)
 
     async def close(self) -> None:
-        """Let go of the model."""
+        """Let go of the model, and of what it made of images."""
         self.__dict__.pop("loaded", None)
+        self._features = _feature_cache()
 
     async def _run_batches(self) -> None:
         """Batch after batch until no request waits."""
@@ -103,7 +109,9 @@ class HFPolicy:
         """Generate; if a batch fails, its requests are tried alone, so that one fails alone."""
         try:
             requests = [waiting.request for waiting in batch]
-            completions = await asyncio.to_thread(write_turns, self.loaded, requests)
+            completions = await asyncio.to_thread(
+                write_turns, self.loaded, requests, cache=self._features
+            )
         except (RuntimeError, ValueError) as error:
             if len(batch) > 1:
                 for request in batch:
@@ -114,3 +122,7 @@ class HFPolicy:
         for request, completion in zip(batch, completions, strict=True):
             if not request.future.done():
                 request.future.set_result(completion)
+
+
+def _feature_cache() -> FeatureCache:
+    return FeatureCache(FEATURE_BYTES, lambda features: features.nbytes)
