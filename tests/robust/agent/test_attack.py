@@ -111,13 +111,14 @@ def test_it_goes_on_where_it_was_stopped(run: Path) -> None:
     whole = (run / "agent_attack.json").read_bytes()
     kept = run / "agent-view-noise.json"
     before = kept.stat().st_mtime_ns
-    (run / "agent-view-direct-answer.json").unlink()
+    for name in ("finished.json", "agent-view-direct-answer.json"):
+        (run / name).unlink()
     arguments = (RECIPE, "--n", str(N), "--out", str(run), "attack.method.steps=4")
     done = here("attack", *arguments, "attack.epsilons=[6]", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (run / "agent_attack.json").read_bytes() == whole
     assert kept.stat().st_mtime_ns == before
-    assert f"view: accuracy over {N} questions" in done.stdout
+    assert f"n = {N} questions" in done.stdout
     assert (run / "agent_attack.md").read_text().count("own attack") == 2
     for name in ("agent_attack.png", "attacked.png"):
         assert (run / name).stat().st_size > 10_000
