@@ -129,7 +129,7 @@ def test_a_rerun_asks_only_what_was_aborted(tmp_path: Path) -> None:
 
 def test_another_curation_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     run(tmp_path, [question("1-helps")])
-    with pytest.raises(ConfigError, match="temperature: 1.0 -> 0.5"):
+    with pytest.raises(ConfigError, match=r"temperature: 1\.0 -> 0\.5"):
         run(tmp_path, [question("1-helps")], temperature=0.5)
 
 
