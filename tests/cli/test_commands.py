@@ -120,7 +120,8 @@ def test_mistakes_with_nano_are_explained(
 def test_a_missing_extra_says_how_to_install_it(
     tmp_path: Path, arguments: list[str], package: str, extra: str
 ) -> None:
-    (tmp_path / "run.toml").write_text('model = "m"\nout = "o"\nruns = ["r"]\n')
+    (tmp_path / "run.toml").write_text('model = "m"\nout = "o"\nruns = ["."]\n')
+    (tmp_path / "run.json").write_text('{"verb": "rollout", "config": {}}')
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = {arguments!r}\n"
         "from saccade.cli import main; main()"

@@ -109,6 +109,7 @@ def test_the_table_says_what_the_docstring_says_in_a_line_of_80_columns(row: Row
         ["attack", "none.toml"],
         ["detect", "none.toml"],
         ["solve", "photo.jpg", "Which?"],
+        ["nano", "train-base", "--out", "x", "sed=1"],
         ["nano", "eval", "--arm", "own"],
         ["nano", "eval", "--family", "raed"],
     ],
