@@ -53,12 +53,15 @@ def test_an_interrupted_command_ends_whatever_hangs(
             running.send_signal(signal.SIGINT)
         _, stderr = running.communicate(timeout=LIMIT_S)
     assert running.returncode == 130
-    assert stderr == "interrupted: nothing was finished yet, and nothing is left of it\n"
+    assert stderr == "interrupted: nothing was finished yet, and run is free\n"
 
 
 def test_it_is_said_from_where_a_run_goes_on(tmp_path: Path) -> None:
-    assert "nothing is left of it" in kept(tmp_path)
+    assert "nothing was finished yet" in kept(tmp_path)
     (tmp_path / "run.json").touch()
+    (tmp_path / "trajectories.jsonl").touch()
+    assert "nothing was finished yet" in kept(tmp_path)
+    (tmp_path / "trajectories.jsonl").write_text("{}\n")
     assert "keeps what was finished; the same command resumes" in kept(tmp_path)
     (tmp_path / "metrics.jsonl").touch()
     assert "has no checkpoint yet" in kept(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, JsonValue
 
 from saccade.client.chat import ClientOptions
-from saccade.config import validate
+from saccade.config import validate, with_overrides
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.nano.deepeyes.options import BaseOptions
@@ -105,6 +105,45 @@ def test_what_changes_the_meaning_makes_another_run(
         manifest_of("rollout", recipe()), manifest_of("rollout", recipe(**changes))
     )
     assert line in found
+
+
+WORLD: dict[str, JsonValue] = {"kind": "world", "n": 5}
+VERBS: list[tuple[type[BaseModel], dict[str, JsonValue], list[str], str]] = [
+    (
+        RLRecipe, {"model": "m", "out": "o", "tasks": WORLD},
+        ["train.steps=900", "train.save_steps=7", "train.device=cpu", "train.generation_batch=2",
+         "train.collective_timeout_s=9", "tasks.n=6", "concurrency=1"],
+        "train.learning_rate=1",
+    ),
+    (
+        SFTRecipe, {"model": "m", "out": "o", "runs": ["r"], "schedule": "constant"},
+        ["steps=900", "save_steps=7", "device=cpu", "out=p"], "batch_size=2",
+    ),
+    (
+        CurateRecipe, {"out": "o", "tasks": WORLD, "policy": POLICY},
+        ["curate.samples=9", "tasks.n=6", "policy.base_url=http://there/v1"],
+        "curate.temperature=0.5",
+    ),
+    (RobustRecipe, {}, ["n=900", "nets=[0, 1, 2, 3, 4, 5]"], "attack.limit=1.0"),
+    (
+        AgentAttackRecipe, {"tasks": WORLD, "policy": POLICY}, ["tasks.n=6", "policy.max_batch=1"],
+        "attack.epsilons=[3]",
+    ),
+    (BaseOptions, {}, ["step_limit=9000"], "prior=0.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "table", "goes_on", "another"), VERBS)
+def test_of_every_verb_more_or_elsewhere_goes_on_and_another_meaning_does_not(
+    kind: type[BaseModel], table: dict[str, JsonValue], goes_on: list[str], another: str
+) -> None:
+    def made(*settings: str) -> Manifest:
+        return manifest_of("verb", validate(kind, with_overrides(table, settings)))
+
+    assert differences(made(), made(*goes_on)) == []
+    assert made().config != made(*goes_on).config
+    (line,) = differences(made(), made(another))
+    assert line.startswith(another.partition("=")[0])
 
 
 def test_commit_versions_and_command_are_never_compared() -> None:

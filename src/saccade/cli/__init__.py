@@ -16,6 +16,8 @@ from saccade import __version__
 from saccade.cli.commands import Example, Group, Row
 from saccade.errors import ConfigError, SaccadeError
 
+INTERRUPTED = 130
+
 COMMANDS = (
     Row("demo", "saccade.cli.demo:demo",
         "Watch the embedded model solve held-out scenes.", "Use"),
@@ -87,6 +89,12 @@ def main() -> NoReturn:
     except SaccadeError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            from saccade.cli.common.interrupt import end_process
+
+            end_process()
+        raise
     sys.exit(0)
 
 

@@ -171,7 +171,10 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare five arms of the same weights on held-out scenes."""
+    """Compare five arms of the same weights on held-out scenes.
+
+    Nothing is kept: another run starts over, also with a larger --n.
+    """
     from rich.console import Console
 
     from saccade.arms import ARMS

@@ -21,6 +21,7 @@ def sandbox(
     On another interface than 127.0.0.1 clients must show the token in SACCADE_SANDBOX_TOKEN.
     """
     from saccade.cli.common.extras import needs
+    from saccade.cli.common.interrupt import says
     from saccade.config import validate, with_overrides
 
     with needs("serve"):
@@ -31,4 +32,5 @@ def sandbox(
     from saccade.serve.sandbox import ServeOptions, serve
 
     options = validate(ServeOptions, with_overrides({}, settings or []))
+    says("interrupted: the server has ended")
     serve(options, on_ready=lambda url: typer.echo(f"a sandbox at {url}; Ctrl-C ends it"))

@@ -59,7 +59,10 @@ def _train(recipe: SFTRecipe, threads: int | None, *, quiet: bool) -> dict[str, 
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
     from saccade.runs.finished import read_finished
+    from saccade.runs.manifest import read_manifest
 
+    for folder in recipe.runs:  # one that is not there is found before torch is imported
+        read_manifest(Path(folder))
     with needs("train"):
         from saccade.models.threads import use_threads
         from saccade.train.sft import sft as train

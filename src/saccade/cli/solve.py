@@ -68,6 +68,7 @@ def solve(
     from rich.console import Console
 
     from saccade.agent import make_task
+    from saccade.cli.common.interrupt import says
     from saccade.cli.common.show import show_task, show_turns
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded
@@ -95,14 +96,9 @@ def solve(
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
-    try:
-        with Console(stderr=True, quiet=as_json).status("looking ..."):
-            asyncio.run(
-                run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None)
-            )
-    except KeyboardInterrupt:
-        typer.echo("interrupted: nothing of this question is kept, ask it again", err=True)
-        raise typer.Exit(130) from None
+    says("interrupted: nothing of this question is kept, ask it again")
+    with Console(stderr=True, quiet=as_json).status("looking ..."):
+        asyncio.run(run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
     reader = RunReader(out)
     attempts = [*reader.aborted(), *reader.trajectories()]
     trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)

@@ -7,6 +7,7 @@ on the disk already, and survives that. A second Ctrl-C ends at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -20,8 +21,10 @@ from pathlib import Path
 import typer
 
 CODE = 130
-GRACE_S = 2.0
-"""Seconds that a command has to close what is open."""
+PREPARED = {"run.json", "lock", "images", "examples.json"}
+"""What a run folder holds before anything was done."""
+GRACE_S = 1.0
+"""Seconds that a command has to close what is open; a busy machine needs some more to end it."""
 
 
 class _Ending:
@@ -56,8 +59,9 @@ def kept(out: Path, command: str = "the same command") -> str:
         return f"interrupted: {out} keeps checkpoint-{max(steps)}; {command} resumes from it"
     if (out / "metrics.jsonl").exists():
         return f"interrupted: {out} has no checkpoint yet (save_steps); {command} starts anew"
-    if not (out / "run.json").exists():
-        return "interrupted: nothing was finished yet, and nothing is left of it"
+    found = [path for path in out.glob("*") if path.name not in PREPARED]
+    if not any(path.is_dir() or path.stat().st_size for path in found):
+        return f"interrupted: nothing was finished yet, and {out} is free"
     return f"interrupted: {out} keeps what was finished; {command} resumes"
 
 
@@ -68,7 +72,7 @@ def ends_in_time() -> Iterator[None]:
     Raises:
         Exit: with code 130, when it was interrupted.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         yield
         return
     _ending.message = _nothing
@@ -92,10 +96,44 @@ def ends_in_time() -> Iterator[None]:
             os.close(write)
 
 
+def end_process() -> None:
+    """End an interrupted process here, if this is one; what is registered for the exit is done.
+
+    Not by the interpreter, which would wait for threads and take down libraries whose own threads
+    are at work: some of them abort the process then.
+    """
+    if not _ending.said.is_set():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    _end_workers()
+    atexit._run_exitfuncs()
+    os._exit(CODE)
+
+
+def _end_workers() -> None:
+    """End processes of a pool: they would wait for work for ever, after an end of this kind."""
+    if "multiprocessing" in sys.modules:
+        for worker in sys.modules["multiprocessing"].active_children():
+            worker.kill()
+
+
+def _leave_the_signals_alone() -> None:
+    """In a forked worker, whose own interrupt would count as one of this process."""
+    with suppress(ValueError):
+        signal.set_wakeup_fd(-1)
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_leave_the_signals_alone)
+
+
 def _watch(read: int) -> None:
     """End the process some time after the first interrupt, or at the second."""
     if _next_interrupt(read, None) and _next_interrupt(read, GRACE_S) is not False:
         _say()
+        _end_workers()
         os._exit(CODE)
     os.close(read)
 

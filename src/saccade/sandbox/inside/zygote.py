@@ -53,6 +53,7 @@ HUGE = 2 << 20
 
 def main(descriptor: int) -> None:
     """Serve orders until the host is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host to answer
     control = socket.socket(fileno=descriptor)
     host = os.getppid()
     try:
