@@ -1,6 +1,7 @@
 """`saccade` as a user types it: in a process of its own or, where that only costs time, here."""
 
 import contextlib
+import gc
 import io
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def in_a_process(*arguments: str, cwd: Path | None = None) -> subprocess.Complet
 
 def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The same exit code, output and errors, from the same entry point."""
-    out, errors = io.StringIO(), io.StringIO()
+    out, errors, collected = io.StringIO(), io.StringIO(), gc.get_threshold()
     with (
         contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
@@ -37,6 +38,8 @@ def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProces
             main()
         except SystemExit as end:
             code = end.code
+        finally:
+            gc.set_threshold(*collected)
     assert isinstance(code, int)
     return subprocess.CompletedProcess(
         ["saccade", *arguments], code, out.getvalue(), errors.getvalue()

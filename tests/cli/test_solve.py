@@ -1,29 +1,33 @@
-"""`saccade solve`, in this process."""
+"""`saccade solve`, interrupted."""
 
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-import typer
 from PIL import Image as PILImage
+from waiting import LIMIT_S
 
-from saccade.cli.solve import solve
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
 
-def test_ctrl_c_ends_a_question_and_says_what_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_ends_a_question_and_says_what_is_kept(tmp_path: Path) -> None:
+    started: list[subprocess.Popen[str]] = []
+
     def interrupt(request: ScriptedRequest) -> ScriptedReply:
-        os.kill(os.getpid(), signal.SIGINT)
+        started[0].send_signal(signal.SIGINT)
         return ScriptedReply(fail="hang")
 
-    monkeypatch.chdir(tmp_path)
-    PILImage.new("RGB", (60, 40)).save("photo.png")
+    PILImage.new("RGB", (60, 40)).save(tmp_path / "photo.png")
     with ScriptedServer(interrupt) as server:
         settings = ["policy.kind=openai", f"policy.base_url={server.url}", "policy.model=m"]
-        with pytest.raises(typer.Exit) as left:
-            solve(Path("photo.png"), "What?", [*settings, "out=run"])
-    assert left.value.exit_code == 130
-    assert "interrupted: nothing of this question is kept" in capsys.readouterr().err
+        command = [sys.executable, "-m", "saccade", "solve", "photo.png", "What?", *settings]
+        with subprocess.Popen(
+            [*command, "out=run"], cwd=tmp_path, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            started.append(process)
+            _, said = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert "interrupted: nothing of this question is kept" in said
+    assert not (tmp_path / "run").exists()

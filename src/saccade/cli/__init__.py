@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong, 130 interr
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -82,6 +83,9 @@ app = Group(
 
 def main() -> NoReturn:
     """Run a command; mistakes of the user are reported without a traceback."""
+    # torch and transformers make half a million objects that stay. To look for garbage among them
+    # again and again takes a tenth of their import.
+    gc.set_threshold(50_000, 10, 10)
     warnings.showwarning = _show_warning
     sys.path.append(os.getcwd())  # a run file may name "package.module:Name" of the user's own
     try:

@@ -182,7 +182,7 @@ def evaluate(
     from saccade.cli.common.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
-    from saccade.nano.deepeyes.evaluate import COMPARED, FAMILIES, table
+    from saccade.nano.deepeyes.evaluate import COMPARED, CONCURRENCY, FAMILIES, table
     from saccade.nano.spec import environment
     from saccade.world import FAMILIES as KNOWN
 
@@ -196,8 +196,8 @@ def evaluate(
         from saccade.models.threads import use_threads
         from saccade.policies.hf import HFOptions, HFPolicy
 
-    use_threads(2)
-    policy = HFPolicy(HFOptions(path=path))
+    use_threads(1)
+    policy = HFPolicy(HFOptions(path=path, max_batch=CONCURRENCY))
     _ = policy.loaded  # a wrong path is reported once, not by every episode
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("cells", total=len(families) * len(arms))

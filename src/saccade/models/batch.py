@@ -82,7 +82,7 @@ def collate(
         places[:, row, at] = torch.from_numpy(m_rope)
     images = [image for item in rendered for image in item.images]
     distinct = {image: place for place, image in enumerate(dict.fromkeys(images))}
-    patches = (renderer.pixels([image]).pixel_values for image in distinct)
+    patches, of_each = renderer.pixels(tuple(distinct))
     every_grid = torch.tensor(renderer.grids(images), dtype=torch.long).view(-1, 3)
     return Batch(
         input_ids=ids.to(device),
@@ -90,7 +90,7 @@ def collate(
         position_ids=places.to(device),
         mm_token_type_ids=(ids == renderer.image_token).to(torch.int32).to(device),
         images=tuple(distinct),
-        patches=tuple(p.to(device, loaded.model.dtype) for p in patches),
+        patches=torch.split(patches.to(device, loaded.model.dtype), of_each.prod(-1).tolist()),
         grids=every_grid.to(device),
         which=torch.tensor([distinct[image] for image in images], dtype=torch.long).to(device),
     )

@@ -159,11 +159,11 @@ def background(rng: np.random.Generator, native: int) -> NDArray[np.uint8]:
     """Draw a dark gradient, (native, native, 3)."""
     base = (rng.uniform(50, 85) + rng.uniform(-6, 6, 3)).astype(np.float32)
     ramp = (np.arange(native, dtype=np.float32) + 0.5) / native * 2 - 1
-    across = base + ramp[:, None] * _GRADIENT[0]
-    down = ramp[:, None] * _GRADIENT[1]
+    across = base[:, None] + ramp * _GRADIENT[0][:, None]
+    down = ramp * _GRADIENT[1][:, None]
     canvas = np.empty((native, native, 3), np.uint8)
     for channel in range(3):  # numpy is slow where the last axis is as short as three
-        plane = across[:, channel] + down[:, channel, None]
+        plane = across[channel] + down[channel][:, None]
         canvas[..., channel] = plane.clip(0, 255, out=plane)
     return canvas
 

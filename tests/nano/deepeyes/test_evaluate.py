@@ -7,9 +7,23 @@ from saccade.embedded import DEFAULT, folder_of
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.nano.deepeyes.evaluate import evaluate, questions, table
+from saccade.nano.deepeyes.shared import SharedTurns
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy
-from saccade.types import Completion, TargetBox, Task, Trajectory
+from saccade.types import Completion, Sampling, TargetBox, Task, Trajectory
+
+
+class Counting(SharedTurns):
+    """Notes what the model itself is asked for."""
+
+    def __init__(self, policy: HFPolicy) -> None:
+        super().__init__(policy)
+        self.asked: list[Trajectory] = []
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        self.asked.append(trajectory)
+        return await self._policy.act(trajectory, sampling)
+
 
 CALLS = [
     '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [3, 3, 9, 9]}}</tool_call>',
@@ -101,6 +115,28 @@ def test_the_fingerprint_tells_a_staged_tool(policy: HFPolicy, asked: list[Task]
         for arm in ("own_box", "wrong_box", "true_box")
     }
     assert len(prints) == 3
+
+
+def test_arms_share_the_turns_that_are_the_same(policy: HFPolicy, asked: list[Task]) -> None:
+    """And each arm does what it would have done without the others."""
+    counted = Counting(policy)
+    shared = SharedTurns(counted)
+    for arm in ("own_box", "wrong_box", "true_box"):
+        alone = [t.turns for _, t in evaluate(policy, asked, arm)]
+        written = [t.turns for _, t in evaluate(shared, asked, arm)]
+        for ours, theirs in zip(written, alone, strict=True):
+            assert [turn.action for turn in ours] == [turn.action for turn in theirs]
+    firsts = [t for t in counted.asked if not t.turns]
+    assert len(firsts) == len(asked)
+    assert len(counted.asked) == 4 * len(asked), "one first turn, and one for each crop"
+
+
+def test_another_sampling_is_another_turn(policy: HFPolicy, asked: list[Task]) -> None:
+    counted = Counting(policy)
+    shared = SharedTurns(counted)
+    for temperature, seed in ((0.0, 0), (1.0, 0), (1.0, 1)):
+        evaluate(shared, asked[:1], "direct", temperature=temperature, seed=seed)
+    assert len(counted.asked) == 3
 
 
 def test_results_come_in_the_order_of_the_questions(policy: HFPolicy, asked: list[Task]) -> None:
