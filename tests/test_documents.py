@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from PIL import Image as PILImage
 
+from saccade.cli.common.keys_page import page_of_keys
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
@@ -135,6 +136,11 @@ def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
     kept = saccade("curate", "curation.toml", "out=runs/kept")
     assert kept["dropped"] == {"my_parts:Short: too long": 2}
     assert kept["kept"] == 10
+
+
+def test_the_page_of_keys_is_what_the_models_say() -> None:
+    page = (ROOT / "docs" / "run_file.md").read_text()
+    assert page == page_of_keys(), "saccade keys --page > docs/run_file.md"
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)

@@ -116,6 +116,7 @@ def test_the_table_says_what_the_docstring_says_in_a_line_of_80_columns(row: Row
         ["attack", "none.toml"],
         ["detect", "none.toml"],
         ["solve", "photo.jpg", "Which?"],
+        ["keys", "tarin"],
         ["nano", "eval", "--arm", "own"],
         ["nano", "eval", "--family", "raed"],
     ],
@@ -126,6 +127,13 @@ def test_a_mistake_is_found_before_anything_heavy_is_loaded(
 ) -> None:
     modules, done = imported(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
+    assert not roots(modules) & HEAVY
+
+
+def test_keys_are_looked_up_without_torch() -> None:
+    modules, done = imported("keys", "train.lora.rank")
+    assert done.returncode == 0, done.stderr
+    assert "train.lora.rank = 16   integer >= 1 *" in done.stdout
     assert not roots(modules) & HEAVY
 
 

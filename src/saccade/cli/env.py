@@ -37,7 +37,7 @@ def env(as_json: Json = False) -> None:
     """
     import json
 
-    found = {
+    found: dict[str, dict[str, JsonValue] | list[JsonValue]] = {
         "saccade": _saccade(),
         "machine": _machine(),
         "devices": _devices(),
