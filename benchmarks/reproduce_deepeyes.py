@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -113,7 +114,7 @@ def curate(protocol: dict[str, Any], needed: set[str | None], out: Path) -> None
         command = [sys.executable, "-m", "saccade", "curate", "recipes/nano_curate.toml"]
         subprocess.run([*command, *settings], check=True)
         counts = json.loads((WORK / name / "summary.json").read_text())
-        record = {"command": " ".join(["saccade", *command[3:], *settings]), **counts}
+        record = {"command": shlex.join(["saccade", *command[3:], *settings]), **counts}
         (out / "curated").mkdir(exist_ok=True)
         (out / "curated" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 

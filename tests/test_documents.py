@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from PIL import Image as PILImage
 
+from saccade.cli.common.keys_page import page_of_keys
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
@@ -115,11 +116,12 @@ def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
     """The page's module and run file: a rollout, and a curation with the same parts."""
     text = (ROOT / "docs" / "extending.md").read_text()
     (module,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (run_file,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    (terms,) = re.findall(r"`(terms = \[.*?\])`", text)
     (tmp_path / "my_parts.py").write_text(module)
-    (tmp_path / "mine.toml").write_text(run_file)
-    (tmp_path / "curation.toml").write_text(run_file + f"\n[curate]\n{terms}\n")
+    commands = []
+    for run_file in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        verb, name = re.match(r"# saccade (\w+) (\S+)\n", run_file).groups()  # type: ignore[union-attr]
+        (tmp_path / name).write_text(run_file)
+        commands.append((verb, name))
 
     def saccade(*arguments: str) -> dict[str, Any]:
         command = [str(Path(sys.executable).with_name("saccade")), *arguments, "--json"]
@@ -127,14 +129,19 @@ def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
-    found = saccade("rollout", "mine.toml")["all"]
+    rolled_out, kept = (saccade(verb, name) for verb, name in commands)
+    found = rolled_out["all"]
     assert (found["scored"], found["accuracy"]) == (12, 1.0)
     assert found["score"] == pytest.approx(1.0 + 1.2 + 0.5), "accuracy, tool bonus, and one's own"
     (line, *_) = (tmp_path / "runs/mine/trajectories.jsonl").read_text().splitlines()
     assert json.loads(line)["turns"][0]["results"][0]["data"]["total"] >= 7
-    kept = saccade("curate", "curation.toml", "out=runs/kept")
     assert kept["dropped"] == {"my_parts:Short: too long": 2}
     assert kept["kept"] == 10
+
+
+def test_the_page_of_keys_is_what_the_models_say() -> None:
+    page = (ROOT / "docs" / "run_file.md").read_text()
+    assert page == page_of_keys(), "saccade keys --page > docs/run_file.md"
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)

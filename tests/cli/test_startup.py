@@ -105,6 +105,13 @@ def test_the_table_says_what_the_docstring_says_in_a_line_of_80_columns(row: Row
     assert len(f"  {'':{column}}  {row.help}") <= 78
 
 
+def test_keys_are_looked_up_without_torch() -> None:
+    modules, done = imported("keys", "train.lora.rank")
+    assert done.returncode == 0, done.stderr
+    assert "train.lora.rank = 16   integer >= 1 *" in done.stdout
+    assert not roots(modules) & HEAVY
+
+
 def test_a_run_with_a_server_and_its_page_load_no_torch(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'out = "run"\ntasks = { kind = "world", family = "read", n = 2 }\n'

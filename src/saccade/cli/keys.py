@@ -1,5 +1,153 @@
-"""`saccade keys`: the keys of run files."""
+"""`saccade keys`: the keys of run files, and the environment variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saccade.cli.common.options import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from saccade.cli.common.reference import Key, Section
+
+VARIABLES = "variables"
+WIDTH = 100
 
 
-def keys() -> None:
-    """Look up the keys of run files, and environment variables."""
+def keys(
+    section: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SECTION]",
+            help="A section (policy.openai), a key, or what a key begins with (train).",
+            show_default=False,
+        ),
+    ] = "",
+    page: Annotated[
+        bool, typer.Option("--page", help="Print the whole reference as Markdown.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look up the keys of run files, and environment variables.
+
+    Without a section it lists the sections. A star stands at keys of which another value is another
+    run, which does not go on in the same folder.
+    """
+    import json
+
+    from saccade.cli.common.variables import OF_LIBRARIES, OWN
+
+    if page:
+        from saccade.cli.common.keys_page import page_of_keys
+
+        typer.echo(page_of_keys(), nl=False)
+    elif not section:
+        _list_sections()
+    elif section == VARIABLES:
+        variables = OWN | OF_LIBRARIES
+        if as_json:
+            typer.echo(json.dumps(variables, indent=2))
+        for name, about in [] if as_json else variables.items():
+            _show(typer.style(name, bold=True), about)
+    else:
+        found = _found(section)
+        if as_json:
+            rows = [{"section": s.name, **key._asdict()} for s, listed in found for key in listed]
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            _show_keys(found)
+
+
+def _found(wanted: str) -> list[tuple[Section, list[Key]]]:
+    """The sections of this name or under it, or else the keys of this name or under it.
+
+    Raises:
+        ConfigError: there is no such section or key.
+        MissingExtra: it is one that cannot be read without an extra.
+    """
+    from saccade.cli.common.reference import RUN_FILES, keys_of
+    from saccade.config import suggestion
+    from saccade.errors import ConfigError
+
+    sections = [*RUN_FILES, *_parts()]
+    if named := [s for s in sections if _is_under(s.name, wanted)]:
+        return [(section, keys_of(section)) for section in named]
+    known = {place for section in sections for place in _places(section.name)}
+    hint = ""
+    for heavy in (False, True):  # torch is loaded where nothing else has the key, or one like it
+        found = []
+        for section in sections:
+            if section.heavy is heavy and f"{wanted}.".startswith(section.prefix):
+                listed = keys_of(section)
+                known |= {place for key in listed for place in _places(key.key)}
+                if under := [key for key in listed if _is_under(key.key, wanted)]:
+                    found.append((section, under))
+        if found:
+            return found
+        if hint := suggestion(wanted, sorted(known)):
+            break
+    raise ConfigError(
+        f"keys: there is no section or key {wanted!r}{hint}; `saccade keys` lists the sections"
+    )
+
+
+def _parts() -> Iterator[Section]:
+    from saccade.cli.common.reference import GROUPS, parts
+
+    for group in GROUPS:
+        yield from parts(group)
+
+
+def _places(name: str) -> Iterator[str]:
+    """A dotted name, and everything that it lies under."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _is_under(name: str, wanted: str) -> bool:
+    return name == wanted or name.startswith(f"{wanted}.")
+
+
+def _list_sections() -> None:
+    from saccade.cli.common.reference import GROUPS, RUN_FILES, parts
+
+    typer.echo("Run files, and what takes key=value:")
+    for section in RUN_FILES:
+        typer.echo(f"  {section.name:<18} {section.about}")
+    typer.echo("\nParts, by the key that names one:")
+    for group in GROUPS:
+        names = ", ".join(part.name.removeprefix(f"{group.name}.") for part in parts(group))
+        typer.echo(f"  {group.name:<18} {names}")
+    typer.echo(f"\n  {VARIABLES:<18} environment variables")
+    typer.echo("\nsaccade keys policy.openai, saccade keys train, ... describes each key.")
+
+
+def _show_keys(found: Iterable[tuple[Section, list[Key]]]) -> None:
+    from saccade.cli.common.reference import about
+
+    marked = False
+    for section, listed in found:
+        typer.secho(f"{section.name}: {about(section)}", fg="cyan")
+        for key in listed:
+            marked |= key.another_run
+            given = f" = {key.default}" if key.default else " (required)" * (key.default is None)
+            star = " *" if key.another_run else ""
+            _show(f"{typer.style(key.key, bold=True)}{given}   {key.type}{star}", key.about)
+        if not listed:
+            typer.echo("  no options")
+        typer.echo("")
+    if marked:
+        typer.echo("* another value is another run, which needs a folder of its own")
+
+
+def _show(head: str, about: str) -> None:
+    import shutil
+    import textwrap
+
+    width = min(WIDTH, shutil.get_terminal_size().columns)
+    typer.echo(f"  {head}")
+    typer.echo(textwrap.fill(about, width, initial_indent=" " * 6, subsequent_indent=" " * 6))

@@ -1,4 +1,4 @@
-"""What a model can call: looking closer, turning, reading text, Python; later search."""
+"""What a model can call: looking closer, turning, reading text, Python."""
 
 BUILT_IN = {
     "zoom_in": "saccade.tools.zoom:ZoomIn",

@@ -48,7 +48,7 @@ class Difficulty(Record):
     above: float = Field(default=0.0, ge=0, le=1)
     """A question stays if more than this share of the direct answers is right ..."""
     below: float = Field(default=1.0, ge=0, le=1)
-    """... and less than this share."""
+    """A question stays if less than this share of the direct answers are right."""
 
     async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
         """Drops what is too easy or too hard."""
