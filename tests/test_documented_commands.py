@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from saccade.cli import COMMANDS
 from saccade.cli.commands import Row
-from saccade.cli.common.reference import GROUPS, RUN_FILES, keys_of, parts
+from saccade.cli.reference.sections import GROUPS, RUN_FILES, keys_of, parts
 from saccade.config import validate
 from saccade.recipe import Recipe
 

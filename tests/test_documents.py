@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from PIL import Image as PILImage
 
-from saccade.cli.common.keys_page import page_of_keys
+from saccade.cli.reference.page import page_of_keys
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from saccade.cli.common.examine import Examination, examine_parts
-from saccade.cli.common.kinds import KINDS, kind_of, read_as
+from saccade.cli.checks.examine import Examination, examine_parts
+from saccade.cli.checks.kinds import KINDS, kind_of, read_as
 from saccade.config import Table, read_toml, with_overrides
 from saccade.embedded import with_folders
 from saccade.errors import ConfigError

@@ -9,8 +9,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from saccade.cli.common.variables import OF_LIBRARIES, OWN
 from saccade.cli.env import BASE, EXTRAS, _extra, _lines
+from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 from saccade.errors import install_line
 
 ROOT = Path(__file__).resolve().parents[2]

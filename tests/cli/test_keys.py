@@ -6,9 +6,9 @@ import tomllib
 
 import pytest
 
-from saccade.cli.common.reference import GROUPS, RUN_FILES, Key, Section, keys_of, parts
-from saccade.cli.common.values import toml
 from saccade.cli.keys import _found
+from saccade.cli.reference.sections import GROUPS, RUN_FILES, Key, Section, keys_of, parts
+from saccade.cli.reference.values import toml
 from saccade.config import Table, resolve, validate, with_overrides
 from saccade.errors import ConfigError
 from saccade.types import Record
@@ -86,7 +86,7 @@ def test_a_default_is_written_as_toml_reads_it(value: object) -> None:
 
 def test_sections_that_are_not_heavy_are_read_without_torch() -> None:
     code = (
-        "import sys; from saccade.cli.common.reference import *\n"
+        "import sys; from saccade.cli.reference.sections import *\n"
         "every = [*RUN_FILES, *(p for g in GROUPS if '*' not in g.heavy for p in parts(g))]\n"
         "print(sum(len(keys_of(s)) for s in every if not s.heavy), 'torch' in sys.modules)"
     )

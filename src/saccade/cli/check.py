@@ -12,7 +12,7 @@ from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from saccade.cli.common.examine import Examination, State
+    from saccade.cli.checks.examine import Examination, State
     from saccade.train.recipe import RLRecipe
     from saccade.types import Record
 
@@ -44,8 +44,8 @@ def recipe(
     The parts of the run are made as its command makes them. If a model is here, it plays an
     episode. Exit code 1 if the command would fail.
     """
-    from saccade.cli.common.examine import Examination, Finding, examine_parts
-    from saccade.cli.common.kinds import kind_of, read_as
+    from saccade.cli.checks.examine import Examination, Finding, examine_parts
+    from saccade.cli.checks.kinds import kind_of, read_as
 
     table = read_runfile(path, settings)
     kind = kind_of(table, str(path))
@@ -61,7 +61,7 @@ def recipe(
     examine_parts(kind, chosen, found)
     more: dict[str, JsonValue] = {}
     if not found.has_error("packages"):
-        from saccade.cli.common.trial import try_run
+        from saccade.cli.checks.trial import try_run
 
         try_run(kind, chosen, found, processes=processes)
         if kind.name == "rl":

@@ -118,7 +118,7 @@ def _sandbox() -> dict[str, JsonValue]:
 def _variables() -> list[JsonValue]:
     import os
 
-    from saccade.cli.common.variables import OF_LIBRARIES, OWN
+    from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 
     return [f"{name} is set" for name in (*OWN, *OF_LIBRARIES) if name in os.environ]
 

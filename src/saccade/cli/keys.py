@@ -11,7 +11,7 @@ from saccade.cli.common.options import Json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from saccade.cli.common.reference import Key, Section
+    from saccade.cli.reference.sections import Key, Section
 
 VARIABLES = "variables"
 WIDTH = 100
@@ -38,10 +38,10 @@ def keys(
     """
     import json
 
-    from saccade.cli.common.variables import OF_LIBRARIES, OWN
+    from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 
     if page:
-        from saccade.cli.common.keys_page import page_of_keys
+        from saccade.cli.reference.page import page_of_keys
 
         typer.echo(page_of_keys(), nl=False)
     elif not section:
@@ -68,7 +68,7 @@ def _found(wanted: str) -> list[tuple[Section, list[Key]]]:
         ConfigError: there is no such section or key.
         MissingExtra: it is one that cannot be read without an extra.
     """
-    from saccade.cli.common.reference import RUN_FILES, keys_of
+    from saccade.cli.reference.sections import RUN_FILES, keys_of
     from saccade.config import suggestion
     from saccade.errors import ConfigError
 
@@ -95,7 +95,7 @@ def _found(wanted: str) -> list[tuple[Section, list[Key]]]:
 
 
 def _parts() -> Iterator[Section]:
-    from saccade.cli.common.reference import GROUPS, parts
+    from saccade.cli.reference.sections import GROUPS, parts
 
     for group in GROUPS:
         yield from parts(group)
@@ -113,7 +113,7 @@ def _is_under(name: str, wanted: str) -> bool:
 
 
 def _list_sections() -> None:
-    from saccade.cli.common.reference import GROUPS, RUN_FILES, parts
+    from saccade.cli.reference.sections import GROUPS, RUN_FILES, parts
 
     typer.echo("Run files, and what takes key=value:")
     for section in RUN_FILES:
@@ -127,7 +127,7 @@ def _list_sections() -> None:
 
 
 def _show_keys(found: Iterable[tuple[Section, list[Key]]]) -> None:
-    from saccade.cli.common.reference import about
+    from saccade.cli.reference.sections import about
 
     marked = False
     for section, listed in found:

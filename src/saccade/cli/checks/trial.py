@@ -11,8 +11,8 @@ import warnings
 from pathlib import Path
 from typing import cast
 
-from saccade.cli.common.examine import Examination
-from saccade.cli.common.kinds import Kind
+from saccade.cli.checks.examine import Examination
+from saccade.cli.checks.kinds import Kind
 from saccade.cli.common.show import STOPS
 from saccade.config import Part, Table
 from saccade.env import Environment

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
-from saccade.cli.common.kinds import Kind
+from saccade.cli.checks.kinds import Kind
 from saccade.config import build
 from saccade.errors import SaccadeError, require
 from saccade.recipe import Recipe, check_policy, count_tasks, make_environment, make_reward

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from saccade.cli.common.reference import GROUPS, RUN_FILES, Key, Section, about, keys_of, parts
-from saccade.cli.common.variables import OF_LIBRARIES, OWN
+from saccade.cli.reference.sections import GROUPS, RUN_FILES, Key, Section, about, keys_of, parts
+from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 
 HEAD = """\
 # The keys of a run file

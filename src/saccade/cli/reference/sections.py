@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 
 from pydantic import BaseModel
 
-from saccade.cli.common.values import default_of, fields_of, is_open, model_in, type_of
+from saccade.cli.reference.values import default_of, fields_of, is_open, model_in, type_of
 from saccade.config import Table, resolve
 from saccade.runs.manifest import changes_meaning
 

@@ -1,0 +1,1 @@
+"""What `saccade check recipe` looks at."""

@@ -1,0 +1,1 @@
+"""The keys of run files and the environment variables, read off what heeds them."""
