@@ -12,8 +12,9 @@ from saccade.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 NOT_HERE = {"deepeyes_7b": ["tasks"], "nano_sft": ["runs"], "world_compute": ["policy"],
+            "ossa_mnist": ["data"], "ossa_cifar10": ["data"],
             "world_read": ["policy"]}  # fmt: skip
-"""Recipe -> what is not in the repository: published rows, demonstrations, the user's model."""
+"""Recipe -> what is not in the repository: published rows, demonstrations, the user's model, images."""
 
 
 def examined(table: Table) -> Examination:

@@ -73,6 +73,8 @@ def folder(tmp_path: Path) -> Path:
         "curate.toml": 'out = "run"\ntasks = { kind = "file", path = "none.jsonl" }\n[curate]\n',
         "sft.toml": 'model = "nano-base"\nout = "run"\nruns = ["demos"]\n',
         "rl.toml": f'{RUN}model = "nano-base"\n[train]\n',
+        "agent.toml": 'out = "run"\ntasks.kind = "file"\n'
+        'policy = { kind = "hf", path = "nano-agent" }\n[attack]\n',
         "nothing.toml": 'trian = { steps = 3 }\nout = "run"\n',
         "gold.jsonl": asked("?", choices=["cat", "dog"], answer="B. dog")
         + asked("?", choices=["cat", "dog"], answer="cow"),
@@ -124,6 +126,11 @@ MISTAKES = {
     "rl rl.toml tasks={kind='file',path='none.jsonl'}": "none.jsonl: cannot be read",
     "sft sft.toml step=3": "step: unknown key; did you mean 'steps'",
     'sft sft.toml runs=["none"]': "none: no run folder",
+    "attack attack.epsilon=1": "attack.epsilon: unknown key; did you mean 'epsilons'",
+    "attack --data nowhere": "there is no file, folder or built-in data 'nowhere'",
+    "detect --n 30": "needs 134 images, got 30",
+    "detect detect.tree=3": "detect.tree: unknown key; did you mean 'trees'",
+    "attack agent.toml tasks.path=none.jsonl": "none.jsonl: cannot be read",
     "check recipe nothing.toml": "no key tells which command it is for; did you mean 'train'",
     # The term beside the file is found; its import of a module of the library is not disturbed.
     f"rollout own/run.toml {HF} tasks.family=reed": "no family 'reed'",

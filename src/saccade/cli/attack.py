@@ -137,6 +137,7 @@ def _of_agent(
     from saccade.robust.agent.recipe import FILES, AgentAttackRecipe
     from saccade.robust.agent.results import AgentAttackResult
     from saccade.robust.agent.tables import KEYS, TITLES, agent_table, caption
+    from saccade.runs.preflight import preflight
 
     if data is not None:
         raise ConfigError("--data: the questions of an agent are the run file's `tasks`")
@@ -149,6 +150,7 @@ def _of_agent(
     folder, config = Path(recipe.out), recipe.model_dump(mode="json")
     done = finished_before("attack", config, folder, total=count_tasks(recipe))
     if done is None:
+        preflight(recipe, scored=False)
         check_installed("local")
         check_installed("robust")
         result = _attack_agent(recipe, threads, quiet=as_json)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, cast
 
 from saccade.cli.checks.kinds import Kind
 from saccade.config import build
-from saccade.errors import SaccadeError, require
+from saccade.errors import ConfigError, SaccadeError, require
 from saccade.recipe import Recipe, check_policy, count_tasks, make_environment, make_reward
 from saccade.runs.folder import RunReader
 from saccade.runs.manifest import RUN, differences, manifest_of, read_manifest
@@ -83,6 +83,8 @@ def examine_parts(kind: Kind, recipe: Record, found: Examination) -> None:
         _examine_played(kind, recipe, found)
     elif kind.name == "sft":
         _examine_demonstrations(recipe, found)
+    else:
+        _examine_classifier(recipe, found)
 
 
 def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
@@ -142,3 +144,15 @@ def _examine_demonstrations(recipe: Record, found: Examination) -> None:
         check_runs(folders)
         count = sum(1 for folder in folders for _ in RunReader(Path(folder)).trajectories())
         found.add("runs", "ok", f"{count:,} episodes in {', '.join(folders)}")
+
+
+def _examine_classifier(recipe: Record, found: Examination) -> None:
+    from saccade.robust.classifiers.recipe import RobustRecipe, check_attack, check_detect
+
+    chosen = cast(RobustRecipe, recipe)
+    with found.part("data"):
+        check_attack(chosen)
+        try:
+            check_detect(chosen)
+        except ConfigError as error:  # the run file is good for `saccade attack` alone
+            found.add("detect", "warning", str(error))

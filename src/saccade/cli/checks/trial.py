@@ -211,6 +211,8 @@ def _try_classifier(recipe: Record, found: Examination) -> None:
     from saccade.robust.parts import named
 
     chosen = cast(RobustRecipe, recipe)
+    if found.failed:
+        return
     with found.part("data"):
         data = load_dataset(chosen.data)
         counts = f"{len(data.train.y):,} to train, {len(data.test.y):,} to test"

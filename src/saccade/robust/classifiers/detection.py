@@ -136,8 +136,9 @@ def _try_signals(
     for name, signal in signals.items():
         settings = signal.settings(data.classes)
         if not type(signal).__module__.startswith("saccade."):
-            extract = settings[0].fit(Classifier(subject.net), reference)
-            checked_features(name, extract(x), 2)
+            with guarded(f"signal {type(signal).__name__}"):
+                extract = settings[0].fit(Classifier(subject.net), reference)
+                checked_features(name, extract(x), 2)
 
 
 def _detected(
