@@ -14,7 +14,7 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 NOT_HERE = {"deepeyes_7b": ["tasks"], "nano_sft": ["runs"], "world_compute": ["policy"],
             "ossa_mnist": ["data"], "ossa_cifar10": ["data"],
             "world_read": ["policy"]}  # fmt: skip
-"""Recipe -> what is not in the repository: published rows, demonstrations, the user's model, images."""
+"""Recipe -> what is not here: published rows, images, demonstrations, the user's model."""
 
 
 def examined(table: Table) -> Examination:
