@@ -128,3 +128,20 @@ def test_boxes_of_several_turns_carry_their_numbers(
     assert not browser.find_element(By.CSS_SELECTOR, ".number").is_displayed()
     browser.find_element(By.TAG_NAME, "body").send_keys("j")
     assert texts(browser, ".number") == []
+
+
+def test_an_episode_that_was_judged_again_shows_both_verdicts(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    task = a_task(plain(90, 60, "grey"), "Which?", answer="B")
+    earlier = {"run": "first", "verdict": {"correct": True, "judge": "exact", "reason": "<b>A</b>"}}
+    made = [
+        episode(task, WRONG).model_copy(
+            update={"id": f"t:{n}", "sample": n, "annotations": {"rescored_from": noted}}
+        )
+        for n, noted in enumerate([earlier, {"run": 3}])
+    ]
+    run = keep(tmp_path / "run", [(task, trajectory) for trajectory in made])
+    opened(browser, [run], tmp_path / "page.html")
+    (shown,) = texts(browser, ".episode dl:has(dt)")[:1]
+    assert "before rescoring\ncorrect (exact: <b>A</b>)" in shown

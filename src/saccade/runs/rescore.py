@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from saccade.config import validate
 from saccade.errors import ConfigError
@@ -208,13 +208,18 @@ class _Opinions(NamedTuple):
     after: bool | None
 
 
+def before_rescoring(trajectory: Trajectory) -> Trajectory | None:
+    """The episode with the verdict and the score that it had; None if it was judged once."""
+    try:
+        held = Earlier.model_validate(trajectory.annotations[RESCORED_FROM])
+    except (KeyError, ValidationError):
+        return None
+    changes = {"verdict": held.verdict, "score": held.score, "error": held.error}
+    return trajectory.model_copy(update=changes)
+
+
 def _opinions(task: Task, trajectory: Trajectory) -> _Opinions:
-    noted = trajectory.annotations.get(RESCORED_FROM)
-    earlier = trajectory
-    if noted is not None:
-        held = Earlier.model_validate(noted)
-        changes = {"verdict": held.verdict, "score": held.score, "error": held.error}
-        earlier = trajectory.model_copy(update=changes)
+    earlier = before_rescoring(trajectory) or trajectory
     return _Opinions(task, trajectory, earlier, is_correct(earlier), is_correct(trajectory))
 
 

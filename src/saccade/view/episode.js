@@ -38,6 +38,7 @@ function episodeNode(e, name) {
   fact("gold answer", e.gold === null ? "unknown" : e.gold);
   if (e.model) fact("model", e.model);
   if (e.judge) fact("judge", e.judge);
+  if (e.before) fact("before rescoring", e.before);
   if (e.reward !== null) {
     const terms = Object.entries(e.terms).map(([term, value]) => `${term} ${value}`).join(", ");
     fact("reward", `${e.reward} (${terms})`);

@@ -13,6 +13,7 @@ from saccade.images.image import Image
 from saccade.measures.boxes import looks
 from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.runs.card import model_name
+from saccade.runs.rescore import before_rescoring
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 
@@ -87,6 +88,9 @@ class Episode(TypedDict):
     """The step of a training that it was sampled for."""
     advantage: NotRequired[float | None]
     """Its advantage in the group of its question, if a training noted one; None without reward."""
+
+    before: NotRequired[str]
+    """What was said of it before `saccade rescore`."""
 
     id: str
     task: str
@@ -167,6 +171,10 @@ def episode_of(
     if ADVANTAGE in trajectory.annotations:
         noted = trajectory.annotations[ADVANTAGE]
         episode["advantage"] = float(noted) if isinstance(noted, int | float) else None
+    earlier = before_rescoring(trajectory)
+    if earlier is not None:
+        reward = f", reward {earlier.score.value:g}" if earlier.score else ""
+        episode["before"] = f"{_outcome(earlier)}{reward} ({_judge(earlier) or 'not judged'})"
     return episode
 
 
