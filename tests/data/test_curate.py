@@ -43,6 +43,8 @@ class Scripted:
         ASKED.append((name, sample, images, tools))
         if "down" in name:
             raise ConnectionError("the server is down")
+        if "mute" in name:
+            return Completion(text="I look at it.")
         right = "helps" in name if images == 2 else sample < int(name.split("-")[0])
         return Completion(text=f"<answer>{'red' if right else 'blue'}</answer>")
 
@@ -73,6 +75,13 @@ def run(
         }
     )
     return asyncio.run(curate(recipe))
+
+
+def test_that_most_attempts_end_without_an_answer_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, [question(f"1-mute-{n}") for n in range(3)])
+    assert caplog.text.count("10 of 10 episodes ended without an answer") == 1
 
 
 def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:

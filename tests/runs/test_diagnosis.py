@@ -112,6 +112,7 @@ def test_an_embedded_model_outside_its_world_is_told_once() -> None:
     assert "its own world" in (watch.add(a_task(source="photos"), trajectory) or "")
     assert watch.add(a_task(source="photos"), trajectory) is None
     assert watch.add(a_task(source="photos"), a_trajectory(answered)) is None
+    assert RunWatch().count(trajectory) is None, "a model that is trained may come to know them"
 
 
 def test_rollout_says_it_while_it_runs_and_at_its_end(

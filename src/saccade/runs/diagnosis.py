@@ -88,6 +88,10 @@ class RunWatch:
         models = {turn.completion.model for turn in trajectory.turns}
         if task.source != "world" and any(map(is_embedded, models)):
             return self._once("world", OUTSIDE_ITS_WORLD)
+        return self.count(trajectory)
+
+    def count(self, trajectory: Trajectory) -> str | None:
+        """The same of a model that is trained, which may come to know any images."""
         self._causes[what_may_help(trajectory)] += 1
         count = self._causes.total()
         cause, number = self._causes.most_common(1)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from saccade.measures.summary import Facts, Pair, Summary, facts, summary_of
 from saccade.policies.forced import FirstMove
 from saccade.rollout import rollout
 from saccade.runs.assemble import Assembly
+from saccade.runs.diagnosis import RunWatch
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import manifest_of
 from saccade.train.advantages import Group
@@ -21,6 +23,8 @@ from saccade.train.credit.base import Credit
 from saccade.train.prompts import Prompt
 from saccade.train.recipe import RLRecipe
 from saccade.types import Policy, Trajectory
+
+_log = logging.getLogger(__name__)
 
 ROLLOUTS = "rollouts"
 MOST_TOLD = 3
@@ -41,6 +45,7 @@ class Rollouts:
         self._recipe, self._policy = recipe, policy
         self._environment, self._reward = assembly.environment, assembly.reward
         self._credit, self._collective = credit, collective
+        self._watch = RunWatch()
 
     async def play(self, prompts_P: Sequence[Prompt]) -> list[Group]:
         """Let the policy attempt each prompt `train.group` times, all side by side."""
@@ -89,6 +94,9 @@ class Rollouts:
                 f"no episode of a step has a score: {most_often}; mend it and run the same "
                 "command again, which goes on from the last checkpoint"
             )
+        for trajectory in played:
+            if (said := self._watch.count(trajectory)) is not None:
+                _log.warning(said)
         metrics = episode_metrics(whole)
         families = sorted({family for family, _ in measured})
         for family in families if len(families) > 1 else ():

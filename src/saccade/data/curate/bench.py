@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,12 @@ from saccade.errors import PluginError
 from saccade.measures.summary import is_correct
 from saccade.recipe import make_tasks
 from saccade.runs.assemble import Assembly
+from saccade.runs.diagnosis import RunWatch
 from saccade.runs.execute import jobs_of, play
 from saccade.runs.folder import RunReader
 from saccade.types import Action, Completion, StopReason, Task, Trajectory, Turn, Verdict
+
+_log = logging.getLogger(__name__)
 
 NOT_MEASURED = "not measured: no attempt has a score"
 
@@ -71,6 +75,7 @@ class Bench:
         self._recipe, self._assembly, self._on_progress = recipe, assembly, on_progress
         self._direct: Shares = {}
         self.aborted = 0
+        self._watch = RunWatch()
         """Number of attempts that failed on our side; a rerun makes them again."""
 
     def drawn(self, questions: Iterable[Task]) -> Iterator[Task]:
@@ -145,6 +150,8 @@ class Bench:
             nonlocal done
             done += 1
             self.aborted += trajectory.error is not None
+            if (said := self._watch.add(task, trajectory)) is not None:
+                _log.warning(said)
             self._on_progress(name, done, total)
 
         def on_resume(number: int) -> None:
