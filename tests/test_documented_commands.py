@@ -27,7 +27,7 @@ EVERY = [
 ]
 KEYS = {key.key for key in EVERY}
 OPEN = {
-    key.key for key in EVERY if re.match("part|list of part|table of|list of text or", key.type)
+    key.key for key in EVERY if re.match("part|list of part|table of", key.type)
 }
 """Keys under which a part of one's own has others."""
 SECTIONS = {key.rpartition(".")[0] for key in KEYS} | {
