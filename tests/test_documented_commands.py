@@ -26,9 +26,7 @@ EVERY = [
     for key in keys_of(section)
 ]
 KEYS = {key.key for key in EVERY}
-OPEN = {
-    key.key for key in EVERY if re.match("part|list of part|table of|list of text or", key.type)
-}
+OPEN = {key.key for key in EVERY if re.match("part|list of part|table of", key.type)}
 """Keys under which a part of one's own has others."""
 SECTIONS = {key.rpartition(".")[0] for key in KEYS} | {
     name for group in GROUPS for name in (group.name, f"{group.name}.kind")
