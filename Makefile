@@ -11,9 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 
 .PHONY: demo test lint types wheel bench reproduce-deepeyes lock clean setup
 
-# One thread, as below: the model is tiny, and more of them only wait for each other.
 demo: $(VENV)/demo-installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m saccade demo
+	$(BIN)/python -m saccade demo
 
 # Two workers, a file of tests each: on two cores half the time. One thread a worker.
 test: setup

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile, spare_threads
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -36,6 +36,7 @@ def curate(
     result = finished_before("curate", config, out, total=total)
     if result is None:
         preflight(chosen, scored=False)
+        spare_threads(chosen.policy)
         result = _curate(chosen, out, total, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(result))

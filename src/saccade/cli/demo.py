@@ -66,6 +66,7 @@ def _play(
     import asyncio
 
     from saccade.cli.common.extras import needs
+    from saccade.cli.common.options import spare_threads
     from saccade.embedded import DEFAULT, resolve
     from saccade.runs.finished import finish
     from saccade.runs.folder import RunReader
@@ -74,6 +75,7 @@ def _play(
 
     with needs("local"):
         from saccade.policies.hf import HFOptions, HFPolicy
+    spare_threads(recipe.policy)
 
     console.print(INTRODUCTION)
     scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in SCENES]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile, spare_threads
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -60,6 +60,7 @@ def rollout(
     failures = Failures(0, 0, Counter())
     if result is None:
         preflight(chosen)
+        spare_threads(chosen.policy)
         asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
         result, failures = _result(out)
         if not failures.reasons:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.common.options import Json, with_settings
+from saccade.cli.common.options import Json, spare_threads, with_settings
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -96,6 +96,7 @@ def solve(
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
+    spare_threads(recipe.policy)
     says("interrupted: nothing of this question is kept, ask it again")
     with Console(stderr=True, quiet=as_json).status("looking ..."):
         asyncio.run(run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))

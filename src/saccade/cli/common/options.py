@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from saccade.config import Table
+    from saccade.config import Part, Table
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The run file (TOML).")]
 Settings = Annotated[
@@ -76,3 +76,14 @@ def _models(table: Table) -> Iterator[str]:
     if isinstance(policy, dict) and policy.get("kind") == "hf":
         named.append(policy.get("path"))
     yield from (name for name in named if isinstance(name, str) and ":" not in name)
+
+
+def spare_threads(policy: Part | None) -> None:
+    """Let an embedded model act on one thread: on more they only wait for each other."""
+    from saccade.embedded import is_embedded
+
+    if policy is None or policy.kind != "hf" or not is_embedded(policy.options.get("path")):
+        return
+    from saccade.models.threads import use_threads
+
+    use_threads(1)
