@@ -1,6 +1,7 @@
 """The README and the documents tell the truth: files, links, commands, and code that runs."""
 
 import importlib.util
+import io
 import json
 import re
 import subprocess
@@ -137,6 +138,22 @@ def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
     assert json.loads(line)["turns"][0]["results"][0]["data"]["total"] >= 7
     assert kept["dropped"] == {"my_parts:Short: too long": 2}
     assert kept["kept"] == 10
+
+
+def test_the_server_of_the_page_answers_and_refuses(tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    text = (ROOT / "docs" / "python.md").read_text()
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Starlette" in c)
+    photo = io.BytesIO()
+    PILImage.new("RGB", (90, 60)).save(photo, "png")
+    with ScriptedServer(lambda request: "<answer>OPEN</answer>") as server:
+        page: dict[str, Any] = {}
+        exec(code.replace("http://127.0.0.1:8000/v1", server.url), page)
+        with TestClient(page["app"]) as client:
+            done = client.post("/ask", params={"q": "What word?"}, content=photo.getvalue())
+            assert done.json() == {"answer": "OPEN", "stop": "answer"}
+            assert client.post("/ask", params={"q": "?"}, content=b"none").status_code == 400
 
 
 def test_the_page_of_keys_is_what_the_models_say() -> None:
