@@ -145,7 +145,7 @@ def test_without_thoughts_none_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_another_prior_starts_from_a_finished_base(base: Base, tmp_path: Path) -> None:
-    other = trained(tmp_path, prior=0.5, start=str(base.folder.parent))
+    other = trained(tmp_path, prior=0.5, start=str(base.folder.parent), muon=True)
     old, new = weights(base.folder.parent / "nano-base0"), weights(tmp_path / "nano-base0")
     assert all(torch.equal(old[name], new[name]) for name in old)
     mine, theirs = weights(other.folder), weights(base.folder)
