@@ -177,7 +177,7 @@ def table(content: Mapping[str, Any]) -> str:
         ]
         unit = "CPU s" if row["target_of"] == "cpu" else "s"
         lines.append(
-            f"| `{row['command']}` | {row['n']} | {cells[0]} | {cells[1]} | "
+            f"| {row['command']} | {row['n']} | {cells[0]} | {cells[1]} | "
             f"at most {row['target']:g} {unit} |"
         )
     machine = content["machine"]

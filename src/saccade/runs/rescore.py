@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from saccade.config import validate
 from saccade.errors import ConfigError
@@ -28,14 +28,13 @@ from saccade.measures.paired import Paired, paired
 from saccade.measures.summary import Summary, is_correct, summary
 from saccade.rewards import RewardOptions
 from saccade.rollout import in_parallel, score
+from saccade.runs.earlier import RESCORED_FROM, Earlier, before_rescoring
 from saccade.runs.execute import keeper
 from saccade.runs.folder import MAX_LINE_BYTES, Entry, RunFolder, RunReader
 from saccade.runs.manifest import Manifest, manifest_of, read_manifest
-from saccade.types import Record, Score, StopReason, Task, Trajectory, Verdict
+from saccade.types import Record, StopReason, Task, Trajectory
 
 VERB = "rescore"
-RESCORED_FROM = "rescored_from"
-"""The annotation that holds an `Earlier`."""
 
 UNJUDGED = (StopReason.ABORTED, StopReason.TIMEOUT)
 """Ends of episodes that no reward scores."""
@@ -53,17 +52,6 @@ class RescoreRecipe(Record):
     """Number of episodes that may be judged at the same time."""
     max_aborts: int = Field(default=100, ge=1)
     """Number of episodes in a row on which the reward may fail before the command stops."""
-
-
-class Earlier(Record):
-    """What a run said of an episode before it was judged again."""
-
-    run: str
-    """The folder of that run."""
-    verdict: Verdict | None = None
-    score: Score | None = None
-    error: str | None = None
-    """Why its reward could not score it."""
 
 
 class Rescored(Record):
@@ -206,16 +194,6 @@ class _Opinions(NamedTuple):
     """The same with the score that it had."""
     before: bool | None
     after: bool | None
-
-
-def before_rescoring(trajectory: Trajectory) -> Trajectory | None:
-    """The episode with the verdict and the score that it had; None if it was judged once."""
-    try:
-        held = Earlier.model_validate(trajectory.annotations[RESCORED_FROM])
-    except (KeyError, ValidationError):
-        return None
-    changes = {"verdict": held.verdict, "score": held.score, "error": held.error}
-    return trajectory.model_copy(update=changes)
 
 
 def _opinions(task: Task, trajectory: Trajectory) -> _Opinions:

@@ -13,7 +13,7 @@ from saccade.images.image import Image
 from saccade.measures.boxes import looks
 from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.runs.card import model_name
-from saccade.runs.rescore import before_rescoring
+from saccade.runs.earlier import before_rescoring
 from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
 from saccade.view.pictures import Pictures
 

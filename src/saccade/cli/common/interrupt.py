@@ -33,6 +33,7 @@ class _Ending:
     def __init__(self) -> None:
         self.message = _nothing
         self.said = threading.Event()
+        self.saying = threading.Lock()
 
 
 def _nothing() -> str:
@@ -151,9 +152,11 @@ def _next_interrupt(read: int, timeout_s: float | None) -> bool | None:
 
 
 def _say() -> None:
-    if _ending.said.is_set():
-        return
-    _ending.said.set()
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a bar hides it
-    with suppress(OSError):
-        typer.echo(f"{show_cursor}{_ending.message()}", err=True)
+    """Say it once, whichever thread comes first; the other one waits until it is written."""
+    with _ending.saying:
+        if _ending.said.is_set():
+            return
+        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a bar hides it
+        with suppress(OSError):
+            typer.echo(f"{show_cursor}{_ending.message()}", err=True)
+        _ending.said.set()
