@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from command import here
 
 from saccade.config import read_toml, validate, with_overrides
@@ -107,6 +108,9 @@ def test_the_command_says_whether_it_fits(tmp_path: Path) -> None:
     other = check(tmp_path, LARGE, *foreign, *many)
     assert other.state_of("model") == ["error", "error"]
     assert "environment.view.factor=28" in other.text("model")
+    alone = check(tmp_path, LARGE)
+    here = "ok" if torch.accelerator.is_available() else "not tried"
+    assert alone.state_of("trainer") == [here], "a laptop is no reason to doubt the run file"
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")

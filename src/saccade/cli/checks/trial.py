@@ -160,11 +160,17 @@ def _compare_with_what_is_known(model: str, environment: Environment, found: Exa
 
 
 def _try_trainer(recipe: Record, found: Examination) -> None:
+    import torch
+
     from saccade.train.recipe import RLRecipe
     from saccade.train.rl import trainer_arguments
 
+    chosen = cast(RLRecipe, recipe)
+    if chosen.train.trl.get("bf16") and not torch.accelerator.is_available():
+        text = "train.trl.bf16 needs an accelerator, and this machine has none"
+        found.add("trainer", "not tried", text)
+        return
     with found.part("trainer"):
-        chosen = cast(RLRecipe, recipe)
         trainer_arguments(chosen, Path(chosen.out))
         found.add("trainer", "ok", f"{chosen.train.preset}, {chosen.train.steps} steps")
 
