@@ -293,7 +293,9 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate()
         kept = len(list(RunReader(tmp_path / "run").trajectories()))
+        less = saccade("rollout", "run.toml", *settings, "--n", "2", "--json", cwd=tmp_path)
         after = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+    assert json.loads(less.stdout)["all"]["scored"] == 4, "what was not asked for is not counted"
     assert running.returncode == 130
     assert b"the same command resumes" in stderr
     assert b"Traceback" not in stderr

@@ -67,5 +67,7 @@ def test_it_is_said_from_where_a_run_goes_on(tmp_path: Path) -> None:
     assert "has no checkpoint yet" in kept(tmp_path)
     for step in (50, 100, 7):
         (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    (tmp_path / "checkpoint-150").mkdir()  # it was being written
     assert "keeps checkpoint-100; the same command resumes from it" in kept(tmp_path)
     assert "saccade demo --out x resumes" in kept(tmp_path, "saccade demo --out x")

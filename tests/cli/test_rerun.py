@@ -23,7 +23,7 @@ RESULTS: dict[str, dict[str, JsonValue]] = {
     "curate": {"tasks": "out/kept/tasks.jsonl", "questions": 2, "kept": 1, "dropped": {"easy": 1}},
     "nano train-base": {"folder": "out/nano-base", "skills": {"vision": {"iou": 0.8}}},
 }
-TOTAL = {"curate": 10**6}
+TOTAL = {"curate": 10**6, "sft": 0}
 
 
 def leave_finished(verb: str, config: BaseModel, out: Path) -> None:

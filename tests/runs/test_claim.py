@@ -6,7 +6,7 @@ import pytest
 
 from saccade.errors import ConfigError, StoreLocked
 from saccade.runs.claim import Claim
-from saccade.runs.manifest import Manifest, read_manifest
+from saccade.runs.manifest import FINISHED, Manifest, read_manifest
 
 BEGUN = ("metrics.jsonl", "checkpoint-*")
 
@@ -60,18 +60,45 @@ def test_a_run_that_was_killed_before_it_began_gives_way(tmp_path: Path) -> None
     with Claim(out, manifest(0), begun=BEGUN):
         (out / "metrics.jsonl").touch()
     assert read_manifest(out).config == {"seed": 0}
+    (out / "mine.txt").touch()
     fail(out, seed=1)
-    assert {path.name for path in out.rglob("*")} == {"prepared.json"}, "it may be the user's"
-    with Claim(out, manifest(2), begun=BEGUN):
-        assert read_manifest(out).config == {"seed": 2}
+    left = {path.name for path in out.rglob("*")}
+    assert left == {"metrics.jsonl", "mine.txt"}, "they may be the user's"
+    with Claim(out, Manifest(verb="rl", config={}), begun=BEGUN):
+        assert read_manifest(out).verb == "rl", "nothing was done, by whatever command"
 
 
-def test_a_folder_with_other_content_loses_nothing_of_it(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "thesis.tex").write_text("years of work")
+def test_what_a_run_prepared_gives_way_to_the_same_command_only(tmp_path: Path) -> None:
+    with Claim(tmp_path, manifest(0), begun=BEGUN):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "weights").write_text("of an earlier run")
+        (tmp_path / FINISHED).write_text("of an earlier run")
+    with pytest.raises(ConfigError, match="made by `saccade sft`, this is `saccade rollout`"):
+        Claim(tmp_path, Manifest(verb="rollout", config={}), begun=("trajectories.jsonl",))
+    assert read_manifest(tmp_path).verb == "sft"
+    fail(tmp_path, seed=1)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"model", "weights", "run.json"}, "what was finished was another run"
+
+
+def test_a_run_of_another_command_is_refused_and_keeps_its_own(tmp_path: Path) -> None:
+    """Also one that this command would not count as begun, and whose folder it would overwrite."""
+    fail(tmp_path, leaving="checkpoint-1/weights")
+    with pytest.raises(ConfigError, match="made by `saccade sft`"):
+        Claim(tmp_path, Manifest(verb="rollout", config={}), begun=("trajectories.jsonl",))
+    assert read_manifest(tmp_path).verb == "sft"
+
+
+def test_a_folder_with_other_content_is_refused_and_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "empty").mkdir()
     fail(tmp_path)
-    assert (tmp_path / "data" / "thesis.tex").exists()
-    assert not (tmp_path / "run.json").exists()
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="a folder with other content"):
+        Claim(tmp_path, manifest(0), begun=BEGUN)
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"package", "__init__.py", "empty", "thesis.tex"}
 
 
 def test_a_second_process_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:

@@ -332,6 +332,15 @@ def test_a_run_in_progress_can_be_read(tmp_path: Path) -> None:
         assert [t.task_id for t in reader.trajectories()] == ["a"]
 
 
+def test_a_run_that_goes_on_while_it_is_read_has_all_its_tasks(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run", MANIFEST) as run:
+        run.append(*episode("a"))
+        entries = RunReader(tmp_path / "run").entries()
+        assert next(entries).task.id == "a"
+        run.append(*episode("b"))
+        assert [entry.task.id for entry in entries] == ["b"]
+
+
 if __name__ == "__main__":
     import tempfile
 

@@ -221,11 +221,14 @@ def test_a_setting_that_the_table_does_not_know_counts() -> None:
     assert changes_meaning("tools.python.after_kill")
 
 
-def test_a_folder_keeps_its_first_manifest_and_refuses_another(tmp_path: Path) -> None:
-    one = manifest_of("sft", recipe())
+def test_a_folder_says_what_its_run_goes_on_with_and_refuses_another(tmp_path: Path) -> None:
+    one = manifest_of("sft", recipe()).model_copy(update={"created": "then"})
     keep_manifest(tmp_path / "new", one)
-    keep_manifest(tmp_path / "new", manifest_of("sft", recipe(samples=3)))
+    keep_manifest(tmp_path / "new", manifest_of("sft", recipe()))
     assert read_manifest(tmp_path / "new") == one
+    keep_manifest(tmp_path / "new", manifest_of("sft", recipe(samples=3)))
+    held = read_manifest(tmp_path / "new")
+    assert (held.config["samples"], held.created) == (3, "then")
     with pytest.raises(ConfigError, match=r"holds another run:\n  seed: 0 -> 1\n.*to resume"):
         keep_manifest(tmp_path / "new", manifest_of("sft", recipe(seed=1)))
 

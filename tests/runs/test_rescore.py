@@ -14,14 +14,13 @@ from saccade.errors import ConfigError, PluginError
 from saccade.measures.summary import is_correct
 from saccade.recipe import Recipe
 from saccade.rewards import RewardOptions
-from saccade.runs.folder import RunFolder, RunReader
+from saccade.runs.folder import RunFolder, RunReader, finished_in
 from saccade.runs.manifest import manifest_of
 from saccade.runs.rescore import (
     RESCORED_FROM,
     Rescored,
     RescoreRecipe,
     compared,
-    finished_in,
     own_reward,
     rescore,
 )

@@ -151,7 +151,11 @@ def test_a_preset_is_overridden_by_what_is_said() -> None:
         ({"policy": {"kind": "replay"}}, "leave `policy` out"),
         ({"sampling": {"temperature": 0}}, "a group of greedy episodes is one episode"),
         ({"sampling": {"temperature": 1, "top_p": 0.9}}, "make another policy act"),
-        ({"train": {"prompts": 8, "updates": 4, "save_steps": 6}}, "no multiple of 4 updates"),
+        ({"train": {"prompts": 8, "updates": 4, "save_steps": 6}}, "save_steps: 6 is no multiple"),
+        (
+            {"train": {"prompts": 8, "updates": 4, "steps": 6, "save_steps": 4}},
+            "error, steps: 6 is no multiple",
+        ),
     ],
 )
 def test_bad_options_are_explained(changes: dict[str, object], message: str) -> None:

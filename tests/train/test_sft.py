@@ -23,7 +23,7 @@ from saccade.nano.spec import sections
 from saccade.recipe import Recipe, make_tasks
 from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
-from saccade.train.checkpoints import Step
+from saccade.train.checkpoints import Step, last_checkpoint
 from saccade.train.recipe import SFTRecipe
 from saccade.train.sft import IGNORED, labels, read_examples, sft
 from saccade.types import Completion, Sampling, Trajectory
@@ -151,6 +151,12 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_pa
     recipe = recipe_of(demos, tmp_path / "broken")
     with pytest.raises(Stop):
         sft(recipe, on_step=stop)
+    examples = tmp_path / "broken" / "examples.json"
+    begun_on = examples.read_text()
+    examples.write_text(begun_on.replace("8", "7"))
+    with pytest.raises(ConfigError, match="the demonstrations have changed"):
+        sft(recipe)
+    examples.write_text(begun_on)
     news: list[Step] = []
     resumed = sft(recipe, on_step=news.append)
     assert [step.step for step in news] == [3, 4]
@@ -169,6 +175,15 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(demos: Path, tmp_pa
     assert len(news) == 2, "no step beyond the last"
     for name, value in state(whole).items():
         torch.testing.assert_close(state(resumed)[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_checkpoint_beyond_what_is_asked_for_is_refused(tmp_path: Path) -> None:
+    for name in ("checkpoint-50", "checkpoint-100", "checkpoint-best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path, steps=100) == tmp_path / "checkpoint-100"
+    with pytest.raises(ConfigError, match="holds checkpoint-100, of more steps than the 80"):
+        last_checkpoint(tmp_path, steps=80)
 
 
 def test_what_a_kill_left_half_written_is_not_resumed_from(demos: Path, tmp_path: Path) -> None:

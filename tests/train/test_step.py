@@ -11,6 +11,7 @@ from saccade.recipe import make_environment, make_tasks
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.rewards import RewardOptions
 from saccade.runs.folder import RunReader
+from saccade.train.checkpoints import BEGUN
 from saccade.train.sample import TrainingBatch
 from saccade.train.step import RLStep
 from saccade.types import Task, Trajectory
@@ -148,3 +149,5 @@ def test_a_step_on_which_the_reward_always_raises_ends_the_training(
         step.training_batch(0)
     kept = list(RunReader(tmp_path / "rollouts" / "step-00001").waiting())
     assert len(kept) == 4
+    begun = (path for pattern in BEGUN for path in tmp_path.glob(pattern))
+    assert any(path.stat().st_size for path in begun), "a failed start would remove them"

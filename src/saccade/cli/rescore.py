@@ -34,16 +34,18 @@ def rescore(
     """
     import asyncio
 
+    from saccade.cli.common.outcome import finished_before
     from saccade.cli.common.progress import bars, one_bar
-    from saccade.runs.finished import finish, finished
-    from saccade.runs.rescore import VERB, Rescored, compared, finished_in, manifest_for
+    from saccade.runs.finished import finish
+    from saccade.runs.folder import finished_in
+    from saccade.runs.rescore import VERB, Rescored, compared, manifest_for
     from saccade.runs.rescore import rescore as judge
 
     chosen = _recipe(run, recipe, settings)
     out, config, total = Path(chosen.out), manifest_for(chosen).config, finished_in(run)
-    if held := finished(VERB, config, out, total=total):
-        result = Rescored.model_validate(held.result)
-        typer.echo(f"{out} is finished: nothing was left to do; this is its result", err=True)
+    held = finished_before(VERB, config, out, total=total)
+    if held is not None:
+        result = Rescored.model_validate(held)
     else:
         with bars(quiet=as_json) as progress:
             asyncio.run(judge(chosen, on_progress=one_bar(progress)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from saccade.recipe import Recipe
+    from saccade.rollout import Job
+    from saccade.runs.folder import Key
 
 
 class Failures(NamedTuple):
@@ -61,8 +64,8 @@ def rollout(
     if result is None:
         preflight(chosen)
         spare_threads(chosen.policy)
-        asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
-        result, failures = _result(out)
+        asked = asyncio.run(_attempt_all(chosen, out, total, quiet=as_json))
+        result, failures = _result(out, asked)
         if not failures.reasons:
             finish(out, "rollout", config, result, needs=["trajectories.jsonl"], total=total)
     _show(result, as_json=as_json)
@@ -71,7 +74,10 @@ def rollout(
         raise typer.Exit(1)
 
 
-async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: bool) -> None:
+async def _attempt_all(
+    recipe: Recipe, out: Path, count: int | None, *, quiet: bool
+) -> frozenset[Key]:
+    """Attempt what is missing, and return which attempts are asked for."""
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import is_correct
     from saccade.recipe import make_tasks
@@ -100,18 +106,29 @@ async def _attempt_all(recipe: Recipe, out: Path, count: int | None, *, quiet: b
                 progress.console.print(f"resumed: {number}{of_all} episodes are there")
                 progress.reset(bar, completed=number)
 
-        jobs = jobs_of(recipe, make_tasks(recipe))
-        await run("rollout", recipe, jobs, out, on_finish=on_finish, on_resume=on_resume)
+        asked: set[Key] = set()
+
+        def drawn() -> Iterator[Job]:
+            for job in jobs_of(recipe, make_tasks(recipe)):
+                asked.add((job.task.id, job.sample))
+                yield job
+
+        await run("rollout", recipe, drawn(), out, on_finish=on_finish, on_resume=on_resume)
+    return frozenset(asked)
 
 
-def _result(out: Path) -> tuple[dict[str, JsonValue], Failures]:
-    """What the folder holds, and what failed in it."""
+def _result(out: Path, asked: frozenset[Key]) -> tuple[dict[str, JsonValue], Failures]:
+    """What the folder holds of the attempts that were asked for, and what failed of them.
+
+    It may hold more: of a larger run that was killed, only what was quick.
+    """
     from saccade.measures.summary import summary, summary_by
     from saccade.runs.diagnosis import common_causes
     from saccade.runs.folder import RunReader
 
     reader = RunReader(out)
-    pairs = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    entries = (e for e in reader.entries() if (e.task.id, e.trajectory.sample) in asked)
+    pairs = [(entry.task, entry.trajectory) for entry in entries]
     trajectories = [trajectory for _, trajectory in pairs]
     groups, total = summary_by(lambda task: task.family, pairs), summary(pairs)
     result: dict[str, JsonValue] = {

@@ -29,11 +29,13 @@ def sft(
     """
     from saccade.cli.common.outcome import finished_before
     from saccade.config import validate
+    from saccade.runs.folder import finished_in
     from saccade.runs.preflight import check_runs
     from saccade.train.recipe import SFTRecipe
 
     chosen = validate(SFTRecipe, read_runfile(recipe, settings))
-    result = finished_before("sft", chosen.model_dump(mode="json"), Path(chosen.out))
+    config, total = chosen.model_dump(mode="json"), sum(map(finished_in, chosen.runs))
+    result = finished_before("sft", config, Path(chosen.out), total=total)
     if result is None:
         check_runs(chosen.runs)
         result = _train(chosen, threads, quiet=as_json)
@@ -59,10 +61,7 @@ def _train(recipe: SFTRecipe, threads: int | None, *, quiet: bool) -> dict[str, 
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
     from saccade.runs.finished import read_finished
-    from saccade.runs.manifest import read_manifest
 
-    for folder in recipe.runs:  # one that is not there is found before torch is imported
-        read_manifest(Path(folder))
     with needs("train"):
         from saccade.models.threads import use_threads
         from saccade.train.sft import sft as train

@@ -19,7 +19,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from saccade.errors import ConfigError, StoreError, StoreLocked
-from saccade.runs.manifest import RUN, Manifest, keep_manifest
+from saccade.runs.manifest import FINISHED, RUN, Manifest, keep_manifest, read_manifest
 
 LOCK = "lock"
 
@@ -38,35 +38,58 @@ class Claim:
 
         Raises:
             StoreLocked: another process holds it.
-            ConfigError: it holds another run, or a file is in the way.
+            ConfigError: it holds another run or something that is no run, or a file is in the way.
             StoreError: it cannot be created.
         """
         self._folder, self._begun = Path(folder), tuple(begun)
         if self._folder.exists() and not self._folder.is_dir():
             raise ConfigError(f"out={folder}: a file is in the way")
-        missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
-        self._made = tuple(missing)
-        was_empty = bool(missing) or not any(self._folder.iterdir())
+        above = (self._folder, *self._folder.parents)
+        self._made = tuple(path for path in above if not path.exists())
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder}: cannot be created ({error.strerror})") from error
-        self._lock = FileLock(self._folder / LOCK)
-        try:
+            self._lock = FileLock(self._folder / LOCK)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise StoreLocked(
                 f"{folder}: another process writes to this run folder; wait for it or choose "
                 "another out"
             ) from None
-        self._all_is_ours = was_empty
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be written ({error.strerror})") from error
+        self._found = frozenset(path.name for path in self._folder.iterdir()) - {LOCK}
         try:
-            if not self.has_begun:
-                (self._folder / RUN).unlink(missing_ok=True)
+            self._take_over(manifest.verb)
             keep_manifest(self._folder, manifest)
         except BaseException:
             self.release(failed=True)
             raise
+
+    def _take_over(self, verb: str) -> None:
+        """Make way where a run was killed before it began; refuse a folder of something else.
+
+        Raises:
+            ConfigError: the folder holds something, and no run.
+            FormatError: its `run.json` is damaged.
+        """
+        held = self._folder / RUN
+        if not held.exists():
+            if not self._is_bare:
+                raise ConfigError(
+                    f"out={self._folder}: a folder with other content; choose another out"
+                )
+        elif not self.has_begun and (self._is_bare or read_manifest(self._folder).verb == verb):
+            if self._is_bare:
+                self._found -= {RUN}
+            held.unlink()
+            (self._folder / FINISHED).unlink(missing_ok=True)
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether nothing in the folder has content, the files of every run left aside."""
+        files = (path for path in self._folder.rglob("*") if path.is_file())
+        ours = {self._folder / LOCK, self._folder / RUN}
+        return not any(path.stat().st_size for path in files if path not in ours)
 
     @property
     def has_begun(self) -> bool:
@@ -75,30 +98,29 @@ class Claim:
         return any(path.is_dir() or path.stat().st_size for path in found)
 
     def release(self, *, failed: bool) -> None:
-        """Let others have the folder; if the run failed before it began, nothing of it is left."""
-        if not failed or self.has_begun:
-            self._lock.release()
-            return
-        for path in sorted(self._folder.rglob("*"), reverse=True):
-            if path.name == LOCK and path.parent == self._folder:
-                continue
-            if self._all_is_ours or path == self._folder / RUN or _is_empty(path):
-                _remove(path)
+        """Let others have the folder; if the run failed before it began, nothing of it is left.
+
+        What was in the folder before stays, whatever it is.
+        """
+        if failed and not self.has_begun:
+            self._remove_what_was_made()
+            (self._folder / LOCK).unlink(missing_ok=True)  # while it is held, or it is another's
+            for folder in self._made:
+                with suppress(OSError):  # it holds something else by now
+                    folder.rmdir()
         self._lock.release()
-        (self._folder / LOCK).unlink(missing_ok=True)
-        for folder in self._made:
-            with suppress(OSError):  # it holds something else by now
-                folder.rmdir()
+
+    def _remove_what_was_made(self) -> None:
+        """Beside what others have put there, `run.json` stays: it marks the folder as a run's."""
+        for path in self._folder.iterdir():
+            if path.name not in self._found | {LOCK}:
+                _remove(path)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.release(failed=kind is not None)
-
-
-def _is_empty(path: Path) -> bool:
-    return not any(path.iterdir()) if path.is_dir() else not path.lstat().st_size
 
 
 def _remove(path: Path) -> None:

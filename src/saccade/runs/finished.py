@@ -20,9 +20,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import FormatError, StoreError
 from saccade.files import write_whole
-from saccade.runs.manifest import RUN, Manifest, check_same, read_manifest
-
-FINISHED = "finished.json"
+from saccade.runs.manifest import (
+    FINISHED,
+    RUN,
+    Manifest,
+    check_same,
+    differences,
+    read_manifest,
+)
 
 AMOUNTS = (
     "tasks.n", "samples", "curate.samples", "steps", "train.steps", "n", "nets",
@@ -93,6 +98,8 @@ def finished(
         return None
     manifest = read_manifest(folder)
     check_same(folder, manifest, Manifest(verb=verb, config=dict(config)))
+    if differences(manifest, Manifest(verb=held.verb, config=held.config)):
+        return None  # it is of a run that was here before
     if any(_more(_setting(config, key), _setting(held.config, key)) for key in AMOUNTS):
         return None
     if total is not None and (held.total is None or total > held.total):

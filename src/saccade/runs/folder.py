@@ -22,17 +22,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from saccade.errors import ConfigError, FormatError, StoreError
+from saccade.errors import FormatError, StoreError
 from saccade.files import read_lines, write_whole
 from saccade.images.image import Image, read_bounded
-from saccade.runs.claim import LOCK, Claim
-from saccade.runs.manifest import RUN, Manifest, read_manifest
+from saccade.runs.claim import Claim
+from saccade.runs.manifest import Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
 JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
@@ -64,7 +64,6 @@ class RunFolder:
             StoreError: it cannot be created.
         """
         self.path = Path(path)
-        self._refuse_strangers()
         self._claim = Claim(self.path, manifest, begun=JOURNALS)
         try:
             self._clear_parts()
@@ -140,12 +139,6 @@ class RunFolder:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(failed=kind is not None)
 
-    def _refuse_strangers(self) -> None:
-        path = self.path
-        strange = path.is_dir() and any(path.iterdir()) and not (path / LOCK).exists()
-        if strange and not (path / RUN).exists():
-            raise ConfigError(f"out={path}: a folder with other content; choose another out")
-
     def _clear_parts(self) -> None:
         """Remove what a killed writer left of a file that was never completed."""
         for folder in (self.path, self.path / "images"):
@@ -191,7 +184,7 @@ class RunReader:
 
     def entries(self) -> Iterator[Entry]:
         """Every episode with its task: finished ones, then those that were only aborted so far."""
-        tasks = {task.id: task for task in self.tasks()}
+        tasks: dict[str, Task] = {}
         done: set[Key] = set()
         for trajectory in self.trajectories():
             done.add((trajectory.task_id, trajectory.sample))
@@ -205,7 +198,10 @@ class RunReader:
         """Finished episodes on which the reward failed, and that have no score yet."""
         return (entry for entry in self.entries() if entry.trajectory.reward_failed)
 
-    def _entry(self, tasks: Mapping[str, Task], trajectory: Trajectory) -> Entry:
+    def _entry(self, tasks: dict[str, Task], trajectory: Trajectory) -> Entry:
+        """An episode with its task; tasks are read again where the run has gone on since."""
+        if trajectory.task_id not in tasks:
+            tasks.update((task.id, task) for task in self.tasks())
         task = tasks.get(trajectory.task_id)
         if task is None:
             raise FormatError(f"{self.path}/tasks.jsonl: task {trajectory.task_id!r} is missing")
@@ -242,6 +238,13 @@ class RunReader:
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise FormatError(f"{file}:{number}: damaged ({reason})") from error
+
+
+def finished_in(run: str | Path) -> int:
+    """How many episodes a run has finished, at most: attempts at a score may be counted twice."""
+    files = (Path(run) / name for name in ("trajectories.jsonl", "reward_failed.jsonl"))
+    present = [file for file in files if file.exists()]
+    return sum(1 for file in present for _ in read_lines(file, most=MAX_LINE_BYTES))
 
 
 class _Journal:

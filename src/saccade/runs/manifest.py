@@ -28,6 +28,7 @@ from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import write_whole
 
 RUN = "run.json"
+FINISHED = "finished.json"
 
 CHANGES_MEANING = {
     # what is asked
@@ -161,6 +162,9 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
 def keep_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `run.json`, or check that the folder holds a run that means the same.
 
+    A run that goes on with other settings that change no meaning, such as more tasks, is described
+    as it goes on.
+
     Raises:
         ConfigError: the folder holds another run; the message names every setting that differs.
         StoreError: the folder cannot be written.
@@ -173,7 +177,11 @@ def keep_manifest(folder: Path, manifest: Manifest) -> None:
             raise StoreError(f"{folder}: cannot be created ({error.strerror})") from error
         write_whole(file, manifest.model_dump_json(indent=2).encode() + b"\n")
         return
-    check_same(folder, read_manifest(folder), manifest)
+    held = read_manifest(folder)
+    check_same(folder, held, manifest)
+    if held.config != manifest.config:
+        going_on = manifest.model_copy(update={"created": held.created})
+        write_whole(file, going_on.model_dump_json(indent=2).encode() + b"\n")
 
 
 def check_same(folder: Path, held: Manifest, new: Manifest) -> None:

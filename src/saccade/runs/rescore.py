@@ -23,14 +23,13 @@ from pydantic import Field, JsonValue
 
 from saccade.config import validate
 from saccade.errors import ConfigError
-from saccade.files import read_lines
 from saccade.measures.paired import Paired, paired
 from saccade.measures.summary import Summary, is_correct, summary
 from saccade.rewards import RewardOptions
 from saccade.rollout import in_parallel, score
 from saccade.runs.earlier import RESCORED_FROM, Earlier, before_rescoring
 from saccade.runs.execute import keeper
-from saccade.runs.folder import MAX_LINE_BYTES, Entry, RunFolder, RunReader
+from saccade.runs.folder import Entry, RunFolder, RunReader, finished_in
 from saccade.runs.manifest import Manifest, manifest_of, read_manifest
 from saccade.types import Record, StopReason, Task, Trajectory
 
@@ -149,13 +148,6 @@ def own_reward(run: Path) -> dict[str, JsonValue]:
     held = read_manifest(run).config.get("reward")
     options = validate(RewardOptions, held if isinstance(held, dict) else {}, f"{run}: reward")
     return options.model_dump(mode="json", exclude_defaults=True)
-
-
-def finished_in(run: Path) -> int:
-    """How many episodes a run has finished, at most: attempts at a score may be counted twice."""
-    files = (run / name for name in ("trajectories.jsonl", "reward_failed.jsonl"))
-    present = [file for file in files if file.exists()]
-    return sum(1 for file in present for _ in read_lines(file, most=MAX_LINE_BYTES))
 
 
 def compared(out: Path) -> Rescored:

@@ -1,6 +1,7 @@
 """What both trainers leave on disk: checkpoints, the journal of metrics, and the result.
 
-A training has begun when it has made a step: until then it holds nothing that could be lost.
+A training has begun when it has made a step, or has kept an episode: until then it holds nothing
+that could be lost.
 
 A step belongs to the run when its checkpoint is written. On a resume, later lines of the journal
 are cut from it and kept in `superseded/`, so that no step is in it twice.
@@ -9,6 +10,7 @@ are cut from it and kept in `superseded/`, so that no step is in it twice.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
+from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.models.load import LoadedModel, save_weights, write_stamp
 from saccade.runs.card import CARD, model_card
+from saccade.runs.folder import JOURNALS
 from saccade.runs.manifest import RUN, read_manifest
 
 PROCESSOR_FILES = (
@@ -42,8 +46,10 @@ PROCESSOR_FILES = (
 METRICS = "metrics.jsonl"
 SUPERSEDED = "superseded"
 MODEL = "model"
-BEGUN = (METRICS, "checkpoint-*")
-"""What shows that a training has made a step; see `saccade.runs.claim`."""
+ROLLOUTS = "rollouts"
+"""Run folders of the episodes of chosen steps."""
+BEGUN = (METRICS, "checkpoint-*", *(f"{ROLLOUTS}/*/{journal}" for journal in JOURNALS))
+"""What shows that a training holds something: steps, or episodes; see `saccade.runs.claim`."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +137,24 @@ def read_metrics(out: Path) -> list[dict[str, JsonValue]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest that is complete: the Trainer writes its state last."""
-    found = [path.parent for path in out.glob(f"checkpoint-*/{TRAINER_STATE_NAME}") if _whole(path)]
-    return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+def last_checkpoint(out: Path, *, steps: int) -> Path | None:
+    """The newest that is complete: the Trainer writes its state last.
+
+    Raises:
+        ConfigError: it is of more steps than are asked for.
+    """
+    found = {
+        int(path.parent.name.removeprefix("checkpoint-")): path.parent
+        for path in out.glob(f"checkpoint-*[0-9]/{TRAINER_STATE_NAME}")
+        if re.fullmatch(r"checkpoint-\d+", path.parent.name) and _whole(path)
+    }
+    reached = max(found, default=0)
+    if reached > steps:
+        raise ConfigError(
+            f"out={out} holds checkpoint-{reached}, of more steps than the {steps} that are asked "
+            f"for; ask for {reached} or more, or choose another out"
+        )
+    return found.get(reached)
 
 
 def _whole(path: Path) -> bool:

@@ -214,11 +214,12 @@ class Training(Record):
             raise ValueError(
                 f"prompts = {self.prompts} cannot be shared among {self.updates} updates"
             )
-        if self.save_steps % self.updates:
-            raise ValueError(
-                f"save_steps: {self.save_steps} is no multiple of {self.updates} updates; a "
-                "checkpoint is written when all of a batch was trained on"
-            )
+        for name in ("steps", "save_steps"):  # there is a checkpoint at the last step, too
+            if (value := getattr(self, name)) % self.updates:
+                raise ValueError(
+                    f"{name}: {value} is no multiple of {self.updates} updates; a checkpoint is "
+                    "written when all of a batch was trained on"
+                )
         return self
 
 

@@ -35,6 +35,7 @@ from saccade.runs.manifest import manifest_of
 from saccade.train.checkpoints import (
     BEGUN,
     MODEL,
+    ROLLOUTS,
     SUPERSEDED,
     Journal,
     Step,
@@ -46,7 +47,6 @@ from saccade.train.collective import Processes
 from saccade.train.generator import Generator
 from saccade.train.grpo import GRPO, TransformersGenerator
 from saccade.train.recipe import LoRA, RLRecipe, Training
-from saccade.train.rollouts import ROLLOUTS
 from saccade.train.step import RLStep
 from saccade.train.vllm import VLLMGenerator
 
@@ -82,7 +82,7 @@ def rl(
     arguments = trainer_arguments(recipe, out)
     with _held(recipe, out) if state.is_main_process else nullcontext():
         state.wait_for_everyone()
-        checkpoint = last_checkpoint(out)
+        checkpoint = last_checkpoint(out, steps=recipe.train.steps)
         if state.is_main_process:
             _set_aside(out, checkpoint)
             if checkpoint is not None:

@@ -18,6 +18,7 @@ from saccade.runs.diagnosis import RunWatch
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import manifest_of
 from saccade.train.advantages import Group
+from saccade.train.checkpoints import ROLLOUTS
 from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit
 from saccade.train.prompts import Prompt
@@ -26,7 +27,6 @@ from saccade.types import Policy, Trajectory
 
 _log = logging.getLogger(__name__)
 
-ROLLOUTS = "rollouts"
 MOST_TOLD = 3
 """Number of errors that a message names, those that came most often."""
 

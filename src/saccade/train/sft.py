@@ -33,7 +33,7 @@ from saccade.models.load import LoadedModel, load, without_bars
 from saccade.render.qwen_vl import Rendered
 from saccade.runs.claim import Claim
 from saccade.runs.finished import finish, finished
-from saccade.runs.folder import RunReader
+from saccade.runs.folder import RunReader, finished_in
 from saccade.runs.manifest import manifest_of
 from saccade.train.checkpoints import (
     BEGUN,
@@ -49,6 +49,8 @@ from saccade.train.recipe import SFTRecipe
 from saccade.types import StopReason, Task, Trajectory
 
 IGNORED = -100
+EXAMPLES = "examples.json"
+"""What a training was made on, and what was left out, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,14 @@ def sft(
         RenderError: a trajectory does not fit the model.
     """
     out, config = Path(recipe.out), recipe.model_dump(mode="json")
-    if finished("sft", config, out) is not None:
+    total = sum(map(finished_in, recipe.runs))
+    if finished("sft", config, out, total=total) is not None:
         return out / MODEL
     with Claim(out, manifest_of("sft", recipe), begun=BEGUN):
         counts = _train(recipe, out, on_step, on_resume)
         losses = [row["loss"] for row in read_metrics(out)]
         counts |= {"model": str(out / MODEL), "losses": losses}
-        finish(out, "sft", config, counts, needs=[MODEL])
+        finish(out, "sft", config, counts, needs=[MODEL], total=total)
     return out / MODEL
 
 
@@ -109,7 +112,8 @@ def _train(
         "left_out": dict(examples.left_out),
         "fingerprints": list(examples.fingerprints),
     }
-    write_whole(out / "examples.json", json.dumps(counts, indent=2).encode())
+    checkpoint = last_checkpoint(out, steps=recipe.steps)
+    _keep_counts(out / EXAMPLES, counts, resumed=checkpoint is not None)
     loaded.model.model.visual.requires_grad_(not recipe.freeze_vision)
     trainer = _Trainer(
         model=loaded.model,
@@ -120,13 +124,27 @@ def _train(
         callbacks=[Journal(out, on_step)],
     )
     trainer.remove_callback(PrinterCallback)
-    if (checkpoint := last_checkpoint(out)) is not None:
+    if checkpoint is not None:
         on_resume(checkpoint)
     with without_bars():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     dtype = getattr(torch, recipe.save_dtype)
     export(loaded, out / MODEL, dtype=dtype, fingerprints=examples.fingerprints)
     return counts
+
+
+def _keep_counts(file: Path, counts: dict[str, JsonValue], *, resumed: bool) -> None:
+    """Keep what is trained on.
+
+    Raises:
+        ConfigError: a training that goes on was begun on other demonstrations.
+    """
+    if resumed and file.exists() and json.loads(file.read_bytes()) != counts:
+        raise ConfigError(
+            f"{file}: the demonstrations have changed since this training began; choose another "
+            "out to train on those of today"
+        )
+    write_whole(file, json.dumps(counts, indent=2).encode())
 
 
 def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:

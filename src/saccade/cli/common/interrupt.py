@@ -55,7 +55,9 @@ def says(text: str) -> None:
 
 def kept(out: Path, command: str = "the same command") -> str:
     """What is said when a run is interrupted."""
-    steps = [int(path.name.partition("-")[2]) for path in out.glob("checkpoint-*[0-9]")]
+    states = out.glob("checkpoint-*/trainer_state.json")  # written last
+    names = (path.parent.name.partition("-")[2] for path in states)
+    steps = [int(name) for name in names if name.isdecimal()]
     if steps:
         return f"interrupted: {out} keeps checkpoint-{max(steps)}; {command} resumes from it"
     if (out / "metrics.jsonl").exists():

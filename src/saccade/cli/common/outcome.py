@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,5 +39,6 @@ def finished_before(
         return None
     beyond = ", ".join(done.beyond(config))
     more = f", and holds more than is asked for ({beyond})" if beyond else ""
-    typer.echo(f"{out} is finished{more}: nothing was left to do; this is its result", err=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one says it
+        typer.echo(f"{out} is finished{more}: nothing was left to do; this is its result", err=True)
     return done.result

@@ -75,8 +75,8 @@ class Bench:
         self._recipe, self._assembly, self._on_progress = recipe, assembly, on_progress
         self._direct: Shares = {}
         self.aborted = 0
-        self._watch = RunWatch()
         """Number of attempts that failed on our side; a rerun makes them again."""
+        self._watch = RunWatch()
 
     def drawn(self, questions: Iterable[Task]) -> Iterator[Task]:
         """The questions with their images, one by one, in the order of their source."""
