@@ -205,8 +205,11 @@ async def test_a_later_turn_encodes_only_what_is_new(
     assert sizes == [4, 4], "four views; then four crops, which the third turn shows again"
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("out of memory"), IndexError("an id beyond the table")], ids=repr
+)
 async def test_a_request_that_fails_does_not_harm_the_others(
-    policy: HFPolicy, monkeypatch: pytest.MonkeyPatch
+    policy: HFPolicy, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     env = environment(policy)
     good, bad = env.begin(scenes(2)[0]), env.begin(scenes(2)[1])
@@ -217,14 +220,14 @@ async def test_a_request_that_fails_does_not_harm_the_others(
         loaded: LoadedModel, requests: list[TurnRequest], *, cache: FeatureCache
     ) -> list[Completion]:
         if any(request.rendered.images == poison for request in requests):
-            raise RuntimeError("out of memory")
+            raise error
         return write_turns(loaded, requests, cache=cache)
 
     monkeypatch.setattr(hf, "write_turns", failing)
     done = await asyncio.gather(
         *(policy.act(t, Sampling(max_tokens=4)) for t in (good, bad, good)), return_exceptions=True
     )
-    assert [type(d) for d in done] == [Completion, RuntimeError, Completion]
+    assert [type(d) for d in done] == [Completion, type(error), Completion]
 
 
 async def test_a_cancelled_turn_leaves_the_batch_alone(policy: HFPolicy) -> None:

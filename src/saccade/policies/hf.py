@@ -20,6 +20,8 @@ from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
 __all__ = ["HFOptions", "HFPolicy", "info_of"]
 
+FAILURES = (RuntimeError, ValueError, LookupError, TypeError, OSError, MemoryError)
+"""What a batch may fail with. Any other error would leave its requests without an end."""
 FEATURE_BYTES = 256 * 2**20
 """Bytes of image features that a policy keeps: each turn of an episode shows its images again."""
 
@@ -112,7 +114,7 @@ class HFPolicy:
             completions = await asyncio.to_thread(
                 write_turns, self.loaded, requests, cache=self._features
             )
-        except (RuntimeError, ValueError) as error:
+        except FAILURES as error:
             if len(batch) > 1:
                 for request in batch:
                     await self._run_batch([request])
