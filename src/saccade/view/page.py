@@ -139,7 +139,8 @@ class PageBuilder:
         episodes = [self._episode(path, *entry) for entry in entries]
         accuracy = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
         interval = "" if total.low is None else f", 95 % CI [{total.low:.3f}, {total.high:.3f}]"
-        line = f"accuracy {accuracy}{interval}, n = {total.scored}; environment "
+        tasks = f" samples of {total.tasks} tasks" if total.repeated else ""
+        line = f"accuracy {accuracy}{interval}, n = {total.scored}{tasks}; environment "
         return {
             "name": visible(path.name),
             "line": line + visible(reader.manifest.fingerprint or ""),

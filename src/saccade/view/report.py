@@ -91,6 +91,8 @@ ACCURACY = (
     Column("tool-call rate", "tool_call_rate", 3),
     Column("mean IoU", "mean_iou", 3),
 )
+TASKS = Column("tasks", "tasks", None)
+"""Beside n, where several samples of a task are scored."""
 COST = (
     Column("turns", "turns", 2),
     Column("tool calls", "tool_calls", 2),
@@ -230,11 +232,13 @@ def _read(path: Path) -> tuple[RunReport, Outcomes]:
 
 def _summaries(runs: Sequence[RunReport]) -> list[Part]:
     rows = [(run.run, name, found) for run in runs for name, found in run.families.items()]
+    n, *rest = ACCURACY
+    columns = (n, TASKS, *rest) if any(found.repeated for _, _, found in rows) else ACCURACY
     accuracy = Table(
         "Accuracy",
-        ("run", "family", "accuracy", "95 % CI", *(column.title for column in ACCURACY)),
+        ("run", "family", "accuracy", "95 % CI", *(column.title for column in columns)),
         tuple(
-            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, ACCURACY))
+            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, columns))
             for run, name, s in rows
         ),
         keys=2,
