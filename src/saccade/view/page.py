@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from saccade.runs.manifest import read_manifest
 from saccade.types import Task, Trajectory
 from saccade.view.dynamics import is_training
 from saccade.view.pictures import Pictures
-from saccade.view.record import Episode, episode_of, visible
+from saccade.view.record import Episode, episode_of, finite, visible
 from saccade.view.steps import KeptStep, in_a_line, kept_steps, metrics_of_steps
 
 if TYPE_CHECKING:
@@ -184,17 +183,8 @@ class PageBuilder:
 
 def as_json(content: object) -> str:
     """JSON that can stand inside a script element: it is ASCII, and no tag can begin in it."""
-    finite = _finite(content)
-    return json.dumps(finite, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-
-
-def _finite(content: object) -> object:
-    """The content with null for infinity and NaN, which JSON does not know."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
+    text = json.dumps(finite(content), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 def _notes(path: Path, outcomes: Counter[str]) -> list[str]:

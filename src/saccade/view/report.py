@@ -11,7 +11,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -39,6 +39,7 @@ from saccade.view.dynamics import (
     read_dynamics,
 )
 from saccade.view.figures import Bars, draw
+from saccade.view.record import finite
 from saccade.view.tables import Part, Table, interval, latex, markdown, number
 
 ALL = "all"
@@ -154,12 +155,16 @@ def short_parts(made: Report) -> list[Part]:
 
 
 def as_json(made: Report) -> dict[str, JsonValue]:
-    """The report for machines: every field of every summary, comparison and step."""
-    return {
+    """The report for machines: every field of every summary, comparison and step.
+
+    A number that is not finite, which JSON does not know, is null.
+    """
+    content = {
         "runs": [run.model_dump(mode="json") for run in made.runs],
         "comparisons": [found.model_dump(mode="json") for found in made.comparisons],
         "trainings": [dynamics_json(run) for run in made.trainings],
     }
+    return cast(dict[str, JsonValue], finite(content))
 
 
 def write_report(made: Report, out: Path) -> tuple[Path, ...]:
@@ -195,7 +200,7 @@ def write_report(made: Report, out: Path) -> tuple[Path, ...]:
 def _text(made: Report, file: Path) -> str:
     """The content of a file; links in it are relative to its folder."""
     if file.suffix == ".json":
-        return json.dumps(as_json(made), indent=2) + "\n"
+        return json.dumps(as_json(made), indent=2, allow_nan=False) + "\n"
     if file.suffix == ".tex":
         return latex(report_parts(made, lambda place: None))
     return as_markdown(made, file.parent)
