@@ -86,8 +86,12 @@ def is_training(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def read_dynamics(folder: Path) -> Dynamics:
+def read_dynamics(folder: Path, name: str | None = None) -> Dynamics:
     """Read the metrics of a run, under way or finished.
+
+    Args:
+        folder: That of the training.
+        name: What the run is called; that of the folder if left out.
 
     Raises:
         StoreError: the folder holds none.
@@ -100,7 +104,8 @@ def read_dynamics(folder: Path) -> Dynamics:
         raise StoreError(f"{folder}: no step of a training is finished yet")
     known = (folder / RUN).is_file()
     fingerprint = read_manifest(folder).fingerprint if known else None
-    return Dynamics(folder.name, folder, fingerprint, tuple(rows))
+    called = folder.resolve().name if name is None else name
+    return Dynamics(called, folder, fingerprint, tuple(rows))
 
 
 def dynamics_parts(runs: Sequence[Dynamics]) -> list[Part]:

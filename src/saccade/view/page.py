@@ -23,6 +23,7 @@ from saccade.runs.folder import RunReader
 from saccade.runs.manifest import read_manifest
 from saccade.types import Task, Trajectory
 from saccade.view.dynamics import is_training
+from saccade.view.names import run_names
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, finite, visible
 from saccade.view.steps import KeptStep, in_a_line, kept_steps, metrics_of_steps
@@ -95,6 +96,7 @@ class PageBuilder:
         if not runs:
             raise ConfigError("view: name at least one run folder")
         self._runs = tuple(runs)
+        self._names = dict(zip(runs, run_names(runs), strict=True))
         self._pictures = Pictures()
         self._tokenizers = _Tokenizers()
         self._episodes: dict[tuple[Path, str, str | None, float], Episode] = {}
@@ -114,7 +116,7 @@ class PageBuilder:
         files = self._pictures.files
         inline = follow or sum(map(len, files.values())) <= MAX_PAGE_BYTES
         content["pictures"] = self._sources(inline=inline)
-        names = " \u00b7 ".join(run.name for run in self._runs)
+        names = " \u00b7 ".join(self._names[run] for run in self._runs)
         return Page(_html(content, names, inline=inline), {} if inline else files)
 
     def data(self) -> str:
@@ -141,7 +143,7 @@ class PageBuilder:
         tasks = f" samples of {total.tasks} tasks" if total.repeated else ""
         line = f"accuracy {accuracy}{interval}, n = {total.scored}{tasks}; environment "
         return {
-            "name": visible(path.name),
+            "name": visible(self._names[path]),
             "line": line + visible(reader.manifest.fingerprint or ""),
             "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
             "episodes": episodes,
@@ -162,7 +164,7 @@ class PageBuilder:
         fingerprint = read_manifest(path).fingerprint or ""
         done = f" of {max(metrics)} finished ones" if metrics else ""
         return {
-            "name": visible(path.name),
+            "name": visible(self._names[path]),
             "line": f"{len(steps)} kept steps{done}; environment {visible(fingerprint)}",
             "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
             "episodes": episodes,

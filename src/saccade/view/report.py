@@ -39,6 +39,7 @@ from saccade.view.dynamics import (
     read_dynamics,
 )
 from saccade.view.figures import Bars, draw
+from saccade.view.names import run_names
 from saccade.view.record import finite
 from saccade.view.tables import Part, Table, interval, latex, markdown, number
 
@@ -118,12 +119,13 @@ def report(paths: Sequence[Path]) -> Report:
         StoreError: there is no run in a folder.
         FormatError: a line of a run folder is damaged.
     """
-    read = [_read(path) for path in paths if not is_training(path)]
+    named = list(zip(paths, run_names(paths), strict=True))
+    read = [_read(path, name) for path, name in named if not is_training(path)]
     outcomes = [found for _, found in read]
     return Report(
         tuple(made for made, _ in read),
         tuple(compare(outcomes[0], other) for other in outcomes[1:]),
-        tuple(read_dynamics(path) for path in paths if is_training(path)),
+        tuple(read_dynamics(path, name) for path, name in named if is_training(path)),
     )
 
 
@@ -219,20 +221,20 @@ def as_markdown(made: Report, folder: Path) -> str:
     return markdown(parts)
 
 
-def _read(path: Path) -> tuple[RunReport, Outcomes]:
+def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
     reader = RunReader(path)
     manifest = reader.manifest
     pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
     families = summary_by(lambda task: task.family, pairs)
     named = families if len(families) > 1 else {}
     made = RunReport(
-        run=path.name,
+        run=name,
         path=str(path),
         fingerprint=manifest.fingerprint,
         command=command_line(manifest),
         families={**named, ALL: summary(pairs)},
     )
-    return made, outcomes_of(path, manifest, pairs)
+    return made, outcomes_of(name, manifest, pairs)
 
 
 def _summaries(runs: Sequence[RunReport]) -> list[Part]:
