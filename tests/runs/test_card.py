@@ -33,7 +33,7 @@ def card_of(run: Path, manifest: Manifest, *metrics: dict[str, float]) -> str:
 
 def test_the_card_of_a_training_on_rewards(tmp_path: Path) -> None:
     card = card_of(tmp_path, RL, {"step": 3}, LAST)
-    low, high = wilson(8, 16)
+    low, high = wilson(1.5, 3)
     table = [line[2:-2].split(" | ") for line in card.splitlines() if line.startswith("| ")]
     rows = {row[0]: row[1] for row in table if len(row) == 2}
     assert rows["base model"] == "`runs/sft/model`"
@@ -42,7 +42,8 @@ def test_the_card_of_a_training_on_rewards(tmp_path: Path) -> None:
     assert rows["seed"] == "7"
     assert rows["environment"] == "`0123456789abcdef`"
     assert rows["command"] == "`saccade rl my.toml 'tasks.family=[\"a\"]'`"
-    assert f"Step 4: accuracy 0.500 (95 % CI [{low:.3f}, {high:.3f}], n = 16), reward 1.25" in card
+    said = f"accuracy 0.500 (95 % CI [{low:.3f}, {high:.3f}] over 3 prompts, n = 16), reward 1.25"
+    assert f"Step 4: {said}" in card
     assert "policy.kind=hf policy.path=FOLDER" in card
     assert "someone" not in card
     assert "None" not in card.replace("None is stated here", "")

@@ -12,10 +12,12 @@ from selenium import webdriver
 from test_page import episode, keep, texts
 
 from saccade.cli.common.tables import show_parts
+from saccade.measures.intervals import wilson
 from saccade.measures.paired import paired
 from saccade.types import Task, Trajectory
 from saccade.view.compare import Comparison
-from saccade.view.page import write_page
+from saccade.view.names import run_names
+from saccade.view.page import make_page, write_page
 from saccade.view.report import as_markdown, report, short_parts, write_report
 from saccade.view.tables import Link, Table
 
@@ -71,6 +73,35 @@ def test_samples_of_a_task_count_as_one_task(tmp_path: Path) -> None:
     (flip,) = found.gained
     assert (flip.before, flip.after, found.samples) == (0.25, 0.75, 4)
     assert flip.anchor.endswith("%3A2"), "the first sample on which they differ"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("x/a", "y/a"):
+        (tmp_path / place).mkdir(parents=True)
+        run_of(tmp_path / place / "run", {0: "A"})
+    here, there = tmp_path / "x/a/run", tmp_path / "y/a/run"
+    monkeypatch.chdir(here)
+    assert [run.run for run in report([Path()]).runs] == ["run"]
+    made = report([Path(), there])
+    assert [run.run for run in made.runs] == ["x/a/run", "y/a/run"]
+    assert [(found.first, found.run) for found in made.comparisons] == [("x/a/run", "y/a/run")]
+    html = make_page([Path(), there]).html
+    assert '"name": "x/a/run"' in html
+    assert "<title>x/a/run \u00b7 y/a/run" in html
+    assert run_names([here, Path("..") / "run", tmp_path]) == ("run", "run", tmp_path.name)
+    assert run_names([Path("/"), Path("/tmp")]) == ("/", "tmp")
+
+
+def test_report_and_page_say_how_many_tasks_the_samples_are_of(tmp_path: Path) -> None:
+    made = report([run_of(tmp_path / "a", {0: "AAAA", 1: "BBBB", 2: "AAAA"})])
+    low, high = wilson(2, 3)
+    text = as_markdown(made, tmp_path)
+    assert "| 95 % CI | n | tasks | reward |" in text
+    assert f"| a | all | 0.667 | [{low:.3f}, {high:.3f}] | 12 | 3 |" in text
+    said = f"95 % CI [{low:.3f}, {high:.3f}], n = 12 samples of 3 tasks"
+    assert said in make_page([tmp_path / "a"]).html
 
 
 def test_tasks_of_one_name_with_another_question_are_not_compared(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 
-from saccade.errors import StoreError
+from saccade.errors import FormatError, StoreError
 from saccade.view.dynamics import dynamics_json, dynamics_parts, is_training, read_dynamics
 from saccade.view.figures import figure_of
-from saccade.view.report import as_markdown, report, write_report
+from saccade.view.report import as_json, as_markdown, report, write_report
 from saccade.view.tables import markdown
 
 
@@ -74,6 +74,35 @@ def test_a_half_written_line_is_no_step_yet(tmp_path: Path) -> None:
     (tmp_path / "new" / "metrics.jsonl").write_text("")
     with pytest.raises(StoreError, match="no step of a training is finished yet"):
         read_dynamics(tmp_path / "new")
+
+
+def test_a_metric_that_is_no_number_is_null_in_json(tmp_path: Path) -> None:
+    made = report([training(tmp_path / "a", grad_norm=float("nan"), kl=float("inf"))])
+    (out,) = write_report(made, tmp_path / "report.json")
+    text = out.read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    (run,) = json.loads(text)["trainings"]
+    assert [(row["grad_norm"], row["kl"]) for row in run["steps"]] == [(None, None)] * 30
+    assert json.loads(text) == as_json(made)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"step": 2, "lo', "damaged"),
+        ("\xff", "damaged"),
+        ("[2]", "expected an object"),
+        ('{"loss": 1.0}', "step is missing"),
+        ('{"step": NaN}', "step is missing"),
+        ('{"step": 2, "loss": "low"}', "loss must be a number, got 'low'"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, reason: str) -> None:
+    content = f'{{"step": 1}}\n{line}\n'.encode("latin-1")
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(FormatError, match=rf"metrics\.jsonl:2: .*{reason}"):
+        read_dynamics(tmp_path)
 
 
 def test_the_report_of_trainings_is_written_and_drawn(tmp_path: Path) -> None:

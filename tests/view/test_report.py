@@ -17,6 +17,7 @@ from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
 from saccade.view.figures import Bars, figure_of
 from saccade.view.report import as_json, as_markdown, report, write_report
+from saccade.view.tables import Table, latex
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_the_table_counts_by_hand(tmp_path: Path) -> None:
 
 HOSTILE = (
     "a | b", "<script>x</script>", "line\nbreak", "\u202eback", "\\|", "![x](http://evil)", "`x`",
-    "\\input{/etc/passwd}%", "$x$",
+    "\\input{/etc/passwd}%", "$x$", "[2cm]", "* a", "--out ''x''", 'a "b" &lt; _c_ ~~d~~',
 )  # fmt: skip
 
 
@@ -75,6 +76,13 @@ def test_hostile_names_stay_in_their_cells(tmp_path: Path) -> None:
     assert {line.replace("\\&", "").count("&") for line in rows} == {7, 8, 2}
     assert r"\textbackslash{}input\{/etc/passwd\}\%" in tex
     assert r"\$x\$" in tex
+    assert latex([Table("", ("[a", "b"), (("* c", "--d ''e'' \"f\" [g"),))]).splitlines()[4:7] == [
+        r"{[}a & b \\",
+        r"\midrule",
+        r"{*} c & -{}-d '{}'e'{}' \char34{}f\char34{} [g \\",
+    ]
+    assert r'| a "b" &amp;lt; \_c\_ \~\~d\~\~ |' in text
+    assert r"| \$x\$ |" in text
 
 
 def test_it_is_written_as_tables_numbers_and_picture(run_folder: Path, tmp_path: Path) -> None:

@@ -239,6 +239,7 @@ def _cell(summary: Summary) -> dict[str, float | int | None]:
         "low": summary.low,
         "high": summary.high,
         "n": summary.scored,
+        "tasks": summary.tasks,
         "tool_call_rate": summary.tool_call_rate,
         "mean_iou": summary.mean_iou,
         "aborted": summary.aborted,
@@ -253,12 +254,14 @@ def _arms_table(found: dict[str, dict[str, Summary]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("family")
     table.add_column("arm")
-    for head in ("n", "accuracy", "95 % CI", "tool-call rate", "mean IoU"):
+    of = ("tasks",) if any(s.repeated for row in found.values() for s in row.values()) else ()
+    for head in ("n", *of, "accuracy", "95 % CI", "tool-call rate", "mean IoU"):
         table.add_column(head, justify="right")
     for family, row in found.items():
         for i, (arm, s) in enumerate(row.items()):
             table.add_row(
-                "" if i else family, arm, str(s.scored), number(s.accuracy), interval(s),
-                number(s.tool_call_rate), number(s.mean_iou), end_section=i == len(row) - 1,
+                "" if i else family, arm, str(s.scored), *(str(getattr(s, c)) for c in of),
+                number(s.accuracy), interval(s), number(s.tool_call_rate), number(s.mean_iou),
+                end_section=i == len(row) - 1,
             )  # fmt: skip
     return table

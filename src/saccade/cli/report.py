@@ -33,7 +33,7 @@ def report(
 
     made = reports.report(runs)
     if as_json:
-        typer.echo(json.dumps(reports.as_json(made)))
+        typer.echo(json.dumps(reports.as_json(made), allow_nan=False))
     elif sys.stdout.isatty():
         from rich.console import Console
 

@@ -99,13 +99,15 @@ def _show(result: Rescored) -> None:
     rows = {"before": result.before, "after": result.after}
     columns = ("unscored", "timeout", "aborted")
     counts = [c for c in columns if any(getattr(s, c) for s in rows.values())]
-    for head in ("n", "accuracy", "95 % CI", "reward", *counts):
+    of = ("tasks",) if any(s.repeated for s in rows.values()) else ()
+    for head in ("n", *of, "accuracy", "95 % CI", "reward", *counts):
         table.add_column(head, justify="right")
     table.add_column("judges")
     judges = {"before": result.judges_before, "after": result.judges_after}
     for name, s in rows.items():
         table.add_row(
-            name, str(s.scored), number(s.accuracy), interval(s), number(s.score),
+            name, str(s.scored), *(str(getattr(s, c)) for c in of), number(s.accuracy),
+            interval(s), number(s.score),
             *(str(getattr(s, c)) for c in counts),
             _printable(", ".join(f"{judge} {n}" for judge, n in judges[name].items())),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, n: int) -> Interval:
+def wilson(successes: float, n: float) -> Interval:
     """The 95 % interval of a proportion; (0, 1) if n is 0.
+
+    Both may be fractions: those of an effective sample size.
 
     Source: E. B. Wilson, JASA 22 (1927) 209-212, without continuity correction.
     """
@@ -29,3 +32,31 @@ def wilson(successes: int, n: int) -> Interval:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Interval(low, high)
+
+
+def wilson_of_clusters(correct_K: Sequence[int], sizes_K: Sequence[int]) -> Interval:
+    """The 95 % interval of a proportion whose trials come in clusters: samples of K questions.
+
+    It is Wilson's interval of the effective sample size p (1 - p) / v, where v is the variance of
+    the proportion between clusters. With one trial in each cluster it is Wilson's interval itself.
+
+    Source: J. N. K. Rao and A. J. Scott, Biometrics 48 (1992) 577-585, section 2: v of the ratio
+    sum(correct) / sum(sizes), and the effective sample size. Where we deviate: it is at most the
+    number of trials, and at least Kish's sum(sizes)^2 / sum(sizes^2), which of equal clusters is
+    their number; it is the latter where v is 0, since that tells nothing of the clusters.
+
+    Args:
+        correct_K: Number of successes in each cluster.
+        sizes_K: Number of trials in each, at least 1.
+    """
+    clusters, n, successes = len(sizes_K), sum(sizes_K), sum(correct_K)
+    if clusters == n:
+        return wilson(successes, n)
+    effective = n * n / sum(size * size for size in sizes_K)
+    # In whole numbers, so that clusters of the same share have a spread of exactly 0.
+    pairs = zip(correct_K, sizes_K, strict=True)
+    spread = sum((correct * n - successes * size) ** 2 for correct, size in pairs)
+    if spread:
+        found = successes * (n - successes) * n**2 * (clusters - 1) / (clusters * spread)
+        effective = min(max(found, effective), n)
+    return wilson(successes / n * effective, effective)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from saccade.measures.boxes import Look, Pattern, looks, patterns, thought_iou
-from saccade.measures.intervals import wilson
+from saccade.measures.intervals import wilson_of_clusters
 from saccade.types import Record, StopReason, Task, Trajectory
 
 Pair = tuple[Task, Trajectory]
@@ -58,10 +58,14 @@ class Summary(Record):
     """
     scored: int
     """Number of finished episodes with a score: the n of the accuracy."""
+    tasks: int | None = None
+    """Number of tasks that the scored episodes attempt: fewer than these with several samples of a
+    task; None in summaries that were kept before it was counted."""
     correct: int
     accuracy: float | None
     low: float | None
-    """Lower end of the 95 % interval of the accuracy (Wilson)."""
+    """Lower end of the 95 % interval of the accuracy: Wilson's, in which samples of one task are no
+    independent trials; see `wilson_of_clusters`."""
     high: float | None
     """Upper end of the same interval."""
     score: float | None
@@ -96,10 +100,17 @@ class Summary(Record):
     patterns: dict[str, int] = Field(default_factory=dict)
     """Number of finished episodes that show each pattern; see `patterns`."""
 
+    @property
+    def repeated(self) -> bool:
+        """Whether several samples of a task are scored, so that n counts more than tasks."""
+        return self.tasks is not None and self.tasks < self.scored
+
 
 class Facts(NamedTuple):
     """What a summary needs of one episode; small, so that processes can exchange it."""
 
+    task: str
+    """Id of its task."""
     stop: StopReason | None
     correct: bool | None
     score: float | None
@@ -122,6 +133,7 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
     """What a summary needs of an episode."""
     score = trajectory.score
     return Facts(
+        task=task.id,
         stop=trajectory.stop,
         correct=is_correct(trajectory),
         score=score.value if score else None,
@@ -151,7 +163,12 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
     ours = (StopReason.ABORTED, StopReason.TIMEOUT, None)
     finished = [e for e in episodes if e.stop not in ours]
     scored = [e.correct for e in finished if e.correct is not None]
-    interval = wilson(sum(scored), len(scored)) if scored else None
+    samples: dict[str, list[bool]] = {}
+    for e in finished:
+        if e.correct is not None:
+            samples.setdefault(e.task, []).append(e.correct)
+    by_task = samples.values()
+    interval = wilson_of_clusters([*map(sum, by_task)], [*map(len, by_task)]) if scored else None
     seen = [e.look for e in finished if e.look is not None]
     terms = sorted({term for e in finished for term in e.parts})
     problems: Counter[str] = Counter()
@@ -164,6 +181,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         unscored=len(finished) - len(scored),
         abstained=stops[StopReason.NO_ACTION.value],
         scored=len(scored),
+        tasks=len(samples),
         correct=sum(scored),
         accuracy=_mean(map(float, scored)),
         low=interval.low if interval else None,

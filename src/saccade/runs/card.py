@@ -148,14 +148,24 @@ def _last_step(run: Path, manifest: Manifest) -> str:
     left_out = sum(numbers.get(key, 0) for key in ("aborted", "timeout", "unscored"))
     n = round(numbers.get("episodes", 0) - left_out)
     if "accuracy" in numbers and n > 0:
-        low, high = wilson(round(numbers["accuracy"] * n), n)
-        interval = f"95 % CI [{low:.3f}, {high:.3f}], n = {n}"
+        # The metrics do not tell prompts apart: as if all attempts at one came out the same.
+        prompts = max(1, min(n, round(numbers["episodes"] / _group(manifest))))
+        low, high = wilson(numbers["accuracy"] * prompts, prompts)
+        over = f" over {prompts} prompts" if prompts < n else ""
+        interval = f"95 % CI [{low:.3f}, {high:.3f}]{over}, n = {n}"
         said.insert(0, f"accuracy {numbers['accuracy']:.3f} ({interval})")
     what = "the attempts that were sampled in that step, to be trained on"
     if "runs" in manifest.config:
         what = "the examples that were trained on in that step"
     step = f"{numbers.get('step', 0):g}"
     return f"Step {step}: {', '.join(said)}. These are numbers of {what}: not an evaluation."
+
+
+def _group(manifest: Manifest) -> int:
+    """Number of attempts at each prompt of a training."""
+    train = manifest.config.get("train")
+    group = train.get("group") if isinstance(train, dict) else None
+    return group if isinstance(group, int) else 1
 
 
 def _last_metrics(file: Path) -> dict[str, float]:

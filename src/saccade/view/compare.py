@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 from urllib.parse import quote
@@ -78,14 +77,14 @@ class Comparison(Record):
     """Settings that differ and change the meaning of a run, the one that is compared included."""
 
 
-def outcomes_of(path: Path, manifest: Manifest, pairs: Iterable[Pair]) -> Outcomes:
-    """What is compared of a run."""
+def outcomes_of(run: str, manifest: Manifest, pairs: Iterable[Pair]) -> Outcomes:
+    """What is compared of a run that is called `run`."""
     tasks: dict[str, Attempts] = {}
     for task, trajectory in pairs:
         if task.id not in tasks:
             tasks[task.id] = Attempts(_digest(task), task.question, {})
         tasks[task.id].correct[trajectory.sample] = is_correct(trajectory)
-    return Outcomes(path.name, manifest, tasks)
+    return Outcomes(run, manifest, tasks)
 
 
 def compare(first: Outcomes, second: Outcomes) -> Comparison:

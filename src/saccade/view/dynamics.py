@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import isfinite, nan
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.errors import StoreError
+from saccade.errors import FormatError, StoreError
 from saccade.files import read_lines
 from saccade.runs.manifest import RUN, read_manifest
 from saccade.view.tables import Part, Table, number
@@ -85,19 +86,26 @@ def is_training(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def read_dynamics(folder: Path) -> Dynamics:
+def read_dynamics(folder: Path, name: str | None = None) -> Dynamics:
     """Read the metrics of a run, under way or finished.
+
+    Args:
+        folder: That of the training.
+        name: What the run is called; that of the folder if left out.
 
     Raises:
         StoreError: the folder holds none.
+        FormatError: a line of them is damaged; names file and line.
     """
-    lines = read_lines(folder / METRICS, most=MAX_LINE_BYTES)
-    rows = [json.loads(data) for _, data in lines if data.endswith(b"\n")]
+    file = folder / METRICS
+    lines = read_lines(file, most=MAX_LINE_BYTES)
+    rows = [_step(file, *line) for line in lines if line.data.endswith(b"\n")]
     if not rows:
         raise StoreError(f"{folder}: no step of a training is finished yet")
     known = (folder / RUN).is_file()
     fingerprint = read_manifest(folder).fingerprint if known else None
-    return Dynamics(folder.name, folder, fingerprint, tuple(rows))
+    called = folder.resolve().name if name is None else name
+    return Dynamics(called, folder, fingerprint, tuple(rows))
 
 
 def dynamics_parts(runs: Sequence[Dynamics]) -> list[Part]:
@@ -120,6 +128,22 @@ def dynamics_json(run: Dynamics) -> dict[str, JsonValue]:
         "fingerprint": run.fingerprint,
         "steps": [dict(row) for row in run.steps],
     }
+
+
+def _step(file: Path, number: int, data: bytes) -> dict[str, float]:
+    """The metrics in a line: numbers, of which JSON's NaN is one."""
+    try:
+        row = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{file}:{number}: damaged ({error})") from error
+    if not isinstance(row, dict):
+        raise FormatError(f"{file}:{number}: expected an object, got {row!r:.40}")
+    for name, value in row.items():
+        if not isinstance(value, int | float | None):
+            raise FormatError(f"{file}:{number}: {name} must be a number, got {value!r:.40}")
+    if not isfinite(row.get("step") or nan):
+        raise FormatError(f"{file}:{number}: the number of its step is missing")
+    return row
 
 
 def _table(title: str, runs: Sequence[Dynamics], columns: Sequence[Column]) -> Table:

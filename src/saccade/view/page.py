@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -24,8 +23,9 @@ from saccade.runs.folder import RunReader
 from saccade.runs.manifest import read_manifest
 from saccade.types import Task, Trajectory
 from saccade.view.dynamics import is_training
+from saccade.view.names import run_names
 from saccade.view.pictures import Pictures
-from saccade.view.record import Episode, episode_of, visible
+from saccade.view.record import Episode, episode_of, finite, visible
 from saccade.view.steps import KeptStep, in_a_line, kept_steps, metrics_of_steps
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class PageBuilder:
         if not runs:
             raise ConfigError("view: name at least one run folder")
         self._runs = tuple(runs)
+        self._names = dict(zip(runs, run_names(runs), strict=True))
         self._pictures = Pictures()
         self._tokenizers = _Tokenizers()
         self._episodes: dict[tuple[Path, str, str | None, float], Episode] = {}
@@ -115,7 +116,7 @@ class PageBuilder:
         files = self._pictures.files
         inline = follow or sum(map(len, files.values())) <= MAX_PAGE_BYTES
         content["pictures"] = self._sources(inline=inline)
-        names = " \u00b7 ".join(run.name for run in self._runs)
+        names = " \u00b7 ".join(self._names[run] for run in self._runs)
         return Page(_html(content, names, inline=inline), {} if inline else files)
 
     def data(self) -> str:
@@ -139,9 +140,10 @@ class PageBuilder:
         episodes = [self._episode(path, *entry) for entry in entries]
         accuracy = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
         interval = "" if total.low is None else f", 95 % CI [{total.low:.3f}, {total.high:.3f}]"
-        line = f"accuracy {accuracy}{interval}, n = {total.scored}; environment "
+        tasks = f" samples of {total.tasks} tasks" if total.repeated else ""
+        line = f"accuracy {accuracy}{interval}, n = {total.scored}{tasks}; environment "
         return {
-            "name": visible(path.name),
+            "name": visible(self._names[path]),
             "line": line + visible(reader.manifest.fingerprint or ""),
             "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
             "episodes": episodes,
@@ -162,7 +164,7 @@ class PageBuilder:
         fingerprint = read_manifest(path).fingerprint or ""
         done = f" of {max(metrics)} finished ones" if metrics else ""
         return {
-            "name": visible(path.name),
+            "name": visible(self._names[path]),
             "line": f"{len(steps)} kept steps{done}; environment {visible(fingerprint)}",
             "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
             "episodes": episodes,
@@ -183,17 +185,8 @@ class PageBuilder:
 
 def as_json(content: object) -> str:
     """JSON that can stand inside a script element: it is ASCII, and no tag can begin in it."""
-    finite = _finite(content)
-    return json.dumps(finite, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-
-
-def _finite(content: object) -> object:
-    """The content with null for infinity and NaN, which JSON does not know."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
+    text = json.dumps(finite(content), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 def _notes(path: Path, outcomes: Counter[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NotRequired, TypedDict
@@ -184,6 +185,15 @@ def visible(text: str) -> str:
     written = _HIDDEN.sub(lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", cut)
     left = len(text) - len(cut)
     return f"{written}\n[{left} more characters]" if left else written
+
+
+def finite(content: object) -> object:
+    """Data for JSON, with null for infinity and NaN, which JSON does not know."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    return [finite(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def anchor(task: str, sample: int) -> str:

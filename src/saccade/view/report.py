@@ -11,7 +11,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -39,6 +39,8 @@ from saccade.view.dynamics import (
     read_dynamics,
 )
 from saccade.view.figures import Bars, draw
+from saccade.view.names import run_names
+from saccade.view.record import finite
 from saccade.view.tables import Part, Table, interval, latex, markdown, number
 
 ALL = "all"
@@ -91,6 +93,8 @@ ACCURACY = (
     Column("tool-call rate", "tool_call_rate", 3),
     Column("mean IoU", "mean_iou", 3),
 )
+TASKS = Column("tasks", "tasks", None)
+"""Beside n, where several samples of a task are scored."""
 COST = (
     Column("turns", "turns", 2),
     Column("tool calls", "tool_calls", 2),
@@ -115,12 +119,13 @@ def report(paths: Sequence[Path]) -> Report:
         StoreError: there is no run in a folder.
         FormatError: a line of a run folder is damaged.
     """
-    read = [_read(path) for path in paths if not is_training(path)]
+    named = list(zip(paths, run_names(paths), strict=True))
+    read = [_read(path, name) for path, name in named if not is_training(path)]
     outcomes = [found for _, found in read]
     return Report(
         tuple(made for made, _ in read),
         tuple(compare(outcomes[0], other) for other in outcomes[1:]),
-        tuple(read_dynamics(path) for path in paths if is_training(path)),
+        tuple(read_dynamics(path, name) for path, name in named if is_training(path)),
     )
 
 
@@ -152,12 +157,16 @@ def short_parts(made: Report) -> list[Part]:
 
 
 def as_json(made: Report) -> dict[str, JsonValue]:
-    """The report for machines: every field of every summary, comparison and step."""
-    return {
+    """The report for machines: every field of every summary, comparison and step.
+
+    A number that is not finite, which JSON does not know, is null.
+    """
+    content = {
         "runs": [run.model_dump(mode="json") for run in made.runs],
         "comparisons": [found.model_dump(mode="json") for found in made.comparisons],
         "trainings": [dynamics_json(run) for run in made.trainings],
     }
+    return cast(dict[str, JsonValue], finite(content))
 
 
 def write_report(made: Report, out: Path) -> tuple[Path, ...]:
@@ -193,7 +202,7 @@ def write_report(made: Report, out: Path) -> tuple[Path, ...]:
 def _text(made: Report, file: Path) -> str:
     """The content of a file; links in it are relative to its folder."""
     if file.suffix == ".json":
-        return json.dumps(as_json(made), indent=2) + "\n"
+        return json.dumps(as_json(made), indent=2, allow_nan=False) + "\n"
     if file.suffix == ".tex":
         return latex(report_parts(made, lambda place: None))
     return as_markdown(made, file.parent)
@@ -212,29 +221,31 @@ def as_markdown(made: Report, folder: Path) -> str:
     return markdown(parts)
 
 
-def _read(path: Path) -> tuple[RunReport, Outcomes]:
+def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
     reader = RunReader(path)
     manifest = reader.manifest
     pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
     families = summary_by(lambda task: task.family, pairs)
     named = families if len(families) > 1 else {}
     made = RunReport(
-        run=path.name,
+        run=name,
         path=str(path),
         fingerprint=manifest.fingerprint,
         command=command_line(manifest),
         families={**named, ALL: summary(pairs)},
     )
-    return made, outcomes_of(path, manifest, pairs)
+    return made, outcomes_of(name, manifest, pairs)
 
 
 def _summaries(runs: Sequence[RunReport]) -> list[Part]:
     rows = [(run.run, name, found) for run in runs for name, found in run.families.items()]
+    n, *rest = ACCURACY
+    columns = (n, TASKS, *rest) if any(found.repeated for _, _, found in rows) else ACCURACY
     accuracy = Table(
         "Accuracy",
-        ("run", "family", "accuracy", "95 % CI", *(column.title for column in ACCURACY)),
+        ("run", "family", "accuracy", "95 % CI", *(column.title for column in columns)),
         tuple(
-            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, ACCURACY))
+            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, columns))
             for run, name, s in rows
         ),
         keys=2,

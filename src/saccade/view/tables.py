@@ -6,6 +6,7 @@ terminal shows the same parts is in `saccade.cli.common.tables`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,16 +89,20 @@ def _markdown_cell(cell: Cell) -> str:
 
 def _markdown_text(text: str) -> str:
     """Text that cannot end its cell, begin markup or hide characters."""
-    for mark in "\\|`*":
+    for mark in "\\|`*_~$":
         text = text.replace(mark, "\\" + mark)
-    return text.replace("](", "]\\(").replace("<", "&lt;")
+    return text.replace("](", "]\\(").replace("&", "&amp;").replace("<", "&lt;")
 
 
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}",
     **{c: "\\" + c for c in "&%$#_{}"},
 }  # fmt: skip
+
+
+_LIGATURE = re.compile("(?<=[-'`?!])(?=[-'`])")
+"""Between two characters that LaTeX may set as one, such as the two hyphens of an option."""
 
 
 def _latex(part: Part) -> str:
@@ -111,7 +116,13 @@ def _latex(part: Part) -> str:
 
 
 def _latex_row(cells: Sequence[Cell]) -> str:
-    return " & ".join("".join(_LATEX.get(c, c) for c in plain(cell)) for cell in cells) + r" \\"
+    row = " & ".join(_latex_text(plain(cell)) for cell in cells) + r" \\"
+    # After the end of a row or a rule these would be its options.
+    return f"{{{row[0]}}}{row[1:]}" if row[0] in "[*" else row
+
+
+def _latex_text(text: str) -> str:
+    return "{}".join("".join(_LATEX.get(c, c) for c in run) for run in _LIGATURE.split(text))
 
 
 def _is_text(table: Table, place: int) -> bool:

@@ -86,17 +86,20 @@ def _can_draw(console: Console, image: Image) -> bool:
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     """A row for each group and one for all.
 
-    Episodes that abstained or were not scored have columns of their own, where there are any.
+    Episodes that abstained or were not scored have columns of their own, where there are any; so
+    has the number of tasks, where several samples of a task are scored.
     """
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
     counts = [c for c in ("abstained", "unscored", "timeout", "aborted") if getattr(total, c)]
-    for head in ("n", "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts):
+    of = ("tasks",) if total.repeated else ()
+    for head in ("n", *of, "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts):
         table.add_column(head, justify="right")
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
         table.add_row(
-            name, str(s.scored), number(s.accuracy), interval(s), number(s.score),
+            name, str(s.scored), *(str(getattr(s, c)) for c in of), number(s.accuracy),
+            interval(s), number(s.score),
             number(s.tool_call_rate), number(s.mean_iou), *(str(getattr(s, c)) for c in counts),
         )  # fmt: skip
     return table
