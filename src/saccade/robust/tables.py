@@ -60,7 +60,12 @@ def _parts(widths: Sequence[int], width: int, keys: int) -> list[list[int]]:
 def under_figure(caption: str, command: str, *, width: int) -> str:
     """What stands under a figure: what was measured, and the command line that did it."""
     lines = [*wrap(caption, width), *(wrap(as_typed(command), width) if command else [])]
-    return "\n".join(lines)
+    return plain("\n".join(lines))
+
+
+def plain(text: str) -> str:
+    """What matplotlib writes as it is: no mathematics, and no label that it leaves out."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def as_typed(command: str) -> str:

@@ -4,6 +4,7 @@ The net is the small one of `digits`, named as a user names a net.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from saccade.cli.checks.examine import Examination
+from saccade.cli.checks.kinds import kind_of
+from saccade.cli.checks.trial import try_run
 from saccade.config import validate
 from saccade.errors import ConfigError, FormatError
 from saccade.robust.attacks.base import Attack
@@ -40,6 +44,12 @@ def untrained():
 
 def probabilities():
     return nn.Sequential(untrained(), nn.Softmax(1))
+
+def few():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+def wide():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 class Flat(Signal):
     def fit(self, target, reference):
@@ -107,6 +117,26 @@ def test_a_run_that_fails_before_it_measured_leaves_nothing(mine: Path) -> None:
     with pytest.raises(ConfigError, match=r"model mine_going_on:probabilities: .*leave out"):
         measure_attacks(recipe)
     assert not mine.exists()
+
+
+@pytest.mark.usefixtures("mine")
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        ("untrained", None), ("probabilities", "leave out the softmax"),
+        ("few", "a logit for each of 10 classes of the data, got 3"),
+        ("wide", r"the net failed on images \(3, 1, 8, 8\)"),
+    ],
+)  # fmt: skip
+def test_a_check_of_the_run_file_says_what_is_wrong_with_the_net(
+    net: str, message: str | None
+) -> None:
+    found = Examination()
+    recipe = RobustRecipe(model=f"mine_going_on:{net}")
+    try_run(kind_of({"data": "digits", "nets": [0]}, "x"), recipe, found)
+    wrong = [finding for finding in found.findings if finding.state == "error"]
+    assert [finding.part for finding in wrong] == ([] if message is None else ["model"])
+    assert message is None or re.search(message, wrong[0].text)
 
 
 def test_a_signal_that_is_none_is_said_before_the_attacks_and_chance_is_a_warning(

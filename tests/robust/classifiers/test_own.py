@@ -73,6 +73,15 @@ def test_grey_images_have_one_channel() -> None:
     assert as_dataset("m", grey).train.x.shape == (7, 1, 5, 4)
 
 
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "CMYK", "1"])
+def test_a_pil_image_of_any_mode_is_what_it_looks_like(mode: str) -> None:
+    shown = [(image.convert(mode), label) for image, label in PAIRS]
+    wanted = [(image.convert("L" if mode == "1" else "RGB"), label) for image, label in shown]
+    found, expected = (as_dataset("m", pairs).train.x for pairs in (shown, wanted))
+    assert found.shape == (7, 1 if mode == "1" else 3, 5, 4)
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("made", "error", "message"),
     [
@@ -85,6 +94,8 @@ def test_grey_images_have_one_channel() -> None:
         ((X, np.eye(10)), FormatError, r"argmax\(1\)"),
         ((X, Y.float()), FormatError, r"whole numbers, got float32; .*astype\('int64'\)"),
         ((X, Y - 1), FormatError, "classes from 0, got -1"),
+        ((RNG.random((10, 5, 6, 4)), Y), FormatError, r"1 or 3 channels, got \(10, 5, 6, 4\)"),
+        ([(Image.new("I;16", (4, 5)), 0)], FormatError, "got uint16"),
         ((X[:0], Y[:0]), FormatError, r"got \(0, 3, 5, 4\)"),
         ([], FormatError, "there is no image"),
         ([*PAIRS, (Image.new("RGB", (9, 9)), 0)], FormatError, r"\(5, 4, 3\) like the first, got"),

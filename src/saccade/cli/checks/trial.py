@@ -212,6 +212,7 @@ def _try_classifier(recipe: Record, found: Examination) -> None:
     from saccade.robust.attacks import make_attack
     from saccade.robust.classifiers.datasets import load_dataset
     from saccade.robust.classifiers.nets import load_model
+    from saccade.robust.classifiers.own import check_net
     from saccade.robust.classifiers.recipe import RobustRecipe
     from saccade.robust.detectors import make_signal
     from saccade.robust.parts import named
@@ -230,6 +231,8 @@ def _try_classifier(recipe: Record, found: Examination) -> None:
         found.add("attack", "ok", ", ".join(attacks))
     with found.part("detect"):
         found.add("detect", "ok", ", ".join(named(chosen.detect.signals, make_signal, "detect")))
-    if chosen.model is not None:
+    if chosen.model is not None and not found.has_error("data"):
         with found.part("model"):
-            found.add("model", "ok", type(load_model(chosen.model)).__name__)
+            net = load_model(chosen.model)
+            check_net(f"model {chosen.model}", net, data)
+            found.add("model", "ok", type(net).__name__)

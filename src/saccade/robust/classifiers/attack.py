@@ -230,7 +230,8 @@ def vulnerability(blocks: Sequence[Scores], limit: float) -> Vulnerability:
     """The largest eigenvalue as a score of each input, against the least L2 that flips it.
 
     Images that never flip are the saturation of the attack and rank as `limit`. Beside it the
-    confidence, which must be beaten; intervals are of 1,000 resamplings of images.
+    confidence, which must be beaten; intervals are of 1,000 resamplings of images. Where all images
+    rank alike there is no correlation.
     """
     log_lambda1 = np.array([value for block in blocks for value in block.log_lambda1])
     log_q = np.array([value for block in blocks for value in block.log_q])
@@ -245,18 +246,18 @@ def vulnerability(blocks: Sequence[Scores], limit: float) -> Vulnerability:
         _rank_correlations(rows[:, rng.integers(0, n, n)]) for _ in range(RESAMPLINGS)
     ])  # fmt: skip
     gain = np.abs(again[:, 0]) - np.abs(again[:, 1])
-    low, high = (float(v) for v in np.quantile(gain, (0.025, 0.975)))
+    low, high = (_known(v) for v in np.quantile(gain, (0.025, 0.975)))
     return Vulnerability(
-        spearman_log_lambda1=float(whole[0]),
-        spearman_log_q=float(whole[1]),
-        gain=float(abs(whole[0]) - abs(whole[1])),
-        gain_interval=(low, high),
+        spearman_log_lambda1=_known(whole[0]),
+        spearman_log_q=_known(whole[1]),
+        gain=_known(abs(whole[0]) - abs(whole[1])),
+        gain_interval=None if low is None or high is None else (low, high),
         never_flips=NeverFlips(
             n=n, along_the_eigenvector=sizes.count(None),
             with_its_sign=sum(block.never_with_its_sign for block in blocks),
             along_the_gradient=sum(block.never_along_the_gradient for block in blocks), limit=limit,
         ),
-        log_lambda1=tuple(round(float(v), 4) for v in log_lambda1),
+        log_lambda1=tuple(_known(round(float(v), 4)) for v in log_lambda1),
         log_q=tuple(round(float(v), 4) for v in log_q),
         least_l2=tuple(None if size is None else round(size, 4) for size in sizes),
     )  # fmt: skip
@@ -265,8 +266,13 @@ def vulnerability(blocks: Sequence[Scores], limit: float) -> Vulnerability:
 def _rank_correlations(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """(2,): Spearman's correlation of each of the first two rows (3, N) with the third."""
     # `stats.spearmanr` ranks the third row twice and computes p: five times as long.
-    correlations: NDArray[np.float64] = np.corrcoef(stats.rankdata(rows, axis=1))
+    with np.errstate(invalid="ignore"):  # not a number where a row is constant
+        correlations: NDArray[np.float64] = np.corrcoef(stats.rankdata(rows, axis=1))
     return correlations[:2, 2]
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _attack(

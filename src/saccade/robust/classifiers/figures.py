@@ -15,8 +15,8 @@ from saccade.robust.attacks.single import Ossa
 from saccade.robust.classifiers.recipe import AttackSection
 from saccade.robust.classifiers.results import AttackResult, DetectResult
 from saccade.robust.classifiers.subjects import Subject
-from saccade.robust.classifiers.tables import caption
-from saccade.robust.tables import under_figure
+from saccade.robust.classifiers.tables import caption, number
+from saccade.robust.tables import plain, under_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def draw_attack(result: AttackResult, out: Path) -> None:
         style = "--" if key.startswith("pgd") else "-"  # it lies on iterated OSSA
         rates.plot(
             epsilons, [cell.rate for cell in cells], style, marker=".", color=shade,
-            label=key.removesuffix(" x1"),
+            label=plain(key.removesuffix(" x1")),
         )  # fmt: skip
         low, high = zip(*(cell.interval for cell in cells), strict=True)
         rates.fill_between(epsilons, low, high, color=shade, alpha=0.15, linewidth=0)
@@ -44,11 +44,13 @@ def draw_attack(result: AttackResult, out: Path) -> None:
     flipped = [
         (size, value)
         for size, value in zip(first.least_l2, first.log_lambda1, strict=True)
-        if size is not None
+        if size is not None and value is not None
     ]
-    least.scatter(*zip(*flipped, strict=True), s=8, alpha=0.5)
+    if flipped:
+        least.scatter(*zip(*flipped, strict=True), s=8, alpha=0.5)
     least.set(xlabel="least L2 along the top eigenvector that flips", ylabel="log of lambda_1")
-    title = f"net {result.nets[0].net}: Spearman {first.spearman_log_lambda1:.2f}, "
+    spearman = number(first.spearman_log_lambda1, ".2f")
+    title = f"net {result.nets[0].net}: Spearman {spearman}, "
     least.set_title(title + f"never flips {first.never_flips.along_the_eigenvector}", fontsize=9)
     _finish(rates, least)
     text = f"{caption(result)}; bands: 95 % CI"
@@ -63,7 +65,7 @@ def draw_detection(result: DetectResult, out: Path) -> None:
     for name in ROC:
         curve = result.nets[0].curves.get(name)
         if curve is not None:
-            roc.plot(*zip(*curve, strict=True), label=name, linewidth=1.5)
+            roc.plot(*zip(*curve, strict=True), label=plain(name), linewidth=1.5)
     roc.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     roc.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
     roc.set_title(f"OSSA against clean and noisy, net {result.nets[0].net}", fontsize=9)
@@ -77,7 +79,7 @@ def draw_detection(result: DetectResult, out: Path) -> None:
         table.text(column, row, text, ha="center", va="center", fontsize=8,
                    color="white" if dark else "black")  # fmt: skip
     table.set_xticks(range(len(kinds)), [k.replace("_", "\n") for k in kinds], fontsize=8)
-    table.set_yticks(range(len(names)), names, fontsize=8)
+    table.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
     table.set_title("AUC, mean over nets", fontsize=9)
     _finish(roc)
     text = under_figure(caption(result), result.command, width=180)
@@ -102,7 +104,7 @@ def draw_examples(subject: Subject, section: AttackSection, out: Path, *, text: 
         _show(axes[2, column], changed[column], f"read as {int(said[column])}")
     figure.suptitle(f"OSSA, L2 {epsilon:g}", fontsize=9)
     if text:
-        figure.supxlabel(text, fontsize=7, color="0.4")
+        figure.supxlabel(plain(text), fontsize=7, color="0.4")
     figure.savefig(out, dpi=150)
 
 
@@ -117,11 +119,10 @@ def _centred(way: torch.Tensor) -> torch.Tensor:
 
 
 def _show(axes: Axes, image: torch.Tensor, title: str) -> None:
-    shown = image.permute(1, 2, 0).numpy()
-    if shown.shape[2] == 1:
-        axes.imshow(shown[..., 0], cmap="gray", vmin=0, vmax=1)
-    else:
-        axes.imshow(shown)
+    if len(image) == 3:
+        axes.imshow(image.permute(1, 2, 0).numpy())
+    else:  # of other numbers of channels there is no colour: the first is shown
+        axes.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1)
     axes.set_title(title, fontsize=8)
     axes.set_axis_off()
 

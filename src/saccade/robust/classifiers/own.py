@@ -10,7 +10,8 @@ A function `package.module:function` that `data` names returns one of
 
 A single part is split at random, always the same way: 70 % to train, 30 % to test. Images are
 `(N, C, H, W)`, `(N, H, W, C)` with 1 or 3 channels, or `(N, H, W)`: floats in [0, 1], or bytes,
-which are divided by 255. Classes are whole numbers from 0.
+which are divided by 255. PIL images of bytes that are not grey (`L`, `1`) are made RGB.
+Classes are whole numbers from 0.
 
 A net takes `(N, C, H, W)` float32 in [0, 1] and returns logits `(N, classes)`, each row of its own
 image. What normalises pixels is a part of it: an epsilon then means pixels.
@@ -23,6 +24,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 from torch.utils.data import Dataset as TorchDataset
@@ -128,8 +130,14 @@ def _images(where: str, x: torch.Tensor) -> torch.Tensor:
         )
     if x.ndim == 3:
         x = x[:, None]
-    elif x.shape[3] in CHANNELS and x.shape[1] not in CHANNELS:
-        x = x.permute(0, 3, 1, 2)
+    elif x.shape[1] not in CHANNELS:
+        if x.shape[3] in (2, 4):
+            raise FormatError(
+                f"{where}: expected 1 or 3 channels, got {shape}, which looks like (N, H, W, C) "
+                "with transparency; leave out the last channel"
+            )
+        if x.shape[3] in CHANNELS:
+            x = x.permute(0, 3, 1, 2)
     x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 1):  # so put, it also finds pixels that are no number
@@ -216,10 +224,21 @@ def _tensor(value: object) -> torch.Tensor:
     """Of a tensor, an array, a number or a PIL image."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
+    if isinstance(value, Image):
+        value = _grey_or_coloured(value)
     try:
         return torch.from_numpy(np.array(value))
     except TypeError as error:  # objects, texts
         raise FormatError(f"data: expected numbers, got {_described(value)}") from error
+
+
+def _grey_or_coloured(image: Image) -> Image:
+    """In bytes of one channel or of three: a palette or inks are no colours as they stand."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode in ("L", "RGB") or image.mode[0] in "IF":  # of 16 or 32 bits: judged as numbers
+        return image
+    return image.convert("RGB")
 
 
 def _described(value: object) -> str:

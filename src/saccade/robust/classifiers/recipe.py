@@ -65,7 +65,8 @@ class DetectSection(Record):
     l0: int = Field(default=8, ge=1)
     """Number of values that the L0 attack may change."""
     adaptive_n: int = Field(default=200, ge=1)
-    """Number of images of the test part on which the adaptive attacks are run."""
+    """Number of images of the test part on which the adaptive attacks are run; as many are taken
+    of the other images, two to fit for each one to choose."""
     adaptive_steps: int = Field(default=100, ge=1)
     """Number of steps of each start of an adaptive attack."""
     adaptive_restarts: int = Field(default=5, ge=1)

@@ -22,16 +22,21 @@ class NeverFlips(Record):
 
 
 class Vulnerability(Record):
-    """The largest eigenvalue as a score, against the least L2 that flips an image."""
+    """The largest eigenvalue as a score, against the least L2 that flips an image.
 
-    spearman_log_lambda1: float
-    spearman_log_q: float
+    Correlations and what comes of them are None where all images have one value: where none flips.
+    """
+
+    spearman_log_lambda1: float | None
+    spearman_log_q: float | None
     """Rank correlation of the confidence, which must be beaten."""
-    gain: float
+    gain: float | None
     """|first| - |second|."""
-    gain_interval: Span
+    gain_interval: Span | None
+    """None also where a resampling of the images has no correlation."""
     never_flips: NeverFlips
-    log_lambda1: tuple[float, ...]
+    log_lambda1: tuple[float | None, ...]
+    """None where an image has no gradient at all."""
     log_q: tuple[float, ...]
     least_l2: tuple[float | None, ...]
     """None where it never flips."""

@@ -36,13 +36,19 @@ def vulnerability_table(result: AttackResult) -> Rows:
     """Rows of text: a net, then how well two scores of an image tell what flips it."""
     rows = [["net", "log lambda_1", "log q", "gain [95 % CI]", "never flips", "n"]]
     for net in result.nets:
-        score, (low, high) = net.vulnerability, net.vulnerability.gain_interval
+        score = net.vulnerability
+        span, gain = score.gain_interval, number(score.gain, "+.3f")
         rows.append([
-            str(net.net), f"{score.spearman_log_lambda1:.3f}", f"{score.spearman_log_q:.3f}",
-            f"{score.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
+            str(net.net), number(score.spearman_log_lambda1), number(score.spearman_log_q),
+            gain if span is None else f"{gain} [{span[0]:+.3f}, {span[1]:+.3f}]",
             str(score.never_flips.along_the_eigenvector), str(net.n),
         ])  # fmt: skip
     return rows
+
+
+def number(value: float | None, form: str = ".3f") -> str:
+    """A number, and a dash where nothing is known."""
+    return "-" if value is None else format(value, form)
 
 
 def detection_table(result: DetectResult) -> Rows:

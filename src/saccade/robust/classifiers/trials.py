@@ -63,9 +63,7 @@ def trials_of(
     """Kind -> how it is made, for images of these parts (N,)."""
     options = recipe.detect
     strongest, everything = 2 * options.stepped_epsilon, np.arange(len(part))
-    few = np.concatenate([
-        everything[part < 2][: options.adaptive_n], everything[part == 2][: options.adaptive_n]
-    ])  # fmt: skip
+    few = _some_of_each(part, options.adaptive_n)
     walk = {"steps": options.adaptive_steps, "restarts": options.adaptive_restarts}
     return {
         "fgm": Trial(Fgm(), options.epsilon, everything),
@@ -106,3 +104,12 @@ def attack_all(
 def parts_of(n: int) -> NDArray[np.int64]:
     """(n,): 0 to fit, 1 to choose, 2 to test."""
     return np.searchsorted(PARTS, (np.arange(n) + 0.5) / n)
+
+
+def _some_of_each(part: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Places of n images of the test part, and of n of the others: as these are shared, 2 to 1."""
+    to_fit = round(n * PARTS[0] / FIT)
+    return np.concatenate([
+        np.flatnonzero(part == which)[:number]
+        for which, number in enumerate((to_fit, n - to_fit, n))
+    ])  # fmt: skip
