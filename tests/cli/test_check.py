@@ -1,8 +1,10 @@
 """`saccade check recipe` without a model: which kind a run file is of, and what it lacks here."""
 
+import json
 from pathlib import Path
 
 import pytest
+from command import here
 
 from saccade.cli.checks.examine import Examination, examine_parts
 from saccade.cli.checks.kinds import KINDS, kind_of, read_as
@@ -80,3 +82,21 @@ def test_a_folder_that_holds_another_run_is_found(
     (wrong,) = (finding for finding in found.findings if finding.state == "error")
     assert wrong.part == "out"
     assert "seed: 1 -> 0" in wrong.text
+
+
+def test_what_others_wrote_reaches_the_terminal_as_text(tmp_path: Path) -> None:
+    name = "\x1b[2J\u202eq"
+    row = {"id": name, "question": "?"}
+    turns = {"task": name, "turns": ["<answer>7</answer>"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "script.jsonl").write_text(json.dumps(turns) + "\n")
+    (tmp_path / "run.toml").write_text(
+        'out = "run"\ntasks = { kind = "file", path = "q.jsonl" }\n'
+        'policy = { kind = "replay", script = "script.jsonl" }\n'
+    )
+    checked = here("check", "recipe", "run.toml", cwd=tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "\\u001b[2J\\u202eq": "x"}\n')
+    for done, code in ((checked, 0), (here("report", str(tmp_path)), 1)):
+        assert done.returncode == code, done
+        assert "[2J q" in done.stdout + done.stderr
+        assert not set("\x1b\u202e") & set(done.stdout + done.stderr)

@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from saccade.cli.env import BASE, EXTRAS, _extra, _lines
+import pytest
+
+from saccade.cli.env import BASE, EXTRAS, _devices, _extra, _lines
 from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 from saccade.errors import install_line
 
@@ -55,12 +57,23 @@ def test_a_machine_without_torch_is_described_all_the_same() -> None:
     assert list(found) == [
         "saccade", "machine", "devices", "base", "extras", "sandbox", "variables",
     ]  # fmt: skip
-    assert found["devices"][0].startswith("unknown: ")
+    assert found["devices"] == ["unknown: ModuleNotFoundError of torch"]
     assert found["variables"] == ["OPENAI_API_KEY is set", "HF_TOKEN is set"]
     assert "'sandbox'" in found["sandbox"]["modes"]
     assert found["machine"]["python"] == f"CPython {sys.version.split()[0]}"
     assert "sk-secret" not in done.stdout
     assert str(ROOT) not in done.stdout
+
+
+def test_a_torch_that_cannot_be_loaded_is_named_without_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries that do not fit the machine raise an OSError with their path."""
+    (tmp_path / "torch.py").write_text("import ctypes; ctypes.CDLL(__file__)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("saccade.models.devices", "torch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert _devices() == ["unknown: OSError"]
 
 
 def variables_in(tree: ast.AST) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """The reference of run-file keys: every key, with its sentence, and defaults that hold."""
 
+import json
 import subprocess
 import sys
 import tomllib
 
 import pytest
+from command import here
 
 from saccade.cli.keys import _found
 from saccade.cli.reference.sections import GROUPS, RUN_FILES, Key, Section, keys_of, parts
@@ -43,6 +45,18 @@ def test_a_default_that_is_given_changes_nothing(name: str, required: Table) -> 
     given = [f"{key.key}={key.default}" for key in listed if key.default]
     assert len(given) >= 4
     assert validate(model, with_overrides(required, given)) == validate(model, required)
+
+
+def test_the_sections_are_data_and_no_page_is_json() -> None:
+    rows = json.loads(here("keys", "--json").stdout)
+    by_name = {row["section"]: row for row in rows}
+    assert len(by_name) == len(rows)
+    assert by_name["sft"] == {"section": "sft", "about": "`saccade sft`.", "named_by": None}
+    assert by_name["policy.openai"]["named_by"] == 'policy = { kind = "NAME", ... }'
+    assert {"variables", "attack.methods.pgd"} <= set(by_name)
+    refused = here("keys", "--page", "--json")
+    assert refused.returncode == 2
+    assert "choose one" in refused.stderr
 
 
 def test_what_makes_another_run_is_marked() -> None:

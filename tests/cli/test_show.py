@@ -86,6 +86,15 @@ def test_the_table_of_a_run_fits_80_columns_and_shows_counts_where_there_are_any
         assert "\u2026" not in out.getvalue()
 
 
+def test_a_family_of_a_file_is_text_in_the_table_and_repeated_samples_are_said() -> None:
+    out, total = io.StringIO(), summary([]).model_copy(update={"scored": 16, "tasks": 2})
+    table = summary_table({"[bold]\x1b[2Jx": total, "easy": total}, total)
+    Console(file=out, width=80).print(table)
+    head, first, *_ = out.getvalue().splitlines()
+    assert head.split()[:2] == ["n", "tasks"]
+    assert first.split()[:4] == ["[bold]", "[2Jx", "16", "2"]
+
+
 def test_what_was_written_without_an_answer_is_shown_and_what_may_help() -> None:
     written = "\x1b[2J<think>Hm.</think> The answer " + "is B. " * 400 + "Final: B"
     out = io.StringIO()

@@ -91,7 +91,9 @@ def main() -> NoReturn:
     try:
         app()
     except SaccadeError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        from saccade.cli.common.printable import printable
+
+        typer.secho(f"error: {printable(str(error))}", fg="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -111,4 +113,6 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning as a sentence, without the line of code that raised it."""
-    typer.secho(f"warning: {message}", fg="yellow", err=True)
+    from saccade.cli.common.printable import printable
+
+    typer.secho(f"warning: {printable(str(message))}", fg="yellow", err=True)

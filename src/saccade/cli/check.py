@@ -46,6 +46,7 @@ def recipe(
     """
     from saccade.cli.checks.examine import Examination, Finding, examine_parts
     from saccade.cli.checks.kinds import kind_of, read_as
+    from saccade.cli.common.printable import one_line
 
     table = read_runfile(path, settings)
     kind = kind_of(table, str(path))
@@ -53,7 +54,7 @@ def recipe(
 
     def show(finding: Finding) -> None:
         if not as_json:
-            typer.echo(f"{finding.state:<10} {finding.part:<12} {finding.text}")
+            typer.echo(f"{finding.state:<10} {finding.part:<12} {one_line(finding.text)}")
 
     found = Examination(show)
     if not as_json:

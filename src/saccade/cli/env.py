@@ -88,8 +88,10 @@ def _machine() -> dict[str, JsonValue]:
 def _devices() -> list[JsonValue]:
     try:
         from saccade.models.devices import devices
-    except ImportError as error:
-        return [f"unknown: {error}"]
+    except (ImportError, OSError) as error:  # OSError: a library of torch that cannot be loaded
+        # The message may hold a path of this machine.
+        module = getattr(error, "name", None)
+        return [f"unknown: {type(error).__name__}{f' of {module}' if module else ''}"]
     return list(devices())
 
 

@@ -40,10 +40,16 @@ def keys(
 
     from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 
+    if page and as_json:
+        from saccade.errors import ConfigError
+
+        raise ConfigError("keys: --page prints Markdown, and --json JSON; choose one of them")
     if page:
         from saccade.cli.reference.page import page_of_keys
 
         typer.echo(page_of_keys(), nl=False)
+    elif not section and as_json:
+        typer.echo(json.dumps(_sections(), indent=2))
     elif not section:
         _list_sections()
     elif section == VARIABLES:
@@ -124,6 +130,16 @@ def _list_sections() -> None:
         typer.echo(f"  {group.name:<18} {names}")
     typer.echo(f"\n  {VARIABLES:<18} environment variables")
     typer.echo("\nsaccade keys policy.openai, saccade keys train, ... describes each key.")
+
+
+def _sections() -> list[dict[str, str | None]]:
+    """Every section that can be looked up, without importing the parts that they describe."""
+    from saccade.cli.reference.sections import GROUPS, RUN_FILES, parts
+
+    files = [(s.name, s.about, None) for s in RUN_FILES]
+    named = [(part.name, None, group.where) for group in GROUPS for part in parts(group)]
+    rows = [*files, *named, (VARIABLES, "environment variables", None)]
+    return [dict(zip(("section", "about", "named_by"), row, strict=True)) for row in rows]
 
 
 def _show_keys(found: Iterable[tuple[Section, list[Key]]]) -> None:

@@ -35,6 +35,7 @@ def rescore(
     import asyncio
 
     from saccade.cli.common.outcome import finished_before
+    from saccade.cli.common.printable import one_line
     from saccade.cli.common.progress import bars, one_bar
     from saccade.runs.finished import finish
     from saccade.runs.folder import finished_in
@@ -60,7 +61,7 @@ def rescore(
     if result.failed:
         typer.echo(
             f"{result.failed} episodes have no score because the reward failed; the same command "
-            f"judges them again. Most often: {result.reason}",
+            f"judges them again. Most often: {one_line(result.reason or '')}",
             err=True,
         )
         raise typer.Exit(1)
@@ -91,6 +92,7 @@ def _show(result: Rescored) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from saccade.cli.common.printable import one_line
     from saccade.cli.common.show import interval, number
 
     console = Console(highlight=False)
@@ -107,9 +109,8 @@ def _show(result: Rescored) -> None:
     for name, s in rows.items():
         table.add_row(
             name, str(s.scored), *(str(getattr(s, c)) for c in of), number(s.accuracy),
-            interval(s), number(s.score),
-            *(str(getattr(s, c)) for c in counts),
-            _printable(", ".join(f"{judge} {n}" for judge, n in judges[name].items())),
+            interval(s), number(s.score), *(str(getattr(s, c)) for c in counts),
+            one_line(", ".join(f"{judge} {n}" for judge, n in judges[name].items())),
         )  # fmt: skip
     console.print(table)
     if result.paired is not None and result.agreement is not None:
@@ -124,11 +125,6 @@ def _show(result: Rescored) -> None:
             ("right -> wrong", result.right_to_wrong),
         ):
             more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
-            named = _printable(", ".join(ids[:MOST_NAMED]))
+            named = one_line(", ".join(ids[:MOST_NAMED]))
             console.print(f"{what}  {len(ids)}  {named}{more}", markup=False, soft_wrap=True)
     console.print(f"environment {result.fingerprint}, run folder {result.out}", style="dim")
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what others wrote is hostile to terminals too."""
-    return "".join(c if c.isprintable() else "?" for c in text)

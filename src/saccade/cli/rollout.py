@@ -165,6 +165,8 @@ def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
 
 
 def _show_failures(failures: Failures) -> None:
+    from saccade.cli.common.printable import one_line
+
     if failures.aborted:
         typer.echo(
             f"{failures.aborted} episodes were aborted: they failed on our side, not the model's; "
@@ -177,4 +179,4 @@ def _show_failures(failures: Failures) -> None:
             "failed; the same command scores them again, without playing them",
             err=True,
         )
-    typer.echo(f"most often: {failures.reasons.most_common(1)[0][0]}", err=True)
+    typer.echo(f"most often: {one_line(failures.reasons.most_common(1)[0][0])}", err=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from saccade.cli.common.printable import one_line
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.measures.summary import Summary
@@ -98,9 +99,9 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
         table.add_row(
-            name, str(s.scored), *(str(getattr(s, c)) for c in of), number(s.accuracy),
-            interval(s), number(s.score),
-            number(s.tool_call_rate), number(s.mean_iou), *(str(getattr(s, c)) for c in counts),
+            Text(one_line(name)), str(s.scored), *(str(getattr(s, c)) for c in of),
+            number(s.accuracy), interval(s), number(s.score), number(s.tool_call_rate),
+            number(s.mean_iou), *(str(getattr(s, c)) for c in counts),
         )  # fmt: skip
     return table
 
@@ -174,15 +175,11 @@ def _first_box(trajectory: Trajectory, image: Image) -> Box | None:
 
 def _line(text: str, limit: int = 400) -> str:
     """One line without control characters: text in a trajectory is hostile to terminals too."""
-    flat = _flat(text)
+    flat = one_line(text)
     return flat if len(flat) <= limit else flat[: limit - 3] + "..."
 
 
 def _ends(text: str, limit: int = 800) -> str:
     """The same for a text whose beginning and end both tell what it was."""
-    flat, half = _flat(text), limit // 2
+    flat, half = one_line(text), limit // 2
     return flat if len(flat) <= limit else f"{flat[:half]} ... {flat[-half:]}"
-
-
-def _flat(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
