@@ -205,6 +205,7 @@ def test_nets_are_of_one_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ({"nets": [0, 1, 0]}, "nets: .*0 is named twice"),
         ({"data": "digitz"}, "no file, folder or built-in data 'digitz'; did you mean 'digits'"),
         ({"data": "no_such_module_here:data"}, "data: there is no module 'no_such_module_here'"),
         ({"model": "no_such.module:net"}, "model: 'no_such.module:net' cannot be imported"),
