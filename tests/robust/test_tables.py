@@ -21,7 +21,7 @@ from saccade.robust.classifiers.tables import (
     gain_table,
     vulnerability_table,
 )
-from saccade.robust.tables import GAP, Rows, as_typed, widths_of, within
+from saccade.robust.tables import GAP, Rows, as_typed, markdown, widths_of, within
 
 RESULTS = Path(__file__).parents[2] / "results" / "robust"
 ATTACK = AttackResult.model_validate_json((RESULTS / "mnist_attack.json").read_bytes())
@@ -69,6 +69,18 @@ def test_no_name_and_no_number_is_broken_in_a_terminal(
             assert any(cell in line for line in lines), cell
     for word in " ".join(rows[0]).split():
         assert word in shown.getvalue(), word
+
+
+def test_a_name_may_hold_what_begins_something_else() -> None:
+    """In Markdown a column or a row, in a terminal a style."""
+    name = "mine(a|b\\, [bold]c[/bold],\nd [/])"
+    rows = [["attack", "[red]1"], [name, "0.5"]]
+    text = markdown(rows)
+    assert text.splitlines()[2:] == [r"| mine(a\|b\\, [bold]c[/bold], d [/]) | 0.5 |"]
+    shown = io.StringIO()
+    show_table(rows, console=Console(file=shown, width=80, highlight=False))
+    for part in ("[red]1", "[bold]c[/bold],", "d [/])"):
+        assert part in shown.getvalue()
 
 
 def test_pages_say_what_was_measured_and_by_which_command() -> None:

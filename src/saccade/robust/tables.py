@@ -14,8 +14,14 @@ GAP = 2
 
 def markdown(rows: Rows) -> str:
     """A table, its first row the head."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end its cell or its row: the options of an attack may hold anything."""
+    flat = " ".join(text.splitlines())
+    return flat.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def within(rows: Rows, width: int, *, keys: int = 1) -> list[Rows]:

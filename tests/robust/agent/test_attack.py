@@ -9,17 +9,19 @@ import torch
 from command import here, in_a_process
 from PIL import Image as PILImage
 from scipy.stats import binomtest
+from torch import nn
 
 from saccade.arms import apply_arm, targets_of
 from saccade.config import read_toml, validate
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, FormatError
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
 from saccade.models.load import load
 from saccade.policies.replay import ReplayPolicy
 from saccade.robust.agent.attack import measure_agent
+from saccade.robust.agent.experiment import digest_of
 from saccade.robust.agent.originals import OnTheOriginal
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.agent.results import ArmOutcomes, AttackOutcomes, Table
@@ -225,20 +227,51 @@ def test_an_attack_is_kept_question_by_question(tmp_path: Path) -> None:
     of the same questions, and those that are new are put behind it."""
     questions = [Task(id=name, prompt=("?",), answer="1") for name in "abc"]
     file = tmp_path / "kept.json"
-    assert AttackOutcomes.read(file, questions) is None
-    kept = AttackOutcomes(tasks=("a", "b"), outcomes=(outcomes("direct", "noise", "11"),))
+    assert AttackOutcomes.read(file, questions, model="m") is None
+    rows = [outcomes("direct", "noise", "11")]
+    kept = AttackOutcomes.of(rows, questions[:2], model="m")
     file.write_text(kept.model_dump_json())
-    assert AttackOutcomes.read(file, questions[:2]) == kept
-    assert AttackOutcomes.read(file, questions) == kept
-    assert AttackOutcomes.read(file, questions[::-1]) is None
-    fewer = AttackOutcomes.read(file, questions[:1])
+    assert AttackOutcomes.read(file, questions[:2], model="m") == kept
+    assert AttackOutcomes.read(file, questions, model="m") == kept
+    assert AttackOutcomes.read(file, questions[::-1], model="m") is None
+    fewer = AttackOutcomes.read(file, questions[:1], model="m")
     assert fewer is not None
     assert (fewer.tasks, fewer.outcomes[0].correct) == (("a",), "1")
-    new = AttackOutcomes(tasks=("c",), outcomes=(outcomes("direct", "noise", "0"),))
+    new = AttackOutcomes.of([outcomes("direct", "noise", "0")], questions[2:], model="m")
     whole = kept.followed_by(new)
     assert whole.tasks == ("a", "b", "c")
     (row,) = whole.outcomes
     assert (row.correct, row.called, row.aimed) == ("110", "111", "1-1")
+    assert whole == AttackOutcomes.of([row], questions, model="m")
+    file.write_text(whole.model_dump_json()[:-9])
+    with pytest.raises(FormatError, match=r"kept\.json: .*delete it to attack again"):
+        AttackOutcomes.read(file, questions, model="m")
+
+
+def test_what_is_kept_of_another_model_or_other_tasks_is_refused(tmp_path: Path) -> None:
+    """Which names cannot tell: a folder of weights, ids."""
+    images = [Image.from_pixels(PILImage.new("RGB", (56, 56), shade)) for shade in ("red", "blue")]
+    red, blue = (Task(id="a", prompt=(image, "?"), answer="1") for image in images)
+    file = tmp_path / "kept.json"
+    kept = AttackOutcomes.of([outcomes("direct", "noise", "1")], [red], model="m")
+    file.write_text(kept.model_dump_json())
+    assert AttackOutcomes.read(file, [red], model="m") == kept
+    for task, model in (
+        (red, "n"), (blue, "m"), (red.model_copy(update={"answer": "2"}), "m"),
+    ):  # fmt: skip
+        with pytest.raises(
+            ConfigError, match=r"kept\.json holds .*another model or of other tasks"
+        ):
+            AttackOutcomes.read(file, [task], model=model)
+
+
+def test_a_model_is_told_by_its_weights() -> None:
+    model, same = nn.Linear(100, 30), nn.Linear(100, 30)
+    same.load_state_dict(model.state_dict())
+    assert digest_of(same) == digest_of(model)
+    with torch.no_grad():
+        same.weight *= 1.001
+    assert digest_of(same) != digest_of(model)
 
 
 async def test_a_staged_look_on_an_attacked_view_is_cut_from_the_photograph() -> None:
@@ -262,7 +295,10 @@ async def test_a_staged_look_on_an_attacked_view_is_cut_from_the_photograph() ->
     assert crop.region == box.box
 
 
-@pytest.mark.parametrize("name", ["../a", "noise", ""])
-def test_arms_are_those_that_are_defined(name: str) -> None:
-    with pytest.raises(ConfigError, match="no arm"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("../a", "no arm"), ("noise", "no arm"), ("", "no arm"), ("agent", "agent is named twice")],
+)
+def test_arms_are_those_that_are_defined(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         validate(AgentAttackRecipe, {"attack": {"arms": [name, "agent"]}})

@@ -11,6 +11,7 @@ from saccade.errors import ConfigError
 from saccade.robust.classifiers.attack import measure_attacks
 from saccade.robust.classifiers.detection import measure_detection
 from saccade.robust.classifiers.recipe import RobustRecipe
+from saccade.robust.classifiers.results import KeptDetection
 from saccade.robust.detectors.detector import Detector
 
 
@@ -56,6 +57,15 @@ def test_detection_is_measured_shown_and_kept(tmp_path: Path) -> None:
     assert Detector.load(tmp_path / "detect" / "detector.npz").k == 9
     for name in ("detect.json", "detect.md", "detect.png"):
         assert (tmp_path / "detect" / name).stat().st_size > 100
+    # Of other training images, which signals are fitted to, nothing is taken that is kept.
+    kept = tmp_path / "detect" / "detect-0.json"
+    held = KeptDetection.model_validate_json(kept.read_bytes())
+    assert held.found.model_dump(mode="json") == result["nets"][0]
+    seen = held.seen.model_copy(update={"images": "others"})
+    kept.write_text(held.model_copy(update={"seen": seen}).model_dump_json())
+    recipe = RobustRecipe.model_validate({**result["config"], "out": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"detect-0\.json holds what .* or of other images"):
+        measure_detection(recipe)
 
 
 def test_too_few_images_are_named_before_anything_is_attacked(tmp_path: Path) -> None:

@@ -101,6 +101,9 @@ def test_the_embedded_digits_train_a_net_that_is_kept(tmp_path: Path) -> None:
     torch.testing.assert_close(again(data.test.x), net(data.test.x))
     fresh = kept_net(tmp_path / "two.npz", data, seed=3, epochs=20)
     torch.testing.assert_close(fresh(data.test.x), net(data.test.x))
+    other = data._replace(train=data.train._replace(x=data.train.x.flip(3)))
+    with pytest.raises(ConfigError, match=r"net\.npz: .* trained on other images"):
+        kept_net(path, other, seed=3)
     path.write_bytes(b"torn")
     with pytest.raises(FormatError, match="no weights of this net"):
         kept_net(path, data, seed=3)

@@ -102,11 +102,18 @@ def test_an_interrupted_net_goes_on_and_more_images_extend_it(
         part.complete(timetable(), said.append)
         assert said == [f"net 0: 256 of {n} images are kept, the others are attacked now"]
     assert (tmp_path / "part.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
-    net = whole.net()
-    assert net.n == 300
-    assert net.fooled["fgm x1"][1] > net.fooled["random x1"][1]
+    measured = whole.net()
+    assert measured.n == 300
+    assert measured.fooled["fgm x1"][1] > measured.fooled["random x1"][1]
     with pytest.raises(ConfigError, match=r"holds 300 images, 200 are asked for; go on with n=300"):
         kept(tmp_path / "part.json", digits, 200).complete(timetable(), pytest.fail)
+    net, x, y = digits
+    other = nn.Sequential(net, nn.Linear(10, 10)).eval()
+    for changed in ((other, x, y), (net, x * 0.99, y), (net, x, y.flip(0))):
+        with pytest.raises(
+            ConfigError, match=r"part\.json holds .* another net or of other images"
+        ):
+            kept(tmp_path / "part.json", changed, 300).complete(timetable(), pytest.fail)
     (tmp_path / "part.json").write_text('{"net": 0}')
     with pytest.raises(FormatError, match=r"part\.json: .*delete it"):
         kept(tmp_path / "part.json", digits, 300)
@@ -198,6 +205,7 @@ def test_nets_are_of_one_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
+        ({"nets": [0, 1, 0]}, "nets: .*0 is named twice"),
         ({"data": "digitz"}, "no file, folder or built-in data 'digitz'; did you mean 'digits'"),
         ({"data": "no_such_module_here:data"}, "data: there is no module 'no_such_module_here'"),
         ({"model": "no_such.module:net"}, "model: 'no_such.module:net' cannot be imported"),

@@ -160,13 +160,12 @@ def _compare_with_what_is_known(model: str, environment: Environment, found: Exa
 
 
 def _try_trainer(recipe: Record, found: Examination) -> None:
-    import torch
-
+    from saccade.models.devices import devices
     from saccade.train.recipe import RLRecipe
     from saccade.train.rl import trainer_arguments
 
     chosen = cast(RLRecipe, recipe)
-    if chosen.train.trl.get("bf16") and not torch.accelerator.is_available():
+    if chosen.train.trl.get("bf16") and len(devices()) == 1:  # the CPU
         text = "train.trl.bf16 needs an accelerator, and this machine has none"
         found.add("trainer", "not tried", text)
         return

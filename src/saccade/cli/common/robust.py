@@ -121,6 +121,7 @@ def show_table(rows: Rows, *, keys: int = 1, console: Console | None = None) -> 
     """
     from rich.console import Console
     from rich.table import Table as Shown
+    from rich.text import Text
 
     from saccade.robust.tables import GAP, widths_of, within
 
@@ -130,10 +131,10 @@ def show_table(rows: Rows, *, keys: int = 1, console: Console | None = None) -> 
         for place, (head, width) in enumerate(zip(part[0], widths_of(part), strict=True)):
             # A name that is wider than the terminal goes on in the next line.
             shown.add_column(
-                head, justify="left" if place < keys else "right", min_width=width,
+                Text(head), justify="left" if place < keys else "right", min_width=width,
                 max_width=width, overflow="fold",
             )  # fmt: skip
         for row in part[1:]:
-            shown.add_row(*row)
+            shown.add_row(*map(Text, row))  # as a string, what stands in brackets would be a style
         console.print(shown)
         console.print()

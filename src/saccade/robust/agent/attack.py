@@ -173,8 +173,13 @@ class _Attack:
         return f"{self.threat}, {self.attacker.name}"
 
     def on(self, tasks: Sequence[Task], timetable: Timetable) -> AttackOutcomes:
-        """Every arm at each budget, on questions that are kept and then on those that are not."""
-        found = AttackOutcomes.read(self.file, tasks)
+        """Every arm at each budget, on questions that are kept and then on those that are not.
+
+        Raises:
+            ConfigError: what is kept is of another model, or of other tasks.
+            FormatError: it cannot be read.
+        """
+        found = AttackOutcomes.read(self.file, tasks, model=self.experiment.model)
         done = len(found.tasks) if found else 0
         for kind in (self.name, f"{self.name}: episodes"):
             timetable.skip(kind, done / len(tasks))
@@ -203,7 +208,7 @@ class _Attack:
                 for size, epsilon in enumerate(section.epsilons)
                 for arm in section.arms
             ]
-        return AttackOutcomes(tasks=tuple(task.id for task in part), outcomes=tuple(rows))
+        return AttackOutcomes.of(rows, part, model=experiment.model)
 
     def _row(
         self, arm: str, tasks: Sequence[Task], images: Sequence[Image], epsilon: int

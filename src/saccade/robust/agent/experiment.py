@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image as PILImage
+from torch import nn
 
 from saccade.arms import apply_arm, targets_of
 from saccade.env import Environment
@@ -29,6 +32,9 @@ from saccade.robust.progress import OnProgress, Timetable
 from saccade.robust.vlm import SameAgain
 from saccade.rollout import Job, rollout_many
 from saccade.types import Task, Trajectory
+
+TOLD = 64
+"""Number of values of a weight by which a model is told from another one, about."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,11 @@ class Experiment:
     environment: Environment
     reward: Reward
     method: Attack
+
+    @cached_property
+    def model(self) -> str:
+        """Digest of the weights."""
+        return digest_of(self.policy.loaded.model)
 
     def attempt(
         self,
@@ -151,6 +162,16 @@ class Experiment:
         folder = Path(self.recipe.out) / "attacked"
         folder.mkdir(exist_ok=True)
         write_whole(folder / f"{name}.png", image.encoded().data)
+
+
+def digest_of(model: nn.Module) -> str:
+    """Of the weights of a model: of some values of each, for a large one has many."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        some = value.flatten()[:: max(1, value.numel() // TOLD)]
+        digest.update(some.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _target(

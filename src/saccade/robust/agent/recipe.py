@@ -51,10 +51,12 @@ class AgentAttackSection(Record):
     @field_validator("arms")
     @classmethod
     def _are_known(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
-        for name in arms:
+        for place, name in enumerate(arms):
             if name not in ARMS:
                 known = ", ".join(ARMS)
                 raise ValueError(f"no arm {name[:40]!r}{suggestion(name, ARMS)}; known: {known}")
+            if name in arms[:place]:
+                raise ValueError(f"{name} is named twice")
         return arms
 
 

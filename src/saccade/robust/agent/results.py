@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, FormatError
 from saccade.measures.boxes import looks
 from saccade.measures.intervals import Interval, wilson
 from saccade.measures.paired import Paired, paired
@@ -96,27 +97,54 @@ class ArmOutcomes(Record):
 class AttackOutcomes(Record):
     """Every arm at every budget of one attack."""
 
+    model: str
+    """Digest of the weights."""
     tasks: tuple[str, ...]
     """Ids of the questions, in the order of the signs."""
+    shown: tuple[str, ...]
+    """Digest of what each question shows, asks and takes for an answer."""
     outcomes: tuple[ArmOutcomes, ...]
 
     @classmethod
-    def read(cls, file: Path, tasks: Sequence[Task]) -> Self | None:
+    def of(cls, outcomes: Sequence[ArmOutcomes], tasks: Sequence[Task], *, model: str) -> Self:
+        """Of outcomes on tasks, by the model whose weights have this digest."""
+        ids, shown = tuple(task.id for task in tasks), tuple(map(_digest_of, tasks))
+        return cls(model=model, tasks=ids, shown=shown, outcomes=tuple(outcomes))
+
+    @classmethod
+    def read(cls, file: Path, tasks: Sequence[Task], *, model: str) -> Self | None:
         """What is kept of an attack on the first of these tasks, or on all; None if there is none.
 
         An attack on other tasks, or on them in another order, is another one.
+
+        Raises:
+            ConfigError: it is of another model, or of other tasks that have the same ids.
+            FormatError: the file is damaged, or of another version.
         """
         if not file.exists():
             return None
-        kept = cls.model_validate_json(file.read_bytes())
+        try:
+            kept = cls.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise FormatError(
+                f"{file}: not what this version keeps of an attack; delete it to attack again"
+            ) from error
         ids = tuple(task.id for task in tasks)
         n = min(len(ids), len(kept.tasks))
-        return kept.first(n) if kept.tasks[:n] == ids[:n] else None
+        if kept.tasks[:n] != ids[:n]:
+            return None
+        if kept.model != model or kept.shown[:n] != tuple(map(_digest_of, tasks[:n])):
+            raise ConfigError(
+                f"{file} holds what was measured of another model or of other tasks, though under "
+                "the same name; delete it to measure anew, or choose another out"
+            )
+        return kept.first(n)
 
     def first(self, n: int) -> Self:
         """The attack on the first n of its tasks."""
         rows = tuple(row.first(n) for row in self.outcomes)
-        return self.model_copy(update={"tasks": self.tasks[:n], "outcomes": rows})
+        update = {"tasks": self.tasks[:n], "shown": self.shown[:n], "outcomes": rows}
+        return self.model_copy(update=update)
 
     def followed_by(self, other: AttackOutcomes) -> Self:
         """The same attack on these tasks, then on those of another part."""
@@ -124,9 +152,16 @@ class AttackOutcomes(Record):
         return self.model_copy(
             update={
                 "tasks": (*self.tasks, *other.tasks),
+                "shown": (*self.shown, *other.shown),
                 "outcomes": tuple(rows.followed_by(more) for rows, more in pairs),
             }
         )
+
+
+def _digest_of(task: Task) -> str:
+    """Of its pixels as well: in JSON an image is named by their digest."""
+    told = task.model_dump_json(include={"prompt", "choices", "answer", "boxes"})
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 class ArmAccuracy(Record):

@@ -43,7 +43,13 @@ from saccade.robust.classifiers.results import (
     Vulnerability,
 )
 from saccade.robust.classifiers.splits import Split
-from saccade.robust.classifiers.subjects import Subject, seconds_a_pass, subjects
+from saccade.robust.classifiers.subjects import (
+    Subject,
+    check_seen,
+    seconds_a_pass,
+    seen,
+    subjects,
+)
 from saccade.robust.parts import named
 from saccade.robust.progress import OnNote, OnProgress, Timetable
 
@@ -135,7 +141,8 @@ class KeptNet:
         """Measure what is missing of the images that are asked for.
 
         Raises:
-            ConfigError: there are more already, in a run that is not finished.
+            ConfigError: what is kept is of another net or of other images; there are more already,
+                in a run that is not finished.
         """
         images, seed, blocks = self._subject.images, self._recipe.seed, self._kept.blocks
         n = len(images.y)
@@ -144,6 +151,11 @@ class KeptNet:
                 f"n: {self._file} holds {self._kept.n} images, {n} are asked for; go on with "
                 f"n={self._kept.n} or more, or choose another out"
             )
+        at = 0
+        for block in blocks:
+            part = images.part(slice(at, at + block.attacked.n))
+            check_seen(self._file, block.seen, seen(self._subject.net, part))
+            at += block.attacked.n
         if self._kept.n < n:
             full = tuple(block for block in blocks if block.attacked.n == CHUNK)
             if blocks:
@@ -181,7 +193,7 @@ class KeptNet:
         what = f"net {self._subject.seed}: {VULNERABILITY}"
         with timetable.part(what, VULNERABILITY, share):
             scores = scores_of(Classifier(self._subject.net), images, self._recipe.attack.limit)
-        return Block(attacked=attacked, scores=scores)
+        return Block(seen=seen(self._subject.net, images), attacked=attacked, scores=scores)
 
     def _attacked(
         self, images: Split, seed: int, share: float, timetable: Timetable, *, at_once: bool

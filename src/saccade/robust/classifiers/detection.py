@@ -24,9 +24,23 @@ from saccade.fisher.target import Classifier
 from saccade.plugins import guarded
 from saccade.robust.classifiers.folder import folder_of, hold
 from saccade.robust.classifiers.recipe import RobustRecipe, check_detect
-from saccade.robust.classifiers.results import Auc, DetectResult, NetDetection, SignalAuc, Span
-from saccade.robust.classifiers.splits import Dataset
-from saccade.robust.classifiers.subjects import Subject, seconds_a_pass, subjects
+from saccade.robust.classifiers.results import (
+    Auc,
+    DetectResult,
+    KeptDetection,
+    NetDetection,
+    Seen,
+    SignalAuc,
+    Span,
+)
+from saccade.robust.classifiers.splits import Dataset, Split
+from saccade.robust.classifiers.subjects import (
+    Subject,
+    check_seen,
+    seconds_a_pass,
+    seen,
+    subjects,
+)
 from saccade.robust.classifiers.trials import (
     ATTACKS,
     NEGATIVES,
@@ -90,10 +104,12 @@ def measure_detection(
                 on_note(timetable.announcement)
             timetable.begin_round()
             file = folder / f"detect-{subject.seed}.json"
-            net = _kept(file, len(subject.images.y), on_note)
+            now = seen(subject.net, subject.images, Split(*_reference(recipe, data)))
+            net = _kept(file, now, len(subject.images.y), on_note)
             if net is None:
                 net = _detected(recipe, signals, data, subject, timetable, folder)
-                write_whole(file, net.model_dump_json().encode())
+                kept = KeptDetection(seen=now, found=net)
+                write_whole(file, kept.model_dump_json().encode())
             nets.append(net)
         result = DetectResult(
             config=held.config, command=held.command, nets=tuple(nets), auc=_over_nets(nets)
@@ -102,17 +118,24 @@ def measure_detection(
     return result
 
 
-def _kept(file: Path, n: int, on_note: OnNote) -> NetDetection | None:
-    """What is kept of a net, if it is of so many images."""
+def _kept(file: Path, now: Seen, n: int, on_note: OnNote) -> NetDetection | None:
+    """What is kept of a net, if it is of so many images.
+
+    Raises:
+        ConfigError: it is of another net, or of other images.
+        FormatError: the file is of another version.
+    """
     if not file.exists():
         return None
     try:
-        kept = NetDetection.model_validate_json(file.read_bytes())
+        held = KeptDetection.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise FormatError(
             f"{file}: not what this version keeps of a net; delete it to measure the net again"
         ) from error
+    kept = held.found
     if kept.n == n:
+        check_seen(file, held.seen, now)
         return kept
     on_note(f"net {kept.net}: {kept.n} images are kept; {n} are split anew, so it starts over")
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -12,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError
 from saccade.robust.arrays import read_arrays, write_arrays
-from saccade.robust.classifiers.splits import Dataset, Split
+from saccade.robust.classifiers.splits import Dataset, Split, digest_of
 
 MOST_BYTES = 1 << 30
 """Largest size of a file of weights."""
@@ -20,6 +21,8 @@ BATCH = 128
 RATE = 2e-3
 EPOCHS = {8: 60, 28: 4, 32: 16}
 """Side of the images -> number of epochs."""
+TRAINED_ON = "trained on"
+"""Beside the weights in a file: the digest of the training part."""
 
 
 class Scaled(nn.Module):
@@ -121,17 +124,25 @@ def kept_net(
         before_writing: Called when a net was trained, before it is written.
 
     Raises:
+        ConfigError: the net of the file was trained for other data.
         FormatError: the file holds other weights than this net's.
     """
+    known = digest_of(data.train)
     if not path.exists():
         net = train_net(data, seed=seed, epochs=epochs, on_step=on_step)
         path.parent.mkdir(parents=True, exist_ok=True)
         before_writing()
-        write_arrays(path, {name: value.numpy() for name, value in net.state_dict().items()})
+        weights = {name: value.numpy() for name, value in net.state_dict().items()}
+        write_arrays(path, {**weights, TRAINED_ON: np.array(known)})
         return net
     net = reference_net(tuple(data.train.x.shape[1:]), data.classes)
     net(data.train.x[:2])
     held = read_arrays(path, "weights of this net", most=MOST_BYTES)
+    if str(held.pop(TRAINED_ON, known)) != known:
+        raise ConfigError(
+            f"{path}: a net that was trained on other images, though under the same name; "
+            "delete it to train it anew, or choose another out"
+        )
     try:
         net.load_state_dict({name: torch.from_numpy(value) for name, value in held.items()})
     except (RuntimeError, TypeError) as error:

@@ -107,6 +107,14 @@ class RobustRecipe(Record):
     attack: AttackSection = AttackSection()
     detect: DetectSection = DetectSection()
 
+    @field_validator("nets")
+    @classmethod
+    def _are_different(cls, nets: tuple[int, ...]) -> tuple[int, ...]:
+        for place, seed in enumerate(nets):
+            if seed in nets[:place]:  # its images would count twice, and intervals be too narrow
+                raise ValueError(f"{seed} is named twice")
+        return nets
+
 
 def check_attack(recipe: RobustRecipe) -> None:
     """What can be known to be wrong before torch is loaded.

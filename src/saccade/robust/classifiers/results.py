@@ -62,9 +62,19 @@ class Scores(Record):
     never_along_the_gradient: int
 
 
+class Seen(Record):
+    """Of what something was measured: what goes on with it is to be of the same net and images."""
+
+    images: str
+    """Digest of the images and their classes."""
+    logits: tuple[float, ...]
+    """Of the net, of the first images and classes."""
+
+
 class Block(Record):
     """256 images, or the rest; what is kept of a net while the run is under way."""
 
+    seen: Seen
     attacked: AttackedImages
     scores: Scores
 
@@ -135,6 +145,13 @@ class NetDetection(Record):
     """Signal -> attack that it was fitted to -> attack that it was tried on."""
     curves: dict[str, tuple[Span, ...] | None]
     """Signal -> ROC for OSSA: false and true positive rate."""
+
+
+class KeptDetection(Record):
+    """What is kept of a net while the run is under way."""
+
+    seen: Seen
+    found: NetDetection
 
 
 class SignalAuc(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ MOST_BYTES = 4 << 30
 """Largest size of the images of a part, and of one file, unpacked."""
 TEST_SHARE = 0.3
 """Share of the images that are the test part, where the data have no split of their own."""
+MOST_DIGESTED = 1024
+"""Number of images by which a part is told from another one."""
 
 
 class Split(NamedTuple):
@@ -42,3 +45,14 @@ def split_at_random(name: str, whole: Split) -> Dataset:
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(whole.y)))
     held = int(len(order) * TEST_SHARE)
     return Dataset(name, whole.part(order[held:]), whole.part(order[:held]))
+
+
+def digest_of(*parts: Split) -> str:
+    """Of images and their classes, as a hexadecimal number; of many images of at most 1,024."""
+    digest = hashlib.sha256()
+    for x, y in parts:
+        every = -(-len(y) // MOST_DIGESTED) or 1
+        digest.update(f"{tuple(x.shape)}".encode())
+        digest.update(x[::every].contiguous().numpy().tobytes())
+        digest.update(y.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -23,11 +23,14 @@ from saccade.robust.classifiers.folder import claim_nets
 from saccade.robust.classifiers.nets import kept_net, load_model
 from saccade.robust.classifiers.own import check_net
 from saccade.robust.classifiers.recipe import RobustRecipe
-from saccade.robust.classifiers.splits import Dataset, Split
+from saccade.robust.classifiers.results import Seen
+from saccade.robust.classifiers.splits import Dataset, Split, digest_of
 from saccade.robust.progress import OnProgress
 
 FEWEST = 20
 """Least number of images that are attacked."""
+TOLD, MOST_LOGITS = 3, 16
+"""Number of images, and of logits of each, by which a net is told from another."""
 
 
 class Subject(NamedTuple):
@@ -69,6 +72,37 @@ def subjects(recipe: RobustRecipe, on_progress: OnProgress) -> Iterator[tuple[Da
             )
         images = test.part(right[torch.from_numpy(order)])
         yield data, Subject(seed, net, len(right) / len(test.y), images)
+
+
+def seen(net: nn.Module, images: Split, *others: Split) -> Seen:
+    """What tells a net and its images from others of the same name.
+
+    Args:
+        net: The net.
+        images: What it reads; the first of them say which net it is.
+        others: Further images on which a measurement depends.
+    """
+    with torch.no_grad():
+        logits = net(images.x[:TOLD])[:, :MOST_LOGITS]
+    values = tuple(float(f"{value:.6g}") for value in logits.flatten().tolist())
+    return Seen(images=digest_of(images, *others), logits=values)
+
+
+def check_seen(file: Path, kept: Seen, now: Seen) -> None:
+    """Whether what is kept is of this net and these images.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    # Logits are compared as numbers: with other threads their last digits are others.
+    same = len(kept.logits) == len(now.logits) and np.allclose(
+        kept.logits, now.logits, rtol=1e-3, atol=1e-3
+    )
+    if kept.images != now.images or not same:
+        raise ConfigError(
+            f"{file} holds what was measured of another net or of other images, though under the "
+            "same name; delete it to measure anew, or choose another out"
+        )
 
 
 def seconds_a_pass(net: nn.Module, images: Split) -> float:
