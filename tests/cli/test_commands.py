@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import here
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 from waiting import LIMIT_S, heed_interrupts
@@ -150,29 +151,15 @@ def test_solve_warns_that_an_embedded_model_knows_no_photographs(
 def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) -> None:
     choices = ["--choice", "cat", "--choice", "dog", "--answer", "dog"]
     with ScriptedServer(answer) as server:
-        done = saccade(
-            "solve",
-            photo.name,
-            "Which?",
-            *server_settings(server),
-            "out=run",
-            *choices,
-            cwd=tmp_path,
-        )
-        again = saccade(
-            "solve",
-            photo.name,
-            "Which?",
-            *server_settings(server),
-            "out=run",
-            *choices,
-            cwd=tmp_path,
-        )
+        asked = ("solve", photo.name, "Which?", *server_settings(server), "out=run", *choices)
+        done = saccade(*asked, cwd=tmp_path)
+    again = here(*asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "reward 2"):
         assert text in done.stdout
     assert again.returncode == 0
-    assert len(server.requests) == 2, "the second time it was there already"
+    assert again.stdout == done.stdout, "without the server: it was there already"
+    assert "run is finished: nothing was left to do" in again.stderr
     entry = next(RunReader(tmp_path / "run").entries())
     assert entry.task.images[0].source.encoded() == photo.read_bytes()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saccade.cli.common.options import Json, spare_threads, with_settings
+
+if TYPE_CHECKING:
+    from saccade.recipe import Recipe
+    from saccade.types import Task, Trajectory
 
 NO_MODEL = (
     "The embedded model knows only the scenes of its own world (see `saccade demo`), not "
@@ -96,13 +100,19 @@ def solve(
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
     console = Console(quiet=as_json, highlight=False)
     show_task(console, task)
-    spare_threads(recipe.policy)
-    says("interrupted: nothing of this question is kept, ask it again")
-    with Console(stderr=True, quiet=as_json).status("looking ..."):
-        asyncio.run(run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None))
-    reader = RunReader(out)
-    attempts = [*reader.aborted(), *reader.trajectories()]
-    trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)
+    trajectory = _finished(recipe, task, out)
+    if trajectory is not None:
+        typer.echo(f"{out} is finished: nothing was left to do; this is its result", err=True)
+    else:
+        spare_threads(recipe.policy)
+        says("interrupted: nothing of this question is kept, ask it again")
+        with Console(stderr=True, quiet=as_json).status("looking ..."):
+            asyncio.run(
+                run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None)
+            )
+        reader = RunReader(out)
+        attempts = [*reader.aborted(), *reader.trajectories()]
+        trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)
     if as_json:
         typer.echo(trajectory.model_dump_json())
     else:
@@ -110,3 +120,20 @@ def solve(
         console.print(f"run folder: {out}", style="dim")
     if trajectory.stop is StopReason.ABORTED:
         raise typer.Exit(1)
+
+
+def _finished(recipe: Recipe, task: Task, out: Path) -> Trajectory | None:
+    """What came of the question, if the folder has it already.
+
+    Raises:
+        ConfigError: the folder holds another run.
+    """
+    from saccade.runs.folder import RunReader
+    from saccade.runs.manifest import RUN, Manifest, check_same, read_manifest
+
+    if not (out / RUN).exists():
+        return None
+    asked = Manifest(verb="solve", config=recipe.model_dump(mode="json"))
+    check_same(out, read_manifest(out), asked)
+    held = (t for t in RunReader(out).trajectories() if t.task_id == task.id)
+    return next((t for t in held if not t.reward_failed), None)
