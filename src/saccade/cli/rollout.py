@@ -159,7 +159,7 @@ def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
     causes = result["causes"]
     assert isinstance(causes, list)
     for cause in causes:
-        console.print(cause, style="yellow")
+        console.print(cause, style="yellow", markup=False)
     where = f"environment {result['fingerprint']}, run folder {result['out']}"
     console.print(where, style="dim")
 
