@@ -49,8 +49,8 @@ def bars(*, quiet: bool = False) -> Progress:
         return Lines(console)
     console.quiet |= quiet
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        _Note(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(), _Note(),
     )  # fmt: skip
     return Progress(*columns, console=console, transient=True)
 
