@@ -275,7 +275,7 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=heed_interrupts,
         )  # fmt: skip
-        while len(server.requests) < 10:
+        while len(server.requests) < 16:
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
         _, stderr = running.communicate()
@@ -286,7 +286,7 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert b"the same command resumes" in stderr
     assert b"Traceback" not in stderr
-    assert 0 < kept < 80
+    assert 4 < kept < 80
     assert json.loads(after.stdout)["all"]["scored"] == 80
 
 

@@ -21,7 +21,7 @@ from saccade.robust.classifiers.tables import (
     gain_table,
     vulnerability_table,
 )
-from saccade.robust.tables import GAP, Rows, as_typed, markdown, widths_of, within
+from saccade.robust.tables import GAP, Rows, markdown, widths_of, within
 
 RESULTS = Path(__file__).parents[2] / "results" / "robust"
 ATTACK = AttackResult.model_validate_json((RESULTS / "mnist_attack.json").read_bytes())
@@ -95,16 +95,3 @@ def test_pages_say_what_was_measured_and_by_which_command() -> None:
             "n = 200 questions" in text or "5 nets (test accuracy 0.990 to 0.991), n = 600" in text
         )
         assert "seed 0" in text
-
-
-@pytest.mark.parametrize(
-    ("command", "typed"),
-    [
-        ("/a/b/saccade detect", "saccade detect"),
-        ("/a/src/saccade/__main__.py detect --n 3", "saccade detect --n 3"),
-        ("python script.py", "python script.py"),
-        ("", ""),
-    ],
-)
-def test_a_command_is_shown_as_it_is_typed(command: str, typed: str) -> None:
-    assert as_typed(command) == typed

@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from saccade.measures.intervals import wilson
-from saccade.runs.card import command_line, model_card, model_name
+from saccade.runs.card import model_card, model_name
 from saccade.runs.manifest import Manifest
 
 RL = Manifest(
@@ -60,18 +58,6 @@ def test_the_card_of_a_training_on_demonstrations(tmp_path: Path) -> None:
     assert "| data | 29 demonstrations of `runs/demos` |" in card
     assert "Step 80: loss 0.500." in card
     assert "license" not in card
-
-
-@pytest.mark.parametrize(
-    ("command", "typed"),
-    [
-        ("/usr/lib/saccade/__main__.py report a", "saccade report a"),
-        ("mine.py --n 3", "mine.py --n 3"),
-        ("'half", "'half"),
-    ],
-)
-def test_a_command_is_shown_as_it_is_typed(command: str, typed: str) -> None:
-    assert command_line(RL.model_copy(update={"command": command})) == typed
 
 
 def test_a_local_model_is_named_by_its_run() -> None:

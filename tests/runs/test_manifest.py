@@ -23,6 +23,7 @@ from saccade.robust.classifiers.recipe import RobustRecipe
 from saccade.runs.manifest import (
     CHANGES_MEANING,
     Manifest,
+    as_typed,
     changes_meaning,
     differences,
     keep_manifest,
@@ -242,3 +243,18 @@ def test_what_is_no_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be created"):
         keep_manifest(tmp_path / "file" / "out", manifest_of("sft", recipe()))
+
+
+@pytest.mark.parametrize(
+    ("command", "typed"),
+    [
+        ("/a/b/saccade detect", "saccade detect"),
+        ("/usr/lib/saccade/__main__.py report a", "saccade report a"),
+        ("mine.py --n 3", "mine.py --n 3"),
+        ("python -m other", "python -m other"),
+        ("'half", "'half"),
+        ("", ""),
+    ],
+)
+def test_a_command_is_shown_as_it_is_typed(command: str, typed: str) -> None:
+    assert as_typed(command) == typed

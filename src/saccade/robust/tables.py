@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from textwrap import wrap
+
+from saccade.runs.manifest import as_typed
 
 Rows = Sequence[Sequence[str]]
 """A table; its first row is the head."""
@@ -72,13 +73,3 @@ def under_figure(caption: str, command: str, *, width: int) -> str:
 def plain(text: str) -> str:
     """What matplotlib writes as it is: no mathematics, and no label that it leaves out."""
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
-
-
-def as_typed(command: str) -> str:
-    """A command line as a user types it: without the path of the program."""
-    program, blank, rest = command.partition(" ")
-    return f"saccade{blank}{rest}" if _is_saccade(PurePath(program)) else command
-
-
-def _is_saccade(program: PurePath) -> bool:
-    return program.name == "saccade" or program.parts[-2:] == ("saccade", "__main__.py")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path, PurePath
 
 from pydantic import JsonValue
 
 from saccade.files import read_lines
 from saccade.measures.intervals import wilson
-from saccade.runs.manifest import Manifest
+from saccade.runs.manifest import Manifest, as_typed
 
 CARD = "README.md"
 MAX_LINE_BYTES = 2**20
@@ -25,17 +24,6 @@ SHOWN = {
 """Metric of a step -> what a card calls it."""
 
 LIBRARIES = ("saccade", "torch", "transformers", "trl", "vllm")
-
-
-def command_line(manifest: Manifest) -> str:
-    """The command as it was typed: the entry point is `saccade`, wherever it is installed."""
-    try:
-        words = shlex.split(manifest.command)
-    except ValueError:
-        return manifest.command
-    if words and PurePath(words[0]).name in ("saccade", "saccade.exe", "__main__.py"):
-        return shlex.join(["saccade", *words[1:]])
-    return manifest.command
 
 
 def model_card(run: Path, manifest: Manifest, fingerprints: tuple[str, ...]) -> str:
@@ -54,7 +42,7 @@ def model_card(run: Path, manifest: Manifest, fingerprints: tuple[str, ...]) -> 
         "steps": _steps(manifest),
         "seed": str(manifest.seed),
         "environment": ", ".join(map(_code, fingerprints)) or "-",
-        "command": _code(command_line(manifest)),
+        "command": _code(as_typed(manifest.command)),
         "versions": ", ".join(f"{n} {v}" for n, v in manifest.versions.items() if n in LIBRARIES),
     }
     if manifest.commit:

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -157,6 +157,17 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
         command=shlex.join(sys.argv).encode("utf-8", "replace").decode(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def as_typed(command: str) -> str:
+    """A command line as a user types it: the program is `saccade`, wherever it is installed."""
+    try:
+        program, *words = shlex.split(command)
+    except ValueError:  # empty, or a quotation without its end
+        return command
+    path = PurePath(program)
+    ours = path.name in ("saccade", "saccade.exe") or path.parts[-2:] == ("saccade", "__main__.py")
+    return shlex.join(["saccade", *words]) if ours else command
 
 
 def keep_manifest(folder: Path, manifest: Manifest) -> None:

@@ -19,8 +19,8 @@ from pydantic import JsonValue
 from saccade.errors import StoreError
 from saccade.files import write_whole
 from saccade.measures.summary import Pair, Summary, summary, summary_by
-from saccade.runs.card import command_line
 from saccade.runs.folder import RunReader
+from saccade.runs.manifest import as_typed
 from saccade.types import Record
 from saccade.view.compare import (
     FLIPS_SHOWN,
@@ -231,7 +231,7 @@ def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
         run=name,
         path=str(path),
         fingerprint=manifest.fingerprint,
-        command=command_line(manifest),
+        command=as_typed(manifest.command),
         families={**named, ALL: summary(pairs)},
     )
     return made, outcomes_of(name, manifest, pairs)

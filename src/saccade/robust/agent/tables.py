@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 from saccade.robust.agent.recipe import Threat
 from saccade.robust.agent.results import AgentAttackResult, Compared
-from saccade.robust.tables import Rows, as_typed, markdown
+from saccade.robust.tables import Rows, markdown
+from saccade.runs.manifest import as_typed
 
 TITLES = {
     "view": "Attack on the view; crops stay clean",

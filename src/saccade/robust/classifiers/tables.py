@@ -13,7 +13,8 @@ from saccade.robust.classifiers.results import (
     NetDetection,
     SignalAuc,
 )
-from saccade.robust.tables import Rows, as_typed, markdown
+from saccade.robust.tables import Rows, markdown
+from saccade.runs.manifest import as_typed
 
 RATES = "Fooling rate [95 % CI] at each epsilon, of images that the net reads right"
 SCORES = "Spearman correlation with the least L2 that flips an image along the top eigenvector"
