@@ -218,6 +218,19 @@ def build(part: Part | str, built_in: Mapping[str, str], where: str) -> object:
     return make()
 
 
+def check_choice(where: str, value: object, choices: Sequence[object]) -> None:
+    """An argument of the Python API is one of a few: types are not looked at when it is called.
+
+    Raises:
+        ConfigError: it is none of them; names the nearest.
+    """
+    if any(value == choice and type(value) is type(choice) for choice in choices):
+        return
+    known = ", ".join(map(repr, choices))
+    near = suggestion(value.lower(), map(str, choices)) if isinstance(value, str) else ""
+    raise ConfigError(f"{where}: expected one of {known}, got {str(value)[:60]!r}{near}")
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
+from saccade.config import check_choice
 from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
@@ -92,6 +93,7 @@ class Seams(Record):
         Raises:
             ConfigError: nothing opens this move in the dialect.
         """
+        check_choice("move", move, get_args(Move))
         seam = {"call": self.call, "code": self.code, "answer": self.answer}[move]
         if seam is None:
             raise ConfigError(

@@ -6,12 +6,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch.func import jvp, linearize
 
+from saccade.config import check_choice
 from saccade.errors import ConfigError
+from saccade.fisher.checks import (
+    changes_nearby,
+    check_finite,
+    check_graph,
+    check_values,
+    report_zero,
+)
 from saccade.fisher.target import Tail, Target, tail_of
 
 Backend = Literal["auto", "jvp", "linearize", "double_vjp", "difference", "kl"]
@@ -52,7 +60,12 @@ class Product:
     passes: Passes = field(default_factory=Passes)
 
     def __post_init__(self) -> None:
-        """One forward pass, kept for all products."""
+        """One forward pass, kept for all products.
+
+        Raises:
+            ConfigError: there is no such backend, or log-probabilities that cannot be used.
+        """
+        check_choice("backend", self.backend, get_args(Backend))
         self._leaf, self._values = _forward(self.target.log_probs, self.x)
         self.log_probs = self._values.detach()
         self.passes.forward += 1
@@ -60,6 +73,7 @@ class Product:
         if self.log_probs.ndim not in (2, 3):
             shape = tuple(self.log_probs.shape)
             raise ConfigError(f"target: log_probs must be (N, C) or (N, T, C), got {shape}")
+        check_values(self._values)
         rows = self.log_probs.flatten(0, -2)
         self.tail: Tail = tail_of(rows)
         log_q = self.tail.log_q.view(len(self.x), -1)
@@ -73,11 +87,17 @@ class Product:
         return Product(self.target, self.x[rows], self._way or self.backend, self.passes)
 
     def pull(self, cotangent: torch.Tensor) -> torch.Tensor:
-        """J^T c: (N, C) or (N * T, C) -> (N, D)."""
+        """J^T c: (N, C) or (N * T, C) -> (N, D).
+
+        Raises:
+            ConfigError: the target has no gradient in its inputs.
+        """
         self.passes.vjp += 1
         shaped = self._like_values(cotangent)
-        (back,) = torch.autograd.grad(self._values, self._leaf, shaped, retain_graph=True)
-        return back.flatten(1)
+        (back,) = torch.autograd.grad(
+            self._values, self._leaf, shaped, retain_graph=True, allow_unused=True
+        )
+        return check_graph(back).flatten(1)
 
     def gradient(self) -> torch.Tensor:
         """(N, D): u, the gradient by which the others gain on the most likely class.
@@ -91,9 +111,27 @@ class Product:
         self.passes.vjp += 1
         w = self._like_values(self._cotangent(self.tail.weights, -torch.ones_like(self.tail.q)))
         w.requires_grad_()
-        (back,) = torch.autograd.grad(self._values, self._leaf, w, create_graph=True)
-        self._back = w, back
-        return back
+        (back,) = torch.autograd.grad(
+            self._values, self._leaf, w, create_graph=True, allow_unused=True
+        )
+        self._back = w, check_graph(back)
+        self.look(self._back[1])
+        return self._back[1]
+
+    def look(self, gradients: torch.Tensor) -> None:
+        """Whether gradients of this target, (N, ...), are some by which inputs can be moved.
+
+        Warns where all are zero and nothing else is wrong.
+
+        Raises:
+            ConfigError: they are not finite, or zero because something hides them.
+        """
+        if 0 < float(gradients.detach().abs().max()) < torch.inf:
+            return
+        check_finite(gradients)
+        waves = torch.arange(self.log_probs.numel(), device=self.x.device).cos()
+        masked = not self.pull(waves).any() and changes_nearby(self.target.log_probs, self.x)
+        report_zero(len(self.x), masked)
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         """G v / Q for directions (N, D)."""

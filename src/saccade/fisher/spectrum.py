@@ -15,11 +15,13 @@ precision of float32; no labels are sampled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
+from saccade.config import check_choice
 from saccade.errors import ConfigError
+from saccade.fisher.checks import check_same, differentiable, some_of
 from saccade.fisher.products import Backend, Passes, Product
 from saccade.fisher.target import Tail, Target, checked
 
@@ -52,6 +54,7 @@ class Eigenpairs(NamedTuple):
     """Passes through the target, as if for one batch."""
 
 
+@differentiable()
 def eigenpairs(
     target: Target,
     x: torch.Tensor,
@@ -82,16 +85,19 @@ def eigenpairs(
         chunk_bytes: Bound on the memory of gradients; inputs are taken in chunks that fit.
 
     Raises:
-        ConfigError: inputs or log-probabilities that cannot be used; k or coverage out of range.
+        ConfigError: inputs or log-probabilities that cannot be used, a target that does not give
+            the same twice or has no gradient; k or coverage out of range.
     """
     x = checked(x)
+    check_choice("method", method, get_args(Method))
+    check_choice("backend", backend, get_args(Backend))
     if k < 1:
         raise ConfigError(f"k: at least 1, got {k}")
     if not 0 < coverage <= 1:
         raise ConfigError(f"coverage: more than 0 and at most 1, got {coverage}")
     with torch.no_grad():
-        shape = target.log_probs(x[:1]).shape
-    classes, sequence = shape[-1], len(shape) == 3
+        alone = target.log_probs(some_of(x))
+    classes, sequence = alone.shape[-1], alone.ndim == 3
     if coverage < 1:
         if method == "lanczos":
             raise ConfigError("coverage: lanczos needs no class left out; method is to be gram")
@@ -104,12 +110,15 @@ def eigenpairs(
     max_steps = max(MAX_STEPS, 4 * k) if max_steps is None else max_steps
     held = (classes if method == "gram" else max_steps + 2) * x[0].numel() * x.element_size()
     size = max(1, chunk_bytes // held)
-    parts = [
-        _by_gram(target, part, k, coverage)
-        if method == "gram"
-        else _by_lanczos(target, part, k, backend, tolerance, max_steps)
-        for part in torch.split(x, size)
-    ]
+
+    def pairs(product: Product) -> Eigenpairs:
+        if method == "gram":
+            return _by_gram(product, k, coverage)
+        return _by_lanczos(product, k, tolerance, max_steps)
+
+    first, *rest = torch.split(x, size)
+    parts = [pairs(_same(Product(target, first, backend), alone))]
+    parts += [pairs(Product(target, part, backend)) for part in rest]
     if len(parts) == 1:
         return parts[0]
     tensors = [torch.cat(field) for field in list(zip(*parts, strict=True))[:-1]]
@@ -117,9 +126,14 @@ def eigenpairs(
     return Eigenpairs._make([*tensors, most])
 
 
-def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenpairs:
+def _same(product: Product, alone: torch.Tensor) -> Product:
+    """The same product, if its target says of the first inputs what it said of them before."""
+    check_same(alone[: len(product.x)], product.log_probs[: len(alone)])
+    return product
+
+
+def _by_gram(product: Product, k: int, coverage: float) -> Eigenpairs:
     """All eigenvalues through the Gram matrix of the classes, which has the same ones."""
-    product = Product(target, x)
     tail = product.tail
     weights = tail.weights
     if coverage < 1:
@@ -127,6 +141,7 @@ def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenp
         weights = torch.where(before < coverage, weights, 0.0)
     kept = int((weights > 0).sum(1).max())
     gradients = torch.stack([_class_gradient(product, n) for n in range(kept)], 1)  # (N, K, D)
+    product.look(gradients)
     weights = weights[:, :kept]
     root = _root(tail, weights)
     wide = gradients.double()
@@ -141,15 +156,13 @@ def _by_gram(target: Target, x: torch.Tensor, k: int, coverage: float) -> Eigenp
     )  # fmt: skip
 
 
-def _by_lanczos(
-    target: Target, x: torch.Tensor, k: int, backend: Backend, tolerance: float, max_steps: int
-) -> Eigenpairs:
+def _by_lanczos(whole: Product, k: int, tolerance: float, max_steps: int) -> Eigenpairs:
     """Lanczos with full reorthogonalisation from the loss gradient, all inputs in step.
 
     Each input is done when its own residuals are small enough, whatever the others need; when half
     of those under way are done, only the others go on.
     """
-    product = whole = Product(target, x, backend)
+    product, x = whole, whole.x
     start = product.gradient().double()
     rank = (
         product.log_probs[0].numel() - product.log_probs[0].numel() // product.log_probs.shape[-1]

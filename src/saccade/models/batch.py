@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from saccade.cache import ByteCache
+from saccade.config import check_choice
 from saccade.errors import RenderError
 from saccade.images.image import Image
 from saccade.models.load import LoadedModel
@@ -65,6 +66,7 @@ def collate(
     Raises:
         RenderError: nothing to put into a batch.
     """
+    check_choice("side", side, ("left", "right"))
     if not rendered:
         raise RenderError("collate: at least one trajectory is needed")
     renderer, device = loaded.renderer, loaded.device

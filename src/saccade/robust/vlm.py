@@ -17,12 +17,13 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import interpolate, softplus
 
+from saccade.config import check_choice
 from saccade.errors import ConfigError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
@@ -31,6 +32,9 @@ from saccade.models.load import LoadedModel
 from saccade.render.patches import as_tensor, patchify
 from saccade.render.qwen_vl import Rendered
 from saccade.types import Trajectory
+
+Tokens = Literal["answer", "all"]
+"""Which tokens of an episode are looked at: those of its answer, or all that were written."""
 
 
 class _Seen:
@@ -221,7 +225,7 @@ class SameAgain(_Seen):
         loaded: LoadedModel,
         trajectory: Trajectory,
         *,
-        tokens: Literal["answer", "all"] = "all",
+        tokens: Tokens = "all",
         image: int = 0,
         source: bool = False,
         exact: bool = True,
@@ -237,8 +241,10 @@ class SameAgain(_Seen):
             exact: As of `AnswerSet`.
 
         Raises:
-            ConfigError: nothing was written, or no answer is found in it.
+            ConfigError: nothing was written, no answer is found in it, or other tokens are asked
+                for.
         """
+        check_choice("tokens", tokens, get_args(Tokens))
         whole = loaded.renderer.render(trajectory, generation=False)
         super().__init__(loaded, whole.ids, whole.images, image=image, source=source, exact=exact)
         written = [place for place, sampled in enumerate(whole.sampled) if sampled]

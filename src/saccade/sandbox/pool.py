@@ -22,11 +22,12 @@ import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, get_args
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.config import check_choice
 from saccade.errors import require
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.inside.plan import Limits
@@ -66,6 +67,7 @@ class Notebook:
         seed: int = 0,
         after_kill: AfterKill = "replay",
     ) -> None:
+        check_choice("after_kill", after_kill, get_args(AfterKill))
         self._sandbox, self._seed, self._after_kill = sandbox, seed, after_kill
         self._session: Session | None = None
         self._log: list[Ran | Given] = []

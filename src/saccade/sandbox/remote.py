@@ -14,11 +14,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.config import check_choice
 from saccade.errors import ConfigError, ServiceError
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.hosts import HOSTS, Host, HostLost
@@ -149,6 +150,7 @@ class RemoteNotebook:
     def __init__(
         self, sandbox: RemoteSandbox, client: httpx.AsyncClient, *, seed: int, after_kill: AfterKill
     ) -> None:
+        check_choice("after_kill", after_kill, get_args(AfterKill))
         self._sandbox, self._client = sandbox, client
         self._seed, self._after_kill = seed, after_kill
         self._host: Host | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.config import check_choice
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.types import TargetBox, Tool, ToolContext, ToolFunction, ToolOutput, ToolSpec
@@ -35,6 +36,7 @@ class StagedZoom:
             targets: Task id -> where the asked object is; read when a call is made. `blank` needs
                 none.
         """
+        check_choice("place", place, get_args(Place))
         self._zoom, self._place, self._targets = zoom, place, targets
 
     @property

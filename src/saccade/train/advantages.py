@@ -8,10 +8,11 @@ rewards says nothing, and is not trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 
+from saccade.config import check_choice
 from saccade.train.recipe import Mask, Scale, Select
 from saccade.types import StopReason, Task, Trajectory
 
@@ -56,6 +57,7 @@ def shared_scale(rewards_B_G: torch.Tensor, scale: Scale) -> float | None:
         rewards_B_G: (B, G) rewards of the batch, those of all processes.
         scale: By which deviation.
     """
+    check_choice("scale", scale, get_args(Scale))
     if scale == "group":
         return None
     return 1.0 if scale == "none" else float(deviations(rewards_B_G.view(1, -1))) + EPSILON
@@ -81,6 +83,7 @@ def select_groups(rewards_P_G: torch.Tensor, select: Select, *, at_most: int) ->
 
     Groups with fewer than two rewards never are.
     """
+    check_choice("select", select, get_args(Select))
     known = (~rewards_P_G.isnan()).sum(1) >= 2
     spread = deviations(rewards_P_G)
     chosen = [p for p in range(len(rewards_P_G)) if known[p]]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+
+from saccade.config import check_choice
 
 Split = Literal["train", "dev", "test"]
 """Samples to train on, to make choices on, and to measure on once."""
@@ -48,6 +50,7 @@ def load() -> Digits:
 @cache
 def members(split: Split) -> tuple[int, ...]:
     """List the indices of the samples of a split; no two splits share one."""
+    check_choice("split", split, get_args(Split))
     # NumPy has frozen this generator's stream, not that of `default_rng`: a later release must
     # not move test samples into the training data of a model that exists.
     order = np.random.RandomState(SPLIT_SEED).permutation(len(load().labels)).tolist()

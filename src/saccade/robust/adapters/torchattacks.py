@@ -12,7 +12,10 @@ import torch
 from torch import nn
 from torchattacks.attack import Attack
 
-from saccade.robust.attacks import Norm, base, make_attack
+from saccade.fisher.checks import check_ending
+from saccade.fisher.target import Logits
+from saccade.robust.adapters.modes import as_found
+from saccade.robust.attacks import AnyNorm, Norm, base, make_attack
 
 
 class TorchattacksAttack(Attack):
@@ -24,19 +27,36 @@ class TorchattacksAttack(Attack):
         attack: base.Attack | str = "ossa",
         *,
         eps: float = 1.0,
-        norm: Norm = "l2",
+        norm: AnyNorm = "l2",
     ) -> None:
         """Choose an attack, or its name; images lie in [0, 1], and `eps` is in that range.
 
         Raises:
-            ConfigError: there is no such attack, or it takes no budget in this norm.
+            ConfigError: there is no such attack, it takes no budget in this norm, or the model ends
+                in softmax.
         """
         self.chosen = make_attack(attack)
-        self.chosen.check_norm(norm)
+        self.norm: Norm = self.chosen.check_norm(norm)
+        check_ending(model)
         super().__init__(f"saccade-{type(self.chosen).__name__}", model)
         self.eps = eps
-        self.norm: Norm = norm
-        self.supported_mode = ["default", "targeted"]
+        self.supported_mode = ["default", "targeted"] if self.chosen.can_target else ["default"]
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, *args: object, **options: object
+    ) -> torch.Tensor:
+        """As torchattacks calls its attacks, which leaves model and normalisation as they were.
+
+        torchattacks itself puts every layer into training mode again where the model was, and
+        nothing back where an attack raises.
+        """
+        applied = self._normalization_applied  # type: ignore[has-type]
+        try:
+            with as_found(self.model):
+                changed: torch.Tensor = super().__call__(images, labels, *args, **options)
+        finally:
+            self._normalization_applied = applied
+        return changed
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [0, 1] and (N,) int64 -> changed images."""
@@ -44,7 +64,7 @@ class TorchattacksAttack(Attack):
         labels = labels.detach().to(self.device)
         target_classes = self.get_target_label(images, labels) if self.targeted else None
         found = self.chosen(
-            _Torchattacks(self),
+            Logits(self.get_logits),
             images,
             labels,
             target_classes=target_classes,
@@ -52,14 +72,3 @@ class TorchattacksAttack(Attack):
             epsilons=[self.eps],
         )
         return found.inputs[0]
-
-
-class _Torchattacks:
-    """The model as torchattacks calls it, with its normalisation."""
-
-    def __init__(self, owner: Attack) -> None:
-        self._owner = owner
-
-    def log_probs(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self._owner.get_logits(x)
-        return logits.log_softmax(-1)

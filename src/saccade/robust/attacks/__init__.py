@@ -10,9 +10,10 @@ a run file are read and checked without it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
-from saccade.config import Part, build
+from saccade.config import Part, build, suggestion
 from saccade.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 Norm = Literal["l2", "linf", "l0"]
 """By which the size of a change is measured; `l0` is the number of values that differ."""
+AnyNorm = str | float
+"""A norm as any library spells it: see `norm_of`."""
+
+_SPELLING = re.compile(
+    r"(?:l[\s_-]*)?(?P<order>0|2|inf(?:ty|inity)?|∞)(?:\.0*)?(?:[\s_-]*(?:norm|distance))?"
+)
 
 ATTACKS = {
     "ossa": "saccade.robust.attacks.single:Ossa",
@@ -52,3 +59,25 @@ def make_attack(part: Attack | Part | str, where: str = "attack") -> Attack:
         name = type(made).__name__
         raise ConfigError(f"{where}: {name} is no saccade.robust.attacks.base.Attack")
     return made
+
+
+def norm_of(norm: object, where: str = "norm") -> Norm:
+    """A norm by our name, however another library spells it.
+
+    2, "2", "L2" and foolbox's `distances.l2` are `l2`; `np.inf`, `math.inf`, "inf", "Linf" and
+    "L_inf" are `linf`; 0 and "L0" are `l0`. Source: the arguments `norm` of ART ("inf", `np.inf`,
+    1, 2) and AutoAttack ("Linf", "L2", "L1"), `ord` of numpy, the distances of foolbox.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    text = "" if isinstance(norm, bool) else str(norm).strip()
+    found = _SPELLING.fullmatch(text.lower())
+    if found is not None:
+        orders: dict[str, Norm] = {"0": "l0", "2": "l2"}
+        return orders.get(found["order"], "linf")
+    near = suggestion(text.lower(), ("l2", "linf", "l0"))
+    raise ConfigError(
+        f"{where}: expected 'l2', 'linf' or 'l0' (2, np.inf and 'Linf' are understood), got "
+        f"{str(norm)[:60]!r}{near}"
+    )

@@ -21,9 +21,17 @@ from typing import ClassVar, NamedTuple, final
 import torch
 
 from saccade.errors import ConfigError
-from saccade.fisher.target import CHUNK, Target, checked
+from saccade.fisher.checks import differentiable
+from saccade.fisher.target import CHUNK, Target
 from saccade.plugins import guarded
-from saccade.robust.attacks import Norm
+from saccade.robust.attacks import AnyNorm, Norm, norm_of
+from saccade.robust.attacks.arguments import (
+    Box,
+    classes_of,
+    inputs_within,
+    predictions,
+    sizes_of,
+)
 from saccade.types import Record
 
 
@@ -37,26 +45,13 @@ class Attacked(NamedTuple):
     sizes: torch.Tensor
     """(E, N): norm of the change as it is returned; clipping makes it smaller."""
 
+    @property
+    def unmoved(self) -> torch.Tensor:
+        """(N,) bool: returned as they came at each epsilon.
 
-class Box(NamedTuple):
-    """Where inputs may lie."""
-
-    bounds: tuple[float, float] | None = (0.0, 1.0)
-    levels: int | None = None
-    """Round to so many equal steps between the bounds; 255 for images of 8 bits."""
-
-    def clip(self, x: torch.Tensor) -> torch.Tensor:
-        """The nearest input within the bounds."""
-        return x if self.bounds is None else x.clamp(*self.bounds)
-
-    def hold(self, x: torch.Tensor) -> torch.Tensor:
-        """The nearest input that may be: clipped, then rounded to levels."""
-        x = self.clip(x)
-        if self.bounds is None or self.levels is None:
-            return x
-        low, high = self.bounds
-        step = (high - low) / self.levels
-        return low + ((x - low) / step).round() * step
+        Of attacks that step along a gradient these are the inputs at which there is none.
+        """
+        return (self.sizes == 0).all(0)
 
 
 class Batch(NamedTuple):
@@ -114,6 +109,7 @@ class Attack(Record, ABC):
         """
 
     @final
+    @differentiable()
     def __call__(
         self,
         target: Target,
@@ -121,7 +117,7 @@ class Attack(Record, ABC):
         labels: torch.Tensor | None = None,
         *,
         epsilons: Sequence[float],
-        norm: Norm = "l2",
+        norm: AnyNorm = "l2",
         target_classes: torch.Tensor | None = None,
         bounds: tuple[float, float] | None = (0.0, 1.0),
         levels: int | None = None,
@@ -131,13 +127,15 @@ class Attack(Record, ABC):
 
         Args:
             target: Gives log-probabilities.
-            x: (N, ...) inputs, within the bounds.
-            labels: (N,) int64, what must not come out; the most likely classes if left out, so that
-                no label leaks into the attack.
-            epsilons: Budgets: the largest size of a change. An attack that looks for the least
-                change takes `math.inf`.
-            norm: The norm by which a change is measured.
-            target_classes: (N,) int64: what must come out; it makes the attack a targeted one.
+            x: (N, ...) inputs, within the bounds: those that are less than half a level of 8 bits
+                outside are clipped. The change is measured from there.
+            labels: (N,) whole numbers, what must not come out; the most likely classes if left out,
+                so that no label leaks into the attack.
+            epsilons: Budgets: the largest size of a change; 0 returns the inputs. An attack that
+                looks for the least change takes `math.inf`.
+            norm: The norm by which a change is measured, as any library spells it (`norm_of`).
+            target_classes: (N,) whole numbers: what must come out; it makes the attack a targeted
+                one.
             bounds: The bounds of inputs; None for none.
             levels: Round to so many equal steps between the bounds, 255 for images of 8 bits. It
                 comes last: a change may then exceed its budget by half a level a value.
@@ -145,26 +143,26 @@ class Attack(Record, ABC):
 
         Raises:
             ConfigError: inputs out of bounds, labels of another number, epsilons that are no sizes,
-                a norm or a target that this attack does not know, or a proposal that is no input.
+                a norm or a target that this attack does not know, a target that has no usable
+                gradient or says another thing each time, or a proposal that is no input.
             PluginError: `propose` raised.
         """
-        x, box, name = checked(x), Box(bounds, levels), type(self).__name__
-        _check_classes(x, labels=labels, target_classes=target_classes)
-        _check_box(x, box)
-        if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
-            raise ConfigError(f"epsilons: expected sizes above 0, got {list(epsilons)}")
-        self.check_norm(norm)
+        norm, box, name = self.check_norm(norm), Box(bounds, levels), type(self).__name__
+        x = inputs_within(x, box)
+        sizes = sizes_of(epsilons, x, norm, box)
         if target_classes is not None and not self.can_target:
             raise ConfigError(f"target_classes: {name} cannot be sent to a class")
-        likeliest = _most_likely(target, x)
-        if likeliest.ndim != 1:
-            raise ConfigError(
-                "target: one distribution an input is attacked, this gives a sequence"
-            )
-        labels = likeliest if labels is None else labels
+        if not len(x):
+            return _nothing(x, len(sizes))
+        log_probs = predictions(target, x)
+        count = log_probs.shape[1]
+        labels = classes_of("labels", labels, x, count)
+        target_classes = classes_of("target_classes", target_classes, x, count)
+        labels = log_probs.argmax(1) if labels is None else labels
         classes = labels if target_classes is None else target_classes
         made = []
         step = self.chunk or len(x)
+        budgets = [size for size in sizes if size > 0]
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
             own = Batch(  # copies: what an attack does to them changes nothing outside
@@ -172,23 +170,30 @@ class Attack(Record, ABC):
                 targeted=target_classes is not None, seed=seed + start,
             )  # fmt: skip
             with guarded(f"attack {name}"):
-                proposed = self.propose(own, epsilons)
-            made.append(_within_budget(name, x[rows], proposed, epsilons, norm, box))
+                proposed = self.propose(own, budgets) if budgets else ()
+            made.append(_within_budget(name, x[rows], proposed, sizes, norm, box))
         return _judged(target, x, torch.cat(made, 1), labels, target_classes, norm)
 
-    def check_norm(self, norm: Norm) -> None:
-        """Whether the attack can be given a budget in a norm.
+    def check_norm(self, norm: AnyNorm) -> Norm:
+        """A norm by our name, in which the attack can be given a budget.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: it cannot, or there is no such norm.
         """
-        if norm not in self.norms:
+        named = norm_of(norm)
+        if named not in self.norms:
             known = " or ".join(self.norms)
-            raise ConfigError(f"norm: {type(self).__name__} takes a budget in {known}, not {norm}")
+            raise ConfigError(f"norm: {type(self).__name__} takes a budget in {known}, not {named}")
+        return named
 
 
-def projected(change: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
-    """The nearest change (N, *shape) of size at most epsilon."""
+def projected(change: torch.Tensor, epsilon: float, norm: AnyNorm) -> torch.Tensor:
+    """The nearest change (N, *shape) of size at most epsilon.
+
+    Raises:
+        ConfigError: there is no such norm.
+    """
+    norm = norm_of(norm)
     if norm == "linf":
         return change.clamp(-epsilon, epsilon)
     if norm == "l0":
@@ -212,10 +217,16 @@ def _within_budget(
 ) -> torch.Tensor:
     """(E, N, *shape): proposals, projected to the budget where they exceed it, clipped, rounded.
 
-    A proposal within its budget but for the rounding of its type is taken as it is.
+    There is one for each epsilon above 0. A proposal within its budget but for the rounding of its
+    type is taken as it is.
     """
     made = []
-    for epsilon, inputs in zip(epsilons, proposed, strict=True):
+    proposals = iter(proposed)
+    for epsilon in epsilons:
+        if epsilon == 0:
+            made.append(box.hold(x))
+            continue
+        inputs = next(proposals)
         if inputs.shape != x.shape or not inputs.isfinite().all():
             raise ConfigError(
                 f"{name}: expected {tuple(x.shape)} finite inputs at epsilon {epsilon:g}, got "
@@ -247,35 +258,18 @@ def _judged(
     return Attacked(inputs, success, _sizes((inputs - x).flatten(2), norm))
 
 
+def _nothing(x: torch.Tensor, budgets: int) -> Attacked:
+    """What becomes of no inputs at so many budgets."""
+    none = x.new_zeros((budgets, 0))
+    return Attacked(x.expand(budgets, *x.shape), none.bool(), none.double())
+
+
 def _sizes(change: torch.Tensor, norm: Norm) -> torch.Tensor:
     """(...,) float64, of changes (..., D)."""
     if norm == "l0":
         return (change != 0).sum(-1).double()
     wide = change.double()
     return wide.norm(dim=-1) if norm == "l2" else wide.abs().amax(-1)
-
-
-def _check_classes(x: torch.Tensor, **classes: torch.Tensor | None) -> None:
-    """One class for each input, or none given."""
-    for name, given in classes.items():
-        if given is not None and given.shape != (len(x),):
-            shape = tuple(given.shape)
-            raise ConfigError(
-                f"{name}: expected one class for each of {len(x)} inputs, got {shape}"
-            )
-
-
-def _check_box(x: torch.Tensor, box: Box) -> None:
-    """Inputs lie in it, and levels lie between bounds."""
-    if box.levels is not None and (box.levels < 1 or box.bounds is None):
-        raise ConfigError("levels: at least 1, between bounds")
-    if box.bounds is not None:
-        low, high = float(x.min()), float(x.max())
-        if low < box.bounds[0] or high > box.bounds[1]:
-            raise ConfigError(
-                f"inputs: from {low:g} to {high:g}, outside of the bounds {box.bounds}; "
-                "say bounds=..."
-            )
 
 
 def _most_likely(target: Target, x: torch.Tensor) -> torch.Tensor:

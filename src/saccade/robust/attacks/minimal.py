@@ -14,7 +14,8 @@ from pydantic import Field
 from saccade.errors import ConfigError
 from saccade.fisher.target import Target
 from saccade.robust.attacks import Norm
-from saccade.robust.attacks.base import Attack, Batch, Box
+from saccade.robust.attacks.arguments import Box
+from saccade.robust.attacks.base import Attack, Batch
 from saccade.robust.attacks.directions import loss_direction
 
 

@@ -98,6 +98,7 @@ class DeepFool(OneStep):
                 better &= classes == k
             nearest = torch.where(better, distance, nearest)
             way[better] = gradient.view_as(x)[better]
+        product.look(way)
         return way
 
 

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from saccade.errors import ConfigError, FormatError
+from saccade.fisher.checks import are_probabilities
 from saccade.fisher.target import CHUNK
 from saccade.robust.classifiers.splits import MOST_BYTES, Dataset, Split, split_at_random
 
@@ -108,7 +109,7 @@ def check_net(where: str, net: nn.Module, data: Dataset) -> None:
     if logits.shape[1] < max(2, data.classes):
         raise ConfigError(f"{where}: expected a logit for each of {data.classes} classes of the "
                           f"data, got {logits.shape[1]}")  # fmt: skip
-    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-3).all():
+    if are_probabilities(net, x, logits):
         raise ConfigError(f"{where}: expected logits, got probabilities (rows sum to 1); leave out "
                           "the softmax")  # fmt: skip
     if not torch.allclose(alone[0], logits[0], rtol=1e-2, atol=1e-2):
