@@ -71,7 +71,8 @@ class Detector:
             seed: Seed of the forest.
 
         Raises:
-            ConfigError: too few inputs, or a rate that none can be calibrated to.
+            ConfigError: too few inputs, a rate that none can be calibrated to, or inputs or a
+                target that cannot be used.
         """
         if not 0 < false_positive_rate < 1:
             raise ConfigError(f"false_positive_rate: between 0 and 1, got {false_positive_rate}")
@@ -96,7 +97,13 @@ class Detector:
         return cls(forest, k, threshold, false_positive_rate)
 
     def score(self, target: Target, x: torch.Tensor) -> NDArray[np.float64]:
-        """(N,) in [0, 1]; higher is more likely adversarial."""
+        """(N,) in [0, 1]; higher is more likely adversarial. Of no inputs there are none.
+
+        Raises:
+            ConfigError: inputs or a target that cannot be used.
+        """
+        if not len(x):
+            return np.zeros(0)
         return self.forest.score(log_spectrum(target, x, self.k))
 
     def flags(self, target: Target, x: torch.Tensor) -> NDArray[np.bool_]:
