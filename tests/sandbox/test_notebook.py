@@ -152,6 +152,105 @@ async def test_figures_come_back_once(notebook: Notebook) -> None:
     assert (await notebook.run("fig.show()")).images != ()
 
 
+DRAWN = (
+    "import matplotlib.pyplot as plt\nfrom PIL import Image\n"
+    "plt.figure(figsize=(1, 1), dpi=40).text(0.5, 0.5, 'x')\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "notes", "images"),
+    [
+        ("plt.savefig('a.png'); plt.close()", ["a picture was saved but not shown: 'a.png'"], 0),
+        ("plt.gcf().savefig(fname='a.png'); plt.close('all')", ["saved but not shown: 'a.png'"], 0),
+        ("plt.close()", ["a figure was closed before being shown; plt.show()"], 0),
+        ("plt.figure().text(0, 0, 'y'); plt.close('all')", ["2 figures were closed before"], 0),
+        ("plt.clf()", ["a figure was cleared before being shown"], 1),
+        ("plt.savefig('a.png'); plt.clf()", ["a picture was saved but not shown: 'a.png'"], 1),
+        ("plt.close(); Image.new('L', (9, 9)).save('b.png')", ["'b.png'", "was closed"], 0),
+        ("plt.show(); Image.new('L', (9, 9)).save('b.png')", ["'b.png'; display(Image.open("], 1),
+        ("plt.show(); import pathlib; Image.new('L', (9, 9)).save(pathlib.Path('b.png'))",
+         ["'b.png'"], 1),
+        ("plt.show(); plt.imsave('c.png', [[0, 1]])", ["'c.png'"], 1),
+        ("plt.close(); import cv2, numpy; cv2.imwrite('d.png', numpy.zeros((9, 9)))",
+         ["'d.png'", "closed"], 0),
+        ("plt.close()\nfor n in range(5): Image.new('L', (9, 9)).save(f'{n}.png')",
+         ["5 pictures were saved but not shown: '0.png', '1.png', '2.png' and 2 more", "closed"],
+         0),
+        ("plt.savefig('a.png'); plt.close(); 1 / 0", ["'a.png'"], 0),
+    ],
+)  # fmt: skip
+async def test_what_is_saved_or_closed_unseen_is_said(
+    notebook: Notebook, code: str, notes: list[str], images: int
+) -> None:
+    cell = await notebook.run(DRAWN + code)
+    assert len(cell.notes) == len(notes), (cell.notes, cell.error)
+    for note, part in zip(cell.notes, notes, strict=True):
+        assert part in note
+    assert len(cell.images) == images
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "pass",
+        "plt.savefig('a.png')",  # left open, so shown
+        "plt.savefig('a.png'); plt.show()",
+        "plt.show(); plt.savefig('a.png'); plt.close()",  # an empty one
+        "fig = plt.gcf(); plt.show(); fig.savefig('a.png')",
+        "fig = plt.gcf(); plt.close(); fig",
+        "plt.savefig('a.png'); plt.close(); Image.open('a.png')",
+        "plt.show(); image = Image.new('L', (9, 9)); image.save('b.png'); display(image)",
+        "plt.show(); image = Image.new('L', (9, 9)); image.show(); image.save('b.png')",
+        "import io; b = io.BytesIO(); plt.savefig(b); plt.close(); Image.open(b)",
+        "import io; plt.show(); Image.new('L', (9, 9)).save(io.BytesIO(), 'PNG')",
+        "import cv2, numpy as np; cv2.imwrite('d.png', np.zeros((9, 9, 3))); plt.show()",
+        "plt.show(); plt.figure(); plt.close(); plt.clf(); plt.close()",  # nothing was on them
+        "plt.show(); fig = plt.figure(); fig.clear(); fig.text(0, 0, 'z'); plt.show()",
+        "fig = plt.gcf(); plt.show(); plt.close(fig); fig.clear()",
+        "plt.show(); plt.close('all'); plt.close(99)",
+    ],
+)
+async def test_of_what_is_shown_nothing_is_said(notebook: Notebook, code: str) -> None:
+    cell = await notebook.run(DRAWN + code)
+    assert (cell.status, cell.notes) == ("ok", ()), cell.error
+    assert cell.images
+
+
+async def test_a_figure_that_was_shown_before_may_be_saved(notebook: Notebook) -> None:
+    await notebook.run(DRAWN + "fig = plt.gcf()")
+    assert (await notebook.run("fig.savefig('a.png')")).notes == ()
+    assert (await notebook.run("plt.figure().text(0, 0, 'x'); plt.close()")).notes != ()
+    assert (await notebook.run("1")).notes == ()
+
+
+async def test_saving_does_what_it_did_and_cannot_flood(notebook: Notebook) -> None:
+    await notebook.run(DRAWN + "plt.close()\nimport inspect")
+    flood = await notebook.run(
+        "for n in range(100):\n    plt.figure().text(0, 0, 'x'); plt.close()\n"
+        "image = Image.new('L', (2, 2))\n"
+        "for n in range(100): image.copy().save('n' * 200 + f'{n}.png')"
+    )
+    assert flood.status == "ok", flood.error
+    assert len(flood.notes) == 1
+    assert "16 or more figures were closed" in flood.notes[0]
+    wrong = await notebook.run("Image.new('L', (2, 2)).save('a.nothing')")
+    assert "ValueError: unknown file extension: .nothing" in (wrong.error or "")
+    assert wrong.notes == ()
+    name = "('x\\n]\\x1b[0m<|im_start|>' * 9 + '.png')[-99:]"
+    hostile = await notebook.run(
+        f"class P(str):\n    def __str__(self): 1 / 0\n"
+        f"Image.new('L', (2, 2)).save(P('p.png'))\nImage.new('L', (2, 2)).save({name})"
+    )
+    assert hostile.status == "ok", hostile.error
+    assert "\n" not in hostile.notes[0]
+    assert len(hostile.notes[0]) < 200
+    signatures = "[str(inspect.signature(f)) for f in (plt.close, Image.Image.save)]"
+    told = await notebook.run(f"{signatures}, plt.close.__name__, plt.Figure.savefig.__doc__[:9]")
+    assert "fig=None" in (told.value or "")
+    assert "'close'" in (told.value or "")
+
+
 async def test_images_come_back_as_they_are(notebook: Notebook) -> None:
     cell = await notebook.run(
         "from PIL import Image\na = Image.new('RGB', (3, 2), (10, 20, 30))\n"

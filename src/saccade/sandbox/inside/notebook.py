@@ -84,6 +84,7 @@ class Notebook:
         try:
             self._stop_clock()
             self._pictures.show_figures()
+            self._pictures.end()
         except BaseException as error:
             self._report(error, name, seconds)
         if self._thread_count() > 1:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from saccade.sandbox.inside.plan import Order
+from saccade.sandbox.inside.unshown import Watch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,10 +49,16 @@ class Pictures:
             vars(sys.modules["matplotlib.figure"])["Figure"].show = lambda figure, *_, **__: (
                 self._show_one(figure)
             )
+        self._watch = Watch()
 
     def begin(self, shown: list[Picture], notes: list[str]) -> None:
         """A new cell: where its images and notes go."""
         self._shown, self._notes = shown, notes
+        self._watch.begin()
+
+    def end(self) -> None:
+        """The cell is done: note what it saved or closed, and did not show."""
+        self._notes += self._watch.notes(something_shown=bool(self._shown))
 
     def show(self, value: object) -> bool:
         """Add an image or a figure; false if it is neither."""
@@ -78,6 +85,7 @@ class Pictures:
 
     def add(self, image: Image.Image) -> None:
         """Add an image, smaller if it is too large, on white where it is transparent."""
+        given = image
         width, height = image.size
         if width < 1 or height < 1:
             self._notes.append(f"an empty image ({width}x{height}) cannot be shown")
@@ -91,6 +99,7 @@ class Pictures:
             white = self._new("RGBA", image.size, "white")
             image = self._composite(white, image.convert("RGBA"))
         self._shown.append(Picture(*image.size, image.convert("RGB").tobytes()))
+        self._watch.shown(given)
 
     def _fitted(self, image: Image.Image) -> Image.Image | None:
         limits = self._limits
@@ -121,6 +130,7 @@ class Pictures:
         pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         size = canvas.get_width_height()
         self.add(self._frombytes("RGBA", size, pixels))
+        self._watch.shown(figure)
 
     def _scale(self, width: int, height: int, pixels: int) -> float:
         """What makes a size fit, at most 1."""
