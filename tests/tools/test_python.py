@@ -72,6 +72,18 @@ async def test_images_are_there_at_their_native_size(tool: Python) -> None:
     assert "(200, 100, 50))" in text
 
 
+async def test_a_picture_that_was_saved_unseen_is_told(tool: Python) -> None:
+    """What came from the conversation was seen there, and is not told."""
+    ((known,), (crop,)) = await ran(
+        tool, "image_1.save('a.png')", "image_1.crop((0, 0, 9, 9)).save('b.png')"
+    )
+    assert known == "stdout:\n``````\n\nstderr:\n``````"
+    assert isinstance(crop, str)
+    assert crop.removeprefix(str(known)) == (
+        "\n\n[a picture was saved but not shown: 'b.png'; display(Image.open('b.png')) shows it]"
+    )
+
+
 async def test_images_come_back_fitted_and_count_from_then_on(tool: Python) -> None:
     seen = context(PHOTO)
     async with tool.open(seen) as call:

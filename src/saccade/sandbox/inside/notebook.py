@@ -98,7 +98,8 @@ class Notebook:
 
     def give(self, name: str, file: IO[bytes]) -> None:
         """Define a variable that holds an image; it is decoded when it is first used."""
-        self.variables[name] = open_given(file)
+        self.variables[name] = image = open_given(file)
+        self._pictures.given(image)
 
     def _run(self, name: str, code: str, seconds: float) -> None:
         if self._order.has("interrupt"):

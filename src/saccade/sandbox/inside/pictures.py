@@ -56,6 +56,10 @@ class Pictures:
         self._shown, self._notes = shown, notes
         self._watch.begin()
 
+    def given(self, image: Image.Image) -> None:
+        """An image that came from the conversation: it was shown there."""
+        self._watch.shown(image)
+
     def end(self) -> None:
         """The cell is done: note what it saved or closed, and did not show."""
         self._notes += self._watch.notes(something_shown=bool(self._shown))
