@@ -34,7 +34,7 @@ CALLS: dict[str, tuple[Callable[[], object], str]] = {
     "Notebook": (lambda: Notebook(Sandbox(), after_kill="repaly"), "after_kill: .*'replay'"),  # type: ignore[arg-type]
     "RemoteNotebook": (lambda: remote("Fresh"), "after_kill: .*did you mean 'fresh'"),
     "StagedZoom": (lambda: StagedZoom(ZoomIn(), "blanc", {}), "place: .*did you mean 'blank'"),  # type: ignore[arg-type]
-    "collate": (lambda: collate(None, [], side="rigth"), "side: .*did you mean 'right'"),  # type: ignore[arg-type]
+    "collate": (lambda: collate(None, [], side="Right"), "side: .*did you mean 'right'"),  # type: ignore[arg-type]
     "shared_scale": (lambda: shared_scale(torch.zeros(2, 2), "batches"), "scale: .*mean 'batch'"),  # type: ignore[arg-type]
     "select_groups": (
         lambda: select_groups(torch.zeros(2, 2), "most-varied", at_most=1),  # type: ignore[arg-type]

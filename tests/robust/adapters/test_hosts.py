@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchattacks
 from art.attacks.evasion import FastGradientMethod
+from art.defences.preprocessor import FeatureSqueezing
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
@@ -286,6 +287,12 @@ def test_art_takes_classes_as_art_does(digits: tuple) -> None:
     ):
         with pytest.raises(ConfigError, match=match):
             attack.generate(images, given)
+
+
+def test_an_art_defence_without_gradient_is_refused(digits: tuple) -> None:
+    defence = FeatureSqueezing(clip_values=(0, 1), bit_depth=3)
+    with pytest.raises(ConfigError, match=r"has no gradient; many have a PyTorch form"):
+        ArtAttack(art_of(digits[0], preprocessing_defences=defence))
 
 
 def test_art_keeps_the_type_of_floats_and_takes_nothing(digits: tuple) -> None:

@@ -57,10 +57,11 @@ class ArtAttack(EvasionAttack):
 
         Raises:
             ConfigError: there is no such attack, it takes no budget in this norm or cannot aim at a
-                class, a size that is none, or a classifier that ends in softmax.
+                class, a size that is none, or a classifier that ends in softmax or is behind a
+                defence without gradient.
         """
         super().__init__(estimator=estimator)
-        check_ending(estimator.model)
+        _check_estimator(estimator)
         self.attack, self.eps, self.norm, self.batch_size = attack, eps, norm, batch_size
         self._targeted = targeted
         self._check_params()
@@ -131,7 +132,8 @@ class ArtDetector(EvasionDetector):
         """The threshold is calibrated to this share of the clean inputs of `fit`.
 
         Raises:
-            ConfigError: no PyTorchClassifier, or one that ends in softmax.
+            ConfigError: no PyTorchClassifier, or one that ends in softmax or is behind a defence
+                without gradient.
         """
         super().__init__()
         if not isinstance(estimator, PyTorchClassifier):
@@ -139,7 +141,7 @@ class ArtDetector(EvasionDetector):
                 "estimator: expected an art.estimators.classification.PyTorchClassifier, got a "
                 f"{type(estimator).__name__}"
             )
-        check_ending(estimator.model)
+        _check_estimator(estimator)
         self.false_positive_rate = false_positive_rate
         self._target = _Art(estimator)
         self._module = estimator.model
@@ -194,6 +196,16 @@ class _Art(Logits):
         shown, _ = self._estimator._apply_preprocessing(x, y=None, fit=False, no_grad=False)
         logits: torch.Tensor = self._estimator.model(shown)
         return logits
+
+
+def _check_estimator(estimator: PyTorchClassifier) -> None:
+    """What a classifier of ART is, as far as it can be told before inputs come."""
+    check_ending(estimator.model)
+    if estimator.preprocessing_operations and not estimator.all_framework_preprocessing:
+        raise ConfigError(
+            "estimator: expected preprocessing in PyTorch, got a defence that computes in numpy "
+            "and has no gradient; many have a PyTorch form (JpegCompressionPyTorch)"
+        )
 
 
 def _classes(y: Array, n: int) -> torch.Tensor:

@@ -14,7 +14,9 @@ from pydantic import Field
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.fisher.checks import some_of
 from saccade.fisher.target import CHUNK, Classifier, Target
+from saccade.robust.attacks.arguments import predictions
 from saccade.robust.detectors.base import ByRegression, Extractor, Reference, Signal, in_chunks
 
 
@@ -117,6 +119,7 @@ class Squeezing(Signal):
         return {"bits": (1, 2, 3, 5), "median": (2, 3)}
 
     def fit(self, target: Target, reference: Reference) -> Extractor:
+        predictions(target, some_of(reference.x))
         levels = 2**self.bits - 1
 
         @torch.no_grad()
