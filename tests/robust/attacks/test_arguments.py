@@ -147,7 +147,7 @@ SCALED = Scaled()
 def test_classes_are_whole_numbers_of_any_width(digits: tuple, kind: torch.dtype) -> None:
     net, x, y = digits
     found, wanted = (
-        Ossa()(Classifier(net), x[:9], labels, epsilons=[0.5]) for labels in (y[:9].to(kind), y[:9])
+        Fgm()(Classifier(net), x[:9], labels, epsilons=[0.5]) for labels in (y[:9].to(kind), y[:9])
     )
     assert torch.equal(found.inputs, wanted.inputs)
 
