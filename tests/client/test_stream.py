@@ -49,7 +49,7 @@ async def ask(like: ServerKind | None, reply: ScriptedReply, **more: object) -> 
 
 @pytest.mark.parametrize("like", [None, "vllm", "sglang", "ollama", "openrouter"])
 async def test_a_streamed_reply_is_read_like_a_whole_one(like: ServerKind | None) -> None:
-    text = "<answer>Die Flagge ist blau: \N{FLAG IN HOLE}</answer>"
+    text = "<answer>The flag is blue: \N{FLAG IN HOLE}</answer>"
     whole = ScriptedReply(text, thought="I look closer.", tool_calls=[CALL, {**CALL, "id": "d"}])
     reply, body = await ask(like, whole)
     assert body["stream"] is True
