@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from saccade.client.failures import Response, Retry, failed, raised
+from saccade.client.failures import Response, Retry, error_of, failed
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
 from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
@@ -88,7 +88,7 @@ def read(url: str, response: Response, *, section: str = "policy") -> Reply:
         body, problem = None, str(error)
     failure = failed(response, body)
     if failure is not None:
-        raise raised(url, failure, response.headers, section)
+        raise error_of(url, failure, response.headers, section)
     choices = tables(table(body).get("choices"))
     message = _message(choices[0]) if choices else {}
     if not message:
