@@ -168,8 +168,16 @@ def make_reward(recipe: Recipe) -> Reward:
 
 
 def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
+    places: dict[str, int] = {}
     with guarded("tasks"):
-        yield from source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
+        drawn = source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
+        for place, task in enumerate(drawn, start=1):
+            if (earlier := places.setdefault(task.id, place)) != place:
+                raise ConfigError(
+                    f"tasks: two questions are called {task.id!r}, number {earlier} and number "
+                    f"{place}; each needs an id of its own"
+                )
+            yield task
 
 
 def _make_dialect(part: Part) -> Dialect:
