@@ -28,6 +28,7 @@ from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
 from saccade.errors import ConfigError, require
 from saccade.formats.prompts import read_prompts
+from saccade.images.color import Color
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.plugins import guarded
@@ -51,6 +52,8 @@ class EnvironmentSection(Record):
 
     coords: CoordSpace = CoordSpace.ABSOLUTE
     """The frame in which the model writes boxes."""
+    color: Color = Color.SRGB
+    """How the colours of image files are shown: their profiles are converted to sRGB, or ignored."""
     limits: Limits = Limits()
     view: PixelBudget = PixelBudget()
     """The pixels with which images of the question are shown."""
@@ -127,6 +130,7 @@ def make_environment(recipe: Recipe) -> Environment:
         view=section.view,
         observation=section.observation,
         coords=section.coords,
+        color=section.color,
     )
 
 

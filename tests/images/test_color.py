@@ -4,14 +4,18 @@ import io
 
 import numpy as np
 import pytest
+from building import a_task, played, zoom_text
 from pictures import chunk, encoded, scene, turned
 from PIL import Image as PILImage
 from PIL import ImageCms, ImageDraw
 
+from saccade.dialects.deepeyes import DeepEyes
+from saccade.env import Environment
 from saccade.errors import ImageError
 from saccade.images.color import Color
 from saccade.images.geometry import Box, PixelBudget
 from saccade.images.image import Image
+from saccade.tools.zoom import ZoomIn
 from saccade.types import Task
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -67,6 +71,23 @@ def test_views_crops_and_records_keep_how_colours_are_shown() -> None:
     (again,) = Task.model_validate_json(record, context={"images": files.__getitem__}).images
     assert again == crop
     assert again.pixels().tobytes() == crop.pixels().tobytes()
+
+
+async def test_an_environment_shows_views_and_crops_in_its_colours() -> None:
+    photo = Image.from_bytes(encoded(PILImage.new("RGB", (200, 200), "red"), icc_profile=swapped()))
+    task, shown = a_task(photo, "?"), {}
+    for color in Color:
+        environment = Environment(DeepEyes(), [ZoomIn()], color=color)
+        turns = (zoom_text(10, 10, 90, 90), "<answer>x</answer>")
+        done = await played(*turns, task=task, environment=environment)
+        assert done.environment.color is color
+        crop = done.turns[0].observation[0].content[1]
+        view, inside = done.images[0].pixels(), crop.pixels()
+        assert view.getpixel((5, 5)) == inside.getpixel((5, 5))
+        shown[color] = (view.getpixel((5, 5)), environment.fingerprint)
+    assert shown[Color.AS_STORED][0] == (255, 0, 0)
+    assert shown[Color.SRGB][0] == pytest.approx((0, 255, 0), abs=3)
+    assert shown[Color.SRGB][1] != shown[Color.AS_STORED][1]
 
 
 def test_srgb_under_any_name_leaves_the_file_alone() -> None:

@@ -29,7 +29,7 @@ class Color(StrEnum):
     SRGB = "srgb"
     """A colour profile that is embedded in a file is converted to sRGB, as browsers show it."""
     AS_STORED = "as_stored"
-    """Profiles are ignored, as by most published evaluations and training code."""
+    """Profiles are ignored, as by a program that decodes a file and looks no further."""
 
 
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
