@@ -53,7 +53,7 @@ class EnvironmentSection(Record):
     coords: CoordSpace = CoordSpace.ABSOLUTE
     """The frame in which the model writes boxes."""
     color: Color = Color.SRGB
-    """How the colours of image files are shown: their profiles are converted to sRGB, or ignored."""
+    """How the colours of image files are shown: profiles are converted to sRGB, or ignored."""
     limits: Limits = Limits()
     view: PixelBudget = PixelBudget()
     """The pixels with which images of the question are shown."""

@@ -1,7 +1,7 @@
 """From the bytes of an image file to RGB pixels, without trusting the file.
 
 The header is read first, and a file that claims too many pixels is not decoded. Size and pixels
-come from one reading: `_orientation` is asked by both, and nothing else turns an image.
+come from one reading: `orientation_of` is asked by both, and nothing else turns an image.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
                 f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit "
                 f"is {max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
             )
-        orientation = _orientation(opened, data)
+        orientation = orientation_of(opened, data)
         if orientation >= 5 and kind != TiffImagePlugin.TiffImageFile.format:
             width, height = height, width  # Pillow tells the size of a TIFF as it turns it: upright
         several = kind != _MULTI_PICTURE and _is_animated(opened)
@@ -121,7 +121,7 @@ def decode(data: bytes, name: str, color: Color = Color.SRGB) -> PILImage.Image:
     with _opened(data, name) as opened:
         try:
             opened.load()
-            return to_rgb(upright(opened, _orientation(opened, data)), color)
+            return to_rgb(upright(opened, orientation_of(opened, data)), color)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         except _BROKEN as error:
@@ -133,11 +133,15 @@ def upright(pixels: PILImage.Image, orientation: int) -> PILImage.Image:
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
 
 
-def _orientation(opened: PILImage.Image, data: bytes) -> int:
-    """The EXIF orientation, from 1 to 8; 1 where there is none, or none that can be read."""
-    if opened.format == PngImagePlugin.PngImageFile.format and not any(
-        mark in data for mark in _MAY_TURN_A_PNG
-    ):
+def orientation_of(opened: PILImage.Image, data: bytes | None = None) -> int:
+    """The EXIF orientation, from 1 to 8; 1 where there is none, or none that can be read.
+
+    Args:
+        opened: The image; a TIFF has none any more once it is loaded.
+        data: The file; with it, a PNG without an orientation need not be decoded.
+    """
+    is_png = opened.format == PngImagePlugin.PngImageFile.format
+    if is_png and data is not None and not any(mark in data for mark in _MAY_TURN_A_PNG):
         return 1
     try:
         orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
