@@ -111,7 +111,7 @@ WRONG = {
     "integers": (ARRAY.astype(int), "image 3: expected an array of uint8 .* got int64"),
     "a mask": (ARRAY[:, :, 0] > 3, "image 3: .* got bool"),
     "floats over 1": (ARRAY * 1.0, r"expected floats from 0 to 1, got 0 to 255; .*astype\('uint8'"),
-    "negative floats": (ARRAY / -255, "expected floats from 0 to 1, got -1 to 0"),
+    "negative floats": (ARRAY / -255, "expected floats from 0 to 1, got -1 to -?0"),
     "no number": (np.full((2, 2), np.nan), "expected floats from 0 to 1, got nan"),
     "channels first": (ARRAY.transpose(2, 0, 1), r"channels stand first: array.transpose\(1, 2, 0"),
     "a batch": (ARRAY[None], r"got the shape \(1, 32, 48, 3\)"),
