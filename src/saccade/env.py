@@ -23,6 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from saccade.dialects.base import Dialect
 from saccade.errors import ConfigError, ToolError
+from saccade.images.color import Color
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.plugins import failure_of, guarded
@@ -46,7 +47,7 @@ from saccade.types import (
 
 _log = logging.getLogger(__name__)
 
-PIXEL_RULES = "crop-then-bicubic-1"
+PIXEL_RULES = "crop-then-bicubic-2"
 """Changes when the same record would show other pixels; part of every fingerprint."""
 
 TokenCounter = Callable[[Trajectory], int | None]
@@ -68,6 +69,7 @@ class Environment:
         view: PixelBudget | None = None,
         observation: PixelBudget | None = None,
         coords: CoordSpace = CoordSpace.ABSOLUTE,
+        color: Color = Color.SRGB,
     ) -> None:
         """Put an environment together.
 
@@ -78,6 +80,7 @@ class Environment:
             view: How the images of the question are shown.
             observation: How images that tools return are shown; the default is `view`.
             coords: The frame in which the model writes boxes.
+            color: How the colours of image files are shown.
 
         Raises:
             ConfigError: two tools have one name.
@@ -101,6 +104,7 @@ class Environment:
                 stop=dialect.stop,
                 prefill=bool(dialect.prefix),
                 coords=coords,
+                color=color,
                 view=view,
                 observation=observation or view,
                 limits=limits or Limits(),
@@ -119,6 +123,7 @@ class Environment:
             view=record.view,
             observation=record.observation,
             coords=record.coords,
+            color=record.color,
         )
 
     async def start(self) -> None:
@@ -197,7 +202,7 @@ class Environment:
             PluginError: the dialect cannot write the prompt of this task.
         """
         fitted = tuple(
-            part.fit(self.record.view) if isinstance(part, Image) else part for part in task.prompt
+            self.record.shown(part) if isinstance(part, Image) else part for part in task.prompt
         )
         with guarded(f"dialect {self.record.dialect}: task {task.id}"):
             system = self.dialect.system(self.record.tools, self.record.coords)
