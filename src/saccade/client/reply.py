@@ -169,7 +169,7 @@ def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
 
 def _calls(message: Mapping[str, JsonValue], salt: str) -> tuple[WireCall, ...]:
     """The tool calls; one without an id of its own is given one."""
-    listed = tables(message.get("tool_calls"))
+    listed = [call for call in tables(message.get("tool_calls")) if call]
     if not listed and isinstance(message.get("function_call"), dict):
         listed = [{"function": message["function_call"]}]
     calls: list[WireCall] = []
@@ -204,7 +204,8 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
     Source: OpenRouter API reference (provider, native_finish_reason); sgl-project/sglang
     entrypoints/openai/protocol.py (matched_stop); llama.cpp tools/server/server-task.cpp (timings);
     ollama/ollama openai/openai.go (fp_ollama); Azure OpenAI REST API reference
-    (content_filter_results); vllm entrypoints/openai/chat_completion/protocol.py (stop_reason).
+    (content_filter_results); vllm entrypoints/openai/chat_completion/protocol.py (stop_reason);
+    lmstudio-ai/lmstudio-bug-tracker issues 601 and 676 (stats, the model as fingerprint).
     """
     fingerprint = word(body.get("system_fingerprint"))
     if "native_finish_reason" in choice or isinstance(body.get("provider"), str):
@@ -219,6 +220,6 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
         return "azure"
     if "stop_reason" in choice:
         return "vllm"
-    if isinstance(body.get("stats"), dict):
+    if isinstance(body.get("stats"), dict) or fingerprint == word(body.get("model")) != "":
         return "lm_studio"
     return "openai" if re.fullmatch(r"fp_[0-9a-f]{10}", fingerprint) else None
