@@ -88,6 +88,9 @@ def test_calls_that_a_server_took_out_of_the_text_are_put_back(dialect: Dialect)
     whole = put_together(dialect, sent, dialect.prefix).completion
     assert (whole.text, whole.tool_calls) == (dialect.write(Action(calls=(ZOOM,))), ())
     assert put_together(dialect, whole, "").completion == whole
+    twice = sent.model_copy(update={"text": whole.text})
+    assert dialect.read(twice, dialect.prefix).calls == (ZOOM,)
+    assert put_together(dialect, twice, "").completion.text == whole.text
     broken = Completion(text="", tool_calls=(wire.model_copy(update={"arguments": "{"}),))
     assert ProblemKind.BAD_CALL in kinds(dialect.read(broken, ""))
 

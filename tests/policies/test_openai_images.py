@@ -19,6 +19,7 @@ from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.openai.options import ImageLinks
+from saccade.policies.openai.pictures import Pictures
 from saccade.rollout import rollout
 from saccade.runs.manifest import changes_meaning
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -158,6 +159,11 @@ async def test_a_file_that_is_shown_as_it_is_can_be_sent_by_its_url(tmp_path: Pa
     assert all(url.startswith("data:image/png") for url in mixed[1:]), "crops are no files"
 
 
+def pictures(**options: object) -> Pictures:
+    fixed = {"base_url": "http://x/v1", "model": "m"}
+    return Pictures(OpenAIOptions.model_validate(fixed | options))
+
+
 async def test_only_files_of_the_folder_in_the_right_format_have_a_url(tmp_path: Path) -> None:
     data = tmp_path / "data"
     links = {"folder": data, "url": "https://host/x"}
@@ -168,12 +174,12 @@ async def test_only_files_of_the_folder_in_the_right_format_have_a_url(tmp_path:
     os.symlink(outside, data / "link.jpg")
     files = [outside, beside, webp, large, data / "link.jpg", data / ".." / "secret.jpg"]
     for file in files:
-        first, _ = await sent_in_two_turns(Image.open(file), image_urls=links)
-        (link,) = urls(first, "user")
-        assert str(link["url"]).startswith("data:image/"), file
-    file = saved(data, "a.jpg", photograph(64))
-    first, _ = await sent_in_two_turns(Image.open(file), image_urls=links, image_format="png")
-    assert str(urls(first, "user")[0]["url"]).startswith("data:image/png")
+        shown = Image.open(file).fit(PixelBudget(factor=1, max_pixels=10**6))
+        assert (await pictures(image_urls=links).url(shown)).startswith("data:image/"), file
+    image = Image.open(saved(data, "a.jpg", photograph(64)))
+    assert await pictures(image_urls=links).url(image) == "https://host/x/a.jpg"
+    exact = await pictures(image_urls=links, image_format="png").url(image)
+    assert exact.startswith("data:image/png")
 
 
 @pytest.mark.parametrize(

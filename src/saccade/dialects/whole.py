@@ -62,7 +62,9 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
     """
     problems: list[Problem] = []
     if completion.tool_calls and not dialect.native_tools:
-        text = "\n".join(filter(None, (completion.text, *_written(dialect, completion))))
+        kept = dialect.seams.call.opening.strip() in completion.text  # sent in both forms
+        written = () if kept else _written(dialect, completion)
+        text = "\n".join(filter(None, (completion.text, *written)))
         problems.append(_problem(CALLS))
         completion = completion.model_copy(update={"text": text, "tool_calls": ()})
     thought = completion.thought
