@@ -55,6 +55,9 @@ def test_a_thought_in_a_field_is_read_like_one_in_the_text(dialect: Dialect) -> 
     assert dialect.read(Completion(text="", thought="Hm."), dialect.prefix).answer is None
     both = dialect.read(Completion(text="<think>b</think>B", thought="a"), "")
     assert both.thought == "a\nb"
+    answer = dialect.write(Action(answer="B"))
+    twice = Completion(text=f"<think>\na</think>{answer}".removeprefix(dialect.prefix), thought="a")
+    assert (dialect.read(twice, dialect.prefix).thought or "").strip() == "a"
 
 
 def test_an_end_in_the_data_of_a_call_or_a_cell_ends_no_thought() -> None:

@@ -58,7 +58,8 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
     closed it, and a reasoning parser then takes all of it for the thought.
 
     Source: vLLM, `vllm/reasoning/qwen3_reasoning_parser.py`, `extract_reasoning`: without
-    `</think>`, all of the output is reasoning.
+    `</think>`, all of the output is reasoning. llama.cpp, tools/server/README.md: with
+    `--reasoning-format deepseek-legacy` a thought comes in its field and in the text.
     """
     problems: list[Problem] = []
     if completion.tool_calls and not dialect.native_tools:
@@ -67,6 +68,9 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
         text = "\n".join(filter(None, (completion.text, *written)))
         problems.append(_problem(CALLS))
         completion = completion.model_copy(update={"text": text, "tool_calls": ()})
+    own = tags.first_thought(prefix + completion.text)
+    if completion.thought and own and own[0].strip() == completion.thought.strip():
+        completion = completion.model_copy(update={"thought": None})
     thought = completion.thought
     if thought and not completion.text.strip() and _acts(dialect, thought):
         problems.append(_problem(THOUGHT))
