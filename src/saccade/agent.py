@@ -14,24 +14,29 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import JsonValue
 
+from saccade.client.download import Hosts, download, is_url
 from saccade.config import validate
 from saccade.embedded import with_folders
 from saccade.env import Environment
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, ImageError
+from saccade.formats.marks import interleaved, refuse_marks
+from saccade.images.color import Color
 from saccade.images.decode import MAX_SOURCE_PIXELS
+from saccade.images.given import Picture, image_of
 from saccade.images.image import Image
 from saccade.recipe import Recipe
 from saccade.rollout import rollout
 from saccade.runs.assemble import assemble
 from saccade.types import Task, Trajectory
 
-Picture = str | Path | Image
 Done = TypeVar("Done")
+
+NOWHERE = Hosts.of(False)
+"""No URL is fetched."""
 
 
 class Agent:
@@ -48,16 +53,20 @@ class Agent:
     first.
     """
 
-    def __init__(self, **sections: JsonValue) -> None:
+    def __init__(self, *, allow_urls: bool | Sequence[str] = False, **sections: JsonValue) -> None:
         """Put an agent together.
 
         Args:
+            allow_urls: Which URLs of images are fetched: none; with True, those of the public
+                internet; or those of the named hosts ("example.org", "10.0.0.5:8080") alone, which
+                may stand in a private network.
             **sections: `policy`, `dialect`, `tools`, `environment`, `sampling`, `reward`, `seed`,
                 `concurrency` as in a run file; see `saccade.recipe.Recipe`.
 
         Raises:
             ConfigError: a section that cannot work; the message names the key.
         """
+        self._hosts = Hosts.of(allow_urls)
         self.recipe = validate(Recipe, with_folders(sections))
         self._parts = assemble(self.recipe)
         self._slots = asyncio.Semaphore(self.recipe.concurrency)
@@ -84,8 +93,12 @@ class Agent:
         `ask_async`: this holds up the caller's event loop while it waits.
 
         Args:
-            images: One or more files (or `Image`s): image_1, image_2, ...
-            question: The question as a person would ask it.
+            images: One image or a list of them: image_1, image_2, ... Each is a path, a `data:`
+                URI, an http or https URL where `allow_urls` has its host, the bytes of a file, a
+                PIL image, an array (height x width x channels, uint8 or floats from 0 to 1), or an
+                `Image`.
+            question: The question as a person would ask it. Where it has the mark `<image>`, once
+                for each image, they stand there; else they come before it.
             choices: Options, without letters.
             answer: The right answer, for the score; never shown to the model.
 
@@ -93,13 +106,13 @@ class Agent:
             The finished trajectory: `.answer`, `.turns`, `.stop`, `.score`.
 
         Raises:
-            ImageError: an image that cannot be read.
+            ImageError: an image that cannot be read, or a URL that is not allowed.
+            FormatError: the question has another number of marks than there are images.
             ConfigError: something is set up so that no episode can succeed.
             RuntimeError: the agent is closed, or belongs to the process that this one was forked
                 from, or is asked by one of its own tools, which would wait for itself.
         """
-        limit = self.recipe.max_image_pixels
-        task = make_task(images, question, choices, answer, max_pixels=limit)
+        task = self._task(images, question, choices, answer)
         attempt = self._loop.submit(lambda: self._attempt(task), waits=True)
         try:
             return attempt.result()
@@ -121,10 +134,7 @@ class Agent:
         Any number of them may be awaited at the same time, also in several event loops. Cancelling
         the task that awaits it ends the episode.
         """
-        limit = self.recipe.max_image_pixels
-        task = await asyncio.to_thread(
-            make_task, images, question, choices, answer, max_pixels=limit
-        )
+        task = await asyncio.to_thread(self._task, images, question, choices, answer)
         attempt = self._loop.submit(lambda: self._attempt(task))
         try:
             return await asyncio.wrap_future(attempt)
@@ -133,6 +143,23 @@ class Agent:
             if asking is None or asking.cancelling():
                 raise
             raise RuntimeError(_CLOSED) from None
+
+    def _task(
+        self,
+        images: Picture | Sequence[Picture],
+        question: str,
+        choices: Sequence[str],
+        answer: str | None,
+    ) -> Task:
+        return make_task(
+            images,
+            question,
+            choices,
+            answer,
+            max_pixels=self.recipe.max_image_pixels,
+            hosts=self._hosts,
+            color=self.recipe.environment.color,
+        )
 
     async def _attempt(self, task: Task) -> Trajectory:
         async with self._slots:
@@ -281,32 +308,56 @@ def make_task(
     answer: str | None = None,
     *,
     max_pixels: int = MAX_SOURCE_PIXELS,
+    hosts: Hosts = NOWHERE,
+    color: Color = Color.SRGB,
 ) -> Task:
     """A task of a user's own; its id follows from its content.
 
     Raises:
-        ImageError: an image that cannot be read, down to its last pixel.
+        ImageError: an image that cannot be read, down to its last pixel; a URL that is not allowed.
+        FormatError: the question has another number of marks `<image>` than there are images.
         ConfigError: more options than there are letters.
     """
     if len(choices) > 26:
         raise ConfigError(f"choices: at most 26 options have a letter, got {len(choices)}")
-    several = [images] if isinstance(images, str | Path | Image) else images
     opened = tuple(
-        i if isinstance(i, Image) else Image.open(i, max_pixels=max_pixels) for i in several
+        _fetched(given, hosts, max_pixels)
+        if isinstance(given, str) and is_url(given)
+        else image_of(given, number, max_pixels=max_pixels, color=color)
+        for number, given in enumerate(_listed(images), start=1)
     )
     for image in opened:
         image.source.pixels()
     question, *options = (_unicode(text) for text in (question, *choices))
     answer = None if answer is None else _unicode(answer)
+    refuse_marks(options, "choices")
     content = repr((opened, question, options, answer))
     return Task(
         id=f"ask-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
-        prompt=(*opened, question),
+        prompt=interleaved(question, opened, "question"),
         choices=tuple(options),
         answer=answer,
         judge="choice" if choices else None,
         source="ask",
     )
+
+
+def _listed(images: object) -> Sequence[object]:
+    """One image alone, or several."""
+    if isinstance(images, Sequence) and not isinstance(
+        images, str | bytes | bytearray | memoryview
+    ):
+        return images
+    return [images]
+
+
+def _fetched(url: str, hosts: Hosts, max_pixels: int) -> Image:
+    if hosts == NOWHERE:
+        raise ImageError(
+            f"{url[:200]}: a URL, and none is fetched; allow them with Agent(allow_urls=True) or "
+            "saccade solve --allow-urls, or give the path of the file"
+        )
+    return Image.from_bytes(download(url, hosts), name=url[:200], max_pixels=max_pixels)
 
 
 def _unicode(text: str) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, Union, cast, get_args, get
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
-from saccade.errors import ConfigError, MissingExtra
+from saccade.errors import ConfigError, FormatError, MissingExtra
+from saccade.files import text_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -68,8 +69,10 @@ def read_toml(path: Path) -> Table:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: a run file of more than {MAX_FILE_BYTES} bytes")
     try:
-        return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text_of(data, path))
+    except FormatError as error:
+        raise ConfigError(str(error)) from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 

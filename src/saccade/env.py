@@ -24,6 +24,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from saccade.dialects.base import Dialect
 from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError, ToolError
+from saccade.images.color import Color
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.plugins import failure_of, guarded
@@ -47,7 +48,7 @@ from saccade.types import (
 
 _log = logging.getLogger(__name__)
 
-PIXEL_RULES = "crop-then-bicubic-1"
+PIXEL_RULES = "crop-then-bicubic-2"
 """Changes when the same record would show other pixels; part of every fingerprint."""
 
 TokenCounter = Callable[[Trajectory], int | None]
@@ -69,6 +70,7 @@ class Environment:
         view: PixelBudget | None = None,
         observation: PixelBudget | None = None,
         coords: CoordSpace = CoordSpace.ABSOLUTE,
+        color: Color = Color.SRGB,
     ) -> None:
         """Put an environment together.
 
@@ -79,6 +81,7 @@ class Environment:
             view: How the images of the question are shown.
             observation: How images that tools return are shown; the default is `view`.
             coords: The frame in which the model writes boxes.
+            color: How the colours of image files are shown.
 
         Raises:
             ConfigError: two tools have one name.
@@ -102,6 +105,7 @@ class Environment:
                 stop=dialect.stop,
                 prefill=bool(dialect.prefix),
                 coords=coords,
+                color=color,
                 view=view,
                 observation=observation or view,
                 limits=limits or Limits(),
@@ -120,6 +124,7 @@ class Environment:
             view=record.view,
             observation=record.observation,
             coords=record.coords,
+            color=record.color,
         )
 
     async def start(self) -> None:
@@ -198,7 +203,7 @@ class Environment:
             PluginError: the dialect cannot write the prompt of this task.
         """
         fitted = tuple(
-            part.fit(self.record.view) if isinstance(part, Image) else part for part in task.prompt
+            self.record.shown(part) if isinstance(part, Image) else part for part in task.prompt
         )
         with guarded(f"dialect {self.record.dialect}: task {task.id}"):
             system = self.dialect.system(self.record.tools, self.record.coords)
@@ -371,9 +376,8 @@ def _unread(turn: Turn) -> list[ToolResult]:
     """
     bad = [p for p in turn.action.problems if p.kind is ProblemKind.BAD_CALL]
     if not turn.completion.tool_calls:
-        detail = bad[-1].detail if bad else ""
-        unread = [] if turn.action.calls else [ToolCall(name="")]
-        return [ToolResult(call=call, error=f"invalid tool call: {detail}") for call in unread]
+        error = f"invalid tool call: {bad[-1].detail if bad else ''}"
+        return [] if turn.action.calls else [ToolResult(call=ToolCall(name=""), error=error)]
     wrong = {problem.call_id: f"invalid tool call: {problem.detail}" for problem in bad}
     read = {call.id for call in turn.action.calls}
     return [
@@ -393,4 +397,3 @@ def _in_wire_order(results: list[ToolResult], completion: Completion) -> list[To
 
 def _unknown_length(trajectory: Trajectory) -> None:
     """No one but the server knows how long the prompt is."""
-    return None

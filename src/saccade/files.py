@@ -1,7 +1,12 @@
-"""Files that are written whole or not at all, and lines that are read with a bound."""
+"""Files that are written whole or not at all, and files that are read with a bound.
+
+What a user brings as text (run files, questions, scripts, prompts) goes through `text_of`, so that
+one rule says which encodings are read.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +44,73 @@ def read_lines(path: Path, *, most: int) -> Iterator[Line]:
                 yield Line(number, data)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_text_lines(path: Path, *, most: int) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a text that a user brings; see `text_of`.
+
+    Args:
+        path: The file.
+        most: Bytes that a line may have, its end included.
+
+    Raises:
+        FormatError: the file cannot be read, has a longer line, or is not UTF-8; names file and
+            line.
+    """
+    for number, data in read_lines(path, most=most):
+        yield number, text_of(data, path, line=number)
+
+
+def text_of(data: bytes, path: Path, *, line: int = 1) -> str:
+    """The text of a file: UTF-8, with or without a byte order mark.
+
+    Editors and spreadsheets of Windows write the mark, which no parser takes for white space.
+
+    Args:
+        data: What was read of the file.
+        path: The file, for messages.
+        line: Number of the line that `data` begins with.
+
+    Raises:
+        FormatError: another encoding; names file and line, and how to convert it.
+    """
+    wide = line == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if wide or b"\0" in data:
+        number = line + (0 if wide else data.count(b"\n", 0, data.index(b"\0")))
+        raise FormatError(
+            f"{path}:{number}: expected UTF-8, got UTF-16 or bytes that are no text; convert the "
+            "file: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+        )
+    try:
+        return data.decode("utf-8-sig" if line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        start = error.start + len(data) - len(error.object)  # the mark is no part of `object`
+        number = line + data.count(b"\n", 0, start)
+        raise FormatError(
+            f"{path}:{number}: expected UTF-8, got the byte 0x{data[start]:02x}; if the file is "
+            "Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+        ) from error
+
+
+def beside(path: Path, name: str, where: str) -> Path:
+    """The file that another one names: in the folder of that one, or in a folder below it.
+
+    Args:
+        path: The file that names it.
+        name: A path relative to the folder of `path`.
+        where: The place of the name, for the message.
+
+    Raises:
+        FormatError: the path leaves the folder, also through a link, or is none.
+    """
+    folder = path.parent.resolve()
+    try:
+        file = (folder / name).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FormatError(f"{where}: {name!r} is no path ({error})") from error
+    if not file.is_relative_to(folder):
+        raise FormatError(f"{where}: {name!r} lies outside the folder of the file")
+    return file
 
 
 def write_whole(file: Path, data: bytes) -> None:

@@ -28,6 +28,7 @@ from saccade.dialects.base import Dialect, Prompts
 from saccade.env import Environment
 from saccade.errors import ConfigError, require
 from saccade.formats.prompts import read_prompts
+from saccade.images.color import Color
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.plugins import guarded
@@ -51,6 +52,8 @@ class EnvironmentSection(Record):
 
     coords: CoordSpace = CoordSpace.ABSOLUTE
     """The frame in which the model writes boxes."""
+    color: Color = Color.SRGB
+    """How the colours of image files are shown: profiles are converted to sRGB, or ignored."""
     limits: Limits = Limits()
     view: PixelBudget = PixelBudget()
     """The pixels with which images of the question are shown."""
@@ -127,6 +130,7 @@ def make_environment(recipe: Recipe) -> Environment:
         view=section.view,
         observation=section.observation,
         coords=section.coords,
+        color=section.color,
     )
 
 
@@ -168,8 +172,16 @@ def make_reward(recipe: Recipe) -> Reward:
 
 
 def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
+    places: dict[str, int] = {}
     with guarded("tasks"):
-        yield from source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
+        drawn = source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
+        for place, task in enumerate(drawn, start=1):
+            if (earlier := places.setdefault(task.id, place)) != place:
+                raise ConfigError(
+                    f"tasks: two questions are called {task.id!r}, number {earlier} and number "
+                    f"{place}; each needs an id of its own"
+                )
+            yield task
 
 
 def _make_dialect(part: Part) -> Dialect:

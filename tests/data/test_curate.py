@@ -11,7 +11,7 @@ from building import a_task
 from saccade.config import Table, read_toml, validate, with_overrides
 from saccade.data.curate import Bench, Curated, CurateRecipe, Decision, curate
 from saccade.embedded import folder_of
-from saccade.errors import ConfigError, PluginError
+from saccade.errors import ConfigError, FormatError, PluginError
 from saccade.formats.tasks import read_tasks, write_tasks
 from saccade.images.geometry import Box
 from saccade.images.image import Image
@@ -165,7 +165,7 @@ def test_more_attempts_and_questions_go_on_with_those_that_are_there(tmp_path: P
 
 
 def test_two_questions_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="two questions are called '1-helps'"):
+    with pytest.raises(FormatError, match="two questions have the id '1-helps'"):
         run(tmp_path, [question("1-helps"), question("1-helps")])
 
 

@@ -16,6 +16,7 @@ from PIL import Image as PILImage
 from saccade.errors import ConfigError, FormatError
 from saccade.formats.parquet import count_parquet_rows, read_parquet
 from saccade.recipe import Recipe, count_tasks, make_tasks
+from saccade.runs.preflight import preflight
 
 INSTRUCTIONS = "\nThink first, call **image_zoom_in_tool** if needed, then answer."
 
@@ -68,7 +69,7 @@ def test_without_extra_info_the_question_is_the_user_turn(tmp_path: Path) -> Non
     (task,) = read_parquet(write(tmp_path, row(prompt=[first], images=images, extra_info=None)))
     kinds = [part if isinstance(part, str) else "image" for part in task.prompt]
     assert kinds == ["Compare", "image", "with", "image", ", please."]
-    assert task.id == "vstar-0"
+    assert task.id == "vstar-rows-0"
 
 
 def test_a_path_beside_the_file(tmp_path: Path) -> None:
@@ -100,7 +101,8 @@ def test_a_malformed_row_is_named_and_never_skipped_in_silence(
 ) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "secret.png").write_bytes(png())
-    path = write(tmp_path / "data", row(), row(**changes), row())
+    first, last = (row(extra_info={"question": "What?", "index": str(n)}) for n in (1, 2))
+    path = write(tmp_path / "data", first, row(**changes), last)
     with pytest.raises(FormatError) as caught:
         list(read_parquet(path))
     assert f"{path}: row 1" in str(caught.value)
@@ -108,6 +110,123 @@ def test_a_malformed_row_is_named_and_never_skipped_in_silence(
     left_out: list[FormatError] = []
     assert len(list(read_parquet(path, on_malformed=left_out.append))) == 2
     assert [str(error) for error in left_out] == [str(caught.value)]
+
+
+TURNS = {
+    "two user turns": ["user", "user"],
+    "an answer in it": ["user", "assistant"],
+    "a conversation": ["system", "user", "assistant", "user"],
+    "a tool": ["user", "tool"],
+    "nothing asked": ["system"],
+}
+
+
+@pytest.mark.parametrize("roles", TURNS.values(), ids=TURNS)
+def test_a_row_of_several_turns_is_never_cut(tmp_path: Path, roles: list[str]) -> None:
+    turns = [{"role": role, "content": "What?"} for role in roles]
+    path = write(tmp_path, row(prompt=turns, images=None))
+    with pytest.raises(FormatError, match=rf"row 0: prompt: .*got {', '.join(roles)}"):
+        list(read_parquet(path))
+
+
+@pytest.mark.parametrize("column", ["image", "videos", "audio"])
+def test_a_column_that_would_be_part_of_the_question_is_never_left_out(
+    tmp_path: Path, column: str
+) -> None:
+    path = write(tmp_path, row(**{column: [png()]}))
+    with pytest.raises(FormatError, match=f"row 0: {column}: this column is not read"):
+        list(read_parquet(path))
+
+
+@pytest.mark.parametrize(
+    "images", [[png()], png(), {"bytes": png(), "path": "original.png"}, "a.png", ["a.png"]]
+)
+def test_images_are_read_in_each_form_of_the_column(tmp_path: Path, images: object) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (task,) = read_parquet(write(tmp_path, row(images=images)))
+    assert [image.size for image in task.images] == [(40, 30)]
+
+
+def test_a_missing_picture_among_others_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, row(images=[{"bytes": png(), "path": None}, None]))
+    with pytest.raises(FormatError, match=r"row 0: images\.1: "):
+        list(read_parquet(path))
+
+
+RED, BLUE = ({"bytes": png(colour), "path": None} for colour in ("red", "blue"))
+PLACES = [
+    ("<image>\n<image>\nAlike? Think.", "Alike?", ["image", "image", "Alike?"]),
+    ("Look: Alike? <image> <image> Think.", "Alike?", ["Alike?", "image", "image"]),
+    ("<image> Alike? <image>", "Alike?", ["image", "Alike?", "image"]),
+    ("<image><image> Otherwise put.", "Alike?", ["image", "image", "Alike?"]),
+    ("<image> or <image>? Think.", "<image> or <image>?", ["image", "or", "image", "?"]),
+    ("Alike? Think.", "Alike?", ["image", "image", "Alike?"]),
+]
+
+
+def about_two(tmp_path: Path, asked: str, question: str) -> Path:
+    turn, extra = {"role": "user", "content": asked}, {"question": question}
+    return write(tmp_path, row(prompt=[turn], images=[RED, BLUE], extra_info=extra))
+
+
+@pytest.mark.parametrize(("asked", "question", "prompt"), PLACES)
+def test_images_stand_where_the_prompt_has_them(
+    tmp_path: Path, asked: str, question: str, prompt: list[str]
+) -> None:
+    (task,) = read_parquet(about_two(tmp_path, asked, question))
+    assert [part if isinstance(part, str) else "image" for part in task.prompt] == prompt
+
+
+@pytest.mark.parametrize(
+    ("asked", "question", "says"),
+    [
+        ("Is <image> like <image>?", "Is this like that?", "the place of its images"),
+        ("<image><image> Alike?", "Is <image> alike?", "1 mark <image> for 2 images"),
+    ],
+)
+def test_images_of_which_the_place_is_not_known_are_refused(
+    tmp_path: Path, asked: str, question: str, says: str
+) -> None:
+    path = about_two(tmp_path, asked, question)
+    with pytest.raises(FormatError, match=f"row 0: .*{says}"):
+        list(read_parquet(path))
+
+
+def test_other_right_answers_are_kept(tmp_path: Path) -> None:
+    reward = {"ground_truth": "Spain", "candidate_answers": '["ES", "Spain"]'}
+    (task,) = read_parquet(write(tmp_path, row(reward_model=reward)))
+    assert task.meta["candidate_answers"] == '["ES", "Spain"]'
+
+
+def source(*paths: Path, **options: object) -> Recipe:
+    tasks = {"kind": "parquet", "path": [str(path) for path in paths], **options}
+    return Recipe.model_validate({"tasks": tasks})
+
+
+def test_two_rows_of_one_id_are_named_before_the_first_question(tmp_path: Path) -> None:
+    path = write(tmp_path, row(), row(extra_info={"question": "q", "index": "8"}), row())
+    says = rf"{path}: row 2: the id 'vstar-7' is that of {path}: row 0 already; .*tasks.ids=row"
+    with pytest.raises(FormatError, match=says):
+        preflight(source(path), scored=False)
+    with pytest.raises(FormatError, match=says):
+        next(make_tasks(source(path)))
+    assert next(make_tasks(source(path, n=2))).id == "vstar-7", "the third one is not asked"
+    assert [task.id for task in make_tasks(source(path, ids="row"))] == [
+        "rows-0", "rows-1", "rows-2",
+    ]  # fmt: skip
+    with pytest.warns(UserWarning, match="left out: .*row 2: the id"):
+        assert len(list(make_tasks(source(path, malformed="leave_out")))) == 2
+
+
+def test_rows_of_several_files_have_names_of_their_own(tmp_path: Path) -> None:
+    folders = [tmp_path / "train", tmp_path / "test"]
+    for folder in folders:
+        folder.mkdir()
+    paths = [write(folder, row(extra_info=None)) for folder in folders]
+    assert [t.id for t in make_tasks(source(*paths))] == ["vstar-train-rows-0", "vstar-test-rows-0"]
+    first, second = (write(folder, row()) for folder in folders)
+    with pytest.raises(FormatError, match=rf"{second}: row 0: .* that of {first}: row 0 already"):
+        next(make_tasks(source(first, second)))
 
 
 def test_what_is_no_parquet_file(tmp_path: Path) -> None:
@@ -130,7 +249,8 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_as_the_tasks_of_a_run_file(tmp_path: Path) -> None:
     bad = row(images=[{"bytes": b"no", "path": None}])
-    path = write(tmp_path, row(), bad, row())
+    last = row(extra_info={"question": "What?", "index": "8"})
+    path = write(tmp_path, row(), bad, last)
     tasks = {"kind": "parquet", "path": str(path), "malformed": "leave_out"}
     recipe = Recipe.model_validate({"tasks": tasks})
     assert count_tasks(recipe) == 3

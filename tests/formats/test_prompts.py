@@ -78,7 +78,7 @@ def test_the_environment_asks_in_the_published_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"prompt": []}, "expected one user message, got 0"),
+        ({"prompt": []}, "expected one user message, after a system message or none, got "),
         ({"prompt": "text"}, "rows.jsonl, row 0: prompt"),
         ({"extra_info": {}}, "row 0: extra_info.question"),
         ({"extra_info": {"question": "another one"}}, "does not stand in the user message"),

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 
-from saccade.errors import FormatError
-from saccade.formats.tasks import count_rows, read_tasks
+from saccade.errors import FormatError, ImageError
+from saccade.formats.tasks import count_rows, read_tasks, write_tasks
+from saccade.images.image import Image
+from saccade.types import Task
 
 
 @pytest.fixture
@@ -66,6 +68,88 @@ def test_a_row_becomes_a_task(folder: Path) -> None:
 def test_a_bad_row_is_named(folder: Path, row: object, says: str) -> None:
     with pytest.raises(FormatError, match=says):
         tasks_of(folder, {"question": "fine"}, row)
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [('{"question": "q"},', "no comma follows a row"), ('[{"question": "q"}]', "jq -c '.\\[\\]'"),
+     ("{", "jq -c ."), ("{'question': 'q'}", "double quotes"), ('{"question": "q",}', "column 18"),
+     ('{"qestion": "q"}', "question: missing; qestion: unknown key; did you mean 'question'"),
+     ('{"question": "q", "boxs": []}', "boxs: unknown key; did you mean 'boxes'"),
+     ('{"question": " <image> ", "images": ["a.png"]}', "question: no text")],
+)  # fmt: skip
+def test_a_common_slip_is_told_with_its_remedy(folder: Path, line: str, remedy: str) -> None:
+    with pytest.raises(FormatError, match=rf"tasks\.jsonl:2: .*{remedy}"):
+        tasks_of(folder, {"question": "fine"}, line)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_of_every_editor_are_read(folder: Path, encoding: str, end: str) -> None:
+    file = folder / "tasks.jsonl"
+    lines = ['{"question": "Où?"}', "", "  ", '{"question": "second"}']
+    file.write_bytes(end.join(lines).encode(encoding))
+    assert [(task.id, task.question) for task in read_tasks(file)] == [
+        ("tasks-1", "Où?"), ("tasks-4", "second"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "other"),
+    [({"id": "x"}, {"id": "x"}), ({"id": "tasks-3"}, {}), ({}, {"id": "tasks-1"})],
+)
+def test_two_questions_of_one_id_are_named_by_both_lines(
+    folder: Path, row: dict[str, str], other: dict[str, str]
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        tasks_of(folder, {"question": "a", **row}, {"question": "b"}, {"question": "c", **other})
+    assert f"{folder / 'tasks.jsonl'}:3: the id" in str(caught.value)
+    assert f"{folder / 'tasks.jsonl'}:1 already" in str(caught.value)
+
+
+def test_marks_say_where_images_stand(folder: Path) -> None:
+    PILImage.new("RGB", (50, 40)).save(folder / "b.png")
+    row = {"question": "Is <image> older\nthan <image>?", "images": ["b.png", "a.png"]}
+    (task,) = tasks_of(folder, row)
+    kinds = [part if isinstance(part, str) else part.size for part in task.prompt]
+    assert kinds == ["Is", (50, 40), "older\nthan", (100, 80), "?"]
+    (first,) = tasks_of(folder, {"question": "<image>\nWhat?", "images": ["a.png"]})
+    assert first.prompt == (first.images[0], "What?")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"question": "<image> and <image>?", "images": ["a.png"]}, "2 marks <image> for 1 image;"),
+     ({"question": "<image>?", "images": ["a.png", "a.png"]}, "1 mark <image> for 2 images;"),
+     ({"question": "What does <image> do in SVG?"}, "1 mark <image> for 0 images;"),
+     ({"question": "q", "images": ["a.png"], "choices": ["no", "<image>"]}, "choice 2 has the")],
+)  # fmt: skip
+def test_marks_that_do_not_fit_are_refused(folder: Path, row: dict, says: str) -> None:
+    with pytest.raises(FormatError, match=rf"tasks\.jsonl:1: .*{says}"):
+        tasks_of(folder, row)
+
+
+def test_a_broken_image_is_called_what_the_file_calls_it(folder: Path) -> None:
+    (folder / "half.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    (task,) = tasks_of(folder, {"question": "q", "images": ["half.png"]})
+    with pytest.raises(ImageError, match=r"tasks\.jsonl:1: half\.png: the image is truncated"):
+        task.images[0].pixels()
+
+
+def test_what_is_written_is_read_again(folder: Path) -> None:
+    first, second = (Image.from_pixels(PILImage.new("RGB", (9, 9), c)) for c in ("red", "blue"))
+    prompts = [(first, second, "What?"), ("Is", first, "or", second, "?"), ("Why?", first), ("?",)]
+    tasks = [Task(id=f"t{n}", prompt=prompt) for n, prompt in enumerate(prompts)]
+    file = write_tasks(tasks, folder / "kept")
+    assert [task.prompt for task in read_tasks(file)] == prompts
+
+
+def test_what_could_not_be_read_again_is_not_written(folder: Path) -> None:
+    task = Task(id="t", prompt=("What does <image> do?",))
+    with pytest.raises(FormatError, match="t: a text holds <image>"):
+        write_tasks([task], folder / "kept")
+    with pytest.raises(FormatError, match="two questions have the id 't'"):
+        write_tasks([Task(id="t", prompt=("a",)), Task(id="t", prompt=("b",))], folder / "kept")
 
 
 def test_rows_are_counted_without_reading_images(folder: Path) -> None:

@@ -180,7 +180,7 @@ def test_truncated_files_are_refused_when_their_pixels_are_needed() -> None:
             Image.from_bytes(data[: len(data) // 2], name=f"half.{kind}").pixels()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.filterwarnings("ignore:::PIL", "ignore:.*(first picture|as stored)")
 @given(st.binary(max_size=300), st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]))
 @settings(max_examples=300)
 def test_broken_files_raise_image_errors_and_nothing_else(noise: bytes, kind: str) -> None:
@@ -191,7 +191,7 @@ def test_broken_files_raise_image_errors_and_nothing_else(noise: bytes, kind: st
             assert Image.from_bytes(hostile, max_pixels=10**6).pixels().mode == "RGB"
 
 
-@pytest.mark.filterwarnings("ignore:::PIL")
+@pytest.mark.filterwarnings("ignore:::PIL", "ignore:.*(first picture|as stored)")
 def test_files_with_accidents_raise_image_errors_and_nothing_else() -> None:
     """Flipped, cut and inserted bytes in each format, with EXIF where the format has it."""
     rng = random.Random(0)

@@ -26,9 +26,10 @@ NO_MODEL = (
 
 def solve(
     photo: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="PHOTO", help="The image that is asked about; the model knows it as image_1."
+            metavar="PHOTO",
+            help="The image that is asked about, a path or a URL; the model knows it as image_1.",
         ),
     ],
     question: Annotated[
@@ -43,7 +44,7 @@ def solve(
         ),
     ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(metavar="PHOTO", help="A further image; repeat for more.")
+        list[str] | None, typer.Option(metavar="PHOTO", help="A further image; repeat for more.")
     ] = None,
     choice: Annotated[
         list[str] | None,
@@ -57,6 +58,13 @@ def solve(
             help="The correct answer, which the result is scored by; the model never sees it."
         ),
     ] = None,
+    allow_urls: Annotated[
+        bool,
+        typer.Option(
+            "--allow-urls",
+            help="Fetch images that are http or https URLs, from the public internet only.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask about an image and watch where the model looks.
@@ -74,6 +82,7 @@ def solve(
     from saccade.agent import make_task
     from saccade.cli.common.interrupt import says
     from saccade.cli.common.show import show_task, show_turns
+    from saccade.client.download import Hosts
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded
     from saccade.errors import ConfigError
@@ -92,8 +101,14 @@ def solve(
         raise ConfigError(f"policy: missing. {NO_MODEL}")
     if is_embedded(recipe.policy.options.get("path")):
         warnings.warn(NO_MODEL, stacklevel=2)
-    photos, limit = [photo, *(image or [])], recipe.max_image_pixels
-    task = make_task(photos, question, choice or [], answer, max_pixels=limit)
+    task = make_task(
+        [photo, *(image or [])],
+        question,
+        choice or [],
+        answer,
+        max_pixels=recipe.max_image_pixels,
+        hosts=Hosts.of(allow_urls),
+    )
     check_policy(recipe)
     if answer is not None:
         make_reward(recipe).check(task)

@@ -8,93 +8,109 @@ r"""Training rows as DeepEyes, DeepEyesV2 and MMSearch-R1 publish them (the parq
      "extra_info": {"question": "...", "answer": "...", "index": "..."}}
 
 Source: `ChenShawn/DeepEyes-Datasets-47k` and `honglyhly/DeepEyesV2_RL` on the hub; the columns are
-those that `verl/utils/dataset/rl_dataset.py` of the DeepEyes repository reads. The instructions in
-a prompt are the environment's business and are left out (`dialect.prompts` takes them from a row).
+those that `verl/utils/dataset/rl_dataset.py` of the DeepEyes repository reads.
+
+A row is one question. What is left out of it: the system turn, and the instructions around
+`extra_info.question` in the user turn, which are the environment's business (`dialect.prompts`
+takes them from a row); and columns that say nothing of question, images or answer. A row with more
+in it (further turns, images in other columns) cannot be used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
-from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
-
-from saccade.errors import FormatError, ImageError, MissingExtra
+from saccade.errors import FormatError, MissingExtra
+from saccade.formats.rows import id_of, task_of
 from saccade.images.decode import MAX_SOURCE_PIXELS
-from saccade.images.image import Image
-from saccade.types import Part, Task
+from saccade.types import Task
 
-IMAGE = "<image>"
-JUDGES = {"thinklite_eureka": "math", "reason": "math", "xince": "math"}
-"""Sources whose answers are compared as mathematics; the others go by the reward's own judge."""
+_NAMING = ["data_source", "extra_info"]
 _BATCH_ROWS, _NAMES = 16, 65536
 """Number of rows in memory at the same time: whole ones, and names of sources alone."""
 
 
-class _Turn(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    role: str
-    content: str
-
-
-class _Image(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    data: bytes | None = Field(default=None, alias="bytes")
-    path: str | None = None
-
-
-class _RewardModel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    ground_truth: str = Field(min_length=1)
-
-
-class _Extra(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    question: str | None = None
-    index: str | int | None = None
-    id: str | int | None = None
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    prompt: tuple[_Turn, ...] = Field(min_length=1)
-    images: tuple[_Image, ...] | None = None
-    data_source: str = ""
-    env_name: str | None = None
-    ability: str | None = None
-    reward_model: _RewardModel
-    extra_info: _Extra | None = None
-
-
 def read_parquet(
-    path: Path,
-    *,
+    *paths: Path,
+    by_row: bool = False,
     max_pixels: int = MAX_SOURCE_PIXELS,
     on_malformed: Callable[[FormatError], None] | None = None,
 ) -> Iterator[Task]:
-    """The tasks of a file, one by one; a few rows are in memory at a time.
+    """The tasks of files, one by one; a few rows are in memory at a time.
 
     Args:
-        path: The file; image paths in it are relative to its folder and may not leave it.
+        *paths: The files; image paths in one are relative to its folder and may not leave it.
+        by_row: Whether questions are called by file and row, also where rows have an index.
         max_pixels: Larger images are refused.
         on_malformed: Called for each row that cannot be used, which is then left out.
 
     Raises:
-        FormatError: the file cannot be read; or, without `on_malformed`, names file and row of the
-            first row that cannot be used.
+        FormatError: a file cannot be read; or, without `on_malformed`, names file and row of the
+            first row that cannot be used, and of the row whose id it repeats.
         MissingExtra: pyarrow is not installed.
     """
-    numbers = count()
-    for row in _rows(path):
-        number = next(numbers)
-        try:
-            yield _task(row, path, number, max_pixels)
-        except FormatError as error:
-            if on_malformed is None:
-                raise
-            on_malformed(error)
+    ids = _Ids(paths, by_row=by_row)
+    for path in paths:
+        numbers = count()
+        for row in _rows(path):
+            number = next(numbers)
+            try:
+                yield task_of(row, ids.take(row, path, number), path, number, max_pixels)
+            except FormatError as error:
+                if on_malformed is None:
+                    raise
+                on_malformed(error)
+
+
+def check_ids(paths: Sequence[Path], *, by_row: bool = False, most: int | None = None) -> None:
+    """Make sure that no two rows have one id; only the columns that name them are read.
+
+    Args:
+        paths: The files, as `read_parquet` reads them.
+        by_row: Whether questions are called by file and row, also where rows have an index.
+        most: Number of rows that are looked at, from the first one on; None: all.
+
+    Raises:
+        FormatError: names the files and rows of two that have one.
+        MissingExtra: pyarrow is not installed.
+    """
+    ids = _Ids(paths, by_row=by_row)
+    rows = (
+        (row, path, number)
+        for path in paths
+        for number, row in enumerate(_rows(path, columns=_NAMING, together=_NAMES))
+    )
+    for row, path, number in islice(rows, most):
+        ids.take(row, path, number)
+
+
+class _Ids:
+    """What the rows of files are called, each by another name."""
+
+    def __init__(self, paths: Sequence[Path], *, by_row: bool) -> None:
+        self._by_row = by_row
+        self._places: dict[str, str] = {}
+        stems = {path.stem for path in paths}
+        same = len(stems) < len(set(paths))
+        self._files = {p: f"{p.resolve().parent.name}-{p.stem}" if same else p.stem for p in paths}
+
+    def take(self, row: dict[str, object], path: Path, number: int) -> str:
+        """The name of a row.
+
+        Raises:
+            FormatError: it is that of an earlier one.
+        """
+        name = id_of(row, number, file=self._files[path], by_row=self._by_row)
+        place = f"{path}: row {number}"
+        if (earlier := self._places.setdefault(name, place)) is not place:
+            raise FormatError(
+                f"{place}: the id {name!r} is that of {earlier} already; with tasks.ids=row "
+                "questions are called by their file and row, with tasks.malformed=leave_out the "
+                "second one is left out"
+            )
+        return name
 
 
 def count_parquet_rows(path: Path) -> int:
@@ -145,63 +161,3 @@ def _open(path: Path):  # type: ignore[no-untyped-def]  # pyarrow has no types
         return ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise FormatError(f"{path}: no parquet file ({str(error).splitlines()[0]})") from error
-
-
-def _task(raw: dict[str, object], path: Path, number: int, max_pixels: int) -> Task:
-    where = f"{path}: row {number}"
-    try:
-        row = _Row.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "row"
-        raise FormatError(f"{where}: {place}: {first['msg']}") from error
-    images = [_image(image, path, where, max_pixels) for image in row.images or ()]
-    extra = row.extra_info or _Extra()
-    index = extra.index if extra.index is not None else extra.id
-    name = number if index is None else index
-    meta = {"env_name": row.env_name, "ability": row.ability, "family": row.data_source}
-    return Task(
-        id=f"{row.data_source or path.stem}-{name}"[:500],
-        prompt=_prompt(row, extra, images, where),
-        answer=row.reward_model.ground_truth,
-        judge=JUDGES.get(row.data_source),
-        source=row.data_source or path.name,
-        meta=cast(dict[str, JsonValue], {k: v for k, v in meta.items() if v}),
-    )
-
-
-def _prompt(row: _Row, extra: _Extra, images: list[Image], where: str) -> tuple[Part, ...]:
-    """The question with its images where their marks are; without marks, before it."""
-    asked = next((turn.content for turn in row.prompt if turn.role == "user"), "")
-    marks = asked.count(IMAGE)
-    if marks not in (0, len(images)):
-        raise FormatError(f"{where}: prompt: {marks} marks {IMAGE} for {len(images)} images")
-    question = (extra.question or "").replace(IMAGE, "").strip()
-    if question:
-        return (*images, question)
-    parts: list[Part] = [] if marks else list(images)
-    for place, text in enumerate(asked.split(IMAGE)):
-        if place:
-            parts.append(images[place - 1])
-        if text.strip():
-            parts.append(text.strip())
-    if not any(isinstance(part, str) for part in parts):
-        raise FormatError(f"{where}: prompt: no user turn with a question")
-    return tuple(parts)
-
-
-def _image(image: _Image, path: Path, where: str, max_pixels: int) -> Image:
-    try:
-        if image.data is not None:
-            return Image.from_bytes(image.data, name=f"{where}: image", max_pixels=max_pixels)
-        if image.path is None:
-            raise FormatError(f"{where}: images: an image with neither bytes nor path")
-        folder = path.parent.resolve()
-        file = (folder / image.path).resolve()
-        if not file.is_relative_to(folder):
-            raise FormatError(
-                f"{where}: images: {image.path!r} lies outside the folder of the file"
-            )
-        return Image.open(file, max_pixels=max_pixels)
-    except ImageError as error:
-        raise FormatError(f"{where}: {error}") from error

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saccade.errors import FormatError, MissingExtra
-from saccade.files import read_lines
+from saccade.files import read_text_lines, text_of
 from saccade.types import Record
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -81,8 +81,11 @@ def read_prompts(place: str) -> PromptTexts:
 def _templates(record: _Row, where: str) -> PromptTexts:
     system = "".join(turn.content for turn in record.prompt if turn.role == "system")
     users = [turn.content for turn in record.prompt if turn.role == "user"]
-    if len(users) != 1:
-        raise FormatError(f"{where}: expected one user message, got {len(users)}")
+    if len(users) != 1 or any(turn.role not in ("system", "user") for turn in record.prompt):
+        roles = ", ".join(turn.role for turn in record.prompt)
+        raise FormatError(
+            f"{where}: expected one user message, after a system message or none, got {roles}"
+        )
     question = record.extra_info.question
     if not question or question not in users[0]:
         raise FormatError(f"{where}: extra_info.question does not stand in the user message")
@@ -94,23 +97,23 @@ def _read_row(path: Path, row: int) -> object:
     if path.suffix == ".parquet":
         return _read_parquet(path, row)
     if path.suffix == ".jsonl":
-        line = next(islice(read_lines(path, most=MAX_ROW_BYTES), row, None), None)
-        rows = [] if line is None else [_json(line.data, path, row)]
+        lines = (text for _, text in read_text_lines(path, most=MAX_ROW_BYTES) if text.strip())
+        rows = [_json(text, path, row) for text in islice(lines, row, row + 1)]
     else:
         with path.open("rb") as file:
             data = file.read(MAX_ROW_BYTES + 1)
         if len(data) > MAX_ROW_BYTES:
             raise FormatError(f"{path}: over {MAX_ROW_BYTES} bytes; use .jsonl or .parquet")
-        content = _json(data, path, row)
+        content = _json(text_of(data, path), path, row)
         rows = content[row : row + 1] if isinstance(content, list) else [content][row:]
     if not rows:
         raise FormatError(f"{path}: there is no row {row}")
     return rows[0]
 
 
-def _json(data: bytes, path: Path, row: int) -> object:
+def _json(text: str, path: Path, row: int) -> object:
     try:
-        return json.loads(data)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}, row {row}: not JSON ({error})") from error
 

@@ -6,8 +6,9 @@ One object a line; only `question` is required:
      "choices": ["CVPR", "SIGGRAPH"], "answer": "SIGGRAPH",
      "boxes": [{"box": [2053, 1368, 2312, 1620], "image": 1}], "meta": {"split": "test"}}
 
-Image paths are relative to the file and may not leave its folder. Boxes are xyxy pixels of the
-image file. Without `id` a row is called after its line number.
+Image paths are relative to the file and may not leave its folder. Images come before the question,
+or where it has the mark `<image>`, one for each. Boxes are xyxy pixels of the upright image.
+Without `id` a row is called after its line number; no two rows have one id. The file is UTF-8.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pydantic import Field, JsonValue, ValidationError
 
 from saccade.config import explain
 from saccade.errors import FormatError, ImageError
-from saccade.files import read_lines, write_whole
+from saccade.files import beside, read_lines, read_text_lines, write_whole
+from saccade.formats.marks import IMAGE, as_text, check_marks, interleaved, refuse_marks
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image
 from saccade.types import Record, TargetBox, Task
@@ -58,14 +60,26 @@ def read_rows(path: Path) -> Iterator[tuple[int, TaskRow]]:
     """The lines of a file with their numbers, blank ones left out; no image is opened.
 
     Raises:
-        FormatError: names file and line of the first row that cannot be used.
+        FormatError: names file and line of the first row that cannot be used, and of the row whose
+            id it repeats.
     """
-    for number, line in read_lines(path, most=MAX_LINE_BYTES):
+    lines: dict[str, int] = {}
+    for number, line in read_text_lines(path, most=MAX_LINE_BYTES):
         if line.strip():
-            try:
-                yield number, TaskRow.model_validate_json(line)
-            except ValidationError as error:
-                raise FormatError(f"{path}:{number}: {explain(TaskRow, error)[0]}") from error
+            row = _row(line.strip(), path, number)
+            name = id_of(row, path, number)
+            if name in lines:
+                raise FormatError(
+                    f"{path}:{number}: the id {name!r} is that of {path}:{lines[name]} already; "
+                    "each question needs an id of its own"
+                )
+            lines[name] = number
+            yield number, row
+
+
+def id_of(row: TaskRow, path: Path, number: int) -> str:
+    """What the question of a line is called."""
+    return row.id or f"{path.stem}-{number}"
 
 
 def count_rows(path: Path) -> int:
@@ -80,14 +94,17 @@ def count_rows(path: Path) -> int:
 def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
     """Write `tasks.jsonl` with its images beside it; `read_tasks` gives the same tasks.
 
-    The order of text and images within a question is not kept: images come first.
+    Images that stand within a question are written as marks; white space beside them is not kept.
 
     Raises:
+        FormatError: two tasks have one id, or a text shows the mark of an image.
         StoreError: the folder cannot be written.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    lines = []
+    lines: dict[str, str] = {}
     for task in tasks:
+        if task.id in lines:
+            raise FormatError(f"{folder}: two questions have the id {task.id!r}")
         for image in task.images:
             file = folder / "images" / image.source.name
             if not file.exists():
@@ -95,28 +112,56 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
         row = TaskRow(
             id=task.id,
             images=tuple(f"images/{image.source.name}" for image in task.images),
-            question=task.question,
+            question=as_text(task.prompt, f"{folder}: {task.id}"),
             choices=task.choices,
             answer=task.answer,
             boxes=task.boxes,
             judge=task.judge,
             meta=task.meta,
         )
-        lines.append(row.model_dump_json(exclude_defaults=True) + "\n")
-    write_whole(folder / "tasks.jsonl", "".join(lines).encode())
+        lines[task.id] = row.model_dump_json(exclude_defaults=True) + "\n"
+    write_whole(folder / "tasks.jsonl", "".join(lines.values()).encode())
     return folder / "tasks.jsonl"
+
+
+def _row(line: str, path: Path, number: int) -> TaskRow:
+    where = f"{path}:{number}"
+    try:
+        row = TaskRow.model_validate_json(line)
+    except ValidationError as error:
+        mistakes = "; ".join(explain(TaskRow, error)[:3])
+        said = mistakes.removeprefix("run file: ").replace("line 1 ", "")
+        raise FormatError(f"{where}: {said}{_remedy(line)}") from error
+    if not row.question.replace(IMAGE, "").strip():
+        raise FormatError(f"{where}: question: no text")
+    check_marks(row.question, len(row.images), f"{where}: question")
+    refuse_marks(row.choices, where)
+    for target in row.boxes:
+        if target.image > len(row.images):
+            raise FormatError(f"{where}: a box on image {target.image} of {len(row.images)}")
+    return row
+
+
+def _remedy(line: str) -> str:
+    """What is to be done about a line that is no row, where its first or last character tells."""
+    if line.startswith("["):
+        return "; a row is an object on a line: jq -c '.[]' OLD > NEW takes a list apart"
+    if line in ("{", "}"):
+        return "; a row is an object on one line: jq -c . OLD > NEW brings it there"
+    if line.endswith("},"):
+        return "; no comma follows a row: leave it out"
+    if line.startswith("{'"):
+        return "; JSON has double quotes"
+    return ""
 
 
 def _task(row: TaskRow, path: Path, number: int, max_pixels: int) -> Task:
     where = f"{path}:{number}"
     images = tuple(_image(name, path, where, max_pixels) for name in row.images)
-    for target in row.boxes:
-        if target.image > len(images):
-            raise FormatError(f"{where}: a box on image {target.image} of {len(images)}")
     try:
         return Task(
-            id=row.id or f"{path.stem}-{number}",
-            prompt=(*images, row.question),
+            id=id_of(row, path, number),
+            prompt=interleaved(row.question, images, f"{where}: question"),
             answer=row.answer,
             choices=row.choices,
             boxes=row.boxes,
@@ -129,11 +174,8 @@ def _task(row: TaskRow, path: Path, number: int, max_pixels: int) -> Task:
 
 
 def _image(name: str, path: Path, where: str, max_pixels: int) -> Image:
-    folder = path.parent.resolve()
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder):
-        raise FormatError(f"{where}: image {name!r} lies outside the folder of the file")
+    file = beside(path, name, f"{where}: image")
     try:
-        return Image.open(file, max_pixels=max_pixels)
+        return Image.open(file, name=f"{where}: {name}", max_pixels=max_pixels)
     except ImageError as error:
-        raise FormatError(f"{where}: {error}") from error
+        raise FormatError(str(error)) from error

@@ -1,20 +1,21 @@
 """From the bytes of an image file to RGB pixels, without trusting the file.
 
-The header is read first, and a file that claims too many pixels is not decoded.
+The header is read first, and a file that claims too many pixels is not decoded. Size and pixels
+come from one reading: `orientation_of` is asked by both, and nothing else turns an image.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from typing import NamedTuple
 
-import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -24,6 +25,7 @@ from PIL import (
 from PIL import Image as PILImage
 
 from saccade.errors import ImageError
+from saccade.images.color import Color, Profile, profile_of, to_rgb
 from saccade.images.geometry import Size
 
 MAX_SOURCE_PIXELS = 180_000_000
@@ -37,8 +39,15 @@ _EXTENSIONS = {
     BmpImagePlugin.BmpImageFile.format: "bmp",
     TiffImagePlugin.TiffImageFile.format: "tif",
     PpmImagePlugin.PpmImageFile.format: "ppm",
+    AvifImagePlugin.AvifImageFile.format: "avif",
 }
 _MULTI_PICTURE = "MPO"
+_OTHERS = {"HEIF": "heic"}
+"""Formats that are read by other packages, where these are installed."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_AVIF_BRANDS = (b"avif", b"avis")
+"""What tells HEIC and AVIF apart, which share a container. Source: the brands that are registered
+for ISO/IEC 23008-12 and for the AV1 Image File Format."""
 
 
 class Header(NamedTuple):
@@ -48,11 +57,24 @@ class Header(NamedTuple):
     size: Size
     """Native size after the EXIF orientation is applied."""
     verbatim: bool
-    """Whether a plain decoder sees the same pixels: RGB or grey, no EXIF rotation."""
+    """Whether a plain decoder sees the same pixels: one RGB or grey picture, opaque, upright, with
+    no colour profile to speak of."""
 
 
 _ORIENTATION_TAG = 0x0112
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+_UPRIGHT = {
+    2: PILImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PILImage.Transpose.ROTATE_180,
+    4: PILImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PILImage.Transpose.TRANSPOSE,
+    6: PILImage.Transpose.ROTATE_270,
+    7: PILImage.Transpose.TRANSVERSE,
+    8: PILImage.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes it upright. Source: EXIF 2.32, 4.6.4, tag 0x0112."""
+_MAY_TURN_A_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""What a PNG has somewhere if it has an orientation; Pillow decodes all of it to find out."""
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error)
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> Header:
@@ -60,6 +82,9 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
 
     Raises:
         ImageError: not a known image format, zero-sized, or over `max_pixels`.
+
+    Warns:
+        UserWarning: more than the first picture of the file is left out, or its colour profile.
     """
     with _opened(data, name) as opened:
         width, height = opened.size
@@ -71,28 +96,76 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
                 f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit "
                 f"is {max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
             )
-        try:
-            orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-        except _BROKEN:
-            orientation = 1
-    if orientation in (5, 6, 7, 8):
-        width, height = height, width
-    plain = orientation not in range(2, 9) and mode in ("RGB", "L") and kind != _MULTI_PICTURE
-    return Header(_EXTENSIONS.get(kind, "jpg"), Size(width, height), plain)
+        orientation = orientation_of(opened, data)
+        if orientation >= 5 and kind != TiffImagePlugin.TiffImageFile.format:
+            width, height = height, width  # Pillow tells the size of a TIFF as it turns it: upright
+        several = kind != _MULTI_PICTURE and _is_animated(opened)
+        profile = _profile(opened)
+        opaque = not opened.has_transparency_data
+    if several:
+        warnings.warn(f"{name}: only the first picture of the file is shown", stacklevel=2)
+    if isinstance(profile, str):
+        warnings.warn(f"{name}: colours are shown as stored: {profile}", stacklevel=2)
+    simple = mode in ("RGB", "L") and opaque and kind != _MULTI_PICTURE and not several
+    keeps_colours = profile is None or (isinstance(profile, Profile) and not profile.changes)
+    plain = simple and orientation == 1 and keeps_colours
+    return Header(_EXTENSIONS.get(kind, _OTHERS.get(kind, "jpg")), Size(width, height), plain)
 
 
-def decode(data: bytes, name: str) -> PILImage.Image:
+def decode(data: bytes, name: str, color: Color = Color.SRGB) -> PILImage.Image:
     """Decode an image to RGB pixels, upright.
 
     Raises:
-        ImageError: the data ends early or is broken.
+        ImageError: the data ends early or is broken, or its levels have no known scale.
     """
     with _opened(data, name) as opened:
         try:
             opened.load()
-            return to_rgb(ImageOps.exif_transpose(opened))
+            return to_rgb(upright(opened, orientation_of(opened, data)), color)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
         except _BROKEN as error:
             raise ImageError(f"{name}: the image is truncated or broken ({error})") from error
+
+
+def upright(pixels: PILImage.Image, orientation: int) -> PILImage.Image:
+    """The pixels turned as their EXIF orientation says, 1 to 8."""
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def orientation_of(opened: PILImage.Image, data: bytes | None = None) -> int:
+    """The EXIF orientation, from 1 to 8; 1 where there is none, or none that can be read.
+
+    Args:
+        opened: The image; a TIFF has none any more once it is loaded.
+        data: The file; with it, a PNG without an orientation need not be decoded.
+    """
+    is_png = opened.format == PngImagePlugin.PngImageFile.format
+    if is_png and data is not None and not any(mark in data for mark in _MAY_TURN_A_PNG):
+        return 1
+    try:
+        orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
+    except _BROKEN:
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _is_animated(opened: PILImage.Image) -> bool:
+    try:
+        return bool(getattr(opened, "is_animated", False))
+    except _BROKEN:
+        return False
+
+
+def _profile(opened: PILImage.Image) -> Profile | str | None:
+    """The colour profile of a file, or why it is not used; None where there is none."""
+    data = opened.info.get("icc_profile")
+    if not isinstance(data, bytes) or not data or opened.mode == "LAB":  # LAB says it all
+        return None
+    profile = profile_of(data)
+    if isinstance(profile, Profile) and not profile.fits(opened.mode):
+        return f"a profile for {profile.mode} pixels in a file of {opened.mode} pixels"
+    return profile
 
 
 def _opened(data: bytes, name: str) -> PILImage.Image:
@@ -100,6 +173,8 @@ def _opened(data: bytes, name: str) -> PILImage.Image:
 
     The caller compares the size with its own limit before it decodes.
     """
+    if _is_heic(data):
+        return _opened_heic(data, name)
     for kind in _EXTENSIONS:
         factory, accept = PILImage.OPEN.get(kind, (None, None))
         if factory is None or (accept is not None and accept(data[:16]) is not True):
@@ -116,17 +191,25 @@ def _opened(data: bytes, name: str) -> PILImage.Image:
     raise ImageError(f"{name}: not an image that can be read (one of {known})")
 
 
-def to_rgb(pixels: PILImage.Image) -> PILImage.Image:
-    """The pixels as RGB: transparency on white, 16 bits scaled to 8, CMYK converted."""
-    if pixels.mode == "RGB":
-        return pixels
-    if pixels.mode.startswith("I") or pixels.mode == "F":
-        levels = np.asarray(pixels, dtype=np.float64)
-        top = 65535.0 if pixels.mode != "F" else 255.0 if levels.max(initial=0) > 1 else 1.0
-        levels = np.clip(levels / top * 255.0 + 0.5, 0, 255)
-        return PILImage.fromarray(levels.astype(np.uint8)).convert("RGB")
-    if pixels.has_transparency_data:
-        rgba = pixels.convert("RGBA")
-        ground = PILImage.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return PILImage.alpha_composite(ground, rgba).convert("RGB")
-    return pixels.convert("RGB")
+def _is_heic(data: bytes) -> bool:
+    """Whether this is a photograph as phones write it, by the brands in its first box."""
+    if data[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(data[:4]), 256)
+    brands = {data[place : place + 4] for place in (8, *range(16, end, 4))}
+    return not brands.isdisjoint(_HEIF_BRANDS) and brands.isdisjoint(_AVIF_BRANDS)
+
+
+def _opened_heic(data: bytes, name: str) -> PILImage.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ImageError(
+            f"{name}: a HEIC image, which needs pillow-heif: pip install pillow-heif (or save the "
+            "image as JPEG)"
+        ) from None
+    try:
+        opened: PILImage.Image = HeifImageFile(io.BytesIO(data), "")
+    except _BROKEN as error:
+        raise ImageError(f"{name}: a broken HEIC file ({error})") from error
+    return opened

@@ -16,7 +16,6 @@ import hashlib
 import io
 import math
 import re
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -26,11 +25,12 @@ from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import core_schema
 
-from saccade.cache import ByteCache
 from saccade.errors import BoxError, ImageError
-from saccade.images.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
+from saccade.images.color import Color, to_rgb
+from saccade.images.decode import MAX_SOURCE_PIXELS, read_header
 from saccade.images.encode import EncodedImage, WireFormat, encode
 from saccade.images.geometry import Box, PixelBudget, Size
+from saccade.images.source import Source, keep_decoded
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
@@ -38,74 +38,13 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 512 * 2**20
 """Larger files are refused."""
 
-CACHE_BYTES = 512 * 2**20
-"""Decoded sources are kept for reuse up to this many bytes in the whole process."""
-
-
-class Source:
-    """The pixels that views are cut from: an encoded file, decoded when first needed.
-
-    Not created directly: `Image.open`, `Image.from_bytes` and `Image.from_pixels` do it.
-    """
-
-    def __init__(
-        self, digest: str, extension: str, size: Size, load: Callable[[], bytes], *, verbatim: bool
-    ) -> None:
-        self.digest = digest
-        """SHA-256 of the encoded bytes, in hex."""
-        self.extension = extension
-        self.size = size
-        """Native size, after the EXIF orientation was applied."""
-        self.verbatim = verbatim
-        """Whether a plain decoder sees the same pixels (RGB or grey, no EXIF rotation)."""
-        self.file: Path | None = None
-        """Where it was read from, if `Image.open` read it here."""
-        self._load = load
-        self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """The file name of the image in a run folder."""
-        return f"{self.digest}.{self.extension}"
-
-    @property
-    def media_type(self) -> str:
-        subtype = {"jpg": "jpeg", "tif": "tiff"}.get(self.extension, self.extension)
-        return f"image/{subtype}"
-
-    def encoded(self) -> bytes:
-        """The original bytes of a file, or the PNG of pixels that we made."""
-        return self._load()
-
-    def pixels(self) -> PILImage.Image:
-        """The RGB pixels at native size. Do not write to them: they are shared.
-
-        Raises:
-            ImageError: the file is truncated or broken.
-        """
-        with self._lock:
-            cached = _DECODED.get(self.digest)
-            if cached is None:
-                cached = decode(self._load(), self.name)
-                _DECODED.put(self.digest, cached)
-            return cached
-
-
-def _bytes_of(pixels: PILImage.Image) -> int:
-    return 3 * pixels.width * pixels.height
-
-
-_DECODED: ByteCache[str, PILImage.Image] = ByteCache(CACHE_BYTES, _bytes_of)
-"""Decoded sources by their digest."""
-
 
 class Image:
     """A region of a source, shown at a size. Immutable, hashable, cheap to copy.
 
-    In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true,
-    "region": [x1, y1, x2, y2],
-    "size": [w, h]}`; pixels travel apart (see docs/file_formats.md), and are found again through
-    the validation context `{"images": source name -> bytes}`.
+    In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true, "color": "srgb",
+    "region": [x1, y1, x2, y2], "size": [w, h]}`; pixels travel apart (see docs/file_formats.md),
+    and are found again through the validation context `{"images": source name -> bytes}`.
     """
 
     __slots__ = ("region", "size", "source")
@@ -118,19 +57,29 @@ class Image:
         """As shown: boxes on this image are pixels of this size."""
 
     @classmethod
-    def open(cls, path: str | Path, *, max_pixels: int = MAX_SOURCE_PIXELS) -> Image:
+    def open(
+        cls, path: str | Path, *, name: str = "", max_pixels: int = MAX_SOURCE_PIXELS
+    ) -> Image:
         """Read a file; its bytes are kept as they are.
+
+        Args:
+            path: The file.
+            name: What error messages call it, now and when it is decoded; the path if left out.
+            max_pixels: Larger images are refused.
 
         Raises:
             ImageError: not a readable image, zero-sized, or over `max_pixels`.
         """
-        path = Path(path)
+        name = name or str(path)
         try:
-            data = read_bounded(path)
-        except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-        image = cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
-        image.source.file = path.absolute()
+            data = read_bounded(Path(path))
+        except (OSError, ValueError) as error:
+            if isinstance(error, ImageError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ImageError(f"{name}: cannot be read ({reason})") from error
+        image = cls.from_bytes(data, name=name, max_pixels=max_pixels)
+        image.source.file = Path(path).absolute()
         return image
 
     @classmethod
@@ -145,26 +94,39 @@ class Image:
         header = read_header(data, name, max_pixels)
         digest = hashlib.sha256(data).hexdigest()
         source = Source(
-            digest, header.extension, header.size, lambda: data, verbatim=header.verbatim
+            digest,
+            header.extension,
+            header.size,
+            lambda: data,
+            verbatim=header.verbatim,
+            label=name,
         )
         return cls(source, Box(0, 0, *header.size), header.size)
 
     @classmethod
     def from_pixels(cls, pixels: PILImage.Image) -> Image:
-        """Pixels that we made (a scene, a figure, a rotated view); stored as PNG."""
+        """Pixels that we made (a scene, a figure, a rotated view); stored as PNG.
+
+        Raises:
+            ImageError: no pixel, or levels of which nobody knows what is white.
+        """
         if pixels.width < 1 or pixels.height < 1:
             raise ImageError(f"an image needs at least one pixel, got {pixels.size}")
         rgb = to_rgb(pixels)
         buffer = io.BytesIO()
         rgb.save(buffer, "PNG", compress_level=1)
         data, size = buffer.getvalue(), Size(*rgb.size)
-        digest = hashlib.sha256(data).hexdigest()
-        _DECODED.put(digest, rgb)
-        return cls(Source(digest, "png", size, lambda: data, verbatim=True), Box(0, 0, *size), size)
+        source = Source(hashlib.sha256(data).hexdigest(), "png", size, lambda: data, verbatim=True)
+        keep_decoded(source, rgb)
+        return cls(source, Box(0, 0, *size), size)
 
     def fit(self, budget: PixelBudget) -> Image:
         """The same region at the size that the budget allows."""
         return Image(self.source, self.region, budget.fit(self.size))
+
+    def shown_in(self, color: Color) -> Image:
+        """The same view, with the colours of its source shown in another way."""
+        return Image(self.source.shown_in(color), self.region, self.size)
 
     def native(self) -> Image:
         """The same region at the resolution of its source."""
@@ -258,8 +220,8 @@ class Image:
         return hash(self._key)
 
     @property
-    def _key(self) -> tuple[str, Box, Size]:
-        return self.source.digest, self.region, self.size
+    def _key(self) -> tuple[str, Color, Box, Size]:
+        return self.source.digest, self.source.color, self.region, self.size
 
     def __repr__(self) -> str:
         region = [int(v) for v in self.region]
@@ -285,6 +247,7 @@ class _ImageRecord(BaseModel):
     region: Box
     size: Size
     verbatim: bool = False
+    color: Color = Color.SRGB
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
@@ -307,6 +270,7 @@ def _image_record(image: Image) -> dict[str, object]:
         region=image.region,
         size=image.size,
         verbatim=image.source.verbatim,
+        color=image.source.color,
     )
     return record.model_dump(mode="json")
 
@@ -318,7 +282,12 @@ def _validate_image(value: object, info: ValidationInfo) -> Image:
     find: Callable[[str], bytes] = (info.context or {}).get("images", _pixels_are_elsewhere)
     digest, extension = record.source.split(".")
     source = Source(
-        digest, extension, record.native, partial(find, record.source), verbatim=record.verbatim
+        digest,
+        extension,
+        record.native,
+        partial(find, record.source),
+        verbatim=record.verbatim,
+        color=record.color,
     )
     return Image(source, record.region, record.size)
 

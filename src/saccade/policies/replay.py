@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from saccade.errors import ConfigError, FormatError
-from saccade.files import read_lines
+from saccade.files import read_text_lines
 from saccade.types import Completion, ModelInfo, Record, Sampling, Trajectory
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -85,8 +85,9 @@ def read_script(path: Path) -> dict[str, tuple[Completion, ...]]:
         FormatError: names file and line of what is neither a script row nor a trajectory.
     """
     script: dict[str, tuple[Completion, ...]] = {}
-    for number, line in read_lines(path, most=MAX_LINE_BYTES):
-        script |= _read_row(line, f"{path}:{number}")
+    for number, line in read_text_lines(path, most=MAX_LINE_BYTES):
+        if line.strip():
+            script |= _read_row(line, f"{path}:{number}")
     return script
 
 
@@ -94,7 +95,7 @@ def _completion(turn: str | Completion) -> Completion:
     return Completion(text=turn, model="replay") if isinstance(turn, str) else turn
 
 
-def _read_row(line: bytes, where: str) -> dict[str, tuple[Completion, ...]]:
+def _read_row(line: str, where: str) -> dict[str, tuple[Completion, ...]]:
     try:
         row = _Row.model_validate_json(line)
     except ValidationError as first:

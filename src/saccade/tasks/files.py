@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from saccade.errors import FormatError
-from saccade.formats.parquet import JUDGES, count_parquet_rows, first_rows, read_parquet
+from saccade.formats.parquet import check_ids, count_parquet_rows, first_rows, read_parquet
+from saccade.formats.rows import JUDGES
 from saccade.formats.tasks import count_rows, read_rows, read_tasks
 from saccade.types import Record, Task
 
@@ -25,7 +27,12 @@ class FileTasks(Record):
     """Number of questions, from the first one on; None: all."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        """The questions in the order of the file."""
+        """The questions in the order of the file.
+
+        Raises:
+            FormatError: a row that cannot be used, or two of one id; before the first question.
+        """
+        deque(islice(read_rows(self.path), self.n), maxlen=0)
         return islice(read_tasks(self.path, max_pixels=max_pixels), self.n)
 
     def count(self) -> int:
@@ -60,15 +67,25 @@ class ParquetTasks(Record):
     """Number of questions, from the first row that can be used on; None: all."""
     malformed: Literal["refuse", "leave_out"] = "refuse"
     """What happens at a row that cannot be used: the run stops, or a warning names the row."""
+    ids: Literal["index", "row"] = "index"
+    """What a question is called by: the index that its row has, or its file and the number of the
+    row. Rows without an index are called by the latter in any case."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        """The questions in the order of the files."""
-        on_malformed = None if self.malformed == "refuse" else _warn
-        rows = (
-            read_parquet(path, max_pixels=max_pixels, on_malformed=on_malformed)
-            for path in self._paths
+        """The questions in the order of the files.
+
+        Raises:
+            FormatError: two rows of one id, before the first question; or a row that cannot be
+                used.
+        """
+        self._check_ids()
+        rows = read_parquet(
+            *self._paths,
+            by_row=self.ids == "row",
+            max_pixels=max_pixels,
+            on_malformed=None if self.malformed == "refuse" else _warn,
         )
-        return islice(chain.from_iterable(rows), self.n)
+        return islice(rows, self.n)
 
     def count(self) -> int:
         rows = sum(count_parquet_rows(path) for path in self._paths)
@@ -78,14 +95,19 @@ class ParquetTasks(Record):
         """A question of each source, which decides on the judge of its rows.
 
         Raises:
-            FormatError: a file that cannot be read, or has no row.
+            FormatError: a file that cannot be read, or has no row, or two rows of one id.
         """
+        self._check_ids()
         for path in self._paths:
             found = first_rows(path)
             if not found:
                 raise FormatError(f"{path}: no rows")
             for source, number in found.items():
                 yield Task(id=f"{path}: row {number}", prompt=(), judge=JUDGES.get(source))
+
+    def _check_ids(self) -> None:
+        if self.malformed == "refuse":
+            check_ids(self._paths, by_row=self.ids == "row", most=self.n)
 
     @property
     def _paths(self) -> tuple[Path, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
+from saccade.images.color import Color
 from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.images.image import Image
 from saccade.types.task import Record
 
 
@@ -60,6 +62,11 @@ class EnvironmentRecord(Record):
     prefill: bool = False
     """Whether turns start with a given prefix, which a policy must be able to continue."""
     coords: CoordSpace = CoordSpace.ABSOLUTE
+    color: Color = Color.SRGB
     view: PixelBudget = PixelBudget()
     observation: PixelBudget = PixelBudget()
     limits: Limits = Limits()
+
+    def shown(self, image: Image) -> Image:
+        """An image of a question as the model sees it."""
+        return image.shown_in(self.color).fit(self.view)

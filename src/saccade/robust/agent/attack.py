@@ -214,10 +214,10 @@ class _Attack:
         self, arm: str, tasks: Sequence[Task], images: Sequence[Image], epsilon: int
     ) -> ArmOutcomes:
         """An arm on attacked images; what it looked at is measured on the photograph shown."""
-        view = self.experiment.environment.record.view
+        record = self.experiment.environment.record
         shown = [_with_image(task, image) for task, image in zip(tasks, images, strict=True)]
         originals = {
-            image.source.digest: task.images[0].fit(view)
+            image.source.digest: record.shown(task.images[0])
             for task, image in zip(tasks, images, strict=True)
         }
         ways, measured = (originals, tasks) if self.threat == "view" else (None, shown)

@@ -154,8 +154,8 @@ class Experiment:
 
     def untouched(self, threat: Threat, task: Task) -> Image:
         """What is attacked, as it is."""
-        image = task.images[0]
-        return image.fit(self.environment.record.view) if threat == "view" else image
+        image, record = task.images[0], self.environment.record
+        return record.shown(image) if threat == "view" else image.shown_in(record.color)
 
     def keep(self, name: str, image: Image) -> None:
         """An image to look at."""

@@ -1,0 +1,145 @@
+"""Pictures in the forms in which programs hold them: each becomes an `Image`.
+
+image_of("street.jpg", 1)    image_of(PIL_image, 1)    image_of(array, 1)    image_of(data, 1)
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PILImage
+from PIL import ImageFile
+
+from saccade.errors import ImageError
+from saccade.images.color import Color, to_rgb
+from saccade.images.decode import MAX_SOURCE_PIXELS, orientation_of, upright
+from saccade.images.image import Image
+
+Picture = (
+    str | Path | bytes | bytearray | memoryview | PILImage.Image | npt.NDArray[np.generic] | Image
+)
+"""A path, a `data:` URI, an encoded file, pixels, or an `Image`."""
+
+_URI = re.compile(r"data:(?P<head>[^,]{0,200}),", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def image_of(
+    given: object,
+    number: int,
+    *,
+    max_pixels: int = MAX_SOURCE_PIXELS,
+    color: Color = Color.SRGB,
+) -> Image:
+    """The image that was given.
+
+    A file keeps its bytes. Pixels are copied: an opened PIL image is turned upright like a file,
+    any other is taken as it stands. An array has the axes height, width and, unless it is grey,
+    channels; its levels are 0 to 255 (uint8) or 0 to 1 (floating). What turns into an array, such
+    as a tensor, is taken like one.
+
+    Args:
+        given: A `Picture`.
+        number: Which of the images of a question it is, counted from 1; for messages.
+        max_pixels: Larger images are refused.
+        color: How the colours of a PIL image with a profile are shown.
+
+    Raises:
+        ImageError: no usable image, or nothing of the kind.
+    """
+    if isinstance(given, Image):
+        return given
+    name = f"image {number}"
+    if isinstance(given, bytes | bytearray | memoryview):
+        return Image.from_bytes(bytes(given), name=f"{name} (bytes)", max_pixels=max_pixels)
+    if isinstance(given, str | Path):
+        return _opened(given, name, max_pixels)
+    if isinstance(given, PILImage.Image):
+        return _copied(given, f"{name} (a PIL image)", max_pixels, color)
+    if hasattr(given, "__array__"):
+        pixels = PILImage.fromarray(_levels(_array(given, name), name))
+        return _copied(pixels, f"{name} (an array)", max_pixels, color)
+    remedy = "; a question without images has []" if given is None else ""
+    raise ImageError(
+        f"{name}: expected a path, a URL, a data: URI, the bytes of a file, a PIL image, a NumPy "
+        f"array or an Image, got {type(given).__name__}{remedy}"
+    )
+
+
+def _opened(given: str | Path, name: str, max_pixels: int) -> Image:
+    text = str(given)
+    if uri := _URI.match(text):
+        name = f"{name} ({text[:40]}...)"
+        return Image.from_bytes(_of_uri(uri, text, name), name=name, max_pixels=max_pixels)
+    if scheme := _SCHEME.match(text):
+        raise ImageError(
+            f"{text[:200]}: expected a path, or an http or https URL, got {scheme.group()}..."
+        )
+    return Image.open(given, max_pixels=max_pixels)
+
+
+def _of_uri(uri: re.Match[str], text: str, name: str) -> bytes:
+    """The content of a `data:` URI. Source: RFC 2397."""
+    body = text[uri.end() :]
+    if not uri["head"].lower().endswith(";base64"):
+        return unquote_to_bytes(body)
+    try:
+        return base64.b64decode(unquote_to_bytes(body), validate=True)
+    except binascii.Error as error:
+        raise ImageError(f"{name}: not base64 ({error})") from error
+
+
+def _copied(pixels: PILImage.Image, name: str, max_pixels: int, color: Color) -> Image:
+    if pixels.width * pixels.height > max_pixels:
+        raise ImageError(
+            f"{name}: {pixels.width}x{pixels.height} is {pixels.width * pixels.height / 1e6:.0f} "
+            f"megapixels, the limit is {max_pixels / 1e6:.0f}"
+        )
+    try:
+        pixels.load()
+        orientation = orientation_of(pixels) if isinstance(pixels, ImageFile.ImageFile) else 1
+        return Image.from_pixels(to_rgb(upright(pixels, orientation), color))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def _array(given: object, name: str) -> npt.NDArray[np.generic]:
+    try:
+        if hasattr(given, "detach"):  # a tensor, which may stand on a device
+            given = given.detach().cpu()
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ImageError(f"{name}: {type(given).__name__} is no NumPy array: {error}") from error
+
+
+def _levels(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
+    """The levels of an array, 0 to 255, in the shape that Pillow takes."""
+    shape = array.shape
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
+        turned = array.ndim == 3 and shape[0] in (1, 3, 4)
+        remedy = "; its channels stand first: array.transpose(1, 2, 0)" if turned else ""
+        raise ImageError(
+            f"{name}: expected an array of height x width, with 1, 3 or 4 channels behind or none, "
+            f"got the shape {shape}{remedy}"
+        )
+    flat = array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array
+    if flat.dtype == np.uint8:
+        return np.ascontiguousarray(flat, np.uint8)
+    if not np.issubdtype(flat.dtype, np.floating):
+        raise ImageError(
+            f"{name}: expected an array of uint8 (0 to 255) or of floats (0 to 1), got {flat.dtype}"
+        )
+    levels = flat.astype(np.float64)
+    low, high = levels.min(initial=0.0), levels.max(initial=0.0)
+    if not (low >= 0 and high <= 1):  # NaN is in no range
+        raise ImageError(
+            f"{name}: expected floats from 0 to 1, got {low:g} to {high:g}; levels of 0 to 255 are "
+            "uint8: array.round().astype('uint8')"
+        )
+    return (levels * 255 + 0.5).astype(np.uint8)
