@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 from building import a_task, plain
@@ -51,7 +52,8 @@ def check_valid(request: ScriptedRequest) -> None:
     """What strict servers demand of a conversation.
 
     Source: OpenAI API reference, messages: arguments are JSON text, each call of an assistant
-    message is answered by a tool message that follows it; DeepSeek: content is no null.
+    message is answered by a tool message that follows it, names have these letters; DeepSeek:
+    content is no null.
     """
     waiting: list[JsonValue] = []
     known: list[JsonValue] = []
@@ -62,6 +64,7 @@ def check_valid(request: ScriptedRequest) -> None:
             continue
         assert not waiting, "each call has a result"
         for made in sent.get("tool_calls", ()):  # type: ignore[union-attr]
+            assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", made["function"]["name"])  # type: ignore[index,call-overload]
             assert isinstance(json.loads(made["function"]["arguments"]), dict)  # type: ignore[index,call-overload]
             waiting.append(made["id"])  # type: ignore[index,call-overload]
         known += waiting
