@@ -12,12 +12,13 @@ import time
 
 import pytest
 
-from saccade.dialects.base import MAX_TURN_CHARS, Dialect
+from saccade.dialects.base import Dialect
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
-from saccade.types import Action, ProblemKind
+from saccade.dialects.tags import MAX_TURN_CHARS
+from saccade.types import Action, Completion, ProblemKind, WireCall
 
 CALL = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [1, 2, 3, 4], "label": "a"}}'
 VALID = [
@@ -29,6 +30,7 @@ VALID = [
     "Thought: seen\nAnswer: 7",
     "It is 7.",
     "<think>Compute.</think>\n<code>\n```python\nx = 1\nprint(x)\n```\n</code>",
+    f"I could write <tool_call>{CALL}</tool_call> but no.\n</think>\n\nB",
     f"<think>Both.</think><code>\n```python\n1\n```\n</code><tool_call>{CALL}</tool_call>",
 ]
 TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>"]
@@ -90,6 +92,22 @@ def oracle_blocks(text: str) -> list[tuple[str, str, bool]]:
         at = stop
 
 
+def oracle_thought(text: str) -> tuple[str, str] | None:
+    """Before and after the last `</think>` that no `<think>` precedes and that is no data."""
+    begun = text.find("<think>")
+    end = begun if begun >= 0 else len(text)
+    while (end := text.rfind("</think>", 0, end)) >= 0:
+        start, tag = max((text.rfind(f"<{tag}>", 0, end), tag) for tag in ("tool_call", "code"))
+        inside, closed, _ = text[start + len(tag) + 2 :].partition(f"</{tag}>")
+        within = start >= 0 and closed and start + len(tag) + 2 + len(inside) > end
+        nested = any(f"<{other}>" in inside for other in ("think", "tool_call", "code"))
+        data = "```" in inside if tag == "code" else oracle_call(inside) is not None
+        if not (within and data and not nested):
+            return text[:end], text[end + len("</think>") :]
+        end = start
+    return None
+
+
 def oracle_call(text: str) -> dict | None:
     def finite(value: object) -> bool:
         if isinstance(value, float):
@@ -114,7 +132,9 @@ def oracle_call(text: str) -> dict | None:
 
 
 def check_against_oracle(text: str, action: Action) -> None:
-    blocks = oracle_blocks(text.encode("utf-8", "replace").decode())
+    text = text.encode("utf-8", "replace").decode()
+    split = oracle_thought(text)
+    blocks = oracle_blocks(text if split is None else split[1])
     calls = [inside for tag, inside, closed in blocks if tag == "tool_call" and closed]
     call = oracle_call(calls[-1]) if calls else None
     answers = [inside.strip() for tag, inside, closed in blocks if tag == "answer" and closed]
@@ -122,6 +142,8 @@ def check_against_oracle(text: str, action: Action) -> None:
     last = next((b for b in reversed(blocks) if b[0] == "answer"), None)
     if not answers and call is None and last is not None and not last[2] and last[1].strip():
         answers = [last[1].strip()]
+    if split is not None and not any(tag in split[1] for tag in TAGS):
+        answers = list(filter(None, [split[1].strip()]))
     assert action.answer == (answers[-1] if answers else None)
     wins = action.answer is not None
     assert len(action.calls) == (0 if wins or call is None else 1)
@@ -129,7 +151,8 @@ def check_against_oracle(text: str, action: Action) -> None:
         assert action.calls[0].name == call["name"].encode("utf-8", "replace").decode()
     both = [p for p in action.problems if p.kind is ProblemKind.ANSWER_AND_CALL]
     assert bool(both) == (wins and call is not None)
-    thoughts = [inside for tag, inside, _ in blocks if tag == "think"]
+    thoughts = [] if split is None else [split[0]]
+    thoughts += [inside for tag, inside, _ in blocks if tag == "think"]
     assert action.thought == ("\n".join(thoughts) if thoughts else None)
 
 
@@ -159,6 +182,32 @@ def check_invariants(dialect: Dialect, text: str, action: Action) -> None:
         assert any(p.kind is ProblemKind.FORGED_TOKENS for p in action.problems)
 
 
+def check_thought(dialect: Dialect, text: str, action: Action) -> None:
+    """What comes before the end of a thought that nothing opens is thought, in every dialect."""
+    split = oracle_thought(text.encode("utf-8", "replace").decode())
+    if split is not None and dialect.name != "plain":
+        assert (action.thought or "").startswith(split[0])
+    elif split is not None:
+        inside = split[0].strip()
+        assert (action.thought or "").startswith(inside.removesuffix("\nResult:").strip())
+
+
+def check_apart(dialect: Dialect, text: str, rng: random.Random) -> None:
+    """A thought and calls in fields of their own: nothing raises, and no call is made of a thought.
+
+    What a reasoning parser took for a thought as a whole is read as text: that ends with an action.
+    """
+    wires = [WireCall(id="", name=rng.choice(("z", "")), arguments=noise(rng)) for _ in range(2)]
+    for calls in ((), tuple(wires)):
+        completion = Completion(text=noise(rng), thought=text, tool_calls=calls)
+        action = dialect.read(completion, dialect.prefix)
+        assert not (action.calls and action.answer is not None)
+        assert {call.id for call in action.calls} <= {None, *(c.id for c in completion.tool_calls)}
+        json.dumps([call.arguments for call in action.calls], allow_nan=False).encode()
+    quiet = dialect.read(Completion(text="B", thought=text), dialect.prefix)
+    assert not text or (quiet.calls, quiet.answer) == ((), "B")
+
+
 def fuzz(seed: int, n: int) -> float:
     """Check n strings, half of them mutated turns at least; returns seconds."""
     rng = random.Random(seed)
@@ -169,6 +218,10 @@ def fuzz(seed: int, n: int) -> float:
         dialect = dialects[index % 4]
         action = dialect.parse(text)
         check_invariants(dialect, text, action)
+        if index % 16 < 4:
+            check_thought(dialect, text, action)
+        if index % 100 < 4:
+            check_apart(dialect, text, rng)
         if dialect.name == "deepeyes":
             check_against_oracle(text, action)
         if dialect.name == "deepeyes_v2":

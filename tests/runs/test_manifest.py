@@ -9,12 +9,12 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from saccade.client.options import ClientOptions
 from saccade.config import validate, with_overrides
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.nano.deepeyes.options import BaseOptions
 from saccade.policies.hf import HFOptions
+from saccade.policies.openai import OpenAIOptions
 from saccade.policies.reader.policy import ReaderOptions
 from saccade.recipe import Recipe
 from saccade.rewards.math import MathOptions
@@ -175,7 +175,7 @@ def test_settings_in_lists_are_found_too() -> None:
 
 KINDS: list[type[BaseModel]] = [
     Recipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe, BaseOptions,
-    ClientOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
+    OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
 ]  # fmt: skip
 """Run files, and the options of what they name."""
 

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from saccade.client.failures import Response, Retry, error_of, failed
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
+from saccade.client.tokens import tokens_of
 from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
 from saccade.errors import ServiceError
 from saccade.types import Record, WireCall
@@ -63,9 +64,13 @@ class Reply(Record):
     tool_calls: tuple[WireCall, ...] = ()
     thought: str | None = None
     """The thought, where the server sends it in a field of its own."""
+    token_ids: tuple[int, ...] | None = None
+    """The sampled ids, where the server was asked for them and tells them (vLLM)."""
+    log_probs: tuple[float, ...] | None = None
+    """Natural log-probability of each of these ids, as the server defines it."""
     usage: Usage = Usage()
     model: str = ""
-    server: str | None = None
+    server: ServerKind | None = None
     """The kind of server (a preset's name) where the reply shows it."""
 
 
@@ -129,6 +134,7 @@ def _reply(
         text = texts(message.get("refusal"))
     stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
     usage = table(body.get("usage"))
+    tokens = tokens_of(choice)
     return Reply(
         text=text,
         finish="length" if lowered in _CUT_OFF
@@ -137,6 +143,8 @@ def _reply(
         stop_reason=stopped_by if isinstance(stopped_by, str) else None,
         tool_calls=calls,
         thought=thought or None,
+        token_ids=tokens.ids,
+        log_probs=tokens.log_probs,
         usage=Usage(
             prompt_tokens=count(usage.get("prompt_tokens"), usage.get("input_tokens")),
             completion_tokens=count(usage.get("completion_tokens"), usage.get("output_tokens")),

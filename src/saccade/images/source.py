@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image as PILImage
 
@@ -45,6 +46,8 @@ class Source:
         """How its colours are shown."""
         self.label = label or self.name
         """What messages call it: the path or URL as the user named it."""
+        self.file: Path | None = None
+        """Where it was read from, if `Image.open` read it here."""
         self._load = load
         self._lock = threading.Lock()
 
@@ -84,7 +87,7 @@ class Source:
         """The same file, with its colours shown in another way."""
         if color is self.color:
             return self
-        return Source(
+        source = Source(
             self.digest,
             self.extension,
             self.size,
@@ -93,6 +96,8 @@ class Source:
             color=color,
             label=self.label,
         )
+        source.file = self.file
+        return source
 
 
 def _bytes_of(pixels: PILImage.Image) -> int:
