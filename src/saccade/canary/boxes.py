@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ from saccade.dialects.base import COORDS
 from saccade.env import Environment
 from saccade.images.geometry import CoordSpace, box_of
 from saccade.rollout import rollout
-from saccade.types import Policy, Sampling, Trajectory
+from saccade.types import Policy, Sampling, Task, Trajectory
 from saccade.world import tasks
 
 SHAPES = ((150_000, 3 / 2), (600_000, 1 / 2), (2_400_000, 3 / 4))
@@ -59,21 +60,19 @@ async def find_frame_of_zooms(
     on_reply: Callable[[], None] = lambda: None,
 ) -> Finding:
     """The frame of an embedded model: that of the boxes that it looks into, in scenes."""
-    located = []
-    for task in tasks("read0", n=ZOOMED, seed=seed, split="test"):
+
+    async def look(task: Task) -> Located:
         played = await rollout(policy, environment, task, sampling=sampling)
         on_reply()
         image = played.images[0]
         target = image.from_source(task.boxes[0].box)
         written = _first_call(played)
-        located.append(Located(target, image.size, written, str(list(written or ()))))
-    # Objects are small, and a look is wider than they are: what counts is where it lies.
-    around = [
-        one._replace(target=one.target.resize_about_centre(*_extent(one), within=one.size))
-        for one in located
-    ]
+        return Located(target, image.size, written, str(list(written or ())))
+
+    scenes = tasks("read0", n=ZOOMED, seed=seed, split="test")
+    located = await asyncio.gather(*map(look, scenes))
     shown = [one.shown for one in located]
-    return frame_finding(tell_frame(around), environment.record.coords, shown)
+    return frame_finding(tell_frame(located), environment.record.coords, shown)
 
 
 def frame_finding(told: Told, wanted: CoordSpace, shown: Sequence[str]) -> Finding:
@@ -81,6 +80,8 @@ def frame_finding(told: Told, wanted: CoordSpace, shown: Sequence[str]) -> Findi
     evidence = {"right": told.fits, "asked": told.asked, "replies": tuple(shown)}
     if told.frame is None:
         text = "no frame explains the boxes: the model does not point, or points badly"
+        if told.asked and not told.boxes:
+            text = "no box came"
         return counted("frame", "undecided", text, **evidence)  # type: ignore[arg-type]
     space = told.frame.space
     lines: dict[str, JsonValue] = {"environment.coords": space.value, **_budgets(told)}
@@ -138,14 +139,3 @@ def _first_call(trajectory: Trajectory) -> tuple[float, float, float, float] | N
     calls = (call for turn in trajectory.turns for call in turn.action.calls)
     box = next((box_of(call.arguments.get("bbox_2d")) for call in calls), None)
     return None if box is None else tuple(box)  # type: ignore[return-value]
-
-
-def _extent(one: Located) -> tuple[float, float]:
-    """Width and height of what was written, if it is read in pixels; those of the target else."""
-    if one.written is None:
-        return one.target.width, one.target.height
-    x1, y1, x2, y2 = one.written
-    return (
-        min(max(x2 - x1, one.target.width), 2 * one.target.width),
-        min(max(y2 - y1, one.target.height), 2 * one.target.height),
-    )

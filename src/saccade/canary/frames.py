@@ -85,6 +85,8 @@ class Told(NamedTuple):
     asked: int
     iou: float
     """Mean IoU in that frame."""
+    boxes: int = 0
+    """Number of replies in which a box can be read."""
     resized: tuple[Scale, ...] = ()
     """Sizes that the server does not leave alone."""
 
@@ -94,7 +96,8 @@ def tell_frame(located: Sequence[Located]) -> Told:
     ious = {frame: [_iou(frame, one) for one in located] for frame in FRAMES}
     best = max(FRAMES, key=lambda frame: (_count(ious[frame]), sum(ious[frame])))
     fits, asked = _count(ious[best]), len(located)
-    told = Told(best, fits, asked, sum(ious[best]) / max(1, asked))
+    boxes = sum(one.written is not None for one in located)
+    told = Told(best, fits, asked, sum(ious[best]) / max(1, asked), boxes)
     if fits == asked and _is_enough(fits, asked):
         return told
     resized = _resized(located)
@@ -130,7 +133,7 @@ def _resized(located: Sequence[Located]) -> Told | None:
     fits, asked = _count(ious), len(located)
     if not scales or not _is_enough(fits, asked):
         return None
-    return Told(Frame(CoordSpace.ABSOLUTE), fits, asked, sum(ious) / asked, tuple(scales))
+    return Told(Frame(CoordSpace.ABSOLUTE), fits, asked, sum(ious) / asked, asked, tuple(scales))
 
 
 def _ratios(one: Located) -> list[float]:

@@ -51,8 +51,21 @@ class Probe:
     """Asks a policy as a run would: with its sampling, and images that its view leaves alone."""
 
     def __init__(
-        self, policy: Policy, recipe: Recipe, *, on_reply: Callable[[], None] = lambda: None
+        self,
+        policy: Policy,
+        recipe: Recipe,
+        *,
+        at_once: int | None = None,
+        on_reply: Callable[[], None] = lambda: None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            policy: Is asked.
+            recipe: Its sampling and environment count.
+            at_once: Number of questions that may be under way; at most 8 if it is left out.
+            on_reply: Called after each reply.
+        """
         self.policy, self.recipe = policy, recipe
         section = recipe.environment
         self.view = section.view
@@ -61,7 +74,7 @@ class Probe:
         self._record = EnvironmentRecord(
             fingerprint="", dialect="", prompts="", view=section.view, limits=section.limits
         )
-        self._slots = asyncio.Semaphore(min(recipe.concurrency, AT_ONCE))
+        self._slots = asyncio.Semaphore(at_once or min(recipe.concurrency, AT_ONCE))
         self._on_reply = on_reply
 
     async def ask(self, *prompt: Part) -> Reply:

@@ -11,6 +11,8 @@ about scenes of it; so is a model that fails on drawings before tasks of that wo
 
 from __future__ import annotations
 
+import asyncio
+
 from saccade.canary.probe import Probe
 from saccade.canary.vision import Drawn, Sitter, Vision, World, look_briefly
 from saccade.embedded import MODELS, is_embedded
@@ -18,6 +20,8 @@ from saccade.env import Environment
 from saccade.recipe import Recipe, make_tasks
 from saccade.types import Policy
 
+PATIENCE_S = 120.0
+"""Seconds that the questions may take together: a run is not held up by them."""
 ASKED = ("openai", "hf")
 """Kinds of policies that are asked: the others are rules or scripts, or a user's own."""
 
@@ -35,7 +39,11 @@ async def blindness(recipe: Recipe, policy: Policy, environment: Environment) ->
     """
     if recipe.policy is None or recipe.policy.kind not in ASKED or not is_wanted(recipe):
         return None
-    return said_of(await see(recipe, policy, environment))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return said_of(await see(recipe, policy, environment))
+    except TimeoutError:
+        return f"the model could not be asked whether it sees: no reply within {PATIENCE_S:g} s"
 
 
 def is_wanted(recipe: Recipe) -> bool:
