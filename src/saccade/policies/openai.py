@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from saccade.cache import ByteCache
-from saccade.client.chat import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient
+from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply
 from saccade.errors import ConfigError, ServiceError
 from saccade.images.image import Image
@@ -66,7 +67,7 @@ class OpenAIPolicy:
         if reply.finish == "content_filter":
             raise ServiceError(f"{self._options.model}: the provider's filter refused the turn")
         return Completion(
-            text=_with_stop(reply, sampling.stop, reported=self._options.server != "openai"),
+            text=_with_stop(reply, sampling.stop, reported=self._options.rules.names_stop),
             finish="length" if reply.finish == "length" else "stop",
             tool_calls=reply.tool_calls,
             model=reply.model or self._options.model,
@@ -97,10 +98,6 @@ class OpenAIPolicy:
             body["stop"] = list(sampling.stop)
         if trajectory.environment.native_tools and trajectory.environment.tools:
             body["tools"] = [tool.function() for tool in trajectory.environment.tools]
-        if self._options.server == "vllm":
-            body |= {"include_stop_str_in_output": True, "skip_special_tokens": False}
-        elif self._options.server == "sglang":
-            body |= {"no_stop_trim": True, "skip_special_tokens": False}
         if trajectory.prefix:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
