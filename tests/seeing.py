@@ -141,7 +141,7 @@ def read(image: PILImage.Image) -> str:
     ink = _inked(image)
     if not ink.any():
         return "?"
-    x1, y1, x2, y2 = _extent(ink)
+    _, y1, _, y2 = _extent(ink)
     if y2 - y1 < LEGIBLE:
         return "00000"
     grey = np.asarray(image.convert("L"), np.float32)[y1:y2]

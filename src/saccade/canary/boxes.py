@@ -25,7 +25,7 @@ SHAPES = ((150_000, 3 / 2), (600_000, 1 / 2), (2_400_000, 3 / 4))
 OF_EACH = 2
 """Number of targets on images of each shape."""
 ASKED = len(SHAPES) * OF_EACH
-ZOOMED = 8
+ZOOMED = 6
 """Number of scenes that a model of the world is shown."""
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from saccade.canary.drawing import digit_image, size_of
 from saccade.canary.findings import Finding, State, counted, finding
-from saccade.canary.probe import Probe, Reply
+from saccade.canary.probe import Probe
 from saccade.canary.reading import digit_in
 from saccade.canary.vision import AREA
 from saccade.config import resolve
@@ -37,7 +37,8 @@ ASK = (
 )
 REPEATED = ("deepeyes", "plain")
 """Dialects whose turns are given to be repeated."""
-ECHO = Action(thought="one two three", answer="seven")
+THOUGHT = "one two three"
+ECHO = Action(thought=THOUGHT, answer="seven")
 ECHO_CALL = Action(calls=(ToolCall(name="image_zoom_in_tool", arguments={"label": "it"}),))
 PARSER = (
     "start it with its tool parser (vLLM: --enable-auto-tool-choice --tool-call-parser hermes for "
@@ -54,7 +55,7 @@ class Tried(NamedTuple):
 
     @property
     def kept(self) -> int:
-        """Number of episodes with a call that was executed, and an answer after it."""
+        """Number of episodes with a call that can be read, and an answer after it."""
         return sum(_is_kept(episode) for episode in self.episodes)
 
     @property
@@ -126,7 +127,7 @@ def _of_episodes(tried: Tried) -> Finding:
     if (cause := _cause(tried)) is not None:
         text += f"; {cause}"
     replies = tuple(_shown(episode) for episode in tried.episodes if not _is_kept(episode))
-    state: State = "ok" if tried.works and not _is_taken(tried) else "warning"
+    state: State = "ok" if tried.works and _taken_apart(tried) is None else "warning"
     return counted(part, state, text, right=tried.kept, asked=asked, replies=replies)
 
 
@@ -139,23 +140,24 @@ def _cause(tried: Tried) -> str | None:
         if any(turn.action.calls for turn in first):
             return f"calls stay in the text: the server has no tool parser; {PARSER}"
         return None
-    if _is_taken(tried):
-        return (
-            "the server parses calls out of the text, unasked: start it without a tool parser, or "
-            "take dialect.kind=native"
-        )
+    if (problem := _taken_apart(tried)) is not None:
+        return problem
     if any(not turn.completion.text.strip() for turn in first):
         return "turns came back empty: a parser of the server may have taken their text"
     return None
 
 
-def _is_taken(tried: Tried) -> bool:
-    return tried.kind != "native" and tried.parsed
+def _taken_apart(tried: Tried) -> str | None:
+    """What a parser of the server took out of turns, if it did."""
+    turns = (turn for episode in tried.episodes for turn in episode.turns)
+    problems = (problem for turn in turns for problem in turn.action.problems)
+    taken = (problem.detail for problem in problems if problem.kind is ProblemKind.TAKEN_APART)
+    return next(taken, None)
 
 
 def _is_kept(episode: Trajectory) -> bool:
     problems = {problem.kind for turn in episode.turns for problem in turn.action.problems}
-    called = any(result.ok for result in episode.results)
+    called = any(turn.action.calls for turn in episode.turns)
     return called and episode.stop is StopReason.ANSWER and ProblemKind.BAD_CALL not in problems
 
 
@@ -173,26 +175,19 @@ async def _repeat(probe: Probe, kind: str) -> Finding | None:
         ["Repeat the following text exactly as it is, and write nothing else:\n\n"
          + dialect.write(turn)] for turn in turns
     )  # fmt: skip
-    read = [dialect.parse(reply.text) for reply in replies]
-    taken = []
-    if read[0].answer == ECHO.answer and read[0].thought != ECHO.thought:
-        taken += [] if _is_in_a_field(replies[0]) else ["a reasoning parser drops the thought"]
-    if not read[1].calls and replies[1].completion is not None:
-        if replies[1].completion.tool_calls:
-            taken.append("a call is parsed out of the text, unasked")
-        elif not replies[1].text.strip():
-            taken.append("a call leaves an empty text")
+    read = [dialect.read(reply.completion, "") for reply in replies if reply.completion]
+    if len(read) < len(turns):
+        return None
+    taken = [problem.detail for action in read for problem in action.problems
+             if problem.kind is ProblemKind.TAKEN_APART]  # fmt: skip
+    if read[0].answer == ECHO.answer and THOUGHT not in (read[0].thought or ""):
+        taken.append("the thought was dropped: start the server without its reasoning parser")
+    if not read[1].calls and not replies[1].text.strip():
+        taken.append("a call was dropped: start the server without its tool parser")
     if not taken:
         return None
-    text = f"{'; '.join(taken)}: start the server without that parser, or take dialect.kind=native"
-    return finding(
-        f"parser {kind}", "warning", text, replies=tuple(reply.shown for reply in replies)
-    )
-
-
-def _is_in_a_field(reply: Reply) -> bool:
-    """Whether the server sends thoughts in a field of their own, where they are read."""
-    return bool(getattr(reply.completion, "thought", None))
+    shown = tuple(reply.shown or "(empty)" for reply in replies)
+    return finding(f"parser {kind}", "warning", "; ".join(taken), replies=shown)
 
 
 def _dialect(kind: str) -> Dialect:

@@ -28,6 +28,7 @@ from saccade.canary.wire import (
     find_limit,
     find_refused,
     find_stop,
+    find_tokens,
 )
 from saccade.config import Part
 from saccade.dialects.tags import forged_tokens
@@ -138,7 +139,7 @@ async def _ask_server(examination: Examination) -> None:
         mended = Part.model_validate({"kind": "openai", **wire.options})
         examination.recipe = recipe.model_copy(update={"policy": mended})
         examination.add(*await find_beside(wire))
-        examination.add(await find_stop(wire), await find_limit(wire))
+        examination.add(*[await ask(wire) for ask in (find_stop, find_limit, find_tokens)])
 
 
 async def _ask_model(examination: Examination, policy: Policy, *, served: bool) -> None:
@@ -252,4 +253,4 @@ def _of_tokens(found: Vision) -> list[Finding]:
         "control tokens of the chat template come back in the text and are counted as forged: set "
         "policy.server to the kind that the server is of, or leave it out"
     )
-    return [finding("tokens", "warning", text, replies=tuple(forged))]
+    return [finding("control tokens", "warning", text, replies=tuple(forged))]

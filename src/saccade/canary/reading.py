@@ -34,7 +34,7 @@ def digit_in(answer: str) -> str | None:
 
 def number_in(answer: str) -> str | None:
     """The digits that an answer gives, spaces between them left out."""
-    close = re.sub(r"(?<=\d)[\s,]+(?=\d\b)", "", answer)
+    close = re.sub(r"(?<=\d)[\s,]+(?=\d)", "", answer)
     return _only(_NUMBER.findall(close))
 
 

@@ -87,8 +87,12 @@ class Wire:
 
     async def change(self, mend: Table) -> None:
         """Go on with other options."""
+        await self.replace(merged_options(self.options, mend))
+
+    async def replace(self, options: Table) -> None:
+        """Go on with these options."""
         await self._client.close()
-        self.options = merged_options(self.options, mend)
+        self.options = options
         self._open()
 
     async def send(self, parameters: Table, prompt: str = HELLO) -> Answered:
@@ -138,8 +142,9 @@ def merged_options(options: Table, mend: Table) -> Table:
 
 async def find_refused(wire: Wire) -> list[Finding]:
     """Whether the server answers, and which parameters it refuses; `wire` is mended on the way."""
-    if (whole := await wire.send(wire.usual)).error is None:
-        return [finding("server", "ok", f"answers as {whole.reply.model if whole.reply else ''!r}")]
+    whole = await wire.send(wire.usual)
+    if whole.reply is not None:
+        return [await _of_kind(wire, whole.reply)]
     if not whole.refused:
         return [finding("server", "error", f"does not answer: {whole.error}")]
     findings = []
@@ -157,6 +162,32 @@ async def find_refused(wire: Wire) -> list[Finding]:
     state: State = "ok" if again.error is None else "error"
     text = "answers with the lines below" if again.error is None else f"refuses: {again.error}"
     return [finding("server", state, text), *findings]
+
+
+async def _of_kind(wire: Wire, reply: Reply) -> Finding:
+    """The server answers; what its replies show of its kind becomes an option."""
+    text, said = f"answers as {reply.model!r}", wire.options.get("server")
+    if reply.server is None or reply.server == said:
+        return finding("server", "ok", text)
+    before, line = wire.options, {"server": reply.server}
+    await wire.change(dict(line))
+    if (await wire.send(wire.usual)).reply is None:  # a proxy may leave its marks in replies
+        await wire.replace(before)
+        return finding("server", "ok", text)
+    text += f", and is of the kind {reply.server}"
+    text += f", not {said}: the ends of turns would be misread" if said else ""
+    lines: Table = {"policy.server": reply.server}
+    return finding("server", "warning" if said else "ok", text, lines=lines)
+
+
+async def find_tokens(wire: Wire) -> Finding:
+    """Whether token ids and log-probabilities are told."""
+    told = await wire.send({"logprobs": True, "return_token_ids": True})
+    if not getattr(told.reply, "token_ids", None):
+        return finding("tokens", "ok", "token ids are not told")
+    log_probs = getattr(told.reply, "log_probs", None)
+    text = "token ids are told" + (", with log-probabilities" if log_probs else "")
+    return finding("tokens", "ok", f"{text}; policy.token_ids=true keeps them")
 
 
 async def find_beside(wire: Wire) -> list[Finding]:
@@ -224,8 +255,7 @@ async def _mended(wire: Wire, name: str, value: JsonValue, error: str) -> Findin
             lines = {f"policy.{key}": wire.options[key] for key in mend}
             text = f"{name} is refused; {_how(mend)}"
             return finding("parameters", "warning", text, lines=lines, replies=(error,))
-        wire.options = before
-        await wire.change({})
+        await wire.replace(before)
     return finding("parameters", "error", f"{name} is refused", replies=(error,))
 
 
@@ -236,8 +266,7 @@ async def _streamed(wire: Wire) -> Finding | None:
     if (await wire.send({})).error is None:
         lines: Table = {"policy.stream": True}
         return finding("parameters", "warning", "only streams are answered", lines=lines)
-    wire.options = before
-    await wire.change({})
+    await wire.replace(before)
     return None
 
 
