@@ -18,7 +18,7 @@ FROM_ENVIRONMENT = "env:"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(
-    r"(^|[-_])(api-?key|keys?|auth|tokens?|secrets?|cookie|password|sig|signature|credentials?)"
+    r"(^|[-_])(api-?key|keys?|auth|token|secrets?|cookie|password|sig|signature|credentials?)"
     r"([-_]|$)",
     re.IGNORECASE,
 )

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from saccade.client.failures import Response, Retry, failed, raised
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
+from saccade.client.tokens import tokens_of
 from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
 from saccade.errors import ServiceError
 from saccade.types import Record, WireCall
@@ -62,9 +63,13 @@ class Reply(Record):
     tool_calls: tuple[WireCall, ...] = ()
     thought: str | None = None
     """The thought, where the server sends it in a field of its own."""
+    token_ids: tuple[int, ...] | None = None
+    """The sampled ids, where the server was asked for them and tells them (vLLM)."""
+    log_probs: tuple[float, ...] | None = None
+    """Natural log-probability of each of these ids, as the server defines it."""
     usage: Usage = Usage()
     model: str = ""
-    server: str | None = None
+    server: ServerKind | None = None
     """The kind of server (a preset's name) where the reply shows it."""
 
 
@@ -128,6 +133,7 @@ def _reply(
         text = texts(message.get("refusal"))
     stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
     usage = table(body.get("usage"))
+    tokens = tokens_of(choice)
     return Reply(
         text=text,
         finish="length" if lowered in _CUT_OFF
@@ -136,6 +142,8 @@ def _reply(
         stop_reason=stopped_by if isinstance(stopped_by, str) else None,
         tool_calls=calls,
         thought=thought or None,
+        token_ids=tokens.ids,
+        log_probs=tokens.log_probs,
         usage=Usage(
             prompt_tokens=count(usage.get("prompt_tokens"), usage.get("input_tokens")),
             completion_tokens=count(usage.get("completion_tokens"), usage.get("output_tokens")),
@@ -161,7 +169,7 @@ def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
 
 def _calls(message: Mapping[str, JsonValue], salt: str) -> tuple[WireCall, ...]:
     """The tool calls; one without an id of its own is given one."""
-    listed = tables(message.get("tool_calls"))
+    listed = [call for call in tables(message.get("tool_calls")) if call]
     if not listed and isinstance(message.get("function_call"), dict):
         listed = [{"function": message["function_call"]}]
     calls: list[WireCall] = []
@@ -196,7 +204,8 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
     Source: OpenRouter API reference (provider, native_finish_reason); sgl-project/sglang
     entrypoints/openai/protocol.py (matched_stop); llama.cpp tools/server/server-task.cpp (timings);
     ollama/ollama openai/openai.go (fp_ollama); Azure OpenAI REST API reference
-    (content_filter_results); vllm entrypoints/openai/chat_completion/protocol.py (stop_reason).
+    (content_filter_results); vllm entrypoints/openai/chat_completion/protocol.py (stop_reason);
+    lmstudio-ai/lmstudio-bug-tracker issues 601 and 676 (stats, the model as fingerprint).
     """
     fingerprint = word(body.get("system_fingerprint"))
     if "native_finish_reason" in choice or isinstance(body.get("provider"), str):
@@ -211,6 +220,6 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
         return "azure"
     if "stop_reason" in choice:
         return "vllm"
-    if isinstance(body.get("stats"), dict):
+    if isinstance(body.get("stats"), dict) or fingerprint == word(body.get("model")) != "":
         return "lm_studio"
     return "openai" if re.fullmatch(r"fp_[0-9a-f]{10}", fingerprint) else None

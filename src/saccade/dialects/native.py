@@ -122,6 +122,23 @@ class Native(TextDialect):
         return tuple(messages)
 
 
+def as_user_turn(observation: Sequence[Message]) -> tuple[Message, ...]:
+    """An observation as one user turn, for a server that is not sent the calls as such.
+
+    A tool message is valid behind a native call only. Where the calls were text, results are sent
+    as the text that they become in the end.
+
+    Source: the chat template of Qwen2.5 and Qwen3-VL, role `tool`.
+    """
+    parts: list[Part] = []
+    for message in observation:
+        content: tuple[Part, ...] = message.content
+        if message.role == "tool":
+            content = ("<tool_response>\n", *content, "\n</tool_response>\n")
+        parts += content
+    return (Message(role="user", content=merged(parts)),)
+
+
 def _native_calls(wires: Sequence[WireCall]) -> tags.Calls:
     """The calls that can be read, with their ids; of too many the last ones count."""
     counted = wires[-MAX_CALLS:]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from saccade.dialects.base import Seams
 
 CALLS = (
-    "{count} call(s) came in a field of their own and were put back: start the server without its "
-    "tool parser (vLLM: without --enable-auto-tool-choice), or take dialect.kind=native"
+    "calls came in a field of their own and were put back: start the server without its tool "
+    "parser (vLLM: without --enable-auto-tool-choice), or take dialect.kind=native"
 )
 THOUGHT = (
     "the whole turn came as a thought and was put back: start the server without its reasoning "
@@ -63,7 +63,7 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
     problems: list[Problem] = []
     if completion.tool_calls and not dialect.native_tools:
         text = "\n".join(filter(None, (completion.text, *_written(dialect, completion))))
-        problems.append(_problem(CALLS.format(count=len(completion.tool_calls))))
+        problems.append(_problem(CALLS))
         completion = completion.model_copy(update={"text": text, "tool_calls": ()})
     thought = completion.thought
     if thought and not completion.text.strip() and _acts(dialect, thought):

@@ -43,6 +43,7 @@ CHANGES_MEANING = {
     "policy.max_batch": False,
     "policy.device": False,
     "policy.budget": False,
+    "policy.image_urls": False,
     "sampling": True,
     # what it meets
     "fingerprint": True,
