@@ -253,6 +253,11 @@ def test_a_server_says_until_when_to_wait() -> None:
         (400, error('"auto" tool choice requires --enable-auto-tool-choice and '
                     "--tool-call-parser to be set"), "environment.dialect.kind"),
         (400, error("registry.ollama.ai/library/x does not support tools"), "dialect"),
+        (400, error("'llama3' does not support tools"), "dialect"),
+        (400, error("Unrecognized request arguments supplied: add_generation_prompt, "
+                    "continue_final_message"), "policy.continues_prefix=false"),
+        (400, error("Invalid content type. image_url is only supported by certain models.",
+                    param="messages.[1].content.[1].type"), "cannot see"),
         (400, error("max_tokens is too large: 100000. This model supports at most 16384 completion "
                     "tokens"), "environment.limits.max_turn_tokens"),
         (404, b'{"error":{"code":"404","message": "Resource not found"}}',

@@ -230,7 +230,7 @@ def test_a_byte_order_mark_and_broken_utf8_are_no_failure() -> None:
         ({"timings": {"predicted_n": 3}}, {}, "llama_cpp"),
         ({"system_fingerprint": "b6500-a1b2c3d4"}, {}, "llama_cpp"),
         ({"system_fingerprint": "fp_ollama"}, {}, "ollama"),
-        ({"system_fingerprint": "fp_44709d6fcb"}, {}, "openai"),
+        ({"system_fingerprint": "fp_44709d6fcb"}, {}, None),
         ({"system_fingerprint": "qwen2.5-vl-7b", "model": "qwen2.5-vl-7b"}, {}, "lm_studio"),
         ({"stats": {}}, {}, "lm_studio"),
         ({"provider": "Groq", "system_fingerprint": "fp_44709d6fcb"}, {}, "openrouter"),

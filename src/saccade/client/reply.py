@@ -222,4 +222,4 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
         return "vllm"
     if isinstance(body.get("stats"), dict) or fingerprint == word(body.get("model")) != "":
         return "lm_studio"
-    return "openai" if re.fullmatch(r"fp_[0-9a-f]{10}", fingerprint) else None
+    return None  # OpenAI's own fingerprints are also those of Azure, Groq and others
