@@ -32,7 +32,6 @@ from saccade.canary.wire import (
 )
 from saccade.config import Part
 from saccade.dialects.tags import forged_tokens
-from saccade.policies.openai import OpenAIOptions
 from saccade.recipe import Recipe, make_environment, make_policy
 from saccade.types import Policy
 
@@ -167,7 +166,7 @@ async def _ask_model(examination: Examination, policy: Policy, *, served: bool) 
         return
     if served:
         examination.begin("tool images")
-        examination.add(*await _returned(examination, probe))
+        examination.add(*await _returned(examination))
     examination.begin("legibility")
     examination.add(await find_legible(probe, seed=seed))
     examination.begin("frame")  # last: of two lines for a budget, that of boxes is more exact
@@ -196,11 +195,8 @@ async def _ask_embedded(examination: Examination, policy: Policy) -> None:
     await environment.close()
 
 
-async def _returned(examination: Examination, probe: Probe) -> list[Finding]:
+async def _returned(examination: Examination) -> list[Finding]:
     """Where images of tools are seen, and the line that puts them there."""
-    field = OpenAIOptions.model_fields.get("tool_images")
-    if field is None:
-        return [await find_returned(probe, "user", seed=examination.seed)]
     found = {}
     for place in ("user", "tool"):
         policy = _with(examination.recipe, tool_images=place)

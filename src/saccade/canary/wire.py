@@ -183,10 +183,9 @@ async def _of_kind(wire: Wire, reply: Reply) -> Finding:
 async def find_tokens(wire: Wire) -> Finding:
     """Whether token ids and log-probabilities are told."""
     told = await wire.send({"logprobs": True, "return_token_ids": True})
-    if not getattr(told.reply, "token_ids", None):
+    if told.reply is None or told.reply.token_ids is None:
         return finding("tokens", "ok", "token ids are not told")
-    log_probs = getattr(told.reply, "log_probs", None)
-    text = "token ids are told" + (", with log-probabilities" if log_probs else "")
+    text = "token ids are told" + (", with log-probabilities" if told.reply.log_probs else "")
     return finding("tokens", "ok", f"{text}; policy.token_ids=true keeps them")
 
 
