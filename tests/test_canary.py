@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,6 +268,30 @@ def test_a_server_that_refuses_images_has_failed() -> None:
         vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
     assert vision.failed  # type: ignore[attr-defined]
     assert len(server.requests) == 4, "it is not asked again"
+
+
+def test_a_model_that_thinks_too_long_is_not_taken_for_a_blind_one() -> None:
+    def think(request: ScriptedRequest) -> ScriptedReply:
+        return ScriptedReply("<think>Let me see", finish="length")
+
+    with ScriptedServer(think) as server:
+        vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
+        said = said_before_a_run(recipe_of(server.url, tasks=WORLD))
+    assert vision.cut  # type: ignore[attr-defined]
+    assert said is not None
+    assert "max_turn_tokens" in said
+
+
+def test_a_local_model_is_shown_sizes_that_it_takes(tiny_qwen3_vl: Path) -> None:
+    """Its patches make cells of 32 pixels, those of the view are 28."""
+    policy: JsonValue = {"kind": "hf", "path": str(tiny_qwen3_vl)}
+    limits: JsonValue = {"max_turn_tokens": 2, "max_images": 2}
+    recipe = Recipe.model_validate({"policy": policy, "environment": {"limits": limits}})
+    findings = asyncio.run(examine_policy(recipe, n=4))
+    assert findings[0].part == "model"
+    assert findings[0].lines == {"environment.view.factor": 32}
+    (vision,) = (one for one in findings if one.part == "vision")
+    assert vision.state == "undecided", "two tokens are cut before an answer"
 
 
 # In which frame it writes boxes
@@ -548,10 +573,12 @@ class NanoServer:
         return Message(role=message["role"], content=tuple(shown))  # type: ignore[arg-type]
 
 
+WORLD: JsonValue = {"kind": "world", "family": "read", "n": 2}
+
+
 def nano_recipe(url: str, model: str = "nano-agent") -> Recipe:
     policy: JsonValue = {"kind": "openai", "base_url": url, "model": model, "backoff_s": 0.001}
-    world: JsonValue = {"kind": "world", "family": "read", "n": 2}
-    return Recipe.model_validate({"policy": policy, "tasks": world, **sections()})
+    return Recipe.model_validate({"policy": policy, "tasks": WORLD, **sections()})
 
 
 def test_nano_behind_a_server_sees_its_own_world() -> None:

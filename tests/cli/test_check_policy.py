@@ -74,6 +74,7 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
         ((), "policy: missing"),
         (("policy.kind=opnai",), "did you mean 'openai'"),
         (("none.toml",), "none.toml: cannot be read"),
+        (("policy.kind=reader",), "there is no model to ask"),
         (("sft.toml",), "a run file of saccade sft has no policy"),
     ],
 )

@@ -62,8 +62,8 @@ class Canary:
         )
         told = [(place, *one[1:]) for place, one in zip(places, own, strict=True)]
         return [
-            Asked(self._questions[place], answer, shown, error)
-            for place, answer, shown, error in sorted(self._collective.gather_objects(told))
+            Asked(self._questions[place], answer, shown, error, cut)
+            for place, answer, shown, error, cut in sorted(self._collective.gather_objects(told))
         ]
 
     def _is_due(self, number: int) -> bool:
