@@ -99,6 +99,10 @@ def test_what_a_server_repeats_of_the_request_is_not_read_as_its_words() -> None
     detail = [{"type": "value_error", "loc": ["body", "x"], "msg": "bad", "input": FULL["openai"]}]
     assert "bad" in refused(422, {"detail": detail})
     assert "bad" in refused(400, {"error": {"message": "bad", "request": FULL["openai"]}})
+    asked = '[\n {"role": "user", "content": "' + FULL["openai"] + ' 3 per minute"}]'
+    parts = 'Failed to parse messages: Unsupported content part type: "image_url"; messages = '
+    assert "cannot see" in refused(500, error(parts + asked))
+    assert "valid" in refused(400, error(f"1 validation error, input_value={asked}"))
 
 
 def test_a_body_of_too_many_bytes_is_no_full_context() -> None:

@@ -149,6 +149,8 @@ def test_a_thought_in_a_field_of_its_own_is_kept(fields: dict[str, object]) -> N
         {"type": "thinking", "thinking": "The flag is blue."},
         {"type": "thinking", "thinking": [{"type": "text", "text": "The flag is blue."}]},
         {"type": "reasoning", "text": "The flag is blue."},
+        {"type": "reasoning_content", "text": "The flag is blue."},
+        {"type": "thought", "text": "The flag is blue."},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "The flag is blue."}]},
     ],
 )
