@@ -581,9 +581,10 @@ def nano_recipe(url: str, model: str = "nano-agent") -> Recipe:
     return Recipe.model_validate({"policy": policy, "tasks": WORLD, **sections()})
 
 
-def test_nano_behind_a_server_sees_its_own_world() -> None:
+def test_nano_behind_a_server_sees_its_own_world_whatever_it_is_called_there() -> None:
     with ScriptedServer(NanoServer()) as server:
-        findings = asyncio.run(examine_policy(nano_recipe(server.url), n=4))
+        findings = asyncio.run(examine_policy(nano_recipe(server.url, model="m"), n=4))
+    assert not any(one.state == "error" for one in findings), "drawings are not held against it"
     by_part = {one.part: one for one in findings}
     assert by_part["vision"].state == "ok"
     assert by_part["frame"].lines == {"environment.coords": "absolute"}

@@ -32,6 +32,7 @@ from saccade.canary.wire import (
 )
 from saccade.config import Part
 from saccade.dialects.tags import forged_tokens
+from saccade.env import Environment
 from saccade.images.geometry import PixelBudget
 from saccade.recipe import Recipe, make_environment, make_policy
 from saccade.runs.assemble import mismatches
@@ -156,10 +157,10 @@ async def _ask_model(examination: Examination, policy: Policy, *, served: bool) 
         return
     examination.begin("vision")
     found = await look(Drawn(probe), pairs=examination.n // 2, seed=seed)
-    examination.add(_of_vision(found), *_of_tokens(found))
     if found.blind and _has_tasks_of_the_world(recipe):
         await _ask_embedded(examination, policy)
         return
+    examination.add(_of_vision(found), *_of_tokens(found))
     if found.blind:
         examination.add(finding("images", "not tried", "nothing more is asked about images"))
     else:
@@ -196,24 +197,32 @@ def _fit(examination: Examination, policy: Policy) -> None:
 
 async def _ask_embedded(examination: Examination, policy: Policy) -> None:
     """A model that reads nothing but scenes of the procedural world."""
-    recipe, seed = examination.recipe, examination.seed
-    environment = make_environment(recipe)
+    environment = make_environment(examination.recipe)
     examination.plan(examination.n + ZOOMED)
+    try:
+        await _ask_about_scenes(examination, policy, environment)
+    finally:
+        await environment.close()
+
+
+async def _ask_about_scenes(
+    examination: Examination, policy: Policy, environment: Environment
+) -> None:
+    sampling, seed = examination.recipe.sampling, examination.seed
+    on_reply = examination.answered
     examination.begin("vision")
-    sitter = World(policy, environment, sampling=recipe.sampling, on_reply=examination.answered)
-    found = await look(sitter, pairs=examination.n // 2, seed=seed)
+    world = World(policy, environment, sampling=sampling, on_reply=on_reply)
+    found = await look(world, pairs=examination.n // 2, seed=seed)
     examination.add(_of_vision(found))
     if found.blind:
         return
     examination.begin("frame")
     examination.add(
         await find_frame_of_zooms(
-            policy, environment, sampling=recipe.sampling, seed=seed,
-            on_reply=examination.answered,
+            policy, environment, sampling=sampling, seed=seed, on_reply=on_reply
         ),
         finding("legibility", "not tried", "`saccade nano probe` measures it in this world"),
-    )  # fmt: skip
-    await environment.close()
+    )
 
 
 async def _returned(examination: Examination) -> list[Finding]:
