@@ -26,11 +26,10 @@ from saccade.canary.drawing import (
 from saccade.canary.examine import examine_policy, lines_of
 from saccade.canary.findings import Finding
 from saccade.canary.frames import FRAMES, Frame, Located, Scale, targets, tell_frame
+from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
 from saccade.canary.reading import answer_of, box_in, colour_in, digit_in, number_in
-from saccade.canary.returned import find_returned
-from saccade.canary.several import count_images
 from saccade.canary.vision import Asked, Drawn, Question, World, at_least, look, look_briefly
 from saccade.canary.warning import blindness, knows_the_world
 from saccade.canary.wire import Wire, find_limit, find_refused, find_stop, find_tokens

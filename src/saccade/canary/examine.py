@@ -16,10 +16,9 @@ from pydantic import JsonValue
 from saccade.canary.boxes import ZOOMED, find_frame, find_frame_of_zooms
 from saccade.canary.dialects import repeat_turns, try_dialects
 from saccade.canary.findings import Finding, State, counted, finding
+from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
-from saccade.canary.returned import find_returned
-from saccade.canary.several import count_images
 from saccade.canary.vision import Drawn, Vision, World, look
 from saccade.canary.warning import CUT, knows_the_world
 from saccade.canary.wire import (
