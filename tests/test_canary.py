@@ -431,7 +431,11 @@ def test_the_smallest_legible_digits_show_a_server_that_shrinks() -> None:
     [
         (Seeing(), "deepeyes", {"dialect native": "parses calls into tool_calls"}),
         (Seeing(tool_parser=False), "deepeyes", {"dialect native": "hermes"}),
-        (Seeing(parses=True), "deepeyes", {"parser deepeyes": "were put back"}),
+        (
+            Seeing(parses=True),
+            "deepeyes",
+            {"dialect deepeyes": "were put back", "parser deepeyes": "were put back"},
+        ),
         (Seeing(drops_thought=True), "deepeyes", {"parser deepeyes": "the thought was dropped"}),
         (Seeing(refuses=("stop",)), "native", {"dialect": "deepeyes is not kept, native is"}),
     ],
