@@ -127,7 +127,7 @@ def test_rollout_says_it_while_it_runs_and_at_its_end(
     recipe = tmp_path / "run.toml"
     with ScriptedServer(lambda request: "It is 7.") as server:
         recipe.write_text(
-            f'out = "{tmp_path}/run"\n'
+            f'out = "{tmp_path}/run"\ncanary = false\n'
             f'tasks = {{ kind = "world", family = "easy", n = {FEW + 2} }}\n'
             f'policy = {{ kind = "openai", base_url = "{server.url}", model = "m" }}\n'
         )

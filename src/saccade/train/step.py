@@ -9,6 +9,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from saccade.canary.training import TrainingCanary
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.runs.assemble import Assembly, assemble
 from saccade.train.advantages import (
@@ -62,6 +63,15 @@ class RLStep:
         self._prompts = PromptStream(recipe, recipe.train.shuffle)
         self._credit = _credit(recipe, renderer, policy, self._assembly, collective)
         self._rollouts = Rollouts(recipe, policy, self._assembly, self._credit, collective)
+        self._canary = TrainingCanary(
+            recipe,
+            policy,
+            self._assembly.environment,
+            collective,
+            model=recipe.model,
+            updates=recipe.train.updates,
+            every=recipe.train.canary_every,
+        )
         self._runner = asyncio.Runner()
 
     @property
@@ -108,6 +118,7 @@ class RLStep:
         advantages_P_G = advantages(rewards_P_G, scale)
         self._rollouts.keep(number, groups_P, advantages_P_G)
         metrics = self._rollouts.measure(groups_P)  # after: what cannot be measured can be seen
+        metrics |= await self._canary.measure(number)
 
         # TRL wants as many samples every time: groups that were not chosen fill the batch up.
         size = options.prompts // self._collective.size
