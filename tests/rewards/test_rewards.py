@@ -344,10 +344,10 @@ OPTIONS = ("Pepsi", "Coca-Cola", "a red car", "Sprite")
      ("coca-cola.", True), ("B. Coca-Cola", True), ("(B) Coca-Cola", True), ("**B**", True),
      ("The answer is B", True), ("answer: (B)", True), ("The correct option is Coca-Cola.", True),
      ("Based on the image, the answer is C", False), ("C", False), ("A. Coca-Cola", False),
-     ("B. Pepsi", False), ("B or C", False), ("E", False), ("", False), ("Bold guess", False),
-     ("A red one", False), ("It is a reddish car", False), ("Big", False), ("x" * 10_000, False)],
+     ("B. Pepsi", False), ("B or C", False), ("E", False), ("", False), ("Bold guess", None),
+     ("A red one", None), ("It is a reddish car", None), ("Big", None), ("x" * 10_000, None)],
 )  # fmt: skip
-def test_choice(answer: str, right: bool) -> None:
+def test_choice(answer: str, right: bool | None) -> None:
     """Among them are inputs on which public scorers err (VLMEvalKit `can_infer`, regex letters)."""
     assert judged(Choice(), "Coca-Cola", answer, *OPTIONS) is right
     assert judged(Choice(), "B", answer, *OPTIONS) is right
@@ -355,7 +355,7 @@ def test_choice(answer: str, right: bool) -> None:
 
 def test_a_word_is_never_read_by_its_first_letter() -> None:
     for answer in ("A red car", "ANSWER", "THE RED CAR", "Apple"):
-        assert judged(Choice(), "Pepsi", answer, *OPTIONS) is False
+        assert judged(Choice(), "Pepsi", answer, *OPTIONS) is not True
     assert judged(Choice(), "a red car", "A red car", *OPTIONS) is True
 
 
