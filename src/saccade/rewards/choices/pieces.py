@@ -147,11 +147,10 @@ class _Reader:
             return 1, Piece(Kind.OPTION, named, token)
         if here.kind is not None:
             kind = self._known(here, found[at : at + here.length])
-            after = found[at + here.length].text if at + here.length < len(found) else ""
-            describes = after in NOUNS or kind in (Kind.NOT, Kind.IS_NOT)
-            return here.length, Piece(
-                kind if describes or not here.options else Kind.UNKNOWN, token=token
-            )
+            describes = _describes(found[at + here.length : at + here.length + 2])
+            if here.options and not describes and kind not in (Kind.NOT, Kind.IS_NOT):
+                kind = Kind.UNKNOWN
+            return here.length, Piece(kind, token=token)
         if token.form in PUNCTUATION:
             return 1, Piece(_PUNCTUATION_KINDS.get(token.form, Kind.NEUTRAL), token=token)
         return 1, Piece(self._other(token), token=token)
@@ -230,6 +229,11 @@ def _word_follows(
         return False
     text = found[at].text
     return not is_wide(text[0]) and VOCABULARY.get(text) is not Kind.OR
+
+
+def _describes(after: Sequence[Token]) -> bool:
+    """Whether a word before these describes: "the right answer", but not "one, option F"."""
+    return bool(after) and after[0].text in NOUNS and after[-1].form is not Form.LETTER
 
 
 def is_wide(character: str) -> bool:
