@@ -50,7 +50,7 @@ def test_the_table_counts_by_hand(tmp_path: Path) -> None:
     # Wilson, two of three: the interval is that of any statistics package.
     assert row.startswith("| mixed | all | 0.667 | [0.208, 0.939] | 3 |")
     assert means.startswith("| mixed | all | 1.00 | 0.00 |")
-    assert ends == "| mixed | all | 0 | 1 | 0 | 0 | answer 4 | - | - |"
+    assert ends == "| mixed | all | 0 | 0 | 1 | 0 | 0 | answer 4 | - | - |"
 
 
 HOSTILE = (

@@ -166,16 +166,20 @@ class Reward:
         return verdict
 
     def _judge_for(self, task: Task) -> Judge:
-        """The judge of a task, and where that does not decide those of the reward.
+        """The judge of a task, and after it those of the reward that may know more.
 
-        `exact` is not among them: it compares texts, as the judge of the task has done better.
+        `exact` knows no more than the judge of a task. Where a task names it, those that stand
+        after it in the list come next; where the list does not hold it, it decides alone.
         """
         own = self._own_judge(task)
-        if own is self._judge or isinstance(own, Exact):
+        if own is self._judge:
             return own
         listed = self._judge.judges if isinstance(self._judge, FirstOf) else (self._judge,)
-        kinds = (Exact, Choice)
-        others = [j for j in listed if not isinstance(j, kinds) and j.name != own.name]
+        if isinstance(own, Exact):
+            places = [i for i, judge in enumerate(listed) if isinstance(judge, Exact)]
+            listed = listed[places[0] + 1 :] if places else ()
+        rules = (Exact, Choice)
+        others = [j for j in listed if not isinstance(j, rules) and j.name != own.name]
         return FirstOf((own, *others)) if others else own
 
     def _own_judge(self, task: Task) -> Judge:

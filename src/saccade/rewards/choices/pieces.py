@@ -147,9 +147,9 @@ class _Reader:
             return 1, Piece(Kind.OPTION, named, token)
         if here.kind is not None:
             kind = self._known(here, found[at : at + here.length])
-            describes = _describes(found[at + here.length : at + here.length + 2])
-            if here.options and not describes and kind not in (Kind.NOT, Kind.IS_NOT):
-                kind = Kind.UNKNOWN
+            if here.options and kind not in (Kind.NOT, Kind.IS_NOT):
+                after = found[at + here.length : at + here.length + 2]
+                kind = kind if kind is Kind.NEUTRAL and _describes(after) else Kind.UNKNOWN
             return here.length, Piece(kind, token=token)
         if token.form in PUNCTUATION:
             return 1, Piece(_PUNCTUATION_KINDS.get(token.form, Kind.NEUTRAL), token=token)
@@ -233,7 +233,8 @@ def _word_follows(
 
 def _describes(after: Sequence[Token]) -> bool:
     """Whether a word before these describes: "the right answer", but not "one, option F"."""
-    return bool(after) and after[0].text in NOUNS and after[-1].form is not Form.LETTER
+    names = after[-1].form in (Form.LETTER, Form.OPEN) if after else True
+    return not names and after[0].text in NOUNS
 
 
 def is_wide(character: str) -> bool:

@@ -26,7 +26,7 @@ class NoExpressionError(ValueError):
     """A text that cannot be read as mathematics."""
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str) -> object:
     """The expression that a text in LaTeX is.
 
     Raises:
