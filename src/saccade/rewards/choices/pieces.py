@@ -173,7 +173,9 @@ class _Reader:
             if later + self._options.longest(found, later, end)[0] > at + words:
                 words, phrase = self._words.longest(found, at, later)
                 break
-        return _Found(words, frozenset(), phrase.kind)
+        after = found[at + words].form if at + words < end else Form.OPEN
+        ambiguous = length and after in (Form.LETTER, Form.OPEN)  # "right, option B"
+        return _Found(words, frozenset(), Kind.UNKNOWN if ambiguous else phrase.kind)
 
     def _names(self, found: Sequence[Token], at: int, here: _Found) -> bool:
         """Whether the text of an option is meant as one where it stands.
