@@ -5,10 +5,10 @@ from pathlib import Path
 from building import a_task
 
 from saccade.recipe import Recipe
+from saccade.rollout import Job
 from saccade.runs.execute import run
 from saccade.runs.folder import RunReader
 from saccade.runs.rescore import RescoreRecipe, compared, rescore
-from saccade.rollout import Job
 from saccade.testing import ScriptedReply, ScriptedServer
 
 QUESTIONS = [
