@@ -169,9 +169,9 @@ def make_policy(recipe: Recipe) -> Policy:
     return cast(Policy, build(recipe.policy, policies.BUILT_IN, "policy"))
 
 
-def make_reward(recipe: Recipe) -> Reward:
-    """The reward of a recipe."""
-    return recipe.reward.make()
+def make_reward(recipe: Recipe, *, training: bool = False) -> Reward:
+    """The reward of a recipe; `training` says whether a policy learns from it."""
+    return recipe.reward.make(training=training)
 
 
 def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:

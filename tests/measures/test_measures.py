@@ -216,6 +216,16 @@ def test_what_is_not_scored_has_columns_of_its_own() -> None:
     assert s.stops == {"aborted": 1, "answer": 3, "timeout": 1}
 
 
+def test_what_no_judge_decided_is_counted_whether_it_is_scored_or_not() -> None:
+    undecided, wrong = episode(correct=None), episode(correct=False, value=0.0)
+    unread = Verdict(correct=False, reason="it cannot be read", judge="choice", unread=True)
+    punished = wrong.model_copy(update={"verdict": unread})
+    s = summary([(TASK, undecided), (TASK, wrong), (TASK, punished)])
+    assert (s.undecided, s.unscored, s.scored, s.correct) == (2, 1, 2, 0)
+    failed = undecided.model_copy(update={"verdict": None, "error": "ServiceError: 503"})
+    assert summary([(TASK, failed)]).undecided == 0, "no judge was asked in vain"
+
+
 def test_the_interval_of_an_accuracy_counts_tasks_and_not_samples() -> None:
     other = TASK.model_copy(update={"id": "other"})
     rights = {TASK.id: (True, True, None), other.id: (False, False, False)}

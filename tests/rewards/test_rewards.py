@@ -344,10 +344,10 @@ OPTIONS = ("Pepsi", "Coca-Cola", "a red car", "Sprite")
      ("coca-cola.", True), ("B. Coca-Cola", True), ("(B) Coca-Cola", True), ("**B**", True),
      ("The answer is B", True), ("answer: (B)", True), ("The correct option is Coca-Cola.", True),
      ("Based on the image, the answer is C", False), ("C", False), ("A. Coca-Cola", False),
-     ("B. Pepsi", False), ("B or C", False), ("E", False), ("", False), ("Bold guess", False),
-     ("A red one", False), ("It is a reddish car", False), ("Big", False), ("x" * 10_000, False)],
+     ("B. Pepsi", False), ("B or C", False), ("E", False), ("", False), ("Bold guess", None),
+     ("A red one", None), ("It is a reddish car", None), ("Big", None), ("x" * 10_000, None)],
 )  # fmt: skip
-def test_choice(answer: str, right: bool) -> None:
+def test_choice(answer: str, right: bool | None) -> None:
     """Among them are inputs on which public scorers err (VLMEvalKit `can_infer`, regex letters)."""
     assert judged(Choice(), "Coca-Cola", answer, *OPTIONS) is right
     assert judged(Choice(), "B", answer, *OPTIONS) is right
@@ -355,7 +355,7 @@ def test_choice(answer: str, right: bool) -> None:
 
 def test_a_word_is_never_read_by_its_first_letter() -> None:
     for answer in ("A red car", "ANSWER", "THE RED CAR", "Apple"):
-        assert judged(Choice(), "Pepsi", answer, *OPTIONS) is False
+        assert judged(Choice(), "Pepsi", answer, *OPTIONS) is not True
     assert judged(Choice(), "a red car", "A red car", *OPTIONS) is True
 
 
@@ -380,9 +380,12 @@ async def test_math() -> None:
     assert await compared(judge, "1/2", r"\boxed{\frac{1}{2}}") is True
     assert await compared(judge, r"\sqrt{\frac{3}{4}}", r"\frac{\sqrt{3}}{2}") is True
     assert await compared(judge, "42", "43") is False
-    assert await compared(judge, "42", "forty two apples\0\n\r") is False
-    assert await compared(judge, "42", '"]}\ntrue\n') is False
+    assert await compared(judge, "42", "forty two apples\0\n\r") is None, "it is text"
+    assert await compared(judge, "42", '"]}\ntrue\n') is None
     assert await compared(judge, "42", r"\frac{1}{" * 10_000) is None, "too long to be looked at"
+    of_options = a_task(answer="B", choices=("3", "1/2"))
+    assert (await judge.judge(of_options, r"\frac{2}{4}")).correct is True
+    assert (await judge.judge(of_options, "half")).unread
     worker = judge._free.get_nowait()
     assert worker is not None
     worker.kill()
@@ -450,6 +453,9 @@ def llm(server: ScriptedServer, **options: object) -> LLM:
     ("replies", "expected"),
     [(["CORRECT"], True), (["INCORRECT"], False), (["**Correct.**"], True),
      (["<think>CORRECT? no.</think>\nINCORRECT"], False), (["maybe", "CORRECT"], True),
+     (["Verdict: INCORRECT"], False), (['```json\n{"verdict": "CORRECT"}\n```'], True),
+     (["Both say seven.\n**CORRECT**"], True), (["not correct", "NOT CORRECT"], None),
+     (["CORRECT\nINCORRECT", "CORRECT or INCORRECT?"], None), (["CORRECT. Or is it?"] * 2, None),
      (["It is CORRECT", "It is INCORRECT"], None), (["", ""], None)],
 )  # fmt: skip
 async def test_the_word_of_a_language_model(replies: list[str], expected: bool | None) -> None:
@@ -462,14 +468,72 @@ async def test_the_word_of_a_language_model(replies: list[str], expected: bool |
     assert verdict.judge.startswith("llm:j:")
 
 
-async def test_a_judge_that_is_down_leaves_the_answer_undecided() -> None:
+async def test_a_judge_that_is_down_has_no_opinion_and_is_asked_again() -> None:
     with ScriptedServer(lambda request: ScriptedReply(status=503)) as server:
-        reward = Reward({}, llm(server))
-        done = await reward.apply(TASK, trajectory())
+        reward = Reward({}, FirstOf([Exact(), llm(server), Fixed(True)]))
+        done = await reward.apply(TASK, trajectory("seven"))
         await reward.close()
-    assert done.score is None
-    assert done.verdict is not None
-    assert "503" in done.verdict.reason
+    assert (done.score, done.verdict, done.reward_failed) == (None, None, True)
+    assert "503" in (done.error or "")
+
+
+async def test_a_list_of_judges_asks_the_next_one_where_the_text_differs() -> None:
+    with ScriptedServer(lambda request: "CORRECT") as server:
+        asked = {"kind": "llm", "base_url": server.url, "model": "j"}
+        reward = RewardOptions.model_validate({"judge": ["exact", asked]}).make()
+        verdicts = [(await reward.apply(TASK, trajectory(a))).verdict for a in ("7", "seven")]
+        await reward.close()
+    assert [(v.correct, v.judge.split(":")[0]) for v in verdicts if v] == [
+        (True, "exact"), (True, "llm"),
+    ]  # fmt: skip
+    assert len(server.requests) == 1
+    last = RewardOptions().make()
+    done = await last.apply(TASK, trajectory("seven"))
+    assert done.verdict == Verdict(correct=False, judge="exact")
+
+
+async def test_a_choice_that_cannot_be_read_goes_to_the_next_judge() -> None:
+    task = a_task(answer="B", choices=("cat", "dog"))
+    with ScriptedServer(lambda request: "CORRECT") as server:
+        asked = {"kind": "llm", "base_url": server.url, "model": "j"}
+        reward = RewardOptions.model_validate({"judge": ["exact", asked]}).make()
+        verdicts = [
+            (await reward.apply(task, trajectory(a))).verdict for a in ("B", "A or B", "puppy")
+        ]
+        await reward.close()
+    assert [(v.correct, v.judge.split(":")[0]) for v in verdicts if v] == [
+        (True, "choice"), (False, "choice"), (True, "llm"),
+    ]  # fmt: skip
+    assert "Reference answer:\nB. dog\n" in server.requests[0].text
+    assert "A. cat\nB. dog" in server.requests[0].text
+
+
+def test_an_answer_that_cannot_be_read_is_unscored_but_wrong_in_a_training() -> None:
+    task = a_task(answer="B", choices=("cat", "dog"))
+    unread = trajectory("puppy")
+    options = RewardOptions()
+    evaluated = asyncio.run(options.make().apply(task, unread))
+    trained = asyncio.run(options.make(training=True).apply(task, unread))
+    assert (evaluated.score, evaluated.verdict and evaluated.verdict.correct) == (None, None)
+    assert trained.score is not None
+    assert trained.score.value == 0.0
+    for done in (evaluated, trained):
+        assert done.verdict is not None
+        assert done.verdict.unread
+        assert "cannot be read" in done.verdict.reason
+    strict = RewardOptions(unread="wrong").make()
+    assert asyncio.run(strict.apply(task, unread)).score == trained.score
+    lenient = RewardOptions(unread="unscored").make(training=True)
+    assert asyncio.run(lenient.apply(task, unread)).score is None
+
+
+def test_what_a_judge_does_not_decide_for_another_reason_is_never_wrong() -> None:
+    undecided = Reward({}, Fixed(None), unread="wrong")
+    assert asyncio.run(undecided.apply(TASK, trajectory())).score is None
+    after_choice = Reward({}, Fixed(None), unread="wrong")
+    task = a_task(answer="B", choices=("cat", "dog"))
+    done = asyncio.run(after_choice.apply(task, trajectory("puppy")))
+    assert done.score is None, "the last judge was asked, and did not say that it is unread"
 
 
 async def test_a_judge_is_only_contacted_when_it_is_asked(tmp_path: Path) -> None:

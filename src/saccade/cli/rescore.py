@@ -99,7 +99,7 @@ def _show(result: Rescored) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
     rows = {"before": result.before, "after": result.after}
-    columns = ("unscored", "timeout", "aborted")
+    columns = ("undecided", "unscored", "timeout", "aborted")
     counts = [c for c in columns if any(getattr(s, c) for s in rows.values())]
     of = ("tasks",) if any(s.repeated for s in rows.values()) else ()
     for head in ("n", *of, "accuracy", "95 % CI", "reward", *counts):

@@ -51,6 +51,12 @@ class Summary(Record):
     unscored: int
     """Number of finished episodes without a score: no gold answer, an undecided judge, or a reward
     that failed."""
+    undecided: int = 0
+    """Number of finished episodes on whose answer no judge decided.
+
+    They are among the unscored ones; where `reward.unread` says that such an answer is wrong, as in
+    a training, among the scored ones, as incorrect.
+    """
     abstained: int
     """Number of episodes that the model ended with neither an answer nor a call.
 
@@ -113,6 +119,8 @@ class Facts(NamedTuple):
     """Id of its task."""
     stop: StopReason | None
     correct: bool | None
+    undecided: bool
+    """Whether no judge decided on its answer."""
     score: float | None
     parts: dict[str, float]
     turns: int
@@ -136,6 +144,7 @@ def facts(task: Task, trajectory: Trajectory) -> Facts:
         task=task.id,
         stop=trajectory.stop,
         correct=is_correct(trajectory),
+        undecided=is_undecided(trajectory),
         score=score.value if score else None,
         parts=score.parts if score else {},
         turns=len(trajectory.turns),
@@ -179,6 +188,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         aborted=stops[StopReason.ABORTED.value],
         timeout=stops[StopReason.TIMEOUT.value],
         unscored=len(finished) - len(scored),
+        undecided=sum(e.undecided for e in finished),
         abstained=stops[StopReason.NO_ACTION.value],
         scored=len(scored),
         tasks=len(samples),
@@ -218,6 +228,12 @@ def is_correct(trajectory: Trajectory) -> bool | None:
     if trajectory.score is None or trajectory.verdict is None:
         return None
     return trajectory.verdict.correct
+
+
+def is_undecided(trajectory: Trajectory) -> bool:
+    """Whether judges were asked and none decided, even if the answer counts as wrong for that."""
+    verdict = trajectory.verdict
+    return verdict is not None and (verdict.correct is None or verdict.unread)
 
 
 def calls_attempted(trajectory: Trajectory) -> int:

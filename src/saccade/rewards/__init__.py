@@ -5,7 +5,12 @@
 
 ABORTED and TIMEOUT trajectories, tasks without a gold answer and undecided verdicts stay without a
 score: None, never 0. So does a trajectory on which a term or a judge raises: it keeps the error,
-and can be scored again without being played again. In a run file:
+and can be scored again without being played again.
+
+An answer that no judge could read (`Verdict.unread`) is not scored either where episodes are
+evaluated: it says nothing about what the model knows, and reports count it in a column of its own.
+In a training it is wrong (`RewardOptions.unread`): an answer without a reward has no gradient, and
+a policy could learn to write what no judge reads whenever it does not know. In a run file:
 
     [reward]
     preset = "deepeyes"
@@ -18,7 +23,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from math import isfinite
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -52,6 +57,10 @@ ON_DEMAND = ("math",)
 """Judges without options that must be given: a task may name them where the run file does not."""
 
 
+Unread = Literal["wrong", "unscored"]
+"""What an answer is that no judge could read."""
+
+
 class Weighted(NamedTuple):
     """A term and what it counts."""
 
@@ -68,17 +77,21 @@ class Reward:
         judge: Judge,
         *,
         judges: Mapping[str, Judge] | None = None,
+        unread: Unread = "unscored",
     ) -> None:
         """Put a reward together.
 
         Args:
             terms: Name -> weight and function.
-            judge: Decides for tasks that name no judge of their own.
+            judge: Decides for tasks that name no judge of their own, and for the others where
+                theirs does not.
             judges: For tasks that name one (`Task.judge`); `exact`, `choice` and `math` are always
                 there.
+            unread: What an answer is that no judge could read.
         """
         self._terms = dict(terms)
         self._judge = judge
+        self._unread = unread
         self._judges: dict[str, Judge] = {"exact": Exact(), "choice": Choice(), **(judges or {})}
 
     async def apply(self, task: Task, trajectory: Trajectory) -> Trajectory:
@@ -114,7 +127,7 @@ class Reward:
                 does not name one of its choices.
             MissingExtra: the judge is not installed.
         """
-        judge = self._judge_for(task)
+        judge = self._own_judge(task)
         if isinstance(judge, Choice) and task.answer is not None and gold_option(task) is None:
             choices = ", ".join(f"{option_letter(i)}. {c}" for i, c in enumerate(task.choices))
             raise ConfigError(
@@ -147,9 +160,29 @@ class Reward:
         if any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
             # Source: DeepEyes, `vl_agent.py`: against answers that talk to the judge.
             return Verdict(correct=False, reason="the answer is too long", judge="rule")
-        return await self._judge_for(task).judge(task, trajectory.answer)
+        verdict = await self._judge_for(task).judge(task, trajectory.answer)
+        if verdict.unread and self._unread == "wrong":
+            return verdict.model_copy(update={"correct": False})
+        return verdict
 
     def _judge_for(self, task: Task) -> Judge:
+        """The judge of a task, and after it those of the reward that may know more.
+
+        `exact` knows no more than the judge of a task. Where a task names it, those that stand
+        after it in the list come next; where the list does not hold it, it decides alone.
+        """
+        own = self._own_judge(task)
+        if own is self._judge:
+            return own
+        listed = self._judge.judges if isinstance(self._judge, FirstOf) else (self._judge,)
+        if isinstance(own, Exact):
+            places = [i for i, judge in enumerate(listed) if isinstance(judge, Exact)]
+            listed = listed[places[0] + 1 :] if places else ()
+        rules = (Exact, Choice)
+        others = [j for j in listed if not isinstance(j, rules) and j.name != own.name]
+        return FirstOf((own, *others)) if others else own
+
+    def _own_judge(self, task: Task) -> Judge:
         if task.judge is None:
             return self._judges["choice"] if task.choices else self._judge
         if task.judge in ON_DEMAND and task.judge not in self._judges:
@@ -191,8 +224,15 @@ class RewardOptions(Record):
     """The judges, which are asked in this order until one decides: each is a key of `JUDGES` or
     "pkg.mod:Name", alone or as the `kind` of a table with its options."""
 
-    def make(self) -> Reward:
+    unread: Unread | None = None
+    """What an answer is that no judge could read; None: `wrong` in `saccade rl`, where a policy
+    could learn to write such answers, `unscored` everywhere else."""
+
+    def make(self, *, training: bool = False) -> Reward:
         """The reward.
+
+        Args:
+            training: Whether a policy learns from it.
 
         Raises:
             ConfigError: an unknown preset, term or judge, or a wrong option.
@@ -208,7 +248,8 @@ class RewardOptions(Record):
         named: dict[str, Judge] = {}
         for part, judge in zip(self.judge, judges, strict=True):
             named.setdefault(part.kind, judge)
-        return Reward(terms, FirstOf(judges), judges=named)
+        unread = self.unread or ("wrong" if training else "unscored")
+        return Reward(terms, FirstOf(judges), judges=named, unread=unread)
 
 
 def _finite(value: float, where: str) -> float:

@@ -1,30 +1,21 @@
-"""Opinions on an answer: right, wrong, or undecided. Undecided is never wrong: it is not scored.
+"""Opinions on an answer: right, wrong, or undecided with a reason.
 
-`exact` and `choice` are rules. They are conservative: what they accept is right; an answer in other
-words may be called wrong. Where that matters, let `exact` leave it undecided and `llm` come next:
+`exact` and `choice` are rules. They are conservative: what they accept is right. What they cannot
+read they leave undecided, and the next judge of the list is asked:
 
-    judge = [{ kind = "exact", mismatch = "undecided" }, { kind = "llm", base_url = "...", ... }]
+    judge = ["exact", { kind = "llm", base_url = "http://127.0.0.1:8001/v1", model = "JUDGE" }]
+
+A judge that *failed* (a server that is down) raises; it has no opinion.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, Protocol
 
-from saccade.types import OPTION_LETTERS, Record, Task, Verdict
-
-_QUOTES = " \"'`*\u201c\u201d\u2018\u2019"
-_EDGES = _QUOTES + ".,;:!?"
-_NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d{0,40})(\.\d{1,40})?")
-_LETTER = re.compile(r"\(?([A-Za-z])\)?[.):]?")
-_LETTER_AND_TEXT = re.compile(r"\(?([A-Za-z])\)?[.):]\s+(.+)", re.DOTALL)
-_LEAD_IN = re.compile(
-    r"(?:the\s+)?(?:correct\s+|right\s+|final\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s+(.+)",
-    re.IGNORECASE | re.DOTALL,
-)
+from saccade.rewards.choices import BEYOND, read
+from saccade.rewards.text import same_text
+from saccade.types import Record, Task, Verdict, option_letter
 
 
 class Judge(Protocol):
@@ -62,14 +53,15 @@ class Exact(Record):
 
     name: ClassVar[str] = "exact"
 
-    mismatch: Literal["wrong", "undecided"] = "wrong"
-    """What an answer in other words is; `undecided` leaves it to the next judge."""
+    mismatch: Literal["wrong", "undecided"] | None = None
+    """What an answer in other words is. None: undecided where another judge comes next in the list,
+    wrong where none does."""
 
     async def judge(self, task: Task, answer: str) -> Verdict:
         if same_text(task.answer or "", answer):
             return Verdict(correct=True, judge=self.name)
         if self.mismatch == "undecided":
-            return Verdict(correct=None, reason="other words", judge=self.name)
+            return Verdict(correct=None, reason="other words", judge=self.name, unread=True)
         return Verdict(correct=False, judge=self.name)
 
     async def close(self) -> None:
@@ -79,26 +71,34 @@ class Exact(Record):
 class Choice:
     """Right if the answer names the right option, by letter, by text, or by both.
 
-    A letter counts only where it stands for itself ("B", "(B)", "B. Intel", "the answer is B"),
-    never as the first letter of a word. An answer that names an option whose letter and text
-    disagree is wrong. An answer that names no option is wrong, not undecided: otherwise vague
-    answers would escape the score.
+    Wrong: an answer that names another option, several, a letter that the question does not have,
+    or none ("", "Nothing"), and one that says that the right option is wrong. Undecided: what
+    `saccade.rewards.choices` cannot read, other words for an option among it. It does not guarantee
+    that an answer is meant as it is written: "B" is right, whatever was thought before it.
     """
 
     name = "choice"
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        """Undecided only if the gold answer is none of the options."""
+        """Undecided also if the gold answer is none of the options."""
         gold = gold_option(task)
         if gold is None:
             reason = f"the gold answer {task.answer!r} is not one of the options"
             return Verdict(correct=None, reason=reason, judge=self.name)
-        named = _option(answer, task.choices)
-        if not named:
-            return Verdict(correct=False, reason="names no option", judge=self.name)
-        if len(named) > 1:
-            return Verdict(correct=False, reason="names several options", judge=self.name)
-        return Verdict(correct=named == {gold}, judge=self.name)
+        reading = read(answer, task.choices, task.question)
+        if reading.unread:
+            return self._unread(reading.unread)
+        if reading.named:
+            reason = "" if len(reading.named) == 1 else "it names several options"
+            right = reading.named == {gold}
+        elif gold in reading.negated or not reading.negated:
+            right, reason = False, "it names no option"
+        else:
+            return self._unread("it only says what is wrong")
+        return Verdict(correct=right, reason=reason, judge=self.name)
+
+    def _unread(self, reason: str) -> Verdict:
+        return Verdict(correct=None, reason=reason, judge=self.name, unread=True)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -110,76 +110,52 @@ class FirstOf:
     name = "first_of"
 
     def __init__(self, judges: Sequence[Judge]) -> None:
-        self._judges = tuple(judges)
+        """Put judges in an order; `Exact` leaves what does not match to those after it."""
+        self.judges = (*map(_leaves_mismatches, judges[:-1]), *judges[-1:])
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        """Undecided if all are; then the reasons of all are kept."""
-        reasons = []
-        for judge in self._judges:
+        """Undecided if all are; then the reasons of all are kept.
+
+        Raises:
+            ServiceError: a judge that was asked failed. Those after it are not asked: which judge
+                decides an episode must not depend on which server was up.
+        """
+        reasons, unread = [], True
+        for judge in self.judges:
             verdict = await judge.judge(task, answer)
             if verdict.correct is not None:
                 return verdict
             reasons.append(f"{judge.name}: {verdict.reason}")
-        return Verdict(correct=None, reason="; ".join(reasons), judge=self.name)
+            unread = unread and verdict.unread
+        reason = "; ".join(reasons)
+        return Verdict(correct=None, reason=reason, judge=self.name, unread=unread)
 
     async def close(self) -> None:
-        for judge in self._judges:
+        for judge in self.judges:
             await judge.close()
+
+
+def _leaves_mismatches(judge: Judge) -> Judge:
+    if isinstance(judge, Exact) and judge.mismatch is None:
+        return judge.model_copy(update={"mismatch": "undecided"})
+    return judge
 
 
 def gold_option(task: Task) -> int | None:
     """The option that the gold answer names, counted from 0; None if it is none, or several."""
-    named = _option(task.answer or "", task.choices)
-    return named.pop() if len(named) == 1 else None
-
-
-def same_text(gold: str, answer: str) -> bool:
-    """Equal after Unicode compatibility normalisation, case folding, and trimming of the edges.
-
-    Numbers are compared by value: "10" is "10.0" and "1,000" is "1000". Articles, units and word
-    order matter.
-    """
-    a, b = normalised(gold), normalised(answer)
-    if a == b:
-        return bool(a)
-    x, y = _number(a), _number(b)
-    return x is not None and x == y
-
-
-def normalised(text: str) -> str:
-    """The form in which texts are compared."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    # A point at the start may belong to a number: .5
-    return " ".join(folded.split()).rstrip(_EDGES).lstrip(_QUOTES)
-
-
-def _number(text: str) -> Decimal | None:
-    if not _NUMBER.fullmatch(text):
+    reading = read(task.answer or "", task.choices)
+    if reading.unread or len(reading.named) != 1 or BEYOND in reading.named:
         return None
-    try:
-        return Decimal(text.replace(",", ""))
-    except InvalidOperation:
-        return None
+    return next(iter(reading.named))
 
 
-def _option(answer: str, choices: Sequence[str]) -> set[int]:
-    """Indices of the options that an answer names."""
-    answer = answer.strip()
-    if len(answer) > 4000:
-        return set()
-    by_text = {i for i, text in enumerate(choices) if same_text(text, answer)}
-    if by_text:
-        return by_text
-    if letter := _LETTER.fullmatch(answer.strip(_EDGES)):
-        return _index(letter.group(1), choices)
-    if both := _LETTER_AND_TEXT.fullmatch(answer):
-        named = {i for i, text in enumerate(choices) if same_text(text, both.group(2))}
-        return _index(both.group(1), choices) | named if named else set()
-    if lead_in := _LEAD_IN.fullmatch(answer):
-        return _option(lead_in.group(1), choices)
-    return set()
+def gold_text(task: Task) -> str:
+    """The gold answer as text: of a question with options the text of the right one."""
+    place = gold_option(task) if task.choices else None
+    return (task.answer or "") if place is None else task.choices[place]
 
 
-def _index(letter: str, choices: Sequence[str]) -> set[int]:
-    index = OPTION_LETTERS.index(letter.upper())
-    return {index} if index < len(choices) else set()
+def gold_with_letter(task: Task) -> str:
+    """The same with the letter of the option before it: "B. dog"."""
+    place = gold_option(task) if task.choices else None
+    return (task.answer or "") if place is None else f"{option_letter(place)}. {gold_text(task)}"

@@ -1,4 +1,4 @@
-"""The judge of mathematical answers: math-verify, in a process that can be killed.
+"""The judge of mathematical answers: `saccade.rewards.maths`, in a process that can be killed.
 
 A model can write a power tower or a factorial that no computer will finish, and neither an event
 loop nor a thread can be stopped from outside. So each comparison runs in a worker process with a
@@ -15,6 +15,8 @@ import sys
 from pydantic import Field
 
 from saccade.errors import ServiceError, require
+from saccade.rewards.judges import gold_text
+from saccade.rewards.maths import Opinion
 from saccade.types import Record, Task, Verdict
 
 MAX_CHARS = 10_000
@@ -36,7 +38,12 @@ class MathOptions(Record):
 
 
 class Math:
-    """Right if math-verify finds the answer equal to the gold one."""
+    """Right if the answer is the gold one as text, as a quantity, or as an expression.
+
+    What is compared how, and the conventions, are in `saccade.rewards.maths.comparing`. Of a
+    question with options the text of the right one is compared. It does not guarantee that an
+    answer has the form that was asked for: 2/4 is 1/2.
+    """
 
     name = "math"
     Options = MathOptions
@@ -55,24 +62,27 @@ class Math:
             self._free.put_nowait(None)
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        """Undecided if the answer is too long, takes too long, or breaks the worker.
+        """Undecided if the answer cannot be read, is or takes too long, or breaks the worker.
 
         Raises:
             ServiceError: no worker can be started.
         """
         if len(answer) > MAX_CHARS:
-            return self._undecided(f"{len(answer)} characters, {MAX_CHARS} are compared at most")
+            reason = f"{len(answer)} characters, {MAX_CHARS} are compared at most"
+            return self._undecided(reason, unread=True)
         worker = await self._free.get()
         healthy: asyncio.subprocess.Process | None = None
         try:
             if worker is None or worker.returncode is not None:
                 worker = await _start(self._memory_mb)
             async with asyncio.timeout(self._timeout_s):
-                equal = await _ask(worker, task.answer or "", answer)
-            if equal is None:
+                opinion = await _ask(worker, gold_text(task), answer)
+            if opinion is None:
                 return self._undecided("the comparison failed")
             healthy = worker
-            return Verdict(correct=equal, judge=self.name)
+            if opinion.equal is None:
+                return self._undecided(opinion.reason, unread=not opinion.readable)
+            return Verdict(correct=opinion.equal, reason=opinion.reason, judge=self.name)
         except TimeoutError:
             return self._undecided(f"not decided within {self._timeout_s:g} s")
         finally:
@@ -81,8 +91,8 @@ class Math:
                 await _kill(worker)
             self._free.put_nowait(healthy)
 
-    def _undecided(self, reason: str) -> Verdict:
-        return Verdict(correct=None, reason=reason, judge=self.name)
+    def _undecided(self, reason: str, *, unread: bool = False) -> Verdict:
+        return Verdict(correct=None, reason=reason, judge=self.name, unread=unread)
 
     async def close(self) -> None:
         """Stop the workers that are idle."""
@@ -115,7 +125,7 @@ async def _start(memory_mb: int) -> asyncio.subprocess.Process:
     return worker
 
 
-async def _ask(worker: asyncio.subprocess.Process, gold: str, answer: str) -> bool | None:
+async def _ask(worker: asyncio.subprocess.Process, gold: str, answer: str) -> Opinion | None:
     """The worker's reply; None if it gave none that can be read."""
     assert worker.stdin is not None
     assert worker.stdout is not None
@@ -123,9 +133,9 @@ async def _ask(worker: asyncio.subprocess.Process, gold: str, answer: str) -> bo
     try:
         await worker.stdin.drain()
         line = await worker.stdout.readline()
-    except (ConnectionError, ValueError):
+        return Opinion(*json.loads(line))
+    except (ConnectionError, ValueError, TypeError):
         return None
-    return {b"true\n": True, b"false\n": False}.get(line)
 
 
 async def _kill(worker: asyncio.subprocess.Process) -> None:

@@ -48,7 +48,7 @@ def assemble(recipe: Recipe, *, policy: Policy | None = None) -> Assembly:
         UserWarning: for each of `mismatches`.
     """
     environment = make_environment(recipe)
-    reward = make_reward(recipe)
+    reward = make_reward(recipe, training=policy is not None)
     acting = make_policy(recipe) if policy is None else policy
     for mismatch in mismatches(acting.info, environment):
         warnings.warn(mismatch, stacklevel=2)

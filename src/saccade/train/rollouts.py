@@ -146,6 +146,7 @@ def episode_metrics(summary: Summary) -> dict[str, float]:
         "aborted": summary.aborted,
         "timeout": summary.timeout,
         "unscored": summary.unscored,
+        "undecided": summary.undecided,
         "reward": summary.score,
         "accuracy": summary.accuracy,
         "tool_calls": summary.tool_calls,

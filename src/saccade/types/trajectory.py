@@ -193,6 +193,9 @@ class Verdict(Record):
     """None: undecided, the trajectory stays unscored."""
     reason: str = ""
     judge: str = ""
+    unread: bool = False
+    """Whether no judge could read the answer: undecided for what the model wrote, not because a
+    judge failed. Where the reward says that such an answer is wrong, it stays marked."""
 
 
 class Score(Record):

@@ -105,6 +105,7 @@ COST = (
 )
 APART = (
     Column("abstained", "abstained", None),
+    Column("undecided", "undecided", None),
     Column("unscored", "unscored", None),
     Column("timeout", "timeout", None),
     Column("aborted", "aborted", None),

@@ -14,7 +14,7 @@ from rich.text import Text
 from saccade.cli.common.printable import one_line
 from saccade.images.geometry import Box
 from saccade.images.image import Image
-from saccade.measures.summary import Summary
+from saccade.measures.summary import Summary, is_undecided
 from saccade.runs.diagnosis import unread_text, what_may_help
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 
@@ -87,12 +87,14 @@ def _can_draw(console: Console, image: Image) -> bool:
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     """A row for each group and one for all.
 
-    Episodes that abstained or were not scored have columns of their own, where there are any; so
-    has the number of tasks, where several samples of a task are scored.
+    Episodes that abstained, were not scored or on whose answer no judge decided have columns of
+    their own, where there are any; so has the number of tasks, where several samples of a task are
+    scored.
     """
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
-    counts = [c for c in ("abstained", "unscored", "timeout", "aborted") if getattr(total, c)]
+    columns = ("abstained", "undecided", "unscored", "timeout", "aborted")
+    counts = [c for c in columns if getattr(total, c)]
     of = ("tasks",) if total.repeated else ()
     for head in ("n", *of, "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts):
         table.add_column(head, justify="right")
@@ -158,6 +160,8 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
     console.print(Text(f"{end}, {trajectory.seconds:.1f} s", style="dim"))
     if (advice := what_may_help(trajectory)) is not None:
         console.print(Text(f"what may help: {advice}", style="yellow"))
+    if is_undecided(trajectory) and trajectory.verdict is not None:
+        console.print(Text(f"undecided: {_line(trajectory.verdict.reason)}", style="yellow"))
     score = trajectory.score
     if score is not None:
         parts = "  ".join(f"{name} {value:+g}" for name, value in score.parts.items())

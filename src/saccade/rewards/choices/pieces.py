@@ -1,0 +1,249 @@
+"""An answer as pieces: which options are named where, and what the words beside them do."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from saccade.rewards.choices.tokens import PUNCTUATION, Form, Token, tokens
+from saccade.rewards.choices.words import ALSO, COPULAS, LABELS, NOUNS, VOCABULARY, Kind
+from saccade.types import OPTION_LETTERS
+
+BEYOND = -1
+"""The place of an option that the question does not have: E of four."""
+
+_ARTICLES = ("a", "an", "the")
+_WORDS_OF_ONE_LETTER = "aeiouy"
+_JOINS = (Kind.OR, Kind.NOT, Kind.IS_NOT, Kind.BUT, Kind.SOFT)
+_PUNCTUATION_KINDS = {Form.HARD: Kind.HARD, Form.SOFT: Kind.SOFT}
+
+
+class Piece(NamedTuple):
+    """One or more tokens and what they do."""
+
+    kind: Kind
+    options: frozenset[int] = frozenset()
+    """The places of the options that it may name; more than one if it is ambiguous."""
+    token: Token = Token(Form.SYMBOL, "")
+    """The first of the tokens."""
+
+
+class Trie:
+    """Sequences of tokens with what each stands for; finds the longest that begins at a place."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, Trie] = {}
+        self.options: frozenset[int] = frozenset()
+        self.kind: Kind | None = None
+
+    def at(self, key: Sequence[str]) -> Trie:
+        """The node of a sequence, which is made if it is new."""
+        node = self
+        for text in key:
+            node = node._next.setdefault(text, Trie())
+        return node
+
+    def longest(self, found: Sequence[Token], start: int, stop: int) -> tuple[int, Trie]:
+        """The length of the longest sequence from `start` up to `stop`, and its node; 0 if none."""
+        node, best = self, (0, self)
+        for at in range(start, stop):
+            step = node._next.get(found[at].text)
+            if step is None:
+                break
+            node = step
+            if node.options or node.kind:
+                best = (at + 1 - start, node)
+        return best
+
+
+class _Found(NamedTuple):
+    """What begins at a place: an option, a phrase of the vocabulary, or both."""
+
+    length: int
+    options: frozenset[int]
+    kind: Kind | None
+
+
+def key(text: str) -> tuple[str, ...]:
+    """How an option is looked for: its tokens, outer punctuation and a first article aside."""
+    found = tokens(text)
+    while found and found[-1].form in PUNCTUATION:
+        found.pop()
+    while found and found[0].form in PUNCTUATION:
+        found.pop(0)
+    if len(found) > 1 and found[0].text in _ARTICLES:
+        found.pop(0)
+    return tuple(token.text for token in found)
+
+
+def pieces(answer: str, choices: Sequence[str], question: str = "") -> list[Piece]:
+    """What an answer consists of."""
+    reader = _Reader(_options(tuple(choices)), len(choices), _asked(question))
+    return list(reader.pieces(tokens(answer)))
+
+
+@cache
+def _vocabulary() -> Trie:
+    trie = Trie()
+    for phrase, kind in VOCABULARY.items():
+        trie.at([token.text for token in tokens(phrase)]).kind = kind
+    return trie
+
+
+@lru_cache(maxsize=256)
+def _options(choices: tuple[str, ...]) -> Trie:
+    trie = Trie()
+    for place, choice in enumerate(choices):
+        texts = key(choice)
+        for words in (texts, *((word,) for word in ALSO.get(" ".join(texts), ()))):
+            if words:
+                trie.at(words).options |= {place}
+    return trie
+
+
+@lru_cache(maxsize=256)
+def _asked(question: str) -> frozenset[str]:
+    return frozenset(token.text for token in tokens(question) if token.form is Form.WORD)
+
+
+class _Reader:
+    """The options and words that can be recognised."""
+
+    def __init__(self, options: Trie, n: int, asked: frozenset[str]) -> None:
+        self._options, self._n, self._asked = options, n, asked
+        self._words = _vocabulary()
+
+    def pieces(self, found: Sequence[Token]) -> Iterator[Piece]:
+        at = 0
+        while at < len(found):
+            length, piece = self._piece(found, at)
+            if piece.kind is Kind.UNKNOWN and self._run(piece.token):
+                for letter in piece.token.text:
+                    options = frozenset((OPTION_LETTERS.index(letter.upper()),))
+                    yield Piece(Kind.OPTION, options, piece.token)
+            else:
+                yield piece
+            at += length
+
+    def _run(self, token: Token) -> bool:
+        """Whether a word is letters of options in their order: AB, ACD."""
+        letters = OPTION_LETTERS[: self._n].lower()
+        return token.upper and token.text == "".join(c for c in letters if c in token.text)
+
+    def _piece(self, found: Sequence[Token], at: int) -> tuple[int, Piece]:
+        token = found[at]
+        if token.form is Form.BOX:
+            first = at == 0 or found[at - 1].text == "\n" or token.text.startswith("<")
+            return 1, Piece(Kind.CUE if first else Kind.NEUTRAL, token=token)
+        here = self._longest(found, at)
+        if here.options and self._names(found, at, here):
+            options = here.options
+            if here.length == 1 and token.form is Form.LETTER:
+                options |= self._letter(found, at)
+            return here.length, Piece(Kind.OPTION, options, token)
+        if here.length < 2 and token.form is Form.LETTER and (named := self._letter(found, at)):
+            return 1, Piece(Kind.OPTION, named, token)
+        if here.kind is not None:
+            kind = self._known(here, found[at : at + here.length])
+            if here.options and kind not in (Kind.NOT, Kind.IS_NOT):
+                after = found[at + here.length : at + here.length + 2]
+                kind = kind if kind is Kind.NEUTRAL and _describes(after) else Kind.UNKNOWN
+            return here.length, Piece(kind, token=token)
+        if token.form in PUNCTUATION:
+            return 1, Piece(_PUNCTUATION_KINDS.get(token.form, Kind.NEUTRAL), token=token)
+        return 1, Piece(self._other(token), token=token)
+
+    def _other(self, token: Token) -> Kind:
+        """What a token does that is no phrase of the vocabulary."""
+        if token.form is Form.WORD and token.text in self._asked:
+            return Kind.NEUTRAL
+        sign = token.form is Form.SYMBOL and unicodedata.category(token.text) == "So"
+        return Kind.DOUBT if token.text == "~" or (sign and token.text != "°") else Kind.UNKNOWN
+
+    def _longest(self, found: Sequence[Token], at: int) -> _Found:
+        """What begins here; of "is not visible" only "is", if "not visible" is an option."""
+        end = len(found)
+        length, option = self._options.longest(found, at, end)
+        words, phrase = self._words.longest(found, at, end)
+        if length and length >= words:
+            return _Found(length, option.options, phrase.kind if length == words else None)
+        for later in range(at + 1, at + words):
+            if later + self._options.longest(found, later, end)[0] > at + words:
+                words, phrase = self._words.longest(found, at, later)
+                break
+        after = found[at + words].form if at + words < end else Form.OPEN
+        ambiguous = length and after in (Form.LETTER, Form.OPEN)  # "right, option B"
+        return _Found(words, frozenset(), Kind.UNKNOWN if ambiguous else phrase.kind)
+
+    def _names(self, found: Sequence[Token], at: int, here: _Found) -> bool:
+        """Whether the text of an option is meant as one where it stands.
+
+        A word that has another use ("no", "right") is an option only where no word follows, and a
+        number after "option" may be its place as well as its text.
+        """
+        if here.length == 1 and found[at].form is Form.NUMBER and at > 0:
+            return found[at - 1].text not in LABELS
+        if here.kind is None or here.length > 1 or at + 1 == len(found):
+            return True
+        after = found[at + 1].text
+        if VOCABULARY.get(after) is Kind.OR or after in COPULAS or after == "and":
+            return True
+        if is_wide(found[at].text[0]) and is_wide(after[0]):
+            return False
+        names_another = self._options.longest(found, at + 1, len(found))[0] > 0
+        return names_another or not _word_follows(found, at + 1)
+
+    def _letter(self, found: Sequence[Token], at: int) -> frozenset[int]:
+        """The option that a letter names; none if it is an article or another word."""
+        token = found[at]
+        place = OPTION_LETTERS.find(token.text.upper())
+        if place < 0 or (place >= self._n and not token.upper):
+            return frozenset()
+        letter = frozenset((place if place < self._n else BEYOND,))
+        if token.text not in _WORDS_OF_ONE_LETTER or not _word_follows(found, at + 1, (Form.WORD,)):
+            return letter
+        after, kind = found[at + 1].text, VOCABULARY.get(found[at + 1].text)
+        if at > 0 and found[at - 1].text in LABELS:  # "option A dog"
+            return letter
+        if token.text == "i" and after not in ("is", "or", "and"):
+            return frozenset()
+        if kind in _JOINS or after in COPULAS or after == "and":
+            return letter
+        # "A dog", "A large one"; but "A then B"
+        return letter | {BEYOND} if token.upper and kind is not None else frozenset()
+
+    def _known(self, here: _Found, found: Sequence[Token]) -> Kind:
+        """What a word of the vocabulary does, unless the question uses it in its own way."""
+        kind = here.kind or Kind.UNKNOWN
+        decides = kind in (Kind.NOT, Kind.IS_NOT, Kind.WRONG, Kind.DOUBT, Kind.NONE)
+        if decides and all(token.text in self._asked for token in found):
+            return Kind.UNKNOWN
+        return kind
+
+
+def _word_follows(
+    found: Sequence[Token], at: int, forms: tuple[Form, ...] = (Form.WORD, Form.NUMBER)
+) -> bool:
+    """Whether a word stands at a place, other than "or" and those of a script without spaces."""
+    if at >= len(found) or found[at].form not in forms:
+        return False
+    text = found[at].text
+    return not is_wide(text[0]) and VOCABULARY.get(text) is not Kind.OR
+
+
+def _describes(after: Sequence[Token]) -> bool:
+    """Whether a word before these describes: "the right answer", but not "one, option F"."""
+    names = after[-1].form in (Form.LETTER, Form.OPEN) if after else True
+    return not names and after[0].text in NOUNS
+
+
+def is_wide(character: str) -> bool:
+    """Whether it belongs to a script that does not write spaces between words."""
+    return "\u3040" <= character <= "\ud7af"
+
+
+def kinds_of(text: str) -> frozenset[Kind]:
+    """What the words of a text do, if they name nothing."""
+    return frozenset(piece.kind for piece in pieces(text, ()))

@@ -1,0 +1,233 @@
+"""The order of comparison: as written, as text, as quantities, as lists, as expressions.
+
+Conventions, where people differ:
+
+- a unit that only one side writes is that of the question, and the numbers decide: 5 is 5 cm, 50
+  is 50 %; 0.5 is 50 % as well;
+- of two words one is not the other, whatever they mean; of longer texts nothing is said;
+- brackets matter: (1, 2) is not [1, 2]; without any, and in braces, the order is free;
+- `x = 5` is 5;
+- a decimal of six significant digits or more is the irrational or periodic number that it rounds;
+- numbers are read as in English, and where they are equal only as read elsewhere (3,14; 1.000),
+  nothing is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from saccade.rewards.maths.quantities import RATIOS, TEMPERATURES, Quantity, quantity
+from saccade.rewards.maths.values import NoExpressionError, parsed, same
+from saccade.rewards.maths.written import dense, written
+from saccade.rewards.text import same_text
+
+_NAMES = """
+sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp lim max min mod gcd lcm det ln
+lg arg dim deg ker inf sup
+"""
+_FUNCTIONS = frozenset(_NAMES.split())
+_BRACKETS = {"(": ")]", "[": "])", "{": "}"}
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_ELSEWHERE = re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?|-?\d+,(?:\d{1,2}|\d{4,})")
+_PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
+_NAMED = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+) ?(?:=|\\in(?![a-z])) ?(?P<value>[^=<>]+)")
+
+
+class Opinion(NamedTuple):
+    """Whether two answers are the same."""
+
+    equal: bool | None
+    """None if it is not known."""
+    reason: str = ""
+    readable: bool = True
+    """Whether it is not the answer's fault that it is not known."""
+
+
+class _List(NamedTuple):
+    opening: str
+    closing: str
+    items: tuple[str, ...]
+
+
+def compare(gold: str, answer: str) -> Opinion:
+    """Whether an answer is the gold one. May take for ever."""
+    left, right = written(gold), written(answer)
+    if not right:
+        return Opinion(False, "no answer")
+    if not left:
+        return Opinion(None, "the gold answer is empty")
+    try:
+        equal = _same(left, right)
+    except NoExpressionError as error:
+        return Opinion(None, str(error), readable=not _is_math(left))
+    if equal is None:
+        return Opinion(None, "it cannot be told whether they are the same", readable=False)
+    return Opinion(equal)
+
+
+def _same(left: str, right: str) -> bool | None:
+    if dense(left) == dense(right):
+        return True
+    if left.casefold() == right.casefold() and len(left) == 1:
+        return None
+    if _is_text(left) or _is_text(right):
+        return _same_texts(left, right)
+    if _same_elsewhere(left, right):
+        return None
+    one, other = (_NAMED.fullmatch(text) for text in (left, right))
+    if one and other and one["name"] != other["name"]:
+        return False
+    if one or other:
+        return _same(one["value"] if one else left, other["value"] if other else right)
+    lists = _list(left), _list(right)
+    if lists != (None, None):
+        return _same_lists(*lists)
+    quantities = quantity(left), quantity(right)
+    if quantities != (None, None):
+        x, y = (found is not None for found in quantities)
+        return _same_quantities(
+            quantities[0] or quantity(left, attached=y) or Quantity(left, None),
+            quantities[1] or quantity(right, attached=x) or Quantity(right, None),
+        )
+    return same(_number(left), _number(right))
+
+
+def _same_texts(left: str, right: str) -> bool | None:
+    """Texts compared as texts."""
+    if not (_is_text(left) and _is_text(right)):
+        side = right if _is_text(right) else left
+        raise NoExpressionError(f"{side!r:.100} is text")
+    if same_text(left, right):
+        return True
+    return False if left.isalpha() and right.isalpha() else None
+
+
+def _is_text(text: str) -> bool:
+    """Whether it holds words, or nothing but letters, and is no number with a unit."""
+    bare = re.sub(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+", " ", text)
+    runs = re.findall(r"[^\W\d_]+", bare)
+    if quantity(text) is not None:
+        return False
+    words = [run for run in runs if len(run) > 2 and run not in _FUNCTIONS]
+    only_letters = bool(re.fullmatch(r"[^\W\d_]{2,}(?:[\s'-][^\W\d_]+)*", text))
+    return bool(words) or only_letters
+
+
+def _is_math(text: str) -> bool:
+    """Whether it can be read, so that another text is to blame."""
+    if _is_text(text) or _list(text) is not None:
+        return True
+    found = quantity(text)
+    try:
+        parsed(_number(found.number if found else text))
+    except NoExpressionError:
+        return False
+    return True
+
+
+def _same_elsewhere(left: str, right: str) -> bool:
+    """Whether two numbers are equal only if they are read as outside of English: 3,14 and 1.000."""
+    if not (_ELSEWHERE.fullmatch(left) or _ELSEWHERE.fullmatch(right)):
+        return False
+    one, other = (
+        text.replace(".", "").replace(",", ".") if _ELSEWHERE.fullmatch(text) else _number(text)
+        for text in (left, right)
+    )
+    if not (_PLAIN.fullmatch(one) and _PLAIN.fullmatch(other)):
+        return False
+    english = _PLAIN.fullmatch(left) and _PLAIN.fullmatch(right)
+    return same(one, other) is True and not (english and same(left, right))
+
+
+def _same_quantities(left: Quantity, right: Quantity) -> bool | None:
+    a, b = left.unit, right.unit
+    x, y = _number(left.number), _number(right.number)
+    if a is None or b is None:
+        known = a or b
+        if known is None or known.words:
+            raise NoExpressionError(f"{known.words if known else ''!r} is no unit that is known")
+        named = {name for name, _ in known.dimensions}
+        if named <= RATIOS and "%" in named:
+            with_unit, plain = (x, y) if b is None else (y, x)
+            return same(x, y) or same(rf"\frac{{{with_unit}}}{{100}}", plain)
+        return same(x, y)
+    if a.words or b.words:
+        if a.words.rstrip("s") == b.words.rstrip("s"):
+            return same(x, y)
+        raise NoExpressionError(f"{a.words or b.words!r} is no unit that is known")
+    if a.dimensions != b.dimensions:
+        temperatures = {name for name, _ in (*a.dimensions, *b.dimensions)} <= TEMPERATURES
+        return None if temperatures else False
+    return same(rf"({x})\cdot\frac{{{a.factor.numerator}}}{{{a.factor.denominator}}}",
+                rf"({y})\cdot\frac{{{b.factor.numerator}}}{{{b.factor.denominator}}}")  # fmt: skip
+
+
+def _number(text: str) -> str:
+    """A number without the commas between its thousands."""
+    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
+
+
+def _list(text: str) -> _List | None:
+    """A list, with its brackets if it has any; None if there is no comma outside of all."""
+    if _THOUSANDS.fullmatch(text):
+        return None
+    plain = text.replace(r"\{", "{").replace(r"\}", "}")
+    if sign := re.fullmatch(r"\\pm ?(.+)", plain):
+        return _List("", "", (sign[1], f"-({sign[1]})"))
+    if plain[:1] in _BRACKETS and plain[-1:] in _BRACKETS[plain[0]]:
+        items = _split(plain[1:-1])
+        if items is not None and (len(items) > 1 or text.startswith(r"\{")):
+            return _List(plain[0], plain[-1], items)
+    items = _split(re.sub(r",? and ", ", ", plain))
+    return _List("", "", items) if items is not None and len(items) > 1 else None
+
+
+def _split(text: str) -> tuple[str, ...] | None:
+    """The items between the commas outside of brackets; None if brackets do not match."""
+    depth, items, item = 0, [], ""
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return None
+        if character == "," and not depth:
+            items.append(item.strip())
+            item = ""
+        else:
+            item += character
+    return (*items, item.strip()) if not depth else None
+
+
+def _same_lists(left: _List | None, right: _List | None) -> bool | None:
+    if left is None or right is None:
+        return False
+    bare = "" in (left.opening, right.opening)
+    if not bare and (left.opening, left.closing) != (right.opening, right.closing):
+        return False
+    ordered = "(" in (left.opening, right.opening) or "[" in (left.opening, right.opening)
+    if bare and ordered:
+        return None
+    if len(left.items) != len(right.items):
+        return False
+    if ordered:
+        return _all([_same(a, b) for a, b in zip(left.items, right.items, strict=True)])
+    return _same_sets(left.items, right.items)
+
+
+def _same_sets(left: Sequence[str], right: Sequence[str]) -> bool | None:
+    """Whether each item of one has its own among the others."""
+    rest, unsure = list(right), False
+    for item in left:
+        found = [_same(item, other) for other in rest]
+        unsure = unsure or None in found
+        if True not in found:
+            return None if unsure else False
+        del rest[found.index(True)]
+    return True
+
+
+def _all(found: Sequence[bool | None]) -> bool | None:
+    if False in found:
+        return False
+    return None if None in found else True

@@ -1,0 +1,149 @@
+"""Expressions compared: parsed as LaTeX, then by exact value or with fifty digits.
+
+math-verify compares with a tolerance, in which 1/2^99 is 1/2^98, and reads words as products, in
+which "cat" is "act". So numbers are compared exactly where they are rational, else with fifty
+digits; expressions with variables at points drawn from a fixed seed. It is asked only about what is
+no expression: matrices, sets, inequalities.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+from saccade.errors import PluginError
+from saccade.plugins import guarded
+
+DIGITS = 50
+POINTS = 4
+"""Number of points at which expressions with variables must agree."""
+SIGNIFICANT = 6
+"""Digits from which on a rounded decimal is the number that it rounds."""
+
+
+class NoExpressionError(ValueError):
+    """A text that cannot be read as mathematics."""
+
+
+def parsed(text: str) -> object:
+    """The expression that a text in LaTeX is.
+
+    Raises:
+        NoExpressionError: it is none.
+    """
+    from latex2sympy2_extended import latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+
+    if re.search(r"\d \d", text):
+        raise NoExpressionError(f"numbers beside each other in {text!r:.100}")
+    config = ConversionConfig(lowercase_symbols=False)
+    try:
+        with guarded("latex2sympy"):  # it raises Exception itself
+            return latex2sympy(text, normalization_config=None, conversion_config=config)
+    except PluginError as error:
+        raise NoExpressionError(f"{text!r:.100} cannot be read as mathematics") from error
+
+
+def same(gold: str, answer: str) -> bool | None:
+    """Whether two expressions are equal; None if it cannot be told.
+
+    Raises:
+        NoExpressionError: one of them is no expression.
+    """
+    from sympy import Expr
+
+    left, right = parsed(gold), parsed(answer)
+    if isinstance(left, Expr) and isinstance(right, Expr):
+        equal = _same_expressions(left, right)
+        if equal is False and not (left.free_symbols or right.free_symbols):
+            return _rounds(gold, right) or _rounds(answer, left)
+        return equal
+    return _verified(left, right)
+
+
+def _same_expressions(left: Any, right: Any) -> bool | None:
+    left, right = _exact(left), _exact(right)
+    if left == right:
+        return True
+    if left.is_Rational and right.is_Rational:
+        return False
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
+    if not symbols:
+        return _close(left, right)
+    draw = random.Random(0)
+    agreed = [
+        found
+        for _ in range(2 * POINTS)
+        if (found := _close(*_at_point(left, right, symbols, draw))) is not None
+    ]
+    if False in agreed:
+        return False
+    return True if len(agreed) >= POINTS else None
+
+
+def _at_point(left: Any, right: Any, symbols: list[Any], draw: random.Random) -> tuple[Any, Any]:
+    from sympy import Rational
+
+    at = {s: Rational(draw.randint(-9999, 9999) or 1, draw.randint(1000, 5000)) for s in symbols}
+    return left.subs(at), right.subs(at)
+
+
+def _close(left: Any, right: Any) -> bool | None:
+    """Whether two constants agree in fifty digits; None if one of them has no finite value."""
+    from sympy import Float, oo
+
+    if left == right:
+        return True if left in (oo, -oo) or left.is_finite else None
+    if left in (oo, -oo) or right in (oo, -oo):
+        return False
+    a, b = left.evalf(DIGITS + 10), right.evalf(DIGITS + 10)
+    if not (a.is_number and b.is_number and a.is_finite and b.is_finite):
+        return None
+    size = max(abs(a), abs(b))
+    return bool(abs(a - b) <= size * Float(10, DIGITS + 10) ** -DIGITS)
+
+
+def _exact(value: Any) -> Any:
+    """The same with decimals as fractions, and what was left to be done."""
+    from sympy import Float, Rational
+
+    decimals = {number: Rational(str(number)) for number in value.atoms(Float)}
+    return value.xreplace(decimals).doit()
+
+
+def _rounds(text: str, value: Any) -> bool:
+    """Whether a text is a decimal number, and the value rounded to its digits."""
+    from sympy import Rational
+
+    found = re.fullmatch(r"-?(\d+)\.(\d{1,30})", text)
+    if found is None or len((found[1] + found[2]).lstrip("0")) < SIGNIFICANT:
+        return False
+    value = _exact(value)
+    if not value.is_real or (value.is_Rational and _terminates(value.q)):
+        return False
+    half = Rational(1, 2 * 10 ** len(found[2]))
+    return bool(abs(value - Rational(text)).evalf(DIGITS) <= half)
+
+
+def _terminates(denominator: int) -> bool:
+    for prime in (2, 5):
+        while denominator % prime == 0:
+            denominator //= prime
+    return denominator == 1
+
+
+def _verified(left: Any, right: Any) -> bool | None:
+    """What math-verify says of matrices, sets and relations, if both are of one kind."""
+    from math_verify import verify
+    from sympy import MatrixBase, Set
+    from sympy.core.relational import Relational
+    from sympy.logic.boolalg import BooleanFunction
+
+    for kind in (MatrixBase, Set, Relational, BooleanFunction):
+        if isinstance(left, kind) and isinstance(right, kind):
+            if kind is MatrixBase:
+                alike = left.shape == right.shape
+                return alike and all(map(_same_expressions, left.flat(), right.flat()))
+            return bool(verify([left], [right], timeout_seconds=None))
+    return None
