@@ -43,6 +43,9 @@ PROCESSOR_FILES = (
 )  # fmt: skip
 """Copied from the base: what an image-only processor saves would not load beside torchvision."""
 
+RECOMPUTING = ("activation_checkpointing", "gradient_checkpointing")
+"""An option of transformers 5.23, and its older name, which TRL sets to True of its own accord."""
+
 METRICS = "metrics.jsonl"
 SUPERSEDED = "superseded"
 MODEL = "model"
@@ -88,6 +91,14 @@ class ResumesWithItsWeights(Trainer):
 
     def create_model_card(self, *_: object, **__: object) -> None:
         """TRL's knows neither base nor data of a run; `export` writes the card of the result."""
+
+
+def recomputing(arguments: type[TrainingArguments], on: bool) -> dict[str, bool]:
+    """Options for computing activations again, under every name that this version has for it.
+
+    TRL 1.16 takes transformers of either name; vLLM 0.32 wants one below 5.20, the older.
+    """
+    return {name: on for name in RECOMPUTING if name in arguments.__dataclass_fields__}
 
 
 class Journal(TrainerCallback):
