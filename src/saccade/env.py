@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from saccade.dialects.base import Dialect
+from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
@@ -252,9 +253,11 @@ class Episode:
         """Take the model's turn: read it, execute its calls, append what the model will see."""
         if self.done:
             raise RuntimeError(f"{self.trajectory.id}: the episode is over, no step can follow")
-        prefix = self.trajectory.prefix
-        action = self._environment.dialect.read(completion, prefix)
-        turn = Turn(prefix=prefix, completion=completion, action=action)
+        dialect = self._environment.dialect
+        whole = put_together(dialect, completion, self.trajectory.prefix)
+        completion = whole.completion
+        action = whole.noted(dialect.read(completion, whole.prefix))
+        turn = Turn(prefix=whole.prefix, completion=completion, action=action)
         last = len(self.trajectory.turns) + 1 >= self._limits.max_turns
         malformed = any(p.kind is ProblemKind.BAD_CALL for p in action.problems)
         if completion.finish == "length":
@@ -362,21 +365,25 @@ def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:
 
 
 def _unread(turn: Turn) -> list[ToolResult]:
-    """Errors for the calls of a turn that could not be read.
+    """Errors for the calls of a turn that were not executed.
 
     A server wants a result for each native call by its id; of calls in the text the error is one.
     """
-    details = [p.detail for p in turn.action.problems if p.kind is ProblemKind.BAD_CALL]
-    error = f"invalid tool call: {details[-1]}" if details else "too many calls in one turn"
+    bad = [p for p in turn.action.problems if p.kind is ProblemKind.BAD_CALL]
+    if not turn.completion.tool_calls:
+        detail = bad[-1].detail if bad else ""
+        unread = [] if turn.action.calls else [ToolCall(name="")]
+        return [ToolResult(call=call, error=f"invalid tool call: {detail}") for call in unread]
+    wrong = {problem.call_id: f"invalid tool call: {problem.detail}" for problem in bad}
     read = {call.id for call in turn.action.calls}
-    unread = [
-        ToolCall(name=wire.name, id=wire.id)
+    return [
+        ToolResult(
+            call=ToolCall(name=wire.name, id=wire.id),
+            error=wrong.get(wire.id, "not executed: too many calls in one turn"),
+        )
         for wire in turn.completion.tool_calls
         if wire.id not in read
     ]
-    if not turn.completion.tool_calls and not turn.action.calls:
-        unread = [ToolCall(name="")]
-    return [ToolResult(call=call, error=error) for call in unread]
 
 
 def _in_wire_order(results: list[ToolResult], completion: Completion) -> list[ToolResult]:

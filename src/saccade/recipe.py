@@ -84,6 +84,9 @@ class Recipe(Record):
     """What writes the turns: a key of `saccade.policies.BUILT_IN`, or "pkg.mod:Class"."""
     sampling: Sampling = Sampling()
     reward: RewardOptions = RewardOptions()
+    canary: bool = True
+    """Whether a model is asked before the run if it sees, by a few questions of its own; see
+    `saccade.canary.warning`. A model that seems blind is named in a warning."""
 
 
 def make_tasks(recipe: Recipe) -> Iterator[Task]:

@@ -10,7 +10,8 @@ import pytest
 from building import CustomTool, a_task
 from waiting import LIMIT_S, Clock
 
-from saccade.client.chat import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient
+from saccade.client.options import ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
@@ -250,12 +251,12 @@ async def test_a_cache_holds_whole_entries_only(tmp_path: Path) -> None:
         ("vllm", {"stop_reason": "</answer>"}, "<answer>7</answer>"),
         ("sglang", {"matched_stop": 151645}, "<answer>7"),
         ("sglang", {"matched_stop": "</answer>"}, "<answer>7</answer>"),
-        ("openai", {}, "<answer>7</answer>"),
-        ("openai", {"stop_reason": "</answer>"}, "<answer>7</answer>"),
+        (None, {}, "<answer>7</answer>"),
+        (None, {"stop_reason": "</answer>"}, "<answer>7</answer>"),
     ],
 )
 async def test_a_server_that_tells_how_a_turn_ended_is_believed(
-    server_kind: str, end: dict[str, object], text: str
+    server_kind: str | None, end: dict[str, object], text: str
 ) -> None:
     """A model that never closed its answer must not get away with it where the server knows."""
     with ScriptedServer(lambda request: choice(content="<answer>7", **end)) as server:
@@ -265,13 +266,13 @@ async def test_a_server_that_tells_how_a_turn_ended_is_believed(
     assert (ProblemKind.UNBALANCED_ANSWER in kinds) == (not text.endswith("</answer>"))
 
 
-async def test_each_local_server_is_asked_in_its_own_words() -> None:
+async def test_no_server_is_asked_to_keep_marks_that_the_model_did_not_write() -> None:
+    """vLLM would return the end of each turn as well, which counts as a forged token."""
     with ScriptedServer(lambda request: "<answer>7</answer>") as server:
-        for kind in ("openai", "vllm", "sglang"):
+        for kind in (None, "vllm", "sglang"):
             await play(policy(server, server=kind))
-    hosted, vllm, sglang = (set(request.body) for request in server.requests)
-    assert vllm - hosted == {"include_stop_str_in_output", "skip_special_tokens"}
-    assert sglang - hosted == {"no_stop_trim", "skip_special_tokens"}
+    plain, vllm, sglang = (set(request.body) for request in server.requests)
+    assert vllm == sglang == plain
 
 
 # Scripts.

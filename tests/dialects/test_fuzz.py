@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from saccade.dialects.base import MAX_TURN_CHARS, Dialect
+from saccade.dialects.base import Dialect
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
+from saccade.dialects.tags import MAX_TURN_CHARS
 from saccade.types import Action, ProblemKind
 
 CALL = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [1, 2, 3, 4], "label": "a"}}'
@@ -90,6 +91,22 @@ def oracle_blocks(text: str) -> list[tuple[str, str, bool]]:
         at = stop
 
 
+def oracle_thought(text: str) -> tuple[str, str] | None:
+    """Before and after the last `</think>` that no `<think>` precedes and that is no data."""
+    begun = text.find("<think>")
+    end = begun if begun >= 0 else len(text)
+    while (end := text.rfind("</think>", 0, end)) >= 0:
+        start, tag = max((text.rfind(f"<{tag}>", 0, end), tag) for tag in ("tool_call", "code"))
+        inside, closed, _ = text[start + len(tag) + 2 :].partition(f"</{tag}>")
+        within = start >= 0 and closed and start + len(tag) + 2 + len(inside) > end
+        nested = any(f"<{other}>" in inside for other in ("think", "tool_call", "code"))
+        data = "```" in inside if tag == "code" else oracle_call(inside) is not None
+        if not (within and data and not nested):
+            return text[:end], text[end + len("</think>") :]
+        end = start
+    return None
+
+
 def oracle_call(text: str) -> dict | None:
     def finite(value: object) -> bool:
         if isinstance(value, float):
@@ -114,7 +131,9 @@ def oracle_call(text: str) -> dict | None:
 
 
 def check_against_oracle(text: str, action: Action) -> None:
-    blocks = oracle_blocks(text.encode("utf-8", "replace").decode())
+    text = text.encode("utf-8", "replace").decode()
+    split = oracle_thought(text)
+    blocks = oracle_blocks(text if split is None else split[1])
     calls = [inside for tag, inside, closed in blocks if tag == "tool_call" and closed]
     call = oracle_call(calls[-1]) if calls else None
     answers = [inside.strip() for tag, inside, closed in blocks if tag == "answer" and closed]
@@ -122,6 +141,8 @@ def check_against_oracle(text: str, action: Action) -> None:
     last = next((b for b in reversed(blocks) if b[0] == "answer"), None)
     if not answers and call is None and last is not None and not last[2] and last[1].strip():
         answers = [last[1].strip()]
+    if split is not None and not any(tag in split[1] for tag in TAGS):
+        answers = list(filter(None, [split[1].strip()]))
     assert action.answer == (answers[-1] if answers else None)
     wins = action.answer is not None
     assert len(action.calls) == (0 if wins or call is None else 1)
@@ -129,7 +150,8 @@ def check_against_oracle(text: str, action: Action) -> None:
         assert action.calls[0].name == call["name"].encode("utf-8", "replace").decode()
     both = [p for p in action.problems if p.kind is ProblemKind.ANSWER_AND_CALL]
     assert bool(both) == (wins and call is not None)
-    thoughts = [inside for tag, inside, _ in blocks if tag == "think"]
+    thoughts = [] if split is None else [split[0]]
+    thoughts += [inside for tag, inside, _ in blocks if tag == "think"]
     assert action.thought == ("\n".join(thoughts) if thoughts else None)
 
 

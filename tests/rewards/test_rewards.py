@@ -11,7 +11,7 @@ from building import a_result, a_task, a_trajectory, a_turn, played
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.client.chat import ClientOptions
+from saccade.client.options import ClientOptions
 from saccade.config import validate, with_overrides
 from saccade.errors import ConfigError
 from saccade.rewards import Reward, RewardOptions

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, JsonValue
 
-from saccade.client.chat import ClientOptions
+from saccade.client.options import ClientOptions
 from saccade.config import validate, with_overrides
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError

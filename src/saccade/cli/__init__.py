@@ -24,6 +24,8 @@ COMMANDS = (
         "Watch the embedded model solve held-out scenes.", "Use"),
     Row("solve", "saccade.cli.solve:solve",
         "Ask about an image and watch where the model looks.", "Use"),
+    Row("check policy", "saccade.cli.check:policy",
+        "Ask a model what it sees and does, before it is relied on.", "Use"),
     Row("view", "saccade.cli.view:view",
         "Make a page of a run, or of two runs side by side.", "Use"),
     Row("check recipe", "saccade.cli.check:recipe",

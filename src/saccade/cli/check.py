@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -95,6 +96,50 @@ def _estimated(
     text = f"about {cost.total:,.1f} GiB at the peak (activations are an estimate)"
     found.add("memory", state, f"{text}; fits in {limit:g} GiB: {'yes' if fits else 'no'}")
     return cost.model_dump() | {"total": cost.total, "fits": fits}
+
+
+def policy(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE] [KEY=VALUE]...",
+            help="A run file (TOML), keys of one, or both; policy.kind=... chooses the model.",
+            show_default=False,
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option(min=4, help="Number of questions about what is in an image.")
+    ] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put the lines into this run file, or begin one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a model what it sees and does, before it is relied on.
+
+    A minute of questions tells what no server says: whether the model sees, how many images, its
+    frame of boxes, what is legible, which dialect, which parameters. Exit code 1 if it is blind or
+    cannot be reached.
+    """
+    from saccade.canary.examine import lines_of
+    from saccade.cli.checks.policy import examined, read_played, show
+    from saccade.cli.checks.runfile import write_lines
+
+    recipe, given = read_played(list(settings or []))
+    findings = examined(recipe, n=n, seed=seed, quiet=as_json)
+    lines = lines_of(findings)
+    if as_json:
+        listed = [found.model_dump(mode="json") for found in findings]
+        typer.echo(json.dumps({"findings": listed, "lines": lines}))
+    else:
+        show(findings, lines)
+    if any(found.state == "error" for found in findings):
+        raise typer.Exit(1)
+    if write is not None:
+        write_lines(write, lines, begin=given)
+        typer.echo(f"written to {write}", err=True)
 
 
 def sandbox(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from saccade.recipe import Recipe
     from saccade.rollout import Job
+    from saccade.runs.assemble import Assembly
     from saccade.runs.folder import Key
 
 
@@ -81,8 +82,10 @@ async def _attempt_all(
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import is_correct
     from saccade.recipe import make_tasks
+    from saccade.runs.assemble import assemble
     from saccade.runs.diagnosis import RunWatch
-    from saccade.runs.execute import jobs_of, run
+    from saccade.runs.execute import jobs_of, play
+    from saccade.runs.manifest import RUN
     from saccade.types import Task, Trajectory
 
     total = None if count is None else count * recipe.samples
@@ -113,8 +116,24 @@ async def _attempt_all(
                 asked.add((job.task.id, job.sample))
                 yield job
 
-        await run("rollout", recipe, drawn(), out, on_finish=on_finish, on_resume=on_resume)
+        assembly = assemble(recipe)
+        try:
+            if not (out / RUN).exists():
+                await _warn_of_blindness(recipe, assembly)
+            await play(
+                "rollout", recipe, assembly, drawn(), out, on_finish=on_finish, on_resume=on_resume
+            )
+        finally:
+            await assembly.close()
     return frozenset(asked)
+
+
+async def _warn_of_blindness(recipe: Recipe, assembly: Assembly) -> None:
+    from saccade.canary.warning import blindness
+
+    said = await blindness(recipe, assembly.policy, assembly.environment)
+    if said is not None:
+        warnings.warn(said, stacklevel=2)
 
 
 def _result(out: Path, asked: frozenset[Key]) -> tuple[dict[str, JsonValue], Failures]:

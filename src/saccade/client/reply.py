@@ -1,27 +1,47 @@
 """The reading of a chat server's response: a reply, a reason to retry, or a refusal.
 
-The format is OpenAI chat completions, with what vLLM and SGLang add to it.
+The format is OpenAI chat completions with what other servers make of it. Fields that are missing,
+null or of another kind are read as far as they mean something; unknown fields never matter.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import JsonValue
 
-from saccade.errors import ContextOverflow, ServiceError
+from saccade.client.failures import Response, Retry, failed, raised
+from saccade.client.servers import ServerKind
+from saccade.client.stream import assembled, is_stream
+from saccade.client.tokens import tokens_of
+from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
+from saccade.errors import ServiceError
 from saccade.types import Record, WireCall
 
-_RETRY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-_OVERFLOW = (
-    "context_length_exceeded",  # OpenAI
-    "maximum context length",  # OpenAI, vLLM
-    "longer than the maximum model length",  # vLLM
-    "longer than the model's context length",  # SGLang
-    "Multimodal prompt is too long",  # SGLang
-    "exceeds the available context size",  # llama.cpp
-)
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Fields of a message with the thought. Source: DeepSeek API docs, "Reasoning model" and SGLang
+(reasoning_content); vLLM docs, "Reasoning outputs", Ollama openai/openai.go and OpenRouter
+(reasoning); OpenRouter docs, "Reasoning tokens" (reasoning_details)."""
+
+_THINKING_PARTS = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
+"""Kinds of parts of a content that are thought. Source: Mistral docs, "Reasoning"."""
+
+_TEXT_KEYS = ("text", "content")
+_THOUGHT_KEYS = ("text", "summary", "thinking", "reasoning", "content")
+
+_CUT_OFF = {"length", "max_tokens", "model_length", "model_context_window_exceeded"}
+"""Source: OpenAI API reference; Gemini and Anthropic (max_tokens); Mistral API reference
+(model_length); Z.ai API reference (model_context_window_exceeded)."""
+
+_FILTERED = {"content_filter", "content_filtered", "safety", "sensitive"}
+"""Source: OpenAI API reference; Gemini (safety); Z.ai API reference (sensitive)."""
+
+_BROKEN_OFF = {"abort", "error", "network_error", "insufficient_system_resource"}
+"""Source: vLLM and SGLang (abort); OpenRouter (error); Z.ai API reference (network_error); DeepSeek
+API reference (insufficient_system_resource)."""
 
 
 class Usage(Record):
@@ -36,120 +56,170 @@ class Reply(Record):
 
     text: str
     finish: str
-    """The server's `finish_reason`; "stop" where it gives none."""
+    """How the text ended: "length" and "content_filter" whatever the server calls them, else its
+    `finish_reason`; "stop" where it gives none."""
     stop_reason: str | None = None
     """The stop string that ended the text, where the server names it (vLLM, SGLang)."""
     tool_calls: tuple[WireCall, ...] = ()
+    thought: str | None = None
+    """The thought, where the server sends it in a field of its own."""
+    token_ids: tuple[int, ...] | None = None
+    """The sampled ids, where the server was asked for them and tells them (vLLM)."""
+    log_probs: tuple[float, ...] | None = None
+    """Natural log-probability of each of these ids, as the server defines it."""
     usage: Usage = Usage()
     model: str = ""
+    server: ServerKind | None = None
+    """The kind of server (a preset's name) where the reply shows it."""
 
 
-class Retry(Exception):
-    """A failure after which another attempt may succeed."""
-
-    def __init__(
-        self, error: ServiceError, after: float | None = None, *, sent: bool = True
-    ) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.after = after
-        self.sent = sent
-        """Whether the server may have received the request."""
-
-
-class Response(NamedTuple):
-    """A response of any status, whose body was read to the end."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
-class _Function(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    name: str
-    arguments: str = "{}"
-
-
-class _Call(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    id: str
-    function: _Function
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    content: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    message: _Message
-    finish_reason: str | None = None
-    stop_reason: str | int | None = None  # vLLM
-    matched_stop: str | int | None = None  # SGLang
-
-
-class _Counts(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
-
-
-class _Body(BaseModel):
-    """The JSON of a chat completion. Source: OpenAI API reference, the chat completion object."""
-
-    model_config = ConfigDict(extra="ignore")
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Counts | None = None
-    model: str | None = None
-
-
-_HINTS = {
-    401: "is the key in the variable that api_key_env names?",
-    403: "is the key in the variable that api_key_env names?",
-    404: "check base_url (does it end in /v1?) and model",
-}
-
-
-def read(url: str, response: Response) -> Reply:
+def read(url: str, response: Response, *, section: str = "policy") -> Reply:
     """The reply in a response.
+
+    Args:
+        url: Where it came from, for messages.
+        response: Read to its end.
+        section: The section of the run file with the server's options, for advice.
 
     Raises:
         Retry: another attempt may succeed.
         ContextOverflow: the prompt is too long.
         ServiceError: another attempt would fail as well.
     """
-    status, headers, content = response
-    excerpt = content[:300].decode(errors="replace")
-    if status in _RETRY:
-        after = headers.get("retry-after", "")
-        pause = float(after) if after.replace(".", "", 1).isdecimal() else None
-        raise Retry(ServiceError(f"{url}: status {status}: {excerpt}"), pause)
-    if status == 400 and any(mark in content.decode(errors="replace") for mark in _OVERFLOW):
-        raise ContextOverflow(f"{url}: {excerpt}")
-    if status != 200:
-        hint = _HINTS.get(status, "")
-        raise ServiceError(f"{url}: status {status}: {excerpt}{'; ' if hint else ''}{hint}")
     try:
-        body = _Body.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{url}: not a chat completion ({first['msg']}): {excerpt}"
-        raise Retry(ServiceError(problem)) from error
-    choice = body.choices[0]
-    if choice.finish_reason in ("abort", "error"):
-        raise Retry(ServiceError(f"{url}: the server broke off: {choice.finish_reason}"))
-    stopped_by = choice.stop_reason or choice.matched_stop
-    calls = choice.message.tool_calls or []
+        body, problem = _body(response), ""
+    except ValueError as error:
+        body, problem = None, str(error)
+    failure = failed(response, body)
+    if failure is not None:
+        raise raised(url, failure, response.headers, section)
+    choices = tables(table(body).get("choices"))
+    message = _message(choices[0]) if choices else {}
+    if not message:
+        problem = problem or ("no choices" if not choices else "a choice without a message")
+        excerpt = response.content[:300].decode(errors="replace")
+        raise Retry(ServiceError(f"{url}: not a chat completion ({problem}): {excerpt}"))
+    return _reply(url, table(body), choices[0], message)
+
+
+def _body(response: Response) -> JsonValue:
+    """The JSON of a response; that of a stream is put together first."""
+    if is_stream(response.headers.get("content-type", ""), response.content):
+        return assembled(response.content)
+    return parsed(response.content)
+
+
+def _message(choice: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The message of a choice; servers without chat give its text alone."""
+    message = table(choice.get("message") or choice.get("delta"))
+    if not message and isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    return message
+
+
+def _reply(
+    url: str,
+    body: dict[str, JsonValue],
+    choice: dict[str, JsonValue],
+    message: dict[str, JsonValue],
+) -> Reply:
+    reason = word(choice.get("finish_reason")) or "stop"
+    lowered = reason.lower()
+    if lowered in _BROKEN_OFF:
+        raise Retry(ServiceError(f"{url}: the server broke off: {reason}"))
+    text, thought = _text_and_thought(message)
+    calls = _calls(message, salt=f"{word(body.get('id'))} {word(body.get('created'))}")
+    if not text and not calls:
+        text = texts(message.get("refusal"))
+    stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
+    usage = table(body.get("usage"))
+    tokens = tokens_of(choice)
     return Reply(
-        text=choice.message.content or "",
-        finish=choice.finish_reason or "stop",
+        text=text,
+        finish="length" if lowered in _CUT_OFF
+        else "content_filter" if lowered in _FILTERED
+        else reason,
         stop_reason=stopped_by if isinstance(stopped_by, str) else None,
-        tool_calls=tuple(
-            WireCall(id=c.id, name=c.function.name, arguments=c.function.arguments) for c in calls
+        tool_calls=calls,
+        thought=thought or None,
+        token_ids=tokens.ids,
+        log_probs=tokens.log_probs,
+        usage=Usage(
+            prompt_tokens=count(usage.get("prompt_tokens"), usage.get("input_tokens")),
+            completion_tokens=count(usage.get("completion_tokens"), usage.get("output_tokens")),
         ),
-        usage=Usage.model_validate((body.usage or _Counts()).model_dump()),
-        model=body.model or "",
-    )
+        model=word(body.get("model")),
+        server=_server(body, choice),
+    )  # fmt: skip
+
+
+def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
+    """Content is a text, or a list of parts of which some may be thought."""
+    text: list[str] = []
+    thinking: list[str] = []
+    for part in items(message.get("content")):
+        kind = word(table(part).get("type"))
+        if kind in _THINKING_PARTS:
+            thinking.append(texts(part, *_THOUGHT_KEYS))
+        elif isinstance(part, str) or kind in ("", "text", "output_text"):
+            text.append(texts(part, *_TEXT_KEYS))
+    fields = (texts(message.get(name), *_THOUGHT_KEYS) for name in _THOUGHTS)
+    return "".join(text), "".join(thinking) or next(filter(None, fields), "")
+
+
+def _calls(message: Mapping[str, JsonValue], salt: str) -> tuple[WireCall, ...]:
+    """The tool calls; one without an id of its own is given one."""
+    listed = [call for call in tables(message.get("tool_calls")) if call]
+    if not listed and isinstance(message.get("function_call"), dict):
+        listed = [{"function": message["function_call"]}]
+    calls: list[WireCall] = []
+    for call in listed:
+        function = table(call.get("function")) or call
+        name, arguments = word(function.get("name")), _arguments(function.get("arguments"))
+        identity = word(call.get("id"))
+        if not identity or any(identity == known.id for known in calls):
+            identity = _invented(f"{salt} {len(calls)} {name} {arguments}")
+        calls.append(WireCall(id=identity, name=name, arguments=arguments))
+    return tuple(calls)
+
+
+def _arguments(value: JsonValue) -> str:
+    """JSON text; what came as text is kept, even if it is no JSON."""
+    if isinstance(value, str):
+        return value or "{}"
+    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _invented(seed: str) -> str:
+    """An id that follows from the call: nine letters and digits, since Mistral takes no others.
+
+    Source: Mistral API: "Tool call id was ... but must be a-z, A-Z, 0-9, with a length of 9."
+    """
+    return hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:9]
+
+
+def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> ServerKind | None:
+    """The kind of server by the marks that only it leaves.
+
+    Source: OpenRouter API reference (provider, native_finish_reason); sgl-project/sglang
+    entrypoints/openai/protocol.py (matched_stop); llama.cpp tools/server/server-task.cpp (timings);
+    ollama/ollama openai/openai.go (fp_ollama); Azure OpenAI REST API reference
+    (content_filter_results); vllm entrypoints/openai/chat_completion/protocol.py (stop_reason);
+    lmstudio-ai/lmstudio-bug-tracker issues 601 and 676 (stats, the model as fingerprint).
+    """
+    fingerprint = word(body.get("system_fingerprint"))
+    if "native_finish_reason" in choice or isinstance(body.get("provider"), str):
+        return "openrouter"
+    if "matched_stop" in choice:
+        return "sglang"
+    if "timings" in body or re.match(r"b\d+-[0-9a-f]", fingerprint):
+        return "llama_cpp"
+    if fingerprint == "fp_ollama":
+        return "ollama"
+    if "content_filter_results" in choice or "prompt_filter_results" in body:
+        return "azure"
+    if "stop_reason" in choice:
+        return "vllm"
+    if isinstance(body.get("stats"), dict) or fingerprint == word(body.get("model")) != "":
+        return "lm_studio"
+    return "openai" if re.fullmatch(r"fp_[0-9a-f]{10}", fingerprint) else None

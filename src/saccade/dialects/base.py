@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from saccade.dialects.inert import inert
+from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
@@ -22,15 +23,6 @@ from saccade.types import (
     ToolSpec,
     option_letter,
 )
-
-MAX_TURN_CHARS = 1_000_000
-"""More of a turn is not read; a turn limit of 100,000 tokens stays well below."""
-
-MAX_ANSWER_CHARS = 1000
-"""Answers from this length on are a format problem and never correct.
-
-Source: DeepEyes, `verl/utils/reward_score/vl_agent.py`: against answers that talk to the judge.
-"""
 
 IMAGE = "<image>"
 """Where a template wants the next image of the question."""
@@ -167,7 +159,7 @@ class Dialect(Protocol):
         ...
 
     def read(self, completion: Completion, prefix: str) -> Action:
-        """Like `parse`, on a completion: native calls are taken from their own field."""
+        """Like `parse`, on a completion: thought and native calls may have fields of their own."""
         ...
 
     def write(self, action: Action) -> str:
@@ -196,11 +188,26 @@ class TextDialect(Record):
         return fill_user(self.prompts.user, task)
 
     def read(self, completion: Completion, prefix: str) -> Action:
-        """What the whole turn means, the given beginning included."""
-        return self.parse(prefix + completion.text)
+        """What the whole turn means, the given beginning included.
+
+        What a server took out of it is put back: see `saccade.dialects.whole`.
+        """
+        whole = put_together(self, completion, prefix)
+        text = whole.prefix + whole.completion.text
+        return whole.noted(self.parse_behind(whole.completion.thought or None, text))
 
     def parse(self, text: str) -> Action:
+        """What a turn means, all of which is text. Override this, or `parse_behind`."""
+        return self.parse_behind(None, text)
+
+    def write(self, action: Action) -> str:
         raise NotImplementedError
+
+    def parse_behind(self, thought: str | None, text: str) -> Action:
+        """What a turn means whose thought, or a part of it, a server sent apart from the text."""
+        action = self.parse(text)
+        thoughts = [part for part in (thought, action.thought) if part]
+        return action.model_copy(update={"thought": "\n".join(thoughts) or None})
 
 
 def fill_system(template: str, tools: str, coords: CoordSpace) -> Message | None:

@@ -16,6 +16,12 @@ Where we deviate: a turn stops after a call or an answer (the published default 
 so text runs on); tags inside a closed thought are part of the thought; the published reward checks
 the balance of tags over the decoded response, observations included, we over each turn of the
 model; our prompts are our own (`dialect.prompts=FILE` takes the published ones from a data row).
+
+A thought that is closed but never opened (the template of a thinking model opened it) is read as a
+thought, with the problem `unbalanced_think`: the published format reward counts `<think>` and
+`</think>` in the response, where the opening is missing, and a dialect cannot know the template. A
+turn is scored alike on a server and in this process. `weights.format_penalty.problems` can leave
+the kind out for such a model.
 """
 
 from __future__ import annotations
@@ -72,12 +78,12 @@ class DeepEyes(TextDialect):
         schemas = "\n".join(json.dumps(tool.function()) for tool in tools)
         return fill_system(self.prompts.system, schemas, coords)
 
-    def parse(self, text: str) -> Action:
+    def parse_behind(self, thought: str | None, text: str) -> Action:
         """At most one call; never raises."""
-        found = tags.scan(text)
+        found = tags.scan(text, thought=thought)
         calls, bad = tags.calls_of(found, at_most=1)
         answer, odd = tags.answer_of(found, calls)
-        problems = [*found.problems, *bad, *odd, *tags.text_after_call(text)]
+        problems = [*found.problems, *bad, *odd, *tags.text_after_call(found.text)]
         return tags.action(tags.thought_of(found), calls, answer, problems)
 
     def write(self, action: Action) -> str:

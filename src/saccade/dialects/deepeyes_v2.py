@@ -19,7 +19,9 @@ of several code blocks the last one counts, and in it the last fence.
 Where we deviate: code is run as it was written (published: re-indented first, which changes what it
 means; `reindent` does so); a code block without a fence is answered by an error (published: the
 episode ends without a word; `silent_end` does so); results of other tools stand in
-`<tool_response>` as published, our prompts are our own.
+`<tool_response>` as published, our prompts are our own. A thought that is closed but never opened
+is a thought with the problem `unbalanced_think`, for the reason that `deepeyes` gives; with the
+given beginning in front of it a turn of a thinking model has none.
 """
 
 from __future__ import annotations
@@ -100,16 +102,17 @@ class DeepEyesV2(TextDialect):
             parts.append(_CALL.format(schemas="\n".join(others)))
         return fill_system(self.prompts.system, "\n\n".join(parts), coords)
 
-    def parse(self, text: str) -> Action:
+    def parse_behind(self, thought: str | None, text: str) -> Action:
         """At most one cell or call; never raises."""
-        found = tags.scan(text, ("think", "code", "tool_call", "answer"))
+        found = tags.scan(text, ("think", "code", "tool_call", "answer"), thought=thought)
         calls, problems = self._code_of(found)
         if not calls and not problems:
             calls, problems = tags.calls_of(found, at_most=1)
         elif any(block.tag == "tool_call" and block.closed for block in found.blocks):
             problems = (*problems, Problem(kind=ProblemKind.SEVERAL_CALLS, detail="code and call"))
         answer, odd = tags.answer_of(found, calls)
-        after = tags.text_after_call(text, "</code>" if "</code>" in text else "</tool_call>")
+        closing = "</code>" if "</code>" in found.text else "</tool_call>"
+        after = tags.text_after_call(found.text, closing)
         every = [*found.problems, *problems, *odd, *after]
         return tags.action(tags.thought_of(found), calls, answer, every)
 

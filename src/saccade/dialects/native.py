@@ -8,7 +8,8 @@ text, in the form of Qwen's tool template:
     {"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [88, 58, 99, 69]}}
     </tool_call>
 
-A turn without calls is the answer, all of it but the thought.
+A turn without calls is the answer, all of it but the thought. The thought may be closed without
+being opened: with chat templates that open it, that is the form of the model, and no problem.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import ClassVar
 
 from saccade.dialects import tags
 from saccade.dialects.base import (
-    MAX_ANSWER_CHARS,
     Prompts,
     Seam,
     Seams,
@@ -27,6 +27,7 @@ from saccade.dialects.base import (
     fill_system,
     merged,
 )
+from saccade.dialects.whole import put_together
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
 from saccade.types import (
@@ -39,6 +40,7 @@ from saccade.types import (
     ToolCall,
     ToolResult,
     ToolSpec,
+    WireCall,
 )
 
 SEAMS = Seams(
@@ -77,26 +79,21 @@ class Native(TextDialect):
         """Without the tools: the server or the renderer adds them."""
         return fill_system(self.prompts.system, "", coords)
 
-    def parse(self, text: str) -> Action:
+    def parse_behind(self, thought: str | None, text: str) -> Action:
         """Calls in Qwen's text form, or else an answer; never raises."""
-        found = tags.scan(text)
+        found = tags.scan(text, thought=thought, template_opens=True)
         calls, bad = tags.calls_of(found, at_most=MAX_CALLS)
         return _action(found, calls, [*found.problems, *bad])
 
     def read(self, completion: Completion, prefix: str) -> Action:
         """Calls from their own field if there are any, else from the text."""
         if not completion.tool_calls:
-            return self.parse(prefix + completion.text)
-        found = tags.scan(prefix + completion.text)
-        calls: list[ToolCall] = []
-        problems = list(found.problems)
-        for wire in completion.tool_calls[-MAX_CALLS:]:
-            read = tags.read_call(tags.call_text(wire.name, wire.arguments))
-            if isinstance(read, Problem):
-                problems.append(read)
-            else:
-                calls.append(read.model_copy(update={"id": wire.id}))
-        return _action(found, tuple(calls), problems)
+            return super().read(completion, prefix)
+        whole = put_together(self, completion, prefix)
+        text = whole.prefix + completion.text
+        found = tags.scan(text, thought=completion.thought, template_opens=True)
+        calls, bad = _native_calls(completion.tool_calls)
+        return _action(found, calls, [*found.problems, *bad])
 
     def write(self, action: Action) -> str:
         """The text form, as a local model writes it."""
@@ -125,6 +122,40 @@ class Native(TextDialect):
         return tuple(messages)
 
 
+def as_user_turn(observation: Sequence[Message]) -> tuple[Message, ...]:
+    """An observation as one user turn, for a server that is not sent the calls as such.
+
+    A tool message is valid behind a native call only. Where the calls were text, results are sent
+    as the text that they become in the end.
+
+    Source: the chat template of Qwen2.5 and Qwen3-VL, role `tool`.
+    """
+    parts: list[Part] = []
+    for message in observation:
+        content: tuple[Part, ...] = message.content
+        if message.role == "tool":
+            content = ("<tool_response>\n", *content, "\n</tool_response>\n")
+        parts += content
+    return (Message(role="user", content=merged(parts)),)
+
+
+def _native_calls(wires: Sequence[WireCall]) -> tags.Calls:
+    """The calls that can be read, with their ids; of too many the last ones count."""
+    counted = wires[-MAX_CALLS:]
+    calls: list[ToolCall] = []
+    problems: list[Problem] = []
+    if len(wires) > len(counted):
+        detail = f"{len(wires)} calls, {len(counted)} counted"
+        problems.append(Problem(kind=ProblemKind.SEVERAL_CALLS, detail=detail))
+    for wire in counted:
+        read = tags.read_call(tags.call_text(wire.name, wire.arguments))
+        if isinstance(read, Problem):
+            problems.append(read.model_copy(update={"call_id": wire.id}))
+        else:
+            calls.append(read.model_copy(update={"id": wire.id}))
+    return tags.Calls(tuple(calls), tuple(problems))
+
+
 def _action(found: tags.Scan, calls: tuple[ToolCall, ...], problems: list[Problem]) -> Action:
     thought = tags.thought_of(found)
     tried = any(problem.kind is ProblemKind.BAD_CALL for problem in problems)
@@ -136,6 +167,6 @@ def _action(found: tags.Scan, calls: tuple[ToolCall, ...], problems: list[Proble
     problems += odd
     if answer is None:
         problems.append(Problem(kind=ProblemKind.EMPTY_ANSWER))
-    elif not tagged and len(answer) >= MAX_ANSWER_CHARS:
+    elif not tagged and len(answer) >= tags.MAX_ANSWER_CHARS:
         problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=str(len(answer))))
     return Action(thought=thought, answer=answer, problems=tuple(problems))

@@ -9,7 +9,9 @@
     Answer: A
 
 No tags and no control tokens, so that it survives servers and models that know neither. A turn
-holds one call or one answer; a thought and an answer may run over several lines.
+holds one call or one answer; a thought and an answer may run over several lines. A thinking model
+marks its own thought with `<think>` and `</think>`, or with the latter alone, all the same: no line
+in it is a call or an answer, and what follows it is the answer if it starts with no key word.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from typing import ClassVar, NamedTuple
 
 from saccade.dialects import tags
 from saccade.dialects.base import (
-    MAX_TURN_CHARS,
     Prompts,
     Seam,
     Seams,
@@ -82,23 +83,22 @@ class Plain(TextDialect):
         listed = "\n".join(f"{t.name}: {t.description} {json.dumps(t.parameters)}" for t in tools)
         return fill_system(self.prompts.system, listed, coords)
 
-    def parse(self, text: str) -> Action:
+    def parse_behind(self, thought: str | None, text: str) -> Action:
         """Lines before the first key word are a thought; never raises."""
-        problems: list[Problem] = []
-        if len(text) > MAX_TURN_CHARS:
-            detail = f"{len(text)} characters, read {MAX_TURN_CHARS}"
-            problems.append(Problem(kind=ProblemKind.TOO_LONG, detail=detail))
-        text = text[:MAX_TURN_CHARS].encode("utf-8", "replace").decode().removesuffix("\nResult:")
-        problems += tags.forged_tokens(text)
-        pieces = _pieces(text)
-        thoughts = [piece.text for piece in pieces if piece.kind == "Thought" and piece.text]
+        text, problems = tags.readable(text)
+        own, rest = _own_thought(text.removesuffix("\nResult:"))
+        before = [tags.clean(part).strip() for part in (thought, own) if part is not None]
+        pieces = _pieces(rest)
+        if before and len(pieces) == 1:
+            pieces = [_Piece("Answer", pieces[0].text)] if pieces[0].text else []
+        named = [piece.text for piece in pieces if piece.kind == "Thought"]
+        thoughts = list(filter(None, (*before, *named)))
         calls, bad = _calls(pieces)
         answer, odd = tags.last_answer([piece.text for piece in pieces if piece.kind == "Answer"])
         problems += [*bad, *odd]
         if calls and pieces[-1].kind == "Thought":
             problems.append(Problem(kind=ProblemKind.TEXT_AFTER_CALL))
-        thought = "\n".join(thoughts) if thoughts else None
-        return tags.action(thought, calls, answer, problems)
+        return tags.action("\n".join(thoughts) or None, calls, answer, problems)
 
     def write(self, action: Action) -> str:
         """A turn as the model should write it."""
@@ -114,6 +114,19 @@ class Plain(TextDialect):
             content += ["Result: ", *content_of(result)]
         content.append(self.prompts.observation)
         return (Message(role="user", content=merged(content)),)
+
+
+def _own_thought(text: str) -> tuple[str | None, str]:
+    """The thought that a thinking model marks with its own tags, and the rest of the turn."""
+    split = tags.split_thought(text)
+    if split is not None:
+        return split
+    opening, closing = "<think>", "</think>"
+    begun = text.lstrip()
+    if begun.startswith(opening) and closing in begun:
+        inside, _, rest = begun.removeprefix(opening).partition(closing)
+        return inside, rest
+    return None, text
 
 
 def _pieces(text: str) -> list[_Piece]:

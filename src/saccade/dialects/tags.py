@@ -15,8 +15,16 @@ from typing import NamedTuple, NoReturn
 
 from pydantic import JsonValue
 
-from saccade.dialects.base import MAX_ANSWER_CHARS, MAX_TURN_CHARS
 from saccade.types import Action, Problem, ProblemKind, ToolCall
+
+MAX_TURN_CHARS = 1_000_000
+"""More of a turn is not read; a turn limit of 100,000 tokens stays well below."""
+
+MAX_ANSWER_CHARS = 1000
+"""Answers from this length on are a format problem and never correct.
+
+Source: DeepEyes, `verl/utils/reward_score/vl_agent.py`: against answers that talk to the judge.
+"""
 
 TAGS = ("think", "tool_call", "answer")
 _FORGED = re.compile(r"<\|\w+\|>")
@@ -38,6 +46,10 @@ class Scan(NamedTuple):
     outside: str
     """What stands in no block."""
     problems: tuple[Problem, ...]
+    text: str = ""
+    """What was taken apart: the turn without a thought that it does not open."""
+    bare: bool = False
+    """Whether it follows a thought that it does not open, and holds no tag: see `split_thought`."""
 
 
 _UNBALANCED = {
@@ -48,19 +60,92 @@ _UNBALANCED = {
 }
 
 
-def scan(text: str, names: tuple[str, ...] = TAGS) -> Scan:
+def scan(
+    text: str,
+    names: tuple[str, ...] = TAGS,
+    *,
+    thought: str | None = None,
+    template_opens: bool = False,
+) -> Scan:
     """Take a turn apart into blocks.
 
     A block ends at its own closing tag. Tags inside a closed block are its text: what a model
     quotes while it thinks is no action. An unclosed thought ends where an answer or a call
-    begins.
+    begins. What comes before a thought's end that nothing opens is thought.
+
+    Args:
+        text: What the model wrote.
+        names: The tags that blocks have.
+        thought: The thought that a server sent apart from the text.
+        template_opens: Whether a chat template may have opened the thought, so that a turn that
+            only closes it has no problem.
     """
+    text, problems = readable(text)
+    split = split_thought(text)
+    before, rest = ("", text) if split is None else split
+    blocks, outside, unbalanced = _blocks(rest, names)
+    if split is not None and not template_opens:
+        unbalanced.add("think")
+    thoughts = [clean(thought[:MAX_TURN_CHARS])] if thought else []
+    thoughts += [] if split is None else [before]
+    kinds = dict.fromkeys(_UNBALANCED[name] for name in _UNBALANCED if name in unbalanced)
+    problems += [Problem(kind=kind) for kind in kinds]
+    return Scan(
+        (*(Block("think", inside, closed=True) for inside in thoughts), *blocks),
+        outside,
+        tuple(problems),
+        text=rest,
+        bare=bool(thoughts) and _tag(names).search(rest) is None,
+    )
+
+
+def readable(text: str) -> tuple[str, list[Problem]]:
+    """The part of a turn that is read, without what no file can hold, and what is wrong with it."""
     problems: list[Problem] = []
     if len(text) > MAX_TURN_CHARS:
         detail = f"{len(text)} characters, read {MAX_TURN_CHARS}"
         problems.append(Problem(kind=ProblemKind.TOO_LONG, detail=detail))
-    text = text[:MAX_TURN_CHARS].encode("utf-8", "replace").decode()
-    problems += forged_tokens(text)
+    text = clean(text[:MAX_TURN_CHARS])
+    return text, [*problems, *forged_tokens(text)]
+
+
+def split_thought(text: str) -> tuple[str, str] | None:
+    """A turn that closes a thought without opening one: what comes before and after its end.
+
+    The templates of many thinking models end the prompt with `<think>`, so that a turn begins
+    inside of its thought and all that is seen is the end: the last `</think>` before any `<think>`.
+    One in the arguments of a call, or in a cell, is data.
+
+    Source: the chat template of Qwen3-VL-Thinking; `vllm/reasoning/qwen3_reasoning_parser.py`.
+
+    Returns:
+        None if the turn opens its thought itself, or has none.
+    """
+    end: re.Match[str] | None = None
+    within: re.Match[str] | None = None  # the opening of a call or a cell
+    held: re.Match[str] | None = None  # the last `</think>` since then
+    for tag in _tag(("think", "tool_call", "code")).finditer(text):
+        slash, name = tag.groups()
+        if name == "think":
+            if not slash:
+                break
+            end, held = (tag, None) if within is None else (end, tag)
+        elif not slash:
+            end, within, held = held or end, tag, None
+        elif within is not None and within[2] == name:
+            is_data = held is None or _is_data(name, text[within.end() : tag.start()])
+            end, within, held = end if is_data else held, None, None
+    end = held or end
+    return None if end is None else (text[: end.start()], text[end.end() :])
+
+
+def _is_data(name: str, inside: str) -> bool:
+    """Whether what stands in a block is what belongs there: a call that can be read, or a cell."""
+    return "```" in inside if name == "code" else isinstance(read_call(inside), ToolCall)
+
+
+def _blocks(text: str, names: tuple[str, ...]) -> tuple[list[Block], str, set[str]]:
+    """The blocks of a turn, what stands in none, and the names of tags that are not balanced."""
     tags = list(_tag(names).finditer(text))
     closings = {
         name: deque(i for i, tag in enumerate(tags) if tag.groups() == ("/", name))
@@ -95,9 +180,7 @@ def scan(text: str, names: tuple[str, ...] = TAGS) -> Scan:
         blocks.append(Block(name, text[at:end_of_text], closed=False))
         at = end_of_text
     outside.append(text[at:])
-    kinds = dict.fromkeys(_UNBALANCED[name] for name in _UNBALANCED if name in unbalanced)
-    problems += [Problem(kind=kind) for kind in kinds]
-    return Scan(tuple(blocks), "".join(outside), tuple(problems))
+    return blocks, "".join(outside), unbalanced
 
 
 @cache
@@ -156,7 +239,7 @@ def read_call(text: str) -> ToolCall | Problem:
         return _bad_call("only name and arguments are expected")
     if _depth(arguments) > _MAX_DEPTH:
         return _bad_call("nested too deeply")
-    return ToolCall(name=_clean(name), arguments=_cleaned(arguments))
+    return ToolCall(name=clean(name), arguments=_cleaned(arguments))
 
 
 def write_call(call: ToolCall) -> str:
@@ -168,8 +251,11 @@ def answer_of(found: Scan, calls: Sequence[ToolCall]) -> tuple[str | None, tuple
     """The last answer that is not empty.
 
     An answer that the text ends in counts (as in the published reward, with a format problem),
-    unless the turn also holds a call.
+    unless the turn also holds a call. So does all of what follows a thought that the turn does not
+    open, if there is no tag in it: models that think so answer in plain text.
     """
+    if found.bare:
+        return last_answer([found.text] if found.text.strip() else [])
     blocks = [block for block in found.blocks if block.tag == "answer"]
     answer, problems = last_answer([block.text for block in blocks if block.closed])
     if answer is not None or calls or not blocks or blocks[-1].closed:
@@ -224,7 +310,7 @@ def action(
 
 
 def _bad_call(detail: str) -> Problem:
-    return Problem(kind=ProblemKind.BAD_CALL, detail=_clean(detail)[:300])
+    return Problem(kind=ProblemKind.BAD_CALL, detail=clean(detail)[:300])
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -238,18 +324,18 @@ def _finite(text: str) -> float:
     return value
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without lone surrogates, which no file can hold."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _cleaned(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return {_clean(k): _clean_value(v) for k, v in value.items()}
+    return {clean(k): _clean_value(v) for k, v in value.items()}
 
 
 def _clean_value(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
-        return _clean(value)
+        return clean(value)
     if isinstance(value, list):
         return [_clean_value(v) for v in value]
     return _cleaned(value) if isinstance(value, dict) else value

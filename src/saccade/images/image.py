@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -29,6 +29,7 @@ from pydantic_core import core_schema
 from saccade.cache import ByteCache
 from saccade.errors import BoxError, ImageError
 from saccade.images.decode import MAX_SOURCE_PIXELS, decode, read_header, to_rgb
+from saccade.images.encode import EncodedImage, WireFormat, encode
 from saccade.images.geometry import Box, PixelBudget, Size
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Source:
         """Native size, after the EXIF orientation was applied."""
         self.verbatim = verbatim
         """Whether a plain decoder sees the same pixels (RGB or grey, no EXIF rotation)."""
+        self.file: Path | None = None
+        """Where it was read from, if `Image.open` read it here."""
         self._load = load
         self._lock = threading.Lock()
 
@@ -126,7 +129,9 @@ class Image:
             data = read_bounded(path)
         except OSError as error:
             raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-        return cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
+        image = cls.from_bytes(data, name=str(path), max_pixels=max_pixels)
+        image.source.file = path.absolute()
+        return image
 
     @classmethod
     def from_bytes(
@@ -229,15 +234,22 @@ class Image:
             return region
         return region.resize(self.size, PILImage.Resampling.BICUBIC)
 
-    def encoded(self) -> EncodedImage:
-        """Bytes that decode to exactly what is shown: the original file where possible."""
+    def encoded(self, wire: WireFormat = "auto") -> EncodedImage:
+        """A file of what is shown: the original one where it is of this format, else a new one.
+
+        Args:
+            wire: "png", "jpeg", or "auto": either, by its size; only "png" is always exact.
+        """
+        if self.is_sent_as_file(wire):
+            return EncodedImage(self.source.encoded(), self.source.media_type)
+        return encode(self.pixels(), wire)
+
+    def is_sent_as_file(self, wire: WireFormat) -> bool:
+        """Whether a decoder of the original file sees what is shown, in this format."""
         source = self.source
         whole = self.region == Box(0, 0, *source.size) and self.size == source.size
-        if whole and source.verbatim and source.extension in ("jpg", "png", "webp"):
-            return EncodedImage(source.encoded(), source.media_type)
-        buffer = io.BytesIO()
-        self.pixels().save(buffer, "PNG", compress_level=1)
-        return EncodedImage(buffer.getvalue(), "image/png")
+        formats = {"auto": ("jpg", "png"), "jpeg": ("jpg",), "png": ("png",)}
+        return whole and source.verbatim and source.extension in formats[wire]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Image) and self._key == other._key
@@ -261,13 +273,6 @@ class Image:
             _validate_image,
             serialization=core_schema.plain_serializer_function_ser_schema(_image_record),
         )
-
-
-class EncodedImage(NamedTuple):
-    """An image as a wire or a file carries it."""
-
-    data: bytes
-    media_type: str
 
 
 class _ImageRecord(BaseModel):

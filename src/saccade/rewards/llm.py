@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from saccade.client.chat import ChatClient, ClientOptions
+from saccade.client.chat import ChatClient
+from saccade.client.options import ClientOptions
 from saccade.errors import ContextOverflow, ServiceError
 from saccade.types import Task, Verdict
 
@@ -40,7 +41,7 @@ class LLM:
     Options = ClientOptions
 
     def __init__(self, options: ClientOptions) -> None:
-        self._chat = ChatClient(options)
+        self._chat = ChatClient(options, section="reward.judge")
 
     @property
     def name(self) -> str:

@@ -43,6 +43,7 @@ CHANGES_MEANING = {
     "policy.max_batch": False,
     "policy.device": False,
     "policy.budget": False,
+    "policy.image_urls": False,
     "sampling": True,
     # what it meets
     "fingerprint": True,
@@ -52,6 +53,9 @@ CHANGES_MEANING = {
     # what it scores
     "reward": True,
     "reward.judge.budget": False,
+    # whether it is asked first if it sees
+    "canary": False,
+    "train.canary_every": False,
     # what is done with it
     "train": True,
     "train.steps": False,

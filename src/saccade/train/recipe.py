@@ -172,6 +172,9 @@ class Training(Record):
     """Where the model is trained; "auto" takes an accelerator where there is one."""
     keep_every: int = Field(default=0, ge=0)
     """Episodes are kept of one batch in so many, and of the last one; 0 keeps none."""
+    canary_every: int = Field(default=10, ge=0)
+    """Number of steps between two measurements of `visual_accuracy`, by a few questions about what
+    is drawn large; 0 measures it before the first step alone, `canary = false` never."""
     collective_timeout_s: float = Field(default=1800.0, gt=0)
     """Seconds after which a generation that has not come back ends the run, and a tool is named in
     a warning."""

@@ -19,6 +19,7 @@ from saccade.train.advantages import (
     select_groups,
     shared_scale,
 )
+from saccade.train.canary import Canary
 from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit, OutcomeCredit
 from saccade.train.credit.counterfactual import CounterfactualCredit
@@ -62,6 +63,7 @@ class RLStep:
         self._prompts = PromptStream(recipe, recipe.train.shuffle)
         self._credit = _credit(recipe, renderer, policy, self._assembly, collective)
         self._rollouts = Rollouts(recipe, policy, self._assembly, self._credit, collective)
+        self._canary = Canary(recipe, policy, self._assembly.environment, collective)
         self._runner = asyncio.Runner()
 
     @property
@@ -108,6 +110,7 @@ class RLStep:
         advantages_P_G = advantages(rewards_P_G, scale)
         self._rollouts.keep(number, groups_P, advantages_P_G)
         metrics = self._rollouts.measure(groups_P)  # after: what cannot be measured can be seen
+        metrics |= await self._canary.measure(number)
 
         # TRL wants as many samples every time: groups that were not chosen fill the batch up.
         size = options.prompts // self._collective.size

@@ -41,6 +41,7 @@ from saccade.types.trajectory import (
     Turn,
     Verdict,
     WireCall,
+    distinct_ids,
 )
 
 __all__ = [
@@ -73,5 +74,6 @@ __all__ = [
     "Turn",
     "Verdict",
     "WireCall",
+    "distinct_ids",
     "option_letter",
 ]

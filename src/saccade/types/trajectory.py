@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from saccade.images.image import Image
 from saccade.plugins import failure_of
@@ -72,6 +73,9 @@ class ProblemKind(StrEnum):
     """Longer than a turn may be: only the beginning was read."""
     FORGED_TOKENS = "forged_tokens"
     """The text holds control tokens of a chat template."""
+    TAKEN_APART = "taken_apart"
+    """A parser of the server took calls, or all of the turn, out of the text unasked; they were put
+    back. The model did nothing wrong, and no reward counts it unless it is named there."""
 
 
 class Problem(Record):
@@ -79,6 +83,8 @@ class Problem(Record):
 
     kind: ProblemKind
     detail: str = ""
+    call_id: str | None = None
+    """The id of the native call that it is about, if it is about one."""
 
 
 class Action(Record):
@@ -91,18 +97,44 @@ class Action(Record):
 
 
 class WireCall(Record):
-    """A native tool call exactly as the server sent it, to be sent back byte for byte."""
+    """A native tool call as the server sent it."""
 
     id: str
+    """Its own in the turn: see `Completion`."""
     name: str
     arguments: str
-    """JSON text, unparsed."""
+    """Text as it came, unparsed: JSON, unless the model failed to write it."""
+
+
+def distinct_ids(calls: Sequence[WireCall], taken: Iterable[str] = ()) -> tuple[WireCall, ...]:
+    """The calls, each with an id that is not empty and that neither `taken` nor an earlier one has.
+
+    An id that is made up has nine letters and digits.
+
+    Source: mistral-common, `_validate_tool_call_id`: "must be a-z, A-Z, 0-9, with a length of 9".
+    """
+    used = set(taken)
+    several: list[WireCall] = []
+    for call in calls:
+        number = len(used)
+        while not call.id or call.id in used:
+            call = call.model_copy(update={"id": f"call{number:05d}"})
+            number += 1
+        used.add(call.id)
+        several.append(call)
+    return tuple(several)
 
 
 class Completion(Record):
-    """What a policy produced for one turn."""
+    """What a policy produced for one turn.
+
+    Native calls are told apart by their ids, in the results and on the wire: one that comes without
+    an id, or with that of an earlier call, gets another.
+    """
 
     text: str
+    thought: str | None = None
+    """What a server sent as the thought in a field of its own, which is then not in the text."""
     finish: Literal["stop", "length"] = "stop"
     tool_calls: tuple[WireCall, ...] = ()
     """Native calls of a chat server; empty for text dialects and token policies."""
@@ -118,6 +150,11 @@ class Completion(Record):
     """What the policy knows beside its text: the lines that a rule read, with their boxes. For
     reports; no model sees it."""
     seconds: float = 0.0
+
+    @field_validator("tool_calls")
+    @classmethod
+    def _ids_differ(cls, calls: tuple[WireCall, ...]) -> tuple[WireCall, ...]:
+        return distinct_ids(calls)
 
 
 class Turn(Record):

@@ -161,7 +161,7 @@ class Experiment:
         """An image to look at."""
         folder = Path(self.recipe.out) / "attacked"
         folder.mkdir(exist_ok=True)
-        write_whole(folder / f"{name}.png", image.encoded().data)
+        write_whole(folder / f"{name}.png", image.encoded("png").data)
 
 
 def digest_of(model: nn.Module) -> str:

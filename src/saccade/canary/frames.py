@@ -1,0 +1,184 @@
+"""The frame in which a model writes boxes, told from boxes that it wrote about known targets.
+
+Pixels of the image as it was sent, 0 to 1000 and 0 to 1 are told apart by images of several sizes,
+none of them square; each in the order [x1, y1, x2, y2] and, as Gemini writes, [y1, x1, y2, x2].
+Pixels of an image that the server has resized fit none of them: they are off by one factor for both
+axes, which is 1 for the sizes that the server leaves alone.
+
+Source of the order of Gemini: https://ai.google.dev/gemini-api/docs/image-understanding, object
+detection: `[ymin, xmin, ymax, xmax]` normalized to 0-1000.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from statistics import median
+from typing import NamedTuple
+
+from saccade.images.geometry import Box, CoordSpace, Size
+
+FIT = 0.5
+"""Least IoU of a box with its target for the two to be the same."""
+SHARE = 0.6
+"""Least share of boxes that fit for a frame to be told."""
+APART = 0.4
+"""Greatest IoU with the target that a box may have when it is read in a wrong frame."""
+LEAST = 3
+"""Number of boxes that nothing is told from fewer than."""
+RESIZED = 0.15
+"""An image counts as resized if boxes are off by more than this share."""
+
+
+class Frame(NamedTuple):
+    """A way of writing boxes."""
+
+    space: CoordSpace
+    swapped: bool = False
+    """Whether y stands before x."""
+
+    def to_pixels(self, written: Sequence[float], size: Size) -> Box:
+        """A box that was written in this frame, in pixels of the image."""
+        a, b, c, d = written
+        return self.space.to_pixels(Box(b, a, d, c) if self.swapped else Box(a, b, c, d), size)
+
+    def from_pixels(self, box: Box, size: Size) -> tuple[float, float, float, float]:
+        """The inverse of `to_pixels`."""
+        x1, y1, x2, y2 = self.space.from_pixels(box, size)
+        return (y1, x1, y2, x2) if self.swapped else (x1, y1, x2, y2)
+
+    def __str__(self) -> str:
+        order = " in the order [y1, x1, y2, x2]" if self.swapped else ""
+        return f"{self.space.value}{order}"
+
+
+FRAMES = tuple(Frame(space, swapped) for swapped in (False, True) for space in CoordSpace)
+
+
+class Located(NamedTuple):
+    """A target and where a model says that it is."""
+
+    target: Box
+    """In pixels of the image as it was sent."""
+    size: Size
+    written: tuple[float, float, float, float] | None
+    """None where no box can be read."""
+    shown: str = ""
+    """The reply as evidence."""
+
+
+class Scale(NamedTuple):
+    """By what factor the boxes on images of a size are off."""
+
+    size: Size
+    factor: float
+
+
+class Told(NamedTuple):
+    """What a model's boxes say of its frame."""
+
+    frame: Frame | None
+    """None if no frame fits."""
+    fits: int
+    """Number of boxes that fit the frame, or the best one if there is none."""
+    asked: int
+    iou: float
+    """Mean IoU in that frame."""
+    boxes: int = 0
+    """Number of replies in which a box can be read."""
+    resized: tuple[Scale, ...] = ()
+    """Sizes that the server does not leave alone."""
+
+
+def tell_frame(located: Sequence[Located]) -> Told:
+    """The frame that explains the most boxes."""
+    ious = {frame: [_iou(frame, one) for one in located] for frame in FRAMES}
+    best = max(FRAMES, key=lambda frame: (_count(ious[frame]), sum(ious[frame])))
+    fits, asked = _count(ious[best]), len(located)
+    boxes = sum(one.written is not None for one in located)
+    told = Told(best, fits, asked, sum(ious[best]) / max(1, asked), boxes)
+    if fits == asked and _is_enough(fits, asked):
+        return told
+    resized = _resized(located)
+    if resized is not None and resized.fits > fits:
+        return resized
+    return told if _is_enough(fits, asked) else told._replace(frame=None)
+
+
+def targets(rng: random.Random, size: Size) -> Iterator[Box]:
+    """Boxes on an image of this size that no two frames could mean alike, if there are any."""
+    while True:
+        box = _random_box(rng, size)
+        for _ in range(200):
+            if _are_told_apart(box, size):
+                break
+            box = _random_box(rng, size)
+        yield box
+
+
+def _resized(located: Sequence[Located]) -> Told | None:
+    """Pixels of resized images: one factor for each size, and 1 for some or none of them."""
+    scales: list[Scale] = []
+    ious: list[float] = []
+    for size in dict.fromkeys(one.size for one in located):
+        here = [one for one in located if one.size == size and one.written is not None]
+        plain = [_iou(Frame(CoordSpace.ABSOLUTE), one) for one in here]
+        factor = median([1.0, *(r for one in here for r in _ratios(one))][bool(here) :])
+        scaled = [_iou_of(one.target, _scaled(one, factor)) for one in here]
+        off = abs(factor - 1) > RESIZED and _count(plain) < _count(scaled) == len(here)
+        if off:
+            scales.append(Scale(size, factor))
+        ious += scaled if off else plain
+    fits, asked = _count(ious), len(located)
+    if not scales or not _is_enough(fits, asked):
+        return None
+    return Told(Frame(CoordSpace.ABSOLUTE), fits, asked, sum(ious) / asked, asked, tuple(scales))
+
+
+def _ratios(one: Located) -> list[float]:
+    """What was written over what is true; edges at 0 say nothing."""
+    assert one.written is not None
+    pairs = zip(one.written, one.target, strict=True)
+    return [written / true for written, true in pairs if true > 0] or [1.0]
+
+
+def _scaled(one: Located, factor: float) -> Box:
+    assert one.written is not None
+    return Box(*one.written).scale(1 / factor, 1 / factor) if factor > 0 else Box(0, 0, 0, 0)
+
+
+def _iou(frame: Frame, one: Located) -> float:
+    if one.written is None:
+        return 0.0
+    return _iou_of(one.target, frame.to_pixels(one.written, one.size))
+
+
+def _iou_of(target: Box, box: Box) -> float:
+    return target.iou(box) if box.area > 0 else 0.0
+
+
+def _count(ious: Sequence[float]) -> int:
+    return sum(iou >= FIT for iou in ious)
+
+
+def _is_enough(fits: int, asked: int) -> bool:
+    return fits >= max(LEAST, SHARE * asked)
+
+
+def _random_box(rng: random.Random, size: Size) -> Box:
+    width, height = (round(side * rng.uniform(0.25, 0.45)) for side in size)
+    x, y = rng.randint(0, size.width - width), rng.randint(0, size.height - height)
+    return Box(x, y, x + width, y + height)
+
+
+def _are_told_apart(box: Box, size: Size) -> bool:
+    written = {frame: frame.from_pixels(box, size) for frame in FRAMES}
+    pairs = ((one, other) for one, other in combinations(FRAMES, 2))
+    return all(
+        max(
+            _iou_of(box, one.to_pixels(written[other], size)),
+            _iou_of(box, other.to_pixels(written[one], size)),
+        ) <= APART
+        for one, other in pairs
+    )  # fmt: skip

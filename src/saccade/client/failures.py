@@ -1,0 +1,227 @@
+"""What a failing response says, and which error follows from it.
+
+An error may come with its own status, in a 200, in an event of a stream, as an object, a text or a
+list. Only what the server says itself is read, never what it repeats of the request.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from pydantic import JsonValue
+
+from saccade.client.advice import advice
+from saccade.client.overflow import context_is_full, output_alone_is_too_long
+from saccade.client.untrusted import items, table, tables, texts, word
+from saccade.errors import ContextOverflow, ServiceError
+
+MAX_MESSAGE_CHARS = 2000
+"""So much of a server's message is looked at."""
+MAX_SHOWN_CHARS = 300
+"""So much of it is shown."""
+
+_RETRIED = {408, 409, 425, 429}
+_NEVER_FULL = {401, 402, 403, 404, 429}
+"""Statuses that say something else, whatever their text mentions."""
+
+_STATUS_OF = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+    "INVALID_REQUEST_ERROR": 400,
+    "BADREQUESTERROR": 400,
+    "AUTHENTICATION_ERROR": 401,
+    "PERMISSION_ERROR": 403,
+    "NOT_FOUND_ERROR": 404,
+    "RATE_LIMIT_ERROR": 429,
+    "RATE_LIMIT_EXCEEDED": 429,
+    "OVERLOADED_ERROR": 529,
+}
+"""Source: google.rpc.Code and its HTTP mapping; OpenAI and Anthropic API references, errors."""
+
+_RATE = re.compile(
+    r"\bper (second|minute|min|hour|day)\b|\b[TR]P[MD]\b|rate[ _-]?limit|too[ _]many[ _]requests"
+    r"|throttl|overloaded|queue is full",
+    re.IGNORECASE,
+)
+_NO_MONEY = re.compile(r"insufficient[_ ](quota|balance|credits|funds)|billing_", re.IGNORECASE)
+_TOO_MANY_BYTES = re.compile(
+    r"(payload|entity|body|request)( size)?( is)? too large|request_too_large|(payload|body) size "
+    r"exceeds|exceeds the maximum (request|payload|body) size|length limit exceeded",
+    re.IGNORECASE,
+)
+
+_HINTS = {
+    401: "is the key in the variable that api_key_env names?",
+    402: "is the account of the key in credit?",
+    403: "is the key in the variable that api_key_env names?",
+    404: "check base_url (does it end in /v1?) and model",
+}
+
+
+class Response(NamedTuple):
+    """A response of any status, whose body was read to the end."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Their names are in lower case, or looked up in any case."""
+    content: bytes
+
+
+class Retry(Exception):
+    """A failure after which another attempt may succeed."""
+
+    def __init__(
+        self, error: ServiceError, after: float | None = None, *, sent: bool = True
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after = after
+        self.sent = sent
+        """Whether the server may have received the request."""
+
+
+class Failure(NamedTuple):
+    """An error as the server tells it."""
+
+    status: int
+    """Its own status, where it carries one; else that of the response."""
+    message: str
+    codes: str = ""
+    """Its type and code, for machines."""
+    parameters: tuple[str, ...] = ()
+    """The parameters that it is about, where it names them in a field."""
+
+    @property
+    def text(self) -> str:
+        return f"{self.message} {self.codes}"
+
+
+def failed(response: Response, body: JsonValue) -> Failure | None:
+    """The failure that a response holds, or None for a reply.
+
+    Args:
+        response: Of any status.
+        body: Its JSON; None where it is none.
+    """
+    told = _told(body)
+    if response.status == 200:
+        return None if told is None else told._replace(status=_own_status(body) or 500)
+    if told is None:
+        said = response.content[:MAX_MESSAGE_CHARS].decode(errors="replace")
+        return Failure(response.status, said)
+    return told._replace(status=response.status)
+
+
+def raised(url: str, failure: Failure, headers: Mapping[str, str], section: str) -> Exception:
+    """The error for a failure: `Retry`, `ContextOverflow`, or `ServiceError` with advice."""
+    status, said = failure.status, failure.message[:MAX_SHOWN_CHARS]
+    problem = f"{url}: status {status}: {said}"
+    if _NO_MONEY.search(failure.text):
+        return ServiceError(f"{problem}; {_HINTS[402]}")
+    if status == 429 or _RATE.search(failure.text):
+        return Retry(ServiceError(problem), pause(headers))
+    if status not in _NEVER_FULL and context_is_full(failure.text):
+        if output_alone_is_too_long(failure.text):
+            limit = "environment.limits.max_turn_tokens"
+            return ServiceError(f"{problem}; one turn may be longer than all: lower {limit}")
+        return ContextOverflow(f"{url}: {said}")
+    known = advice(failure.message, failure.parameters, section)
+    if known and status not in (502, 503, 504):
+        return ServiceError(f"{problem}; {known}")
+    if status in _RETRIED or status >= 500:
+        return Retry(ServiceError(problem), pause(headers))
+    if status == 413 or _TOO_MANY_BYTES.search(failure.text):
+        return ServiceError(
+            f"{problem}; the request has too many bytes for the server, and its context is not "
+            f'full: lower environment.view.max_pixels, or set {section}.image_format="jpeg"'
+        )
+    hint = _HINTS.get(status, "")
+    return ServiceError(f"{problem}{'; ' if hint else ''}{hint}")
+
+
+def pause(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: a number, milliseconds, or the date until when.
+
+    Source: RFC 9110, section 10.2.3; retry-after-ms: Azure OpenAI and the OpenAI client.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
+            return float(value) / unit
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+    return max(0.0, until - time.time())
+
+
+def _told(body: JsonValue) -> Failure | None:
+    """The error in a body, without a status."""
+    for whole in tables(body):
+        error = _error_in(whole)
+        if not error and (whole.get("object") == "error" or "choices" not in whole):
+            error = whole if whole.get("message") or whole.get("detail") else None
+        if error:
+            return _as_failure(error)
+    return None
+
+
+def _error_in(whole: Mapping[str, JsonValue]) -> JsonValue:
+    """The field with the error, of the whole or of its first choice (OpenRouter)."""
+    choices = tables(whole.get("choices"))
+    of_choice = choices[0].get("error") if choices else None
+    return whole.get("error") or whole.get("errors") or of_choice
+
+
+def _as_failure(error: JsonValue) -> Failure:
+    """An error is an object, a text, or a list of either."""
+    first = items(error)[0] if items(error) else error
+    if not isinstance(first, dict):
+        return Failure(0, word(first)[:MAX_MESSAGE_CHARS] or "an error without a message")
+    inner = table(first.get("error")) or first
+    names = [word(inner.get("param"))] if word(inner.get("param")) else []
+    said = word(inner.get("message"))
+    for detail in _details(inner):
+        said = said or word(detail) or word(table(detail).get("msg"))
+        place = items(table(detail).get("loc"))
+        if place and "extra" in word(table(detail).get("type")):
+            names.append(word(place[-1]))
+    codes = " ".join(word(inner.get(key)) for key in ("type", "code", "status", "error_type"))
+    said = said or word(inner.get("error")) or codes.strip() or "an error without a message"
+    said += _behind(inner)
+    return Failure(0, said[:MAX_MESSAGE_CHARS], codes.strip(), tuple(filter(None, names)))
+
+
+def _behind(error: Mapping[str, JsonValue]) -> str:
+    """What the provider behind OpenRouter said. Source: OpenRouter docs, "Errors", metadata.raw."""
+    raw = texts(table(error.get("metadata")).get("raw"), "error", "message", "code")
+    return f" ({raw})" if raw else ""
+
+
+def _details(error: Mapping[str, JsonValue]) -> list[JsonValue]:
+    """FastAPI's list of what is wrong; Mistral puts it into the message."""
+    return items(error.get("detail")) or items(table(error.get("message")).get("detail"))
+
+
+def _own_status(body: JsonValue) -> int | None:
+    """The status that an error carries in its fields, as a number or a name."""
+    for whole in tables(body):
+        first = items(_error_in(whole))
+        error = table(first[0]) if first else whole
+        for key in ("code", "status", "status_code", "type"):
+            value = error.get(key)
+            if re.fullmatch(r"[45][0-9][0-9]", word(value)):
+                return int(word(value))
+            if word(value).upper() in _STATUS_OF:
+                return _STATUS_OF[word(value).upper()]
+    return None

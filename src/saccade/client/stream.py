@@ -1,0 +1,140 @@
+"""Server-sent events: a streamed chat completion, put together as if it had come whole.
+
+Source: OpenAI API reference, the chat completion chunk object. Events are lines `data: JSON`; lines
+that begin with a colon are comments (OpenRouter keeps connections alive with them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from saccade.client.untrusted import items, parsed, table, tables, word
+
+_DONE = "[DONE]"
+
+
+class BrokenStream(ValueError):
+    """Events that end in the middle, or that are no JSON."""
+
+
+def is_stream(content_type: str, content: bytes) -> bool:
+    """Whether a response is a stream of events, whatever its request asked for."""
+    if content_type.strip().lower().startswith("text/event-stream"):
+        return True
+    return content[:64].lstrip().startswith((b"data:", b"event:", b": "))
+
+
+def assembled(content: bytes) -> dict[str, JsonValue]:
+    """The chat completion that the events add up to; one with an `error` if an event holds one.
+
+    Raises:
+        BrokenStream: the stream ends before its end, or an event cannot be read.
+    """
+    whole = _Whole()
+    for event in _events(content):
+        if event == _DONE:
+            whole.done = True
+            break
+        chunk = table(event)
+        if chunk.get("error") or chunk.get("object") == "error":
+            return chunk
+        whole.add(chunk)
+    if not whole.done and whole.choice.get("finish_reason") is None:
+        raise BrokenStream("the stream ends before the reply does")
+    return whole.completion()
+
+
+def _events(content: bytes) -> Iterator[JsonValue]:
+    """The value of each event; one whose JSON goes over several lines is put together."""
+    pending = ""
+    for line in content.decode("utf-8-sig", "replace").splitlines():
+        name, colon, data = line.partition(":")
+        if not (colon and name == "data"):
+            if not line.lstrip().startswith(("{", "[")):
+                continue  # a comment, another field, or the blank line after an event
+            data = line
+        data = f"{pending}\n{data}" if pending else data.strip()
+        if data == _DONE:
+            yield data
+            return
+        try:
+            yield parsed(data)
+        except ValueError:
+            pending = data
+        else:
+            pending = ""
+    if pending:
+        raise BrokenStream(f"an event that is no JSON: {pending[:100]!r}")
+
+
+@dataclass
+class _Whole:
+    """What has come so far of the first choice."""
+
+    top: dict[str, JsonValue] = field(default_factory=dict)
+    choice: dict[str, JsonValue] = field(default_factory=dict)
+    parts: dict[str, list[JsonValue]] = field(default_factory=dict)
+    calls: list[_Call] = field(default_factory=list)
+    done: bool = False
+
+    def add(self, chunk: dict[str, JsonValue]) -> None:
+        _update(self.top, {k: v for k, v in chunk.items() if k != "choices"})
+        for choice in tables(chunk.get("choices")):
+            if choice.get("index") not in (None, 0):
+                continue
+            delta = table(choice.get("delta") or choice.get("message"))
+            _update(self.choice, {k: v for k, v in choice.items() if k not in ("delta", "message")})
+            for key, value in delta.items():
+                if key == "tool_calls":
+                    self._add_calls(tables(value))
+                elif key == "function_call":
+                    self._add_calls([{"index": 0, "function": value}])
+                elif key != "role":
+                    self.parts.setdefault(key, []).extend(items(value))
+
+    def _add_calls(self, deltas: list[dict[str, JsonValue]]) -> None:
+        """Calls are told apart by their index; some servers give none, or the same to all."""
+        for delta in deltas:
+            index, name = delta.get("index"), word(delta.get("id"))
+            known = [call for call in self.calls if index is None or call.index == index]
+            call = known[-1] if known else None
+            if call is None or (name and call.id and name != call.id):
+                call = _Call(index)
+                self.calls.append(call)
+            call.id = call.id or name
+            function = table(delta.get("function"))
+            call.name = call.name or word(function.get("name"))
+            call.arguments += items(function.get("arguments"))
+
+    def completion(self) -> dict[str, JsonValue]:
+        message: dict[str, JsonValue] = dict(self.parts)
+        if self.calls:
+            message["tool_calls"] = [call.whole() for call in self.calls]
+        if not self.choice and not message:
+            return self.top | {"choices": []}
+        return self.top | {"choices": [self.choice | {"message": message}]}
+
+
+@dataclass
+class _Call:
+    index: JsonValue
+    id: str = ""
+    name: str = ""
+    arguments: list[JsonValue] = field(default_factory=list)
+
+    def whole(self) -> JsonValue:
+        """Arguments that came as text are joined; an object is kept, the last one counts."""
+        pieces = [piece for piece in self.arguments if isinstance(piece, str)]
+        objects = [piece for piece in self.arguments if not isinstance(piece, str)]
+        arguments = objects[-1] if objects else "".join(pieces)
+        return {"id": self.id, "function": {"name": self.name, "arguments": arguments}}
+
+
+def _update(known: dict[str, JsonValue], new: dict[str, JsonValue]) -> None:
+    """Take over values; null says nothing, but that the server knows the field."""
+    for key, value in new.items():
+        if value is not None or key not in known:
+            known[key] = value
