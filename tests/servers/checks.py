@@ -51,11 +51,12 @@ def native_calls_are_made(
     record: Record, url: str, asked: Sequence[Task], ours: Sequence[Trajectory], **options: object
 ) -> None:
     """Calls come parsed, and are those that the weights write as text."""
-    theirs = playing.play(playing.served(url, **options), asked, within=playing.native())
+    within = playing.environment(playing.Wired())
+    theirs = playing.play(playing.served(url, **options), asked, within=within)
     n, same = len(asked), playing.same_actions(ours, theirs)
     called = sum(bool(c.tool_calls) for c in playing.completions(theirs))
     record(
-        "native dialect: answers and calls as here",
+        "calls parsed by the server: answers and calls as here",
         f"{same} of {n} episodes; {called} turns with calls; right {playing.right(theirs)} and "
         f"{playing.right(ours)}",
         n=n, same=same, calls=called, right=playing.right(theirs), right_here=playing.right(ours),
@@ -65,11 +66,10 @@ def native_calls_are_made(
     assert same == n
 
 
-def prefix_is_continued(
-    record: Record, url: str, asked: Sequence[Task], ours: Sequence[Trajectory], **options: object
-) -> None:
-    """A turn that is begun for the model goes on as the model would have begun it."""
+def prefix_is_continued(record: Record, url: str, asked: Sequence[Task], **options: object) -> None:
+    """A turn that is begun for the model goes on as it does here."""
     begun = playing.environment(playing.Begun())
+    ours = playing.play(playing.local(), asked, within=begun)
     policy = playing.served(url, continues_prefix=True, **options)
     theirs = playing.play(policy, asked, within=begun)
     n, equal = len(asked), playing.equal(ours, theirs)

@@ -39,12 +39,6 @@ def ours(asked: list[Task]) -> list[Trajectory]:
 
 
 @pytest.fixture(scope="session")
-def ours_native(asked: list[Task]) -> list[Trajectory]:
-    """The same in the native dialect, in which calls are text."""
-    return playing.play(playing.local(), asked, within=playing.native())
-
-
-@pytest.fixture(scope="session")
 def logs() -> Path:
     """A folder for what engines print."""
     folder = engines.INSTALLED / "logs"

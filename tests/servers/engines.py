@@ -20,8 +20,10 @@ INSTALLED = Path(os.environ.get("SACCADE_ENGINES", ROOT / "build" / "servers"))
 START_S = 1200.0
 """How long an engine may take to answer, on a busy machine."""
 
+BESIDE = Path(__file__).with_name("beside")
+
 VLLM_ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).with_name("beside")),
+    "PYTHONPATH": str(BESIDE),
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
@@ -102,15 +104,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def in_a_process(
-    *arguments: object, log: Path, python: Path | None = None, **variables: str
+    *arguments: object, log: Path, command: Sequence[object] = (), **variables: str
 ) -> subprocess.Popen[bytes]:
-    """`saccade` of this tree in a process of its own, under this interpreter or another one."""
-    path = os.pathsep.join([str(ROOT / "src"), variables.pop("PYTHONPATH", "")])
+    """`saccade` of this tree in a process of its own, or what else stands for it."""
+    words = [*(command or (sys.executable, "-m", "saccade")), *arguments]
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), variables.get("PYTHONPATH")]))
     with log.open("a") as output:
         return subprocess.Popen(
-            [str(python or sys.executable), "-m", "saccade", *map(str, arguments)],
+            list(map(str, words)),
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=ROOT,
-            env={**os.environ, **variables, "PYTHONPATH": path.rstrip(os.pathsep)},
+            env={**os.environ, **variables, "PYTHONPATH": path},
         )  # fmt: skip
 
 

@@ -6,16 +6,17 @@ from typing import ClassVar
 
 from saccade.dialects.base import Dialect
 from saccade.dialects.deepeyes import DeepEyes
-from saccade.dialects.native import Native
+from saccade.dialects.tags import call_text
 from saccade.embedded import folder_of
 from saccade.env import Environment
 from saccade.nano import spec
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
+from saccade.render.qwen_vl import chat_template
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
 from saccade.tasks.world import WorldTasks
-from saccade.types import Completion, Policy, Sampling, StopReason, Task, Trajectory
+from saccade.types import Action, Completion, Policy, Sampling, StopReason, Task, Trajectory
 
 MODEL = "nano-agent"
 FOLDER = folder_of(MODEL)
@@ -31,6 +32,36 @@ class Begun(DeepEyes):
     prefix: ClassVar[str] = "<think>"
 
 
+class Wired(DeepEyes):
+    """DeepEyes whose calls are parsed by the server and travel in a field of their own.
+
+    The embedded models know the prompts of this dialect alone, to the last line break. Its tools
+    are in the prompt already, so a server must not add them: `wired_template` is for that.
+    """
+
+    native_tools: ClassVar[bool] = True
+
+    def read(self, completion: Completion, prefix: str) -> Action:
+        """Parsed calls as the text that they were."""
+        text = completion.text
+        for call in completion.tool_calls:
+            text += f"<tool_call>{call_text(call.name, call.arguments)}</tool_call>"
+        return super().read(completion.model_copy(update={"text": text, "tool_calls": ()}), prefix)
+
+
+def wired_template() -> str:
+    """The template without the section on tools, and with calls as DeepEyes writes them."""
+    template = chat_template()
+    for written, wanted in (
+        (r"'\n' if message.content or not loop.first else ''", "''"),
+        (r"'<tool_call>\n{", "'<tool_call>{"),
+        (r"+ '}\n</tool_call>'", "+ '}</tool_call>'"),
+    ):
+        assert written in template
+        template = template.replace(written, wanted)
+    return "{%- set tools = none %}" + template
+
+
 def questions(n: int = N) -> list[Task]:
     """Questions of the test split, half of which need a look."""
     drawn = WorldTasks(family=("read", "easy"), n=n, split="test")
@@ -43,10 +74,6 @@ def environment(dialect: Dialect | None = None) -> Environment:
         dialect or DeepEyes(), [spec.ZOOM],
         limits=spec.LIMITS, view=spec.VIEW, observation=spec.OBSERVATION,
     )  # fmt: skip
-
-
-def native() -> Environment:
-    return environment(Native())
 
 
 def local() -> Policy:

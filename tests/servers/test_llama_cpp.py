@@ -39,6 +39,18 @@ def url(command: tuple[object, ...], logs: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def wired_url(
+    command: tuple[object, ...], logs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """With the template in which an embedded model knows its calls."""
+    file = tmp_path_factory.mktemp("template") / "wired.jinja"
+    file.write_text(playing.wired_template(), encoding="utf-8")
+    words = (*command, "--image-min-tokens", 1, "--chat-template-file", file)
+    with engines.serving(words, logs / "llama_cpp-wired.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def enlarging_url(command: tuple[object, ...], logs: Path) -> Iterator[str]:
     """As it starts without a word on images."""
     with engines.serving(command, logs / "llama_cpp-default.log") as url:
@@ -52,16 +64,14 @@ def test_turns_are_those_of_the_weights_here(
     checks.turns_are_equal(record, url, asked, ours, server=kind)
 
 
-def test_native_calls_are_those_of_the_weights_here(
-    record: Record, url: str, asked: list[Task], ours_native: list[Trajectory]
+def test_parsed_calls_are_those_of_the_weights_here(
+    record: Record, wired_url: str, asked: list[Task], ours: list[Trajectory]
 ) -> None:
-    checks.native_calls_are_made(record, url, asked, ours_native, server="llama_cpp")
+    checks.native_calls_are_made(record, wired_url, asked, ours, server="llama_cpp")
 
 
-def test_a_given_beginning_is_continued(
-    record: Record, url: str, asked: list[Task], ours: list[Trajectory]
-) -> None:
-    checks.prefix_is_continued(record, url, asked, ours, server="llama_cpp")
+def test_a_given_beginning_is_continued(record: Record, url: str, asked: list[Task]) -> None:
+    checks.prefix_is_continued(record, url, asked, server="llama_cpp")
 
 
 def test_a_wrong_kind_of_server_is_named(record: Record, url: str, asked: list[Task]) -> None:

@@ -14,10 +14,10 @@ VARIABLES = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # TRL loads weights into the engine of its own process
     "OMP_NUM_THREADS": "1",
 }
-TRL = {
-    "use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 1024,
-    "vllm_gpu_memory_utilization": 0.3,
-}  # fmt: skip
+TRL = (
+    "train.trl.use_vllm=true", "train.trl.vllm_mode=colocate",
+    "train.trl.vllm_max_model_length=1024", "train.trl.vllm_gpu_memory_utilization=0.3",
+)  # fmt: skip
 
 
 def test_vllm_samples_from_the_model_that_is_trained(
@@ -29,8 +29,8 @@ def test_vllm_samples_from_the_model_that_is_trained(
     process = engines.in_a_process(
         "rl", "recipes/nano_deepeyes.toml", f"model={base}", f"out={tmp_path / 'run'}",
         f"train.steps={STEPS}", "train.warmup_steps=0", "train.keep_every=0",
-        f"train.trl={json.dumps(TRL)}", "--threads", 1,
-        log=log, python=engines.vllm_python(), **VARIABLES,
+        *TRL, "--threads", 1,
+        log=log, command=(engines.vllm_python(), engines.BESIDE / "unpacked.py"), **VARIABLES,
     )  # fmt: skip
     assert process.wait() == 0, log.read_text()[-4000:]
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

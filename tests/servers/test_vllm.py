@@ -16,6 +16,7 @@ SERVE = (
     "serve", playing.FOLDER, "--served-model-name", playing.MODEL, "--dtype", "float32",
     "--max-model-len", 1024, "--enforce-eager", "--max-num-seqs", 16,
     "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+    "--trust-request-chat-template",
 )  # fmt: skip
 
 
@@ -44,16 +45,15 @@ def test_turns_are_those_of_the_weights_here(
     checks.turns_are_equal(record, url, asked, ours, server=kind)
 
 
-def test_native_calls_are_those_of_the_weights_here(
-    record: Record, url: str, asked: list[Task], ours_native: list[Trajectory]
-) -> None:
-    checks.native_calls_are_made(record, url, asked, ours_native, server="vllm")
-
-
-def test_a_given_beginning_is_continued(
+def test_parsed_calls_are_those_of_the_weights_here(
     record: Record, url: str, asked: list[Task], ours: list[Trajectory]
 ) -> None:
-    checks.prefix_is_continued(record, url, asked, ours, server="vllm")
+    template = {"chat_template": playing.wired_template()}
+    checks.native_calls_are_made(record, url, asked, ours, server="vllm", extra_body=template)
+
+
+def test_a_given_beginning_is_continued(record: Record, url: str, asked: list[Task]) -> None:
+    checks.prefix_is_continued(record, url, asked, server="vllm")
 
 
 def test_a_wrong_kind_of_server_is_named(record: Record, url: str, asked: list[Task]) -> None:

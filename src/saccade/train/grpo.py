@@ -217,11 +217,12 @@ class GRPO(ResumesWithItsWeights, GRPOTrainer):
         """
         mask = inputs["tool_mask"]
         gap = ((self._scores.detach() - inputs["sampling_per_token_logps"]) * mask).abs()
-        self.log_metric("sampling_gap", gap.max().item())
-        if not self.use_vllm or self._agreed:
-            return
         total, tokens = self.accelerator.gather(torch.stack([gap.sum(), mask.sum()])).view(-1, 2).T
         mean = (total.sum() / tokens.sum().clamp(min=1)).item()
+        self.log_metric("sampling_gap", gap.max().item())
+        self.log_metric("sampling_gap_mean", mean)
+        if not self.use_vllm or self._agreed:
+            return
         if not mean <= ENGINE_GAP:  # not a number is too wide as well
             raise ServiceError(
                 "vLLM does not sample from the model that is trained: the log-probabilities of its "
