@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,11 +26,10 @@ from saccade.canary.drawing import (
 from saccade.canary.examine import examine_policy, lines_of
 from saccade.canary.findings import Finding
 from saccade.canary.frames import FRAMES, Frame, Located, Scale, targets, tell_frame
+from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
 from saccade.canary.reading import answer_of, box_in, colour_in, digit_in, number_in
-from saccade.canary.returned import find_returned
-from saccade.canary.several import count_images
 from saccade.canary.vision import Asked, Drawn, Question, World, at_least, look, look_briefly
 from saccade.canary.warning import blindness, knows_the_world
 from saccade.canary.wire import Wire, find_limit, find_refused, find_stop, find_tokens
@@ -44,7 +44,7 @@ from saccade.recipe import Recipe, make_environment, make_policy
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.types import Message, Sampling, Trajectory
 
-SMALL: dict[str, JsonValue] = {"view": {"max_pixels": 150_000}, "limits": {"max_images": 4}}
+SMALL: dict[str, JsonValue] = {"view": {"max_pixels": 60_000}, "limits": {"max_images": 4}}
 """An environment whose images are soon drawn, sent and read."""
 
 
@@ -214,19 +214,19 @@ def the_usual(_: random.Random, question: Question) -> str:
 
 @pytest.mark.parametrize("guess", [any_kind, the_usual, lambda *_: None])
 def test_a_model_that_guesses_is_blind(guess: Callable[..., str | None]) -> None:
-    """Of 400, a guesser is taken to see in at most 2 % (the test has 1 % at each of two looks)."""
-    seen = [asyncio.run(look_briefly(Guesser(guess, n), seed=n)) for n in range(400)]
-    assert sum(not vision.blind for vision in seen) <= 8
+    """A guesser is taken to see in 2 % at most, since there are two looks of 1 % each; here 150."""
+    seen = [asyncio.run(look_briefly(Guesser(guess, n), seed=n)) for n in range(150)]
+    assert sum(not vision.blind for vision in seen) <= 4
 
 
 def test_a_model_that_is_right_nine_times_in_ten_sees() -> None:
     def mostly(rng: random.Random, question: Question) -> str:
         return question.right if rng.random() < 0.9 else any_kind(rng, question)
 
-    sitters = [Guesser(mostly, n) for n in range(400)]
+    sitters = [Guesser(mostly, n) for n in range(100)]
     seen = [asyncio.run(look_briefly(sitter, seed=n)) for n, sitter in enumerate(sitters)]
-    assert sum(vision.blind for vision in seen) <= 4
-    assert sum(sitter.asked == 4 for sitter in sitters) > 350, "four questions are enough"
+    assert sum(vision.blind for vision in seen) <= 1
+    assert sum(sitter.asked == 4 for sitter in sitters) > 85, "four questions are enough"
 
 
 def test_a_pair_differs_in_nothing_but_the_image() -> None:
@@ -267,6 +267,30 @@ def test_a_server_that_refuses_images_has_failed() -> None:
         vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
     assert vision.failed  # type: ignore[attr-defined]
     assert len(server.requests) == 4, "it is not asked again"
+
+
+def test_a_model_that_thinks_too_long_is_not_taken_for_a_blind_one() -> None:
+    def think(request: ScriptedRequest) -> ScriptedReply:
+        return ScriptedReply("<think>Let me see", finish="length")
+
+    with ScriptedServer(think) as server:
+        vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
+        said = said_before_a_run(recipe_of(server.url, tasks=WORLD))
+    assert vision.cut  # type: ignore[attr-defined]
+    assert said is not None
+    assert "max_turn_tokens" in said
+
+
+def test_a_local_model_is_shown_sizes_that_it_takes(tiny_qwen3_vl: Path) -> None:
+    """Its patches make cells of 32 pixels, those of the view are 28."""
+    policy: JsonValue = {"kind": "hf", "path": str(tiny_qwen3_vl)}
+    limits: JsonValue = {"max_turn_tokens": 2, "max_images": 2}
+    recipe = Recipe.model_validate({"policy": policy, "environment": {"limits": limits}})
+    findings = asyncio.run(examine_policy(recipe, n=4))
+    assert findings[0].part == "model"
+    assert findings[0].lines == {"environment.view.factor": 32}
+    (vision,) = (one for one in findings if one.part == "vision")
+    assert vision.state == "undecided", "two tokens are cut before an answer"
 
 
 # In which frame it writes boxes
@@ -344,7 +368,7 @@ def test_boxes_that_fit_no_frame_tell_nothing(written: tuple[float, ...] | None)
 def test_the_frame_of_a_server_becomes_a_line(
     frame: str, state: str, coords: str | None, says: str
 ) -> None:
-    view: JsonValue = {"view": {"max_pixels": 400_000}}
+    view: JsonValue = {"view": {"max_pixels": 120_000}}
     one = found(Seeing(frame=frame), lambda probe: find_frame(probe, seed=0), environment=view)
     assert one.state == state
     assert one.lines.get("environment.coords") == coords
@@ -354,13 +378,13 @@ def test_the_frame_of_a_server_becomes_a_line(
 
 
 def test_a_server_that_resizes_is_found_by_its_boxes() -> None:
-    view: JsonValue = {"view": {"max_pixels": 600_000}}
+    view: JsonValue = {"view": {"max_pixels": 240_000}}
     shrinking = found(
-        Seeing(longest=448), lambda probe: find_frame(probe, seed=0), environment=view
+        Seeing(longest=320), lambda probe: find_frame(probe, seed=0), environment=view
     )
-    assert "532x1092 as about 218x448" in shrinking.text
-    assert shrinking.lines["environment.view.max_pixels"] == pytest.approx(218 * 448, rel=0.02)
-    growing = found(Seeing(least=600), lambda probe: find_frame(probe, seed=0))
+    assert "336x700 as about 154x321" in shrinking.text
+    assert shrinking.lines["environment.view.max_pixels"] == pytest.approx(154 * 321, rel=0.02)
+    growing = found(Seeing(least=400), lambda probe: find_frame(probe, seed=0))
     assert growing.state == "warning"
     assert "environment.view.min_pixels" in growing.lines
 
@@ -390,12 +414,12 @@ def test_images_that_are_refused_or_dropped_are_counted(
 
 
 def test_the_smallest_legible_digits_show_a_server_that_shrinks() -> None:
-    view: JsonValue = {"view": {"max_pixels": 700_000}}
+    view: JsonValue = {"view": {"max_pixels": 500_000}}
     honest = found(Seeing(), lambda probe: find_legible(probe, seed=0), environment=view)
     assert honest.state == "ok"
     assert honest.text.count("px in") == 2
     shrinking = found(
-        Seeing(longest=504), lambda probe: find_legible(probe, seed=0), environment=view
+        Seeing(longest=400), lambda probe: find_legible(probe, seed=0), environment=view
     )
     assert shrinking.state == "warning"
     assert shrinking.lines == {"environment.view.max_pixels": 504 * 392}
@@ -407,7 +431,11 @@ def test_the_smallest_legible_digits_show_a_server_that_shrinks() -> None:
     [
         (Seeing(), "deepeyes", {"dialect native": "parses calls into tool_calls"}),
         (Seeing(tool_parser=False), "deepeyes", {"dialect native": "hermes"}),
-        (Seeing(parses=True), "deepeyes", {"parser deepeyes": "were put back"}),
+        (
+            Seeing(parses=True),
+            "deepeyes",
+            {"dialect deepeyes": "were put back", "parser deepeyes": "were put back"},
+        ),
         (Seeing(drops_thought=True), "deepeyes", {"parser deepeyes": "the thought was dropped"}),
         (Seeing(refuses=("stop",)), "native", {"dialect": "deepeyes is not kept, native is"}),
     ],
@@ -523,9 +551,9 @@ class NanoServer:
             id="t", task_id="t", environment=self._record,
             prompt=tuple(self._message(message, images) for message in request.messages),
         )  # fmt: skip
-        stop = request.body.get("stop")
+        stop, knows = request.body.get("stop"), request.messages[0]["role"] == "system"
         sampling = Sampling(
-            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64),
+            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64 if knows else 6),
             stop=tuple(map(str, stop)) if isinstance(stop, list) else (),
         )
         with self._lock:
@@ -548,15 +576,18 @@ class NanoServer:
         return Message(role=message["role"], content=tuple(shown))  # type: ignore[arg-type]
 
 
+WORLD: JsonValue = {"kind": "world", "family": "read", "n": 2}
+
+
 def nano_recipe(url: str, model: str = "nano-agent") -> Recipe:
     policy: JsonValue = {"kind": "openai", "base_url": url, "model": model, "backoff_s": 0.001}
-    world: JsonValue = {"kind": "world", "family": "read", "n": 2}
-    return Recipe.model_validate({"policy": policy, "tasks": world, **sections()})
+    return Recipe.model_validate({"policy": policy, "tasks": WORLD, **sections()})
 
 
-def test_nano_behind_a_server_sees_its_own_world() -> None:
+def test_nano_behind_a_server_sees_its_own_world_whatever_it_is_called_there() -> None:
     with ScriptedServer(NanoServer()) as server:
-        findings = asyncio.run(examine_policy(nano_recipe(server.url), n=4))
+        findings = asyncio.run(examine_policy(nano_recipe(server.url, model="m"), n=4))
+    assert not any(one.state == "error" for one in findings), "drawings are not held against it"
     by_part = {one.part: one for one in findings}
     assert by_part["vision"].state == "ok"
     assert by_part["frame"].lines == {"environment.coords": "absolute"}

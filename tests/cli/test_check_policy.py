@@ -14,7 +14,7 @@ from saccade.errors import ConfigError, StoreError
 from saccade.images.image import Image
 from saccade.testing import ScriptedServer
 
-SMALL = ("environment.view.max_pixels=150000", "environment.limits.max_images=2")
+SMALL = ("environment.view.max_pixels=60000", "environment.limits.max_images=2")
 """Settings with which images are soon drawn, sent and read."""
 
 
@@ -74,6 +74,7 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
         ((), "policy: missing"),
         (("policy.kind=opnai",), "did you mean 'openai'"),
         (("none.toml",), "none.toml: cannot be read"),
+        (("policy.kind=reader",), "there is no model to ask"),
         (("sft.toml",), "a run file of saccade sft has no policy"),
     ],
 )
@@ -91,10 +92,10 @@ FORMS = {
     "empty": "",
     "a comment": "# mine\n",
     "dotted keys": 'policy.kind = "openai" # kept\npolicy.omit = [] # old\n\nseed = 3\n',
-    "sections": '# mine\nseed = 3\n\n[policy] # the server\nkind = "a"\n\n[tasks]\nkind = "x"\n',
+    "sections": '# mine\nseed = 3\n\n[policy] # it\nkind = "a"\n\n[tasks]\nkind = "x"\n',
     "inline": 'policy = { kind = "openai", rename = {} } # kept\n[tasks]\nkind = "x"\n',
     "inline, empty": "policy = {}\nenvironment = { }\n",
-    "several lines": 'a = [\n  1, # 1\n  "]", { b = "}" },\n]\n[policy]\nomit = [\n  "n",\n] # old\n',
+    "several lines": 'a = [\n  1, # 1\n  "]", { b = "}" },\n]\n[policy]\nomit = [\n "n"\n] # old\n',
     "strings": 'a = """\n[policy]\n"""\nb = \'# no comment\'\n"policy"."kind" = "x"\n',
     "arrays of tables": '[[x]]\ny = 1\n[[x]]\ny = 2\n',
     "nested": '[environment.limits]\nmax_turns = 3\n\n[environment]\ncoords = "absolute"\n',

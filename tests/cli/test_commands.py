@@ -269,7 +269,7 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
 def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(RECIPE.replace("n = 6", "n = 40"))
     with ScriptedServer(answer) as server:
-        settings = [*server_settings(server), "concurrency=2"]
+        settings = [*server_settings(server), "concurrency=2", "canary=false"]
         command = [sys.executable, "-m", "saccade", "rollout", "run.toml", *settings]
         running = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

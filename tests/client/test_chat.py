@@ -15,7 +15,13 @@ from saccade.client.options import ClientOptions
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.native import Native
 from saccade.env import Environment
-from saccade.errors import BudgetExceeded, ConfigError, ServiceError, ServiceTimeout
+from saccade.errors import (
+    BudgetExceeded,
+    ConfigError,
+    ContextOverflow,
+    ServiceError,
+    ServiceTimeout,
+)
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
 from saccade.policies.replay import ReplayPolicy, script_of
 from saccade.rollout import rollout
@@ -198,17 +204,16 @@ async def test_a_reply_that_the_server_broke_off_is_not_the_models_turn(finish: 
     assert done.stop is StopReason.ABORTED
 
 
-OVERFLOWS = {
-    "sglang": "Multimodal prompt is too long after expanding multimodal tokens. 9 => 10 >= 8.",
-    "llama.cpp": "the request exceeds the available context size, try increasing it",
-}
-
-
-@pytest.mark.parametrize("message", OVERFLOWS.values(), ids=OVERFLOWS)
-async def test_more_servers_that_say_their_context_is_full(message: str) -> None:
-    raw = json.dumps({"error": {"message": message}}).encode()
-    with ScriptedServer(lambda request: ScriptedReply(status=400, raw=raw)) as server:
+@pytest.mark.parametrize("status", [200, 400, 413, 422, 500])
+async def test_a_full_context_ends_the_episode_and_costs_nothing(status: int) -> None:
+    raw = json.dumps({"error": {"message": "Context size has been exceeded."}}).encode()
+    with ScriptedServer(lambda request: ScriptedReply(status=status, raw=raw)) as server:
         assert (await play(policy(server))).stop is StopReason.MAX_TOKENS
+        made = ChatClient(ClientOptions.model_validate(options(server, price_out=1.0)))
+        with pytest.raises(ContextOverflow):
+            await say(server, made)
+    assert len(server.requests) == 2
+    assert made.spent == 0
 
 
 async def test_a_reply_of_many_megabytes_is_read_in_linear_time() -> None:

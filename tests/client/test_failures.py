@@ -99,6 +99,10 @@ def test_what_a_server_repeats_of_the_request_is_not_read_as_its_words() -> None
     detail = [{"type": "value_error", "loc": ["body", "x"], "msg": "bad", "input": FULL["openai"]}]
     assert "bad" in refused(422, {"detail": detail})
     assert "bad" in refused(400, {"error": {"message": "bad", "request": FULL["openai"]}})
+    asked = '[\n {"role": "user", "content": "' + FULL["openai"] + ' 3 per minute"}]'
+    parts = 'Failed to parse messages: Unsupported content part type: "image_url"; messages = '
+    assert "cannot see" in refused(500, error(parts + asked))
+    assert "valid" in refused(400, error(f"1 validation error, input_value={asked}"))
 
 
 def test_a_body_of_too_many_bytes_is_no_full_context() -> None:
@@ -253,6 +257,11 @@ def test_a_server_says_until_when_to_wait() -> None:
         (400, error('"auto" tool choice requires --enable-auto-tool-choice and '
                     "--tool-call-parser to be set"), "environment.dialect.kind"),
         (400, error("registry.ollama.ai/library/x does not support tools"), "dialect"),
+        (400, error("'llama3' does not support tools"), "dialect"),
+        (400, error("Unrecognized request arguments supplied: add_generation_prompt, "
+                    "continue_final_message"), "policy.continues_prefix=false"),
+        (400, error("Invalid content type. image_url is only supported by certain models.",
+                    param="messages.[1].content.[1].type"), "cannot see"),
         (400, error("max_tokens is too large: 100000. This model supports at most 16384 completion "
                     "tokens"), "environment.limits.max_turn_tokens"),
         (404, b'{"error":{"code":"404","message": "Resource not found"}}',

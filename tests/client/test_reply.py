@@ -149,6 +149,8 @@ def test_a_thought_in_a_field_of_its_own_is_kept(fields: dict[str, object]) -> N
         {"type": "thinking", "thinking": "The flag is blue."},
         {"type": "thinking", "thinking": [{"type": "text", "text": "The flag is blue."}]},
         {"type": "reasoning", "text": "The flag is blue."},
+        {"type": "reasoning_content", "text": "The flag is blue."},
+        {"type": "thought", "text": "The flag is blue."},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "The flag is blue."}]},
     ],
 )
@@ -230,7 +232,7 @@ def test_a_byte_order_mark_and_broken_utf8_are_no_failure() -> None:
         ({"timings": {"predicted_n": 3}}, {}, "llama_cpp"),
         ({"system_fingerprint": "b6500-a1b2c3d4"}, {}, "llama_cpp"),
         ({"system_fingerprint": "fp_ollama"}, {}, "ollama"),
-        ({"system_fingerprint": "fp_44709d6fcb"}, {}, "openai"),
+        ({"system_fingerprint": "fp_44709d6fcb"}, {}, None),
         ({"system_fingerprint": "qwen2.5-vl-7b", "model": "qwen2.5-vl-7b"}, {}, "lm_studio"),
         ({"stats": {}}, {}, "lm_studio"),
         ({"provider": "Groq", "system_fingerprint": "fp_44709d6fcb"}, {}, "openrouter"),

@@ -79,6 +79,11 @@ def test_a_stream_may_end_without_its_mark() -> None:
 
 def test_a_stream_may_end_without_a_reason() -> None:
     assert read_stream(events(delta(content="B"))).text == "B"
+    assert (
+        read_stream(events(delta("", content="B"), delta("length"), delta(""))).finish == "length"
+    )
+    with pytest.raises(Retry):
+        read_stream(events(delta("", content="B"), done=False))
 
 
 @pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n", "\r\r"])
@@ -87,6 +92,12 @@ def test_the_lines_of_a_stream_may_end_in_any_way(end: str) -> None:
     assert read_stream(raw).text == "B"
     assert read_stream(b"\xef\xbb\xbf" + raw.replace(b"data: ", b"data:")).text == "B"
     assert read_stream(b"event: message\nid: 1\n" + raw).text == "B"
+
+
+def test_a_text_may_hold_what_ends_lines_elsewhere() -> None:
+    text = "a\u2028b\u2029c\x85d"
+    raw = f'data: {{"choices": [{{"delta": {{"content": "{text}"}}}}]}}\n\ndata: [DONE]\n\n'
+    assert read_stream(raw.encode()).text == text
 
 
 def test_the_json_of_an_event_may_go_over_several_lines() -> None:

@@ -18,7 +18,7 @@ from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
 from saccade.dialects.tags import MAX_TURN_CHARS
-from saccade.types import Action, ProblemKind
+from saccade.types import Action, Completion, ProblemKind, WireCall
 
 CALL = '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [1, 2, 3, 4], "label": "a"}}'
 VALID = [
@@ -30,6 +30,7 @@ VALID = [
     "Thought: seen\nAnswer: 7",
     "It is 7.",
     "<think>Compute.</think>\n<code>\n```python\nx = 1\nprint(x)\n```\n</code>",
+    f"I could write <tool_call>{CALL}</tool_call> but no.\n</think>\n\nB",
     f"<think>Both.</think><code>\n```python\n1\n```\n</code><tool_call>{CALL}</tool_call>",
 ]
 TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>"]
@@ -181,6 +182,32 @@ def check_invariants(dialect: Dialect, text: str, action: Action) -> None:
         assert any(p.kind is ProblemKind.FORGED_TOKENS for p in action.problems)
 
 
+def check_thought(dialect: Dialect, text: str, action: Action) -> None:
+    """What comes before the end of a thought that nothing opens is thought, in every dialect."""
+    split = oracle_thought(text.encode("utf-8", "replace").decode())
+    if split is not None and dialect.name != "plain":
+        assert (action.thought or "").startswith(split[0])
+    elif split is not None:
+        inside = split[0].strip()
+        assert (action.thought or "").startswith(inside.removesuffix("\nResult:").strip())
+
+
+def check_apart(dialect: Dialect, text: str, rng: random.Random) -> None:
+    """A thought and calls in fields of their own: nothing raises, and no call is made of a thought.
+
+    What a reasoning parser took for a thought as a whole is read as text: that ends with an action.
+    """
+    wires = [WireCall(id="", name=rng.choice(("z", "")), arguments=noise(rng)) for _ in range(2)]
+    for calls in ((), tuple(wires)):
+        completion = Completion(text=noise(rng), thought=text, tool_calls=calls)
+        action = dialect.read(completion, dialect.prefix)
+        assert not (action.calls and action.answer is not None)
+        assert {call.id for call in action.calls} <= {None, *(c.id for c in completion.tool_calls)}
+        json.dumps([call.arguments for call in action.calls], allow_nan=False).encode()
+    quiet = dialect.read(Completion(text="B", thought=text), dialect.prefix)
+    assert not text or (quiet.calls, quiet.answer) == ((), "B")
+
+
 def fuzz(seed: int, n: int) -> float:
     """Check n strings, half of them mutated turns at least; returns seconds."""
     rng = random.Random(seed)
@@ -191,6 +218,10 @@ def fuzz(seed: int, n: int) -> float:
         dialect = dialects[index % 4]
         action = dialect.parse(text)
         check_invariants(dialect, text, action)
+        if index % 16 < 4:
+            check_thought(dialect, text, action)
+        if index % 100 < 4:
+            check_apart(dialect, text, rng)
         if dialect.name == "deepeyes":
             check_against_oracle(text, action)
         if dialect.name == "deepeyes_v2":

@@ -292,6 +292,22 @@ async def test_the_stop_string_is_put_back_by_what_the_reply_says(
     assert done.turns[0].completion.text == text
 
 
+@by_name
+@pytest.mark.parametrize("finish", ["stop", "length"])
+async def test_a_turn_ends_at_its_stop_string_on_servers_that_take_none(
+    dialect: Dialect, finish: str
+) -> None:
+    if not dialect.stop:
+        return
+    zoom = dialect.write(Action(calls=(ZOOM,)))
+    dreamt = f"{zoom}\nResult: it is A\n{dialect.write(Action(answer='A'))}"
+    end = dialect.write(Action(answer="B"))
+    replies = (message(dreamt, choice_finish_reason=finish), end)
+    done, (first, _) = await play(*replies, dialect=dialect, continues_prefix=True, omit=["stop"])
+    assert (done.answer, [r.ok for r in done.results]) == ("B", [True])
+    assert "stop" not in first.body
+
+
 @pytest.mark.parametrize("kind", ["vllm", "sglang"])
 async def test_turns_that_end_by_themselves_hold_no_end_of_turn(kind: ServerKind) -> None:
     """vLLM and SGLang return its text if they are asked to keep stops and special tokens."""

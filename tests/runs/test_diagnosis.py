@@ -31,6 +31,7 @@ async def ended(
 
 CUT = Completion(text="<think>it is hard to say because of the", finish="length")
 LOOP = Completion(text="<think>" + "look at the left of it again and " * 9, finish="length")
+THOUGHT = Completion(text="", thought="It is B.")
 FEW_TURNS = Limits(max_turns=2)
 
 
@@ -45,6 +46,7 @@ FEW_TURNS = Limits(max_turns=2)
          "reads a call in it: try dialect.kind=deepeyes"),
         (["<think>It is B.</think>"], {}, StopReason.NO_ACTION, "dialect.prompts=FILE"),
         ([" "], {}, StopReason.NO_ACTION, "the last reply is empty"),
+        ([THOUGHT], {}, StopReason.NO_ACTION, "a thought and nothing else: if the server has a"),
         ([CUT], {}, StopReason.MAX_TOKENS, "raise environment.limits.max_turn_tokens (now 1024)"),
         ([LOOP], {}, StopReason.MAX_TOKENS, "repeats itself"),
         ([zoom_text(0, 0, 90, 90)] * 2, {"limits": FEW_TURNS}, StopReason.MAX_TURNS,
@@ -86,6 +88,10 @@ def test_text_that_is_more_than_a_thought_is_unread() -> None:
     assert read("<think>a</think><answer>B</answer>") is None
     assert read("<think>a</think> It is B.") == "<think>a</think> It is B."
     assert read("<tool_call>{</tool_call>") == "<tool_call>{</tool_call>"
+    apart = Completion(text="", thought="Hm.")
+    action = DeepEyes().read(apart, "")
+    turn = a_turn().model_copy(update={"completion": apart, "action": action})
+    assert unread_text(turn, "deepeyes") is None, "it is in the thought, which is shown"
     assert read("", WireCall(id="1", name="zoom", arguments="{")) == " zoom {"
 
 
@@ -121,7 +127,7 @@ def test_rollout_says_it_while_it_runs_and_at_its_end(
     recipe = tmp_path / "run.toml"
     with ScriptedServer(lambda request: "It is 7.") as server:
         recipe.write_text(
-            f'out = "{tmp_path}/run"\n'
+            f'out = "{tmp_path}/run"\ncanary = false\n'
             f'tasks = {{ kind = "world", family = "easy", n = {FEW + 2} }}\n'
             f'policy = {{ kind = "openai", base_url = "{server.url}", model = "m" }}\n'
         )

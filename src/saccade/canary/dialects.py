@@ -98,8 +98,10 @@ async def _play(probe: Probe, kind: str, seed: int) -> Tried:
         digit = rng.choice("0123456789")
         image = digit_image(rng, digit, size_of(probe.view, AREA, 4 / 3))
         tasks.append(Task(id=f"canary-{kind}-{number}", prompt=(image, ASK), answer=digit))
-    episodes = await asyncio.gather(*(_episode(probe, environment, task) for task in tasks))
-    await environment.close()
+    try:
+        episodes = await asyncio.gather(*(_episode(probe, environment, task) for task in tasks))
+    finally:
+        await environment.close()
     right = sum(
         digit_in(episode.answer or "") == task.answer
         for task, episode in zip(tasks, episodes, strict=True)

@@ -15,13 +15,12 @@ from pydantic import JsonValue
 
 from saccade.canary.boxes import ZOOMED, find_frame, find_frame_of_zooms
 from saccade.canary.dialects import repeat_turns, try_dialects
-from saccade.canary.findings import Finding, counted, finding
+from saccade.canary.findings import Finding, State, counted, finding
+from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
-from saccade.canary.returned import find_returned
-from saccade.canary.several import count_images
 from saccade.canary.vision import Drawn, Vision, World, look
-from saccade.canary.warning import knows_the_world
+from saccade.canary.warning import CUT, knows_the_world
 from saccade.canary.wire import (
     Wire,
     find_beside,
@@ -32,12 +31,17 @@ from saccade.canary.wire import (
 )
 from saccade.config import Part
 from saccade.dialects.tags import forged_tokens
-from saccade.policies.openai import OpenAIOptions
+from saccade.env import Environment
+from saccade.images.geometry import PixelBudget
 from saccade.recipe import Recipe, make_environment, make_policy
+from saccade.runs.assemble import mismatches
 from saccade.types import Policy
 
 QUESTIONS = 12
 """Number of questions about what is in an image; half of them differ from another by the image."""
+
+PLANNED = 120
+"""About how many questions there are in all."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is asked, the number of questions answered, and about how many there are."""
@@ -108,6 +112,7 @@ async def examine_policy(
     examination = Examination(
         recipe, n=n, seed=seed, on_finding=on_finding, on_progress=on_progress
     )
+    examination.plan(PLANNED)
     served = recipe.policy is not None and recipe.policy.kind == "openai"
     if served:
         await _ask_server(examination)
@@ -131,8 +136,8 @@ async def _ask_server(examination: Examination) -> None:
     recipe = examination.recipe
     assert recipe.policy is not None
     examination.begin("server")
-    examination.plan(120)
-    async with Wire(recipe.policy.options, recipe.sampling) as wire:
+    options = {key: value for key, value in recipe.policy.options.items() if key != "cache"}
+    async with Wire(options, recipe.sampling, on_reply=examination.answered) as wire:
         examination.add(*await find_refused(wire))
         if examination.failed:
             return
@@ -143,6 +148,7 @@ async def _ask_server(examination: Examination) -> None:
 
 
 async def _ask_model(examination: Examination, policy: Policy, *, served: bool) -> None:
+    _fit(examination, policy)
     recipe, seed = examination.recipe, examination.seed
     probe = Probe(policy, recipe, on_reply=examination.answered)
     if knows_the_world(policy.info.name):
@@ -150,10 +156,10 @@ async def _ask_model(examination: Examination, policy: Policy, *, served: bool) 
         return
     examination.begin("vision")
     found = await look(Drawn(probe), pairs=examination.n // 2, seed=seed)
-    examination.add(_of_vision(found), *_of_tokens(found))
     if found.blind and _has_tasks_of_the_world(recipe):
         await _ask_embedded(examination, policy)
         return
+    examination.add(_of_vision(found), *_of_tokens(found))
     if found.blind:
         examination.add(finding("images", "not tried", "nothing more is asked about images"))
     else:
@@ -167,40 +173,59 @@ async def _ask_model(examination: Examination, policy: Policy, *, served: bool) 
         return
     if served:
         examination.begin("tool images")
-        examination.add(*await _returned(examination, probe))
+        examination.add(*await _returned(examination))
     examination.begin("legibility")
     examination.add(await find_legible(probe, seed=seed))
     examination.begin("frame")  # last: of two lines for a budget, that of boxes is more exact
     examination.add(await find_frame(probe, seed=seed))
 
 
+def _fit(examination: Examination, policy: Policy) -> None:
+    """What a local model says of itself; images are drawn at sizes that it takes."""
+    recipe, factor = examination.recipe, policy.info.factor
+    lines: dict[str, JsonValue] = {}
+    view = recipe.environment.view
+    if factor is not None and view.factor % factor:
+        lines = {"environment.view.factor": factor}
+        fitted = PixelBudget(factor=factor, max_pixels=max(view.max_pixels, 4 * factor**2))
+        section = recipe.environment.model_copy(update={"view": fitted, "observation": None})
+        examination.recipe = recipe.model_copy(update={"environment": section})
+    for text in mismatches(policy.info, make_environment(recipe)):
+        examination.add(finding("model", "warning", text, lines=lines))
+
+
 async def _ask_embedded(examination: Examination, policy: Policy) -> None:
     """A model that reads nothing but scenes of the procedural world."""
-    recipe, seed = examination.recipe, examination.seed
-    environment = make_environment(recipe)
+    environment = make_environment(examination.recipe)
     examination.plan(examination.n + ZOOMED)
+    try:
+        await _ask_about_scenes(examination, policy, environment)
+    finally:
+        await environment.close()
+
+
+async def _ask_about_scenes(
+    examination: Examination, policy: Policy, environment: Environment
+) -> None:
+    sampling, seed = examination.recipe.sampling, examination.seed
+    on_reply = examination.answered
     examination.begin("vision")
-    sitter = World(policy, environment, sampling=recipe.sampling, on_reply=examination.answered)
-    found = await look(sitter, pairs=examination.n // 2, seed=seed)
+    world = World(policy, environment, sampling=sampling, on_reply=on_reply)
+    found = await look(world, pairs=examination.n // 2, seed=seed)
     examination.add(_of_vision(found))
     if found.blind:
         return
     examination.begin("frame")
     examination.add(
         await find_frame_of_zooms(
-            policy, environment, sampling=recipe.sampling, seed=seed,
-            on_reply=examination.answered,
+            policy, environment, sampling=sampling, seed=seed, on_reply=on_reply
         ),
         finding("legibility", "not tried", "`saccade nano probe` measures it in this world"),
-    )  # fmt: skip
-    await environment.close()
+    )
 
 
-async def _returned(examination: Examination, probe: Probe) -> list[Finding]:
+async def _returned(examination: Examination) -> list[Finding]:
     """Where images of tools are seen, and the line that puts them there."""
-    field = OpenAIOptions.model_fields.get("tool_images")
-    if field is None:
-        return [await find_returned(probe, "user", seed=examination.seed)]
     found = {}
     for place in ("user", "tool"):
         policy = _with(examination.recipe, tool_images=place)
@@ -229,6 +254,7 @@ def _has_tasks_of_the_world(recipe: Recipe) -> bool:
 
 def _of_vision(found: Vision) -> Finding:
     asked = len(found.asked)
+    state: State = "error" if found.blind else "ok"
     text = (
         f"{found.right} of {asked} right, guessing does as well with probability "
         f"{found.chance:.2g}; the answer changed with the image in {found.changed} of "
@@ -236,10 +262,12 @@ def _of_vision(found: Vision) -> Finding:
     )
     if found.failed:
         text = "no question with an image was answered"
+    elif found.blind and found.cut:
+        state, text = "undecided", CUT
     elif found.blind:
         text = f"the model is blind, or its answers cannot be read: {text}"
     return counted(
-        "vision", "error" if found.blind else "ok", text, right=found.right, asked=asked,
+        "vision", state, text, right=found.right, asked=asked,
         replies=found.wrong,
     )  # fmt: skip
 

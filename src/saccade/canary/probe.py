@@ -22,8 +22,6 @@ from saccade.types import (
 
 AT_ONCE = 8
 """Number of questions that are under way at the same time."""
-TOKENS = 1024
-"""Number of tokens that a reply may have at most: a model may think before it answers."""
 
 
 class Reply(NamedTuple):
@@ -39,6 +37,11 @@ class Reply(NamedTuple):
     def answer(self) -> str:
         """The text without its thought."""
         return answer_of(self.text)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the limit of tokens ended it."""
+        return self.completion is not None and self.completion.finish == "length"
 
     @property
     def shown(self) -> str:
@@ -69,7 +72,7 @@ class Probe:
         self.policy, self.recipe = policy, recipe
         section = recipe.environment
         self.view = section.view
-        limit = min(recipe.sampling.max_tokens, section.limits.max_turn_tokens, TOKENS)
+        limit = min(recipe.sampling.max_tokens, section.limits.max_turn_tokens)
         self._sampling = recipe.sampling.model_copy(update={"max_tokens": limit})
         self._record = EnvironmentRecord(
             fingerprint="", dialect="", prompts="", view=section.view, limits=section.limits

@@ -55,6 +55,8 @@ class Asked(NamedTuple):
     """The reply as evidence."""
     error: bool = False
     """Whether no reply came."""
+    cut: bool = False
+    """Whether the reply was cut before an answer."""
 
     @property
     def correct(self) -> bool:
@@ -93,6 +95,11 @@ class Vision(NamedTuple):
     def failed(self) -> bool:
         """Whether no reply came at all, so that nothing is known of the model."""
         return bool(self.asked) and all(asked.error for asked in self.asked)
+
+    @property
+    def cut(self) -> bool:
+        """Whether most replies were cut before an answer: a model that thinks for long."""
+        return 2 * sum(asked.cut for asked in self.asked) > len(self.asked)
 
     @property
     def blind(self) -> bool:
@@ -224,7 +231,9 @@ def _scene(task: Task) -> Question:
 
 
 def _asked(question: Question, reply: Reply) -> Asked:
-    return Asked(question, question.read(reply.answer), reply.shown, reply.error is not None)
+    answer = question.read(reply.answer)
+    cut = reply.cut and answer is None
+    return Asked(question, answer, reply.shown, reply.error is not None, cut)
 
 
 def _last_text(trajectory: Trajectory) -> str:

@@ -22,6 +22,7 @@ from saccade.types import Policy
 
 PATIENCE_S = 120.0
 """Seconds that the questions may take together: a run is not held up by them."""
+CUT = "its replies were cut before an answer; raise environment.limits.max_turn_tokens"
 ASKED = ("openai", "hf")
 """Kinds of policies that are asked: the others are rules or scripts, or a user's own."""
 
@@ -56,13 +57,14 @@ def is_wanted(recipe: Recipe) -> bool:
 
 async def see(recipe: Recipe, policy: Policy, environment: Environment) -> Vision:
     """The answers of a model to a few questions of its kind."""
-    found = None
+    found: list[Vision] = []
     for sitter in sitters(recipe, policy, environment):
-        found = await look_briefly(sitter, seed=recipe.seed)
-        if not found.blind or found.failed:
+        found.append(await look_briefly(sitter, seed=recipe.seed))
+        if not found[-1].blind:
+            return found[-1]
+        if found[-1].failed:
             break
-    assert found is not None
-    return found
+    return found[0]  # the likeliest kind says best what is wrong
 
 
 def sitters(recipe: Recipe, policy: Policy, environment: Environment) -> list[Sitter]:
@@ -86,6 +88,8 @@ def said_of(found: Vision) -> str | None:
         return None
     if found.failed:
         return f"the model could not be asked whether it sees: {found.asked[0].shown}"
+    if found.cut:
+        return f"the model could not be asked whether it sees: {CUT}"
     return (
         f"the model seems blind: {found.right} of {len(found.asked)} questions about large digits "
         f"and colours right (guessing does as well with probability {found.chance:.2g}), answers "

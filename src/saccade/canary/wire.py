@@ -7,7 +7,7 @@ refuses is told from what it fails at by asking without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
 from pydantic import JsonValue
@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from saccade.canary.findings import Finding, State, finding
 from saccade.client.chat import ChatClient
 from saccade.client.reply import Reply
+from saccade.client.request import body_of
 from saccade.config import Table, validate
 from saccade.errors import ContextOverflow, ServiceError
 from saccade.policies.openai import OpenAIOptions
@@ -74,9 +75,15 @@ class Answered(NamedTuple):
 class Wire:
     """A server, asked with the options of a policy."""
 
-    def __init__(self, options: Mapping[str, JsonValue], sampling: Sampling) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, JsonValue],
+        sampling: Sampling,
+        *,
+        on_reply: Callable[[], None] = lambda: None,
+    ) -> None:
         self.options: Table = dict(options)
-        self._sampling = sampling
+        self._sampling, self._on_reply = sampling, on_reply
         self._open()
 
     async def __aenter__(self) -> Self:
@@ -102,6 +109,8 @@ class Wire:
             return Answered(await self._client.chat({"messages": messages, **parameters}), None)
         except (ServiceError, ContextOverflow) as error:
             return Answered(None, str(error))
+        finally:
+            self._on_reply()
 
     @property
     def usual(self) -> Table:
@@ -118,12 +127,12 @@ class Wire:
 
     def omits(self, parameter: str) -> bool:
         """Whether a parameter is not sent."""
-        omitted = self.options.get("omit", [])
-        return isinstance(omitted, list | tuple) and parameter in omitted
+        return body_of(self._chosen, {parameter: 1}) == body_of(self._chosen, {})
 
     def _open(self) -> None:
-        chosen = {**self.options, **PATIENCE}
-        self._client = ChatClient(validate(OpenAIOptions, chosen, "policy"))
+        asked = {key: value for key, value in self.options.items() if key != "cache"}
+        self._chosen = validate(OpenAIOptions, asked | PATIENCE, "policy")
+        self._client = ChatClient(self._chosen)
 
 
 def merged_options(options: Table, mend: Table) -> Table:
@@ -183,10 +192,9 @@ async def _of_kind(wire: Wire, reply: Reply) -> Finding:
 async def find_tokens(wire: Wire) -> Finding:
     """Whether token ids and log-probabilities are told."""
     told = await wire.send({"logprobs": True, "return_token_ids": True})
-    if not getattr(told.reply, "token_ids", None):
+    if told.reply is None or told.reply.token_ids is None:
         return finding("tokens", "ok", "token ids are not told")
-    log_probs = getattr(told.reply, "log_probs", None)
-    text = "token ids are told" + (", with log-probabilities" if log_probs else "")
+    text = "token ids are told" + (", with log-probabilities" if told.reply.log_probs else "")
     return finding("tokens", "ok", f"{text}; policy.token_ids=true keeps them")
 
 
@@ -207,7 +215,7 @@ async def find_beside(wire: Wire) -> list[Finding]:
 async def find_stop(wire: Wire) -> Finding:
     """Whether a stop string ends the text, and whether it is kept in it."""
     if wire.omits("stop"):
-        return finding("stop", "not tried", "policy.omit leaves stop strings out")
+        return finding("stop", "not tried", "stop strings are not sent to this server")
     whole = await wire.send({"temperature": 0.0}, WORDS)
     once = [word for word in whole.text.split() if whole.text.count(word) == 1]
     if len(once) < 3:
@@ -233,7 +241,7 @@ async def find_stop(wire: Wire) -> Finding:
 async def find_limit(wire: Wire) -> Finding:
     """Whether a limit of tokens cuts the turn, and whether that is told."""
     if wire.omits("max_tokens"):
-        return finding("max_tokens", "not tried", "policy.omit leaves it out")
+        return finding("max_tokens", "not tried", "it is not sent to this server")
     cut = await wire.send({"max_tokens": FEW}, COUNT)
     if cut.reply is None or not cut.text.strip():
         return _unclear("max_tokens", cut)

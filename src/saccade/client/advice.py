@@ -27,7 +27,6 @@ _REFUSED = tuple(
         rf"{_QUOTE}?(\w+){_QUOTE}?: (?:extra inputs|extra fields) (?:are )?not permitted",
         rf"(?:not|n't) support (?:the )?(?:parameter|argument|option)s?:? {_QUOTE}?(\w+)",
         r"argument not supported on this model: (\w+)",
-        rf"{_QUOTE}(\w+){_QUOTE} does not support",
     )
 )
 _UNSUPPORTED = re.compile(
@@ -81,11 +80,11 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         'is this Azure? {section}.server="azure" sends the key and {section}.query.api-version '
         "as it wants them",
     ),
-    (
-        r"max_(completion_|output_|new_)?tokens['`\"]?[^\n]{0,60}(at most|too large|must be|should "
-        r"be|less than|cannot be greater|maximum)|range of max_tokens|number of output tokens",
-        "a turn may not be so long: lower environment.limits.max_turn_tokens",
-    ),
+)
+_TOO_LONG = re.compile(
+    r"max_(completion_|output_|new_)?tokens['`\"]?[^\n]{0,60}(at most|too large|must be|should be"
+    r"|less than|cannot be greater|maximum)|range of max_tokens|number of output tokens",
+    re.IGNORECASE,
 )
 
 
@@ -97,15 +96,13 @@ def advice(message: str, parameters: Sequence[str], section: str) -> str | None:
         parameters: The parameters that it names in a field of its own.
         section: The section of the run file with the server's options.
     """
-    for pattern, text in _KNOWN[:1]:
+    for pattern, text in _KNOWN:
         if re.search(pattern, message, re.IGNORECASE):
             return text.format(section=section)
-    names = _refused(message, parameters)
-    if names:
+    if names := _refused(message, parameters):
         return _without(names, message, section)
-    for pattern, text in _KNOWN[1:]:
-        if re.search(pattern, message, re.IGNORECASE):
-            return text.format(section=section)
+    if _TOO_LONG.search(message):
+        return "a turn may not be so long: lower environment.limits.max_turn_tokens"
     return None
 
 
@@ -115,7 +112,8 @@ def _refused(message: str, parameters: Sequence[str]) -> list[str]:
     for pattern in _REFUSED:
         for found in pattern.findall(message):
             names += [name.strip() for name in found.split(",")]
-    return [name for name in dict.fromkeys(names) if name and name not in _NOT_OPTIONAL]
+    optional = [name for name in names if name not in _NOT_OPTIONAL]
+    return [name for name in dict.fromkeys(optional) if re.fullmatch(r"\w+", name)]
 
 
 def _without(names: list[str], message: str, section: str) -> str:

@@ -22,7 +22,7 @@ from saccade.client.failures import Response, Retry
 from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply, Usage, read
 from saccade.client.request import body_of, cache_key, cost_bound, headers_of, not_sent, url_of
-from saccade.errors import BudgetExceeded, ServiceError, ServiceTimeout
+from saccade.errors import BudgetExceeded, ContextOverflow, ServiceError, ServiceTimeout
 
 if TYPE_CHECKING:
     import httpx
@@ -120,8 +120,10 @@ class ChatClient:
         new = [name for name in names if name not in self._warned]
         self._warned.update(new)
         if new:
-            kind = f"{self._section}.server={self._options.server}"
-            _log.warning("%s: %s takes no %s: not sent", kind, self.model, ", ".join(new))
+            where = f"{self._section}.server={self._options.server}"
+            force = f'{self._section}.rename.{new[0]}="{new[0]}"'
+            text = "%s: %s takes no %s: not sent (%s sends it all the same)"
+            _log.warning(text, where, self.model, ", ".join(new), force)
 
     async def _with_retries(self, data: bytes, bound: float) -> Reply:
         options = self._options
@@ -165,6 +167,9 @@ class ChatClient:
         except Retry as failure:
             if not failure.sent:
                 cost = 0.0
+            raise
+        except ContextOverflow:
+            cost = 0.0  # whatever the status of the response was
             raise
         finally:
             self.spent += cost - bound

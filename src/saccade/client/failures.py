@@ -60,6 +60,9 @@ _TOO_MANY_BYTES = re.compile(
     re.IGNORECASE,
 )
 
+_ECHO = re.compile(r"; messages = \[|,? ?input_value=|,? ?['\"]input['\"]: ")
+"""Where a message goes on with what was sent. Source: ggml-org/llama.cpp issue 12947; pydantic."""
+
 _HINTS = {
     401: "is the key in the variable that api_key_env names?",
     402: "is the account of the key in credit?",
@@ -122,7 +125,7 @@ def failed(response: Response, body: JsonValue) -> Failure | None:
     return told._replace(status=response.status)
 
 
-def raised(url: str, failure: Failure, headers: Mapping[str, str], section: str) -> Exception:
+def error_of(url: str, failure: Failure, headers: Mapping[str, str], section: str) -> Exception:
     """The error for a failure: `Retry`, `ContextOverflow`, or `ServiceError` with advice."""
     status, said = failure.status, failure.message[:MAX_SHOWN_CHARS]
     problem = f"{url}: status {status}: {said}"
@@ -198,7 +201,7 @@ def _as_failure(error: JsonValue) -> Failure:
             names.append(word(place[-1]))
     codes = " ".join(word(inner.get(key)) for key in ("type", "code", "status", "error_type"))
     said = said or word(inner.get("error")) or codes.strip() or "an error without a message"
-    said += _behind(inner)
+    said = _ECHO.split(said + _behind(inner))[0]
     return Failure(0, said[:MAX_MESSAGE_CHARS], codes.strip(), tuple(filter(None, names)))
 
 

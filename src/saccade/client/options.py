@@ -133,7 +133,7 @@ class ClientOptions(Record):
     def urls(self) -> tuple[str, ...]:
         """The endpoints without a trailing slash."""
         several = (self.base_url,) if isinstance(self.base_url, str) else self.base_url
-        return tuple(url.rstrip("/") for url in several)
+        return tuple(url if "?" in url else url.rstrip("/") for url in several)
 
     @property
     def rules(self) -> Rules:

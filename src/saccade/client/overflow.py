@@ -35,21 +35,23 @@ _FULL = re.compile(
             # the context, and something that is more than it, in either order
             rf"{_MORE}{_GAP}{_CONTEXT}",
             rf"{_CONTEXT}{_GAP}{_MORE}",
-            r"\bcontext (is )?(full|overflow\w*|exceeded|exhausted)\b",
+            r"\bcontext( window| size| length)? (is )?(full|overflow\w*|exceeded|exhausted)\b",
+            r"context shift is disabled",
             # what a request asks of a context that has a stated size
             r"maximum (context|prompt|input|sequence|model) length (is|of)\W+\d",
             r"context (length|window|size)( is|:) only \d",
             r"but the [\w ]*context (length|window|size) is \d",
             r"current length is \d+ while limit is \d+",
             # the prompt, its tokens or the messages are too long
-            r"\b(prompt|inputs?|messages?|conversation)\b[^\n.]{0,40}\btoo (long|many tokens)",
+            r"\b(prompt|inputs?|messages?|conversation|sequence)\b"
+            r"[^\n.]{0,40}\btoo (long|big|large)",
+            r"\brequest( is)? too long\b[^\n]*\btokens?\b",
             r"\btoo many (input |prompt |total )?tokens\b",
-            r"\b(prompt|input|message)s?[ _](token|length)"
+            r"\b(prompt|input|message|sequence)s?[ _](token|length)"
             r"[^\n]{0,80}\b(exceed|must be less|greater)",
-            r"\btokens? (in (the )?(request|prompt)|count|number|limit|length)"
-            r"[^\n]{0,60}\b(exceed|more than|over)",
-            r"\bexceed\w*[^\n]{0,60}\b(token limit|(number|limit) of (input |prompt )?tokens"
-            r"|max\w* (input|message|prompt|sequence) (length|tokens))",
+            r"\b(input|prompt)s? exceeds? (the )?(model'?s? )?max\w*",
+            r"\btokens?\b[^\n]{0,60}(\b(exceed\w*|more than|greater than|over the)\b|> )",
+            r"\bexceed\w*[^\n]{0,60}\btokens?\b",
             r"reduce the length of (the|your) (messages?|prompt|inputs?|input prompt|conversation)",
             r"inputs?`? (tokens \+ `?max_new_tokens`? must be|must have less than \d+ tokens)",
             r"range of input length should be",
@@ -76,7 +78,10 @@ _OTHER = re.compile(
             r"\b(bytes|pixels|MB|MiB)\b",
             r"(payload|body|entity|file)[^\n]{0,20}(too large|exceed|size)",
             r"string too long|string_above_max_length|array too long|\bitems\b",
-            r"(memory|time|timeout|queue|deadline)[^\n]{0,30}(exceed|out of|full)|out of memory",
+            r"(memory|time|timeout|queue|deadline|quota)[^\n]{0,30}(exceed|out of|full)",
+            r"out of memory|rate limit|quota|\bbatch\b|\b(video|audio)\b",
+            r"\b(output|completion|generated|thinking|access|refresh|auth\w*) tokens?\b[^\n]{0,30}"
+            r"exceed",
         )
     ),
     re.IGNORECASE,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from saccade.client.failures import Response, Retry, failed, raised
+from saccade.client.failures import Response, Retry, error_of, failed
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
 from saccade.client.tokens import tokens_of
@@ -26,8 +26,9 @@ _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 (reasoning_content); vLLM docs, "Reasoning outputs", Ollama openai/openai.go and OpenRouter
 (reasoning); OpenRouter docs, "Reasoning tokens" (reasoning_details)."""
 
-_THINKING_PARTS = ("thinking", "reasoning", "reasoning.text", "reasoning.summary")
-"""Kinds of parts of a content that are thought. Source: Mistral docs, "Reasoning"."""
+_THINKING_PART = re.compile(r"think|thought|reason", re.IGNORECASE)
+"""Kinds of parts of a content that are thought. Source: Mistral docs, "Reasoning" (thinking);
+OpenRouter docs, "Reasoning tokens" (reasoning.text)."""
 
 _TEXT_KEYS = ("text", "content")
 _THOUGHT_KEYS = ("text", "summary", "thinking", "reasoning", "content")
@@ -92,7 +93,7 @@ def read(url: str, response: Response, *, section: str = "policy") -> Reply:
         body, problem = None, str(error)
     failure = failed(response, body)
     if failure is not None:
-        raise raised(url, failure, response.headers, section)
+        raise error_of(url, failure, response.headers, section)
     choices = tables(table(body).get("choices"))
     message = _message(choices[0]) if choices else {}
     if not message:
@@ -159,7 +160,7 @@ def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
     thinking: list[str] = []
     for part in items(message.get("content")):
         kind = word(table(part).get("type"))
-        if kind in _THINKING_PARTS:
+        if _THINKING_PART.search(kind):
             thinking.append(texts(part, *_THOUGHT_KEYS))
         elif isinstance(part, str) or kind in ("", "text", "output_text"):
             text.append(texts(part, *_TEXT_KEYS))
@@ -222,4 +223,4 @@ def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> S
         return "vllm"
     if isinstance(body.get("stats"), dict) or fingerprint == word(body.get("model")) != "":
         return "lm_studio"
-    return "openai" if re.fullmatch(r"fp_[0-9a-f]{10}", fingerprint) else None
+    return None  # OpenAI's own fingerprints are also those of Azure, Groq and others

@@ -35,7 +35,7 @@ def body_of(options: ClientOptions, body: Mapping[str, JsonValue]) -> dict[str, 
     names = {**rules.rename, **options.rename}
     omitted = {*options.omit, *(set(rules.omit) - set(options.rename))}
     sent = {names.get(name, name): v for name, v in whole.items() if name not in omitted}
-    return sent | dict(rules.extra) | options.extra_body
+    return sent | options.extra_body
 
 
 def not_sent(options: ClientOptions, body: Mapping[str, JsonValue]) -> list[str]:
@@ -99,7 +99,9 @@ def cost_bound(options: ClientOptions, request: Mapping[str, JsonValue]) -> floa
     limits = [request[name] for name in names if name in request]
     counts = [limit for limit in limits if isinstance(limit, int) and limit > 0]
     replies = request.get("n")
-    out = max(counts, default=IMAGE_TOKENS_BOUND) * (replies if isinstance(replies, int) else 1)
+    out = max(counts, default=IMAGE_TOKENS_BOUND) * max(
+        1, replies if isinstance(replies, int) else 1
+    )
     return (_size(dict(request)) * options.price_in + out * options.price_out) / 1e6
 
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import JsonValue
-
 ServerKind = Literal[
     "openai",
     "azure",
@@ -38,8 +36,6 @@ class Rules:
     """Parameter -> the name that the server has for it."""
     omit: tuple[str, ...] = ()
     """Parameters that the server refuses."""
-    extra: Mapping[str, JsonValue] = field(default_factory=dict)
-    """Parameters that are added."""
     query: Mapping[str, str] = field(default_factory=dict)
     """What is added to the URL."""
     key_header: str = "Authorization"
@@ -90,7 +86,7 @@ _RULES: dict[ServerKind, Rules] = {
     "lm_studio": Rules(image_types=_STB_IMAGE, image_links=False),
 }
 
-_REASONING = re.compile(r"(?:.*/)?(?:o\d|gpt-5)")
+_REASONING = re.compile(r"(?:.*/)?(?:o\d|gpt-5(?!-chat))")
 """OpenAI's models that think. Source: NVIDIA NeMo Guardrails, nemoguardrails.llm.openai_reasoning:
 o1, o3, o4 and gpt-5 and later refuse `temperature` and `stop`."""
 

@@ -6,6 +6,7 @@ that begin with a colon are comments (OpenRouter keeps connections alive with th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -42,7 +43,7 @@ def assembled(content: bytes) -> dict[str, JsonValue]:
         if chunk.get("error") or chunk.get("object") == "error":
             return chunk
         whole.add(chunk)
-    if not whole.done and whole.choice.get("finish_reason") is None:
+    if not whole.done and not whole.choice.get("finish_reason"):
         raise BrokenStream("the stream ends before the reply does")
     return whole.completion()
 
@@ -50,7 +51,7 @@ def assembled(content: bytes) -> dict[str, JsonValue]:
 def _events(content: bytes) -> Iterator[JsonValue]:
     """The value of each event; one whose JSON goes over several lines is put together."""
     pending = ""
-    for line in content.decode("utf-8-sig", "replace").splitlines():
+    for line in re.split(r"\r\n|\n|\r", content.decode("utf-8-sig", "replace")):
         name, colon, data = line.partition(":")
         if not (colon and name == "data"):
             if not line.lstrip().startswith(("{", "[")):
@@ -134,7 +135,7 @@ class _Call:
 
 
 def _update(known: dict[str, JsonValue], new: dict[str, JsonValue]) -> None:
-    """Take over values; null says nothing, but that the server knows the field."""
+    """Take over values; an empty one says nothing, but that the server knows the field."""
     for key, value in new.items():
-        if value is not None or key not in known:
+        if value not in (None, "") or key not in known:
             known[key] = value

@@ -86,7 +86,8 @@ class Plain(TextDialect):
     def parse_behind(self, thought: str | None, text: str) -> Action:
         """Lines before the first key word are a thought; never raises."""
         text, problems = tags.readable(text)
-        own, rest = _own_thought(text.removesuffix("\nResult:"))
+        text = text.removesuffix("\nResult:")
+        own, rest = tags.first_thought(text) or (None, text)
         before = [tags.clean(part).strip() for part in (thought, own) if part is not None]
         pieces = _pieces(rest)
         if before and len(pieces) == 1:
@@ -114,19 +115,6 @@ class Plain(TextDialect):
             content += ["Result: ", *content_of(result)]
         content.append(self.prompts.observation)
         return (Message(role="user", content=merged(content)),)
-
-
-def _own_thought(text: str) -> tuple[str | None, str]:
-    """The thought that a thinking model marks with its own tags, and the rest of the turn."""
-    split = tags.split_thought(text)
-    if split is not None:
-        return split
-    opening, closing = "<think>", "</think>"
-    begun = text.lstrip()
-    if begun.startswith(opening) and closing in begun:
-        inside, _, rest = begun.removeprefix(opening).partition(closing)
-        return inside, rest
-    return None, text
 
 
 def _pieces(text: str) -> list[_Piece]:

@@ -139,6 +139,16 @@ def split_thought(text: str) -> tuple[str, str] | None:
     return None if end is None else (text[: end.start()], text[end.end() :])
 
 
+def first_thought(text: str) -> tuple[str, str] | None:
+    """The thought with which a turn begins, opened by it or not, and the rest of the turn."""
+    opening, closing = "<think>", "</think>"
+    begun = text.lstrip()
+    if begun.startswith(opening) and closing in begun:
+        inside, _, rest = begun.removeprefix(opening).partition(closing)
+        return inside, rest
+    return split_thought(text)
+
+
 def _is_data(name: str, inside: str) -> bool:
     """Whether what stands in a block is what belongs there: a call that can be read, or a cell."""
     return "```" in inside if name == "code" else isinstance(read_call(inside), ToolCall)

@@ -71,6 +71,8 @@ def unread_text(turn: Turn, dialect: str) -> str | None:
     known = dialects.built_in(dialect)
     wires = [f"{wire.name} {wire.arguments}" for wire in turn.completion.tool_calls]
     whole = turn.prefix + turn.completion.text
+    if turn.completion.thought and not whole.strip():
+        return None
     if known is not None and not wires and whole == known.write(turn.action):
         return None
     return " ".join([turn.completion.text, *wires])
@@ -124,9 +126,11 @@ def _neither_call_nor_answer(trajectory: Trajectory) -> str | None:
     if turn.completion.model == READER:
         return None  # its thought says why
     if not turn.completion.text.strip():
+        what = "a thought and nothing else" if turn.completion.thought else "empty"
         return (
-            "the last reply is empty: if the server moves thoughts to a field of their own (a "
-            "reasoning parser), start it without"
+            f"the last reply is {what}: if the server has a parser for thoughts or for calls that "
+            "the model does not fit (vLLM: --reasoning-parser, --tool-call-parser), start it "
+            "without"
         )
     what = f"the last reply is neither a call nor an answer in the dialect {own!r}"
     for name in _OTHERS:

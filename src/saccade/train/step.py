@@ -9,6 +9,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from saccade.canary.training import TrainingCanary
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.runs.assemble import Assembly, assemble
 from saccade.train.advantages import (
@@ -19,7 +20,6 @@ from saccade.train.advantages import (
     select_groups,
     shared_scale,
 )
-from saccade.train.canary import Canary
 from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit, OutcomeCredit
 from saccade.train.credit.counterfactual import CounterfactualCredit
@@ -63,7 +63,15 @@ class RLStep:
         self._prompts = PromptStream(recipe, recipe.train.shuffle)
         self._credit = _credit(recipe, renderer, policy, self._assembly, collective)
         self._rollouts = Rollouts(recipe, policy, self._assembly, self._credit, collective)
-        self._canary = Canary(recipe, policy, self._assembly.environment, collective)
+        self._canary = TrainingCanary(
+            recipe,
+            policy,
+            self._assembly.environment,
+            collective,
+            model=recipe.model,
+            updates=recipe.train.updates,
+            every=recipe.train.canary_every,
+        )
         self._runner = asyncio.Runner()
 
     @property

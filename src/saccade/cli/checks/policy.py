@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from saccade.train.recipe import RLRecipe
 
 
+NO_MODELS = ("replay", "reader")
+"""Policies that read no pictures, or none but text."""
+
+
 class Played(NamedTuple):
     """What is asked, and what was typed of it."""
 
@@ -46,6 +50,9 @@ def read_played(words: Sequence[str]) -> Played:
     table = with_settings(file, settings)
     recipe = _acting(table, named[0]) if named else validate(Recipe, table)
     check_policy(recipe)
+    assert recipe.policy is not None
+    if recipe.policy.kind in NO_MODELS:
+        raise ConfigError(f"policy.kind={recipe.policy.kind}: there is no model to ask")
     return Played(recipe, dict(_dotted(with_overrides({}, settings))))
 
 

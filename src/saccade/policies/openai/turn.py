@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from saccade.client.reply import Reply
 from saccade.client.servers import rules_of
+from saccade.dialects.tags import first_thought
 from saccade.types import Completion, Sampling, Trajectory, distinct_ids
 
 
@@ -24,7 +25,11 @@ def completion_of(reply: Reply, trajectory: Trajectory, sampling: Sampling) -> C
         sampling: How the turn was sampled.
     """
     written = _without_echo(reply, trajectory.prefix)
-    if reply.finish != "length" and not reply.tool_calls:
+    cut = written.text if reply.token_ids else _cut(written.text, sampling.stop)
+    finish: Literal["stop", "length"] = "length" if reply.finish == "length" else "stop"
+    if cut != written.text:
+        written, finish = written._replace(text=cut), "stop"
+    elif finish == "stop" and not reply.tool_calls:
         written = _with_stop(reply, written, sampling.stop)
     earlier = [call.id for turn in trajectory.turns for call in turn.completion.tool_calls]
     # vLLM's log-probabilities are those before the temperature: ours are at it.
@@ -33,7 +38,7 @@ def completion_of(reply: Reply, trajectory: Trajectory, sampling: Sampling) -> C
     return Completion(
         text=written.text,
         thought=written.thought,
-        finish="length" if reply.finish == "length" else "stop",
+        finish=finish,
         tool_calls=distinct_ids(reply.tool_calls, earlier),
         token_ids=reply.token_ids,
         log_probs=reply.log_probs if known else None,
@@ -47,6 +52,18 @@ def _without_echo(reply: Reply, prefix: str) -> _Written:
     """The turn without the beginning that it was given, which llama.cpp repeats."""
     thought = None if reply.thought is None else reply.thought.removeprefix(prefix)
     return _Written(reply.text.removeprefix(prefix), thought)
+
+
+def _cut(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first stop string behind its thought.
+
+    Where a server takes no stop strings, a model goes on to write the result of its own call, and
+    an answer that it makes of it.
+    """
+    thought = first_thought(text)
+    start = 0 if thought is None else len(text) - len(thought[1])
+    ends = [text.index(stop, start) + len(stop) for stop in stops if stop in text[start:]]
+    return text[: min(ends)] if ends else text
 
 
 def _with_stop(reply: Reply, written: _Written, stops: Sequence[str]) -> _Written:

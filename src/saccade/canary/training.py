@@ -9,15 +9,18 @@ weights are the same to the bit with and without it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine, Sequence
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 from saccade.canary.probe import Probe
 from saccade.canary.vision import Asked, Drawn, Question, Sitter, Vision, World
 from saccade.canary.warning import is_wanted, knows_the_world, said_of
 from saccade.env import Environment
-from saccade.train.collective import Collective, RoundPolicy
-from saccade.train.recipe import RLRecipe
-from saccade.types import Sampling
+from saccade.recipe import Recipe
+from saccade.types import Policy, Sampling
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -26,18 +29,56 @@ PAIRS = 4
 METRIC = "visual_accuracy"
 
 
-class Canary:
+class Trained(Policy, Protocol):
+    """The model that is trained, whose turns are written in rounds."""
+
+    async def run(self, episodes: Sequence[Coroutine[None, None, T]]) -> tuple[T, ...]:
+        """Let episodes whose policy this is run to their end."""
+        ...
+
+
+class Processes(Protocol):
+    """The processes that train together."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def gather_objects(self, objects: list[T]) -> list[T]:
+        """The lists of all processes, one after the other."""
+        ...
+
+
+class TrainingCanary:
     """Asks the model that is trained."""
 
     def __init__(
         self,
-        recipe: RLRecipe,
-        policy: RoundPolicy,
+        recipe: Recipe,
+        policy: Trained,
         environment: Environment,
-        collective: Collective,
+        processes: Processes,
+        *,
+        model: str,
+        updates: int,
+        every: int,
     ) -> None:
-        self._recipe, self._policy = recipe, policy
-        self._environment, self._collective = environment, collective
+        """Prepare.
+
+        Args:
+            recipe: What is trained on; `canary = false` in it asks nothing.
+            policy: Is asked.
+            environment: What it is trained in.
+            processes: They make every call together.
+            model: The folder or the name of the model that the training starts from.
+            updates: Number of optimiser steps for each batch.
+            every: Number of steps between two measurements; 0 measures before the first alone.
+        """
+        self._recipe, self._policy, self._model = recipe, policy, model
+        self._environment, self._processes = environment, processes
+        self._updates, self._every = updates, every
 
     async def measure(self, number: int) -> dict[str, float]:
         """The share of right answers before a batch; nothing where it is not due.
@@ -47,7 +88,7 @@ class Canary:
         if not self._is_due(number):
             return {}
         found = Vision(tuple(await self._ask()))
-        if number == 0 and self._collective.rank == 0 and (said := said_of(found)) is not None:
+        if number == 0 and self._processes.rank == 0 and (said := said_of(found)) is not None:
             _log.warning(said)
         heard = [asked for asked in found.asked if not asked.error]
         if not heard:
@@ -56,22 +97,21 @@ class Canary:
 
     async def _ask(self) -> list[Asked]:
         """The questions of all processes with their answers; each asks its share."""
-        places = range(self._collective.rank, len(self._questions), self._collective.size)
+        places = range(self._processes.rank, len(self._questions), self._processes.size)
         own = await self._policy.run(
             [self._sitter.answer(self._questions[place]) for place in places]
         )
         told = [(place, *one[1:]) for place, one in zip(places, own, strict=True)]
         return [
-            Asked(self._questions[place], answer, shown, error)
-            for place, answer, shown, error in sorted(self._collective.gather_objects(told))
+            Asked(self._questions[place], answer, shown, error, cut)
+            for place, answer, shown, error, cut in sorted(self._processes.gather_objects(told))
         ]
 
     def _is_due(self, number: int) -> bool:
-        options = self._recipe.train
-        step, every = number * options.updates, options.canary_every
+        step, every = number * self._updates, self._every
         if not self._is_wanted:
             return False
-        return step == 0 or bool(every and step // every > (step - options.updates) // every)
+        return step == 0 or bool(every and step // every > (step - self._updates) // every)
 
     @cached_property
     def _is_wanted(self) -> bool:
@@ -87,6 +127,6 @@ class Canary:
         sampling = Sampling(max_tokens=self._recipe.sampling.max_tokens)
         recipe = self._recipe.model_copy(update={"sampling": sampling})
         of_the_world = recipe.tasks is not None and recipe.tasks.kind == "world"
-        if of_the_world or knows_the_world(recipe.model):
+        if of_the_world or knows_the_world(self._model):
             return World(self._policy, self._environment, sampling=sampling)
         return Drawn(Probe(self._policy, recipe, at_once=2 * PAIRS))
