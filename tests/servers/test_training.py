@@ -36,20 +36,21 @@ def test_vllm_samples_from_the_model_that_is_trained(
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     first, last = _mean(rows[:3], "tool_calls"), _mean(rows[-3:], "tool_calls")
-    gap = max(row["sampling_gap"] for row in rows)
+    gap = max(row["sampling_gap_mean"] for row in rows)
     record(
         f"TRL with use_vllm, colocate, {STEPS} steps",
         f"divergence from the start {rows[0]['kl']:.1g} at the first step and {rows[-1]['kl']:.2g} "
-        f"at the last; sampled and trained log-probabilities differ by {gap:.1g} at most; calls in "
+        f"at the last; sampled and trained log-probabilities {gap:.1g} apart on average; calls in "
         f"an episode {first:.2f} -> {last:.2f}, accuracy {_mean(rows[:3], 'accuracy'):.2f} -> "
         f"{_mean(rows[-3:], 'accuracy'):.2f}",
         n=sum(row["episodes"] for row in rows), seed=0, kl=[row["kl"] for row in rows],
-        gap=[row["sampling_gap"] for row in rows], tool_calls=[row["tool_calls"] for row in rows],
+        gap=[row["sampling_gap_mean"] for row in rows],
+        tool_calls=[row["tool_calls"] for row in rows],
         accuracy=[row["accuracy"] for row in rows],
     )  # fmt: skip
     assert abs(rows[0]["kl"]) < 1e-3
     assert gap < 1e-2
-    assert last > first
+    assert last > first + 0.5
 
 
 def _mean(rows: list[dict[str, float]], name: str) -> float:
