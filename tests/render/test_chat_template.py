@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from building import a_task, a_trajectory, a_turn, plain
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 from transformers import AutoTokenizer
 
@@ -108,22 +107,6 @@ def test_tools_and_their_results_are_written_as_the_renderer_writes_them(
 def test_the_prompt_of_an_embedded_model_is_the_one_that_it_was_trained_on() -> None:
     for task in tasks("read", n=2, seed=1, split="dev"):
         assert_same_ids(folder_of("nano-agent"), environment().begin(task))
-
-
-def test_a_thought_that_was_sent_apart_stands_where_the_model_wrote_it() -> None:
-    turns = [
-        {"role": "assistant", "content": "<answer>1</answer>", "reasoning_content": "It is."},
-        {"role": "assistant", "content": "<think>It is.</think><answer>1</answer>"},
-    ]
-    apart, within = (
-        ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        .from_string(chat_template())
-        .render(messages=[turn])
-        for turn in turns
-    )
-    assert apart == within == (
-        "<|im_start|>assistant\n<think>It is.</think><answer>1</answer><|im_end|>\n"
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -33,15 +33,16 @@ def turns_are_equal(
     equal, n = playing.equal(ours, theirs), len(asked)
     counts, turns = playing.same_counts(ours, theirs), len(playing.completions(ours))
     stops = sum(c.text.endswith(("</tool_call>", "</answer>")) for c in playing.completions(theirs))
+    named = f"policy.server={options.get('server')}" if options.get("server") else "no server named"
     record(
-        "turns equal to those of the weights here",
+        f"turns equal to those of the weights here, {named}",
         f"{equal} of {n} episodes; right {playing.right(theirs)} and {playing.right(ours)}; "
         f"token counts equal on {counts} of {turns} turns",
         n=n, equal=equal, right=playing.right(theirs), right_here=playing.right(ours),
         same_counts=counts, turns=turns,
     )  # fmt: skip
     record(
-        "stop strings", f"{stops} of {turns} turns end with the one that ended them",
+        f"stop strings, {named}", f"{stops} of {turns} turns end with the one that ended them",
         n=turns, kept=stops,
     )  # fmt: skip
     assert (equal, counts, stops) == (n, turns, turns)

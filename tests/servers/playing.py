@@ -43,10 +43,14 @@ class Wired(DeepEyes):
 
     def read(self, completion: Completion, prefix: str) -> Action:
         """Parsed calls as the text that they were."""
-        text = completion.text
-        for call in completion.tool_calls:
+        text, calls = completion.text, completion.tool_calls
+        for call in calls:
             text += f"<tool_call>{call_text(call.name, call.arguments)}</tool_call>"
-        return super().read(completion.model_copy(update={"text": text, "tool_calls": ()}), prefix)
+        whole = completion.model_copy(update={"text": text, "tool_calls": ()})
+        action = super().read(whole, prefix)
+        named = zip(action.calls, calls, strict=False)
+        known = tuple(read.model_copy(update={"id": call.id}) for read, call in named)
+        return action.model_copy(update={"calls": known}) if calls else action
 
 
 def wired_template() -> str:

@@ -97,7 +97,7 @@ def test_the_policy_is_examined(record: Record, url: str, logs: Path) -> None:
 def test_a_thought_in_a_field_of_its_own_is_part_of_the_turn(
     record: Record, thinking_url: str, asked: list[Task], ours: list[Trajectory]
 ) -> None:
-    policy = playing.served(thinking_url, server="vllm", send_thought="reasoning")
+    policy = playing.served(thinking_url, server="vllm")
     theirs = playing.play(policy, asked)
     thought = sum(c.thought is not None for c in playing.completions(theirs))
     n, same, right = len(asked), playing.same_actions(ours, theirs), playing.right(theirs)
