@@ -68,14 +68,17 @@ def native_calls_are_made(
 
 
 def prefix_is_continued(record: Record, url: str, asked: Sequence[Task], **options: object) -> None:
-    """A turn that is begun for the model goes on as it does here."""
-    begun = playing.environment(playing.Begun())
+    """A turn that is begun for the model goes on as it does here.
+
+    The first turn of each episode: with a thought before its answer this model is at a loss.
+    """
+    begun = playing.environment(playing.Begun(), turns=1)
     ours = playing.play(playing.local(), asked, within=begun)
     policy = playing.served(url, continues_prefix=True, **options)
     theirs = playing.play(policy, asked, within=begun)
     n, equal = len(asked), playing.equal(ours, theirs)
     record(
-        "turns begun with a given text (continues_prefix)", f"{equal} of {n} episodes equal",
+        "turns begun with a given text (continues_prefix)", f"{equal} of {n} equal",
         n=n, equal=equal,
     )  # fmt: skip
     assert equal == n

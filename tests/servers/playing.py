@@ -72,11 +72,11 @@ def questions(n: int = N) -> list[Task]:
     return list(drawn.tasks(seed=SEED, max_pixels=10**9))
 
 
-def environment(dialect: Dialect | None = None) -> Environment:
+def environment(dialect: Dialect | None = None, *, turns: int = 4) -> Environment:
     """The environment of the embedded models, perhaps in another dialect."""
     return Environment(
-        dialect or DeepEyes(), [spec.ZOOM],
-        limits=spec.LIMITS, view=spec.VIEW, observation=spec.OBSERVATION,
+        dialect or DeepEyes(), [spec.ZOOM], view=spec.VIEW, observation=spec.OBSERVATION,
+        limits=spec.LIMITS.model_copy(update={"max_turns": turns}),
     )  # fmt: skip
 
 
