@@ -66,6 +66,16 @@ def wired_template() -> str:
     return "{%- set tools = none %}" + template
 
 
+def thinking_template() -> str:
+    """The template with the thoughts that are sent in a field of their own where they were."""
+    opened = "    {%- if message.content is string %}"
+    assert chat_template().count(opened) == 1
+    thought = "{{- '<think>' + message.reasoning_content + '</think>' }}"
+    return chat_template().replace(
+        opened, f"    {{%- if message.reasoning_content %}}{thought}{{%- endif %}}\n{opened}"
+    )
+
+
 def questions(n: int = N) -> list[Task]:
     """Questions of the test split, half of which need a look."""
     drawn = WorldTasks(family=("read", "easy"), n=n, split="test")
