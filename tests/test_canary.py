@@ -131,6 +131,8 @@ def test_images_are_drawn_at_sizes_that_the_view_leaves_alone(budget: PixelBudge
         ("<think>3 or 8?</think>7", "7"), ("<answer>7</answer>", "7"), (r"\boxed{7}", "7"),
         ("image_1 shows a 7", "7"), ("0 1 2 3 4 5 6 7 8 9", None), ("7 or 1", None), ("17", "17"),
         ("7.5", None), ("I cannot see any image.", None), ("", None), ("someone", None),
+        ("There is only one digit here, a 7", "7"), ("\uff17", "7"), ("\u0667", "7"),
+        ("\u56fe\u4e2d\u7684\u6570\u5b57\u662f7\u3002", "7"), ("It is seven or one", None),
     ],
 )  # fmt: skip
 def test_a_reply_names_one_digit_or_none(reply: str, digit: str | None) -> None:
@@ -151,7 +153,8 @@ def test_colours_and_numbers_are_read_alike() -> None:
         '```json\n{"bbox_2d": [1, 2.5, 30, 40], "label": "it"}\n```', "[1, 2.5, 30, 40]",
         "(1, 2.5, 30, 40)", "(1,2.5),(30,40)", "<|box_start|>(1,2.5),(30,40)<|box_end|>",
         "x1=1, y1=2.5, x2=30, y2=40", "<1, 2.5, 30, 40>", "1 2.5 30 40",
-        "1,2.5,30,40",
+        "1,2.5,30,40", '{"bbox_2d": ["1", "2.5", "30", "40"]}', "(1px, 2.5px, 30 px, 40 px)",
+        "[1e0, 2.5, 3.0e1, 4e+01]", "[[1, 2.5], [30, 2.5], [30, 40], [1, 40]]",
     ],
 )  # fmt: skip
 def test_boxes_are_read_in_the_ways_in_which_models_write_them(reply: str) -> None:
@@ -340,9 +343,23 @@ def test_pixels_of_an_image_that_was_resized_are_told() -> None:
     assert [scale.size for scale in told.resized] == [Size(560, 1092), Size(1344, 1792)]
     for scale in told.resized:
         assert scale.factor == pytest.approx(at_most_768(scale.size), rel=0.1)
+    assert not told.everywhere
     everywhere = tell_frame(located(Frame(CoordSpace.ABSOLUTE), resize=lambda _: 0.5))
-    assert len(everywhere.resized) == 3
+    assert everywhere.everywhere, "no budget of pixels mends it"
     assert all(isinstance(scale, Scale) for scale in everywhere.resized)
+
+
+@pytest.mark.parametrize("square", [100, 448, 768])
+def test_pixels_of_a_square_are_not_taken_for_those_of_a_resized_image(square: int) -> None:
+    boxes = [
+        one._replace(written=tuple(
+            square * value / side
+            for value, side in zip(one.target, (*one.size, *one.size), strict=True)
+        ))
+        for one in located(FRAMES[0])
+    ]  # fmt: skip
+    told = tell_frame(boxes)
+    assert (told.frame, told.resized) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -361,7 +378,7 @@ def test_boxes_that_fit_no_frame_tell_nothing(written: tuple[float, ...] | None)
         ("relative_1000", "warning", "relative_1000", "environment.coords=absolute misreads them"),
         ("relative_1", "warning", "relative_1", "misreads"),
         ("yx_1000", "warning", "relative_1000", "boxes are relative_1000 (mean"),
-        ("stubborn_1000", "warning", None, "in the order [y1, x1, y2, x2]"),
+        ("stubborn_1000", "warning", None, "as [y1, x1, y2, x2] (mean"),
         ("nowhere", "undecided", None, "no frame explains"),
     ],
 )  # fmt: skip
