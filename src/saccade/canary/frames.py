@@ -1,9 +1,9 @@
 """The frame in which a model writes boxes, told from boxes that it wrote about known targets.
 
 Pixels of the image as it was sent, 0 to 1000 and 0 to 1 are told apart by images of several sizes,
-none of them square; each as [x1, y1, x2, y2], as Gemini writes, [y1, x1, y2, x2], and as a corner or
-the centre with width and height. Pixels of an image that the server has resized fit none of them:
-they are off by one factor for both axes, which is 1 for the sizes that the server leaves alone.
+none of them square; each as [x1, y1, x2, y2], as [y1, x1, y2, x2], which Gemini writes, and as a
+corner or the centre with width and height. Pixels of an image that the server has resized fit none
+of them: they are off by one factor for both axes, which is 1 for sizes that it leaves alone.
 
 Source of the order of Gemini: https://ai.google.dev/gemini-api/docs/image-understanding, object
 detection: `[ymin, xmin, ymax, xmax]` normalized to 0-1000.

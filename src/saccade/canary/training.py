@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-PAIRS = 4
+PAIRS = 6
 """Number of pairs of questions that differ in nothing but the image."""
 METRIC = "visual_accuracy"
 
@@ -85,7 +85,7 @@ class TrainingCanary:
 
         Every process makes the call. At the first step a model that seems blind is named.
         """
-        if not self._is_due(number):
+        if not (is_due(number, self._updates, self._every) and self._is_wanted):
             return {}
         found = Vision(tuple(await self._ask()))
         if number == 0 and self._processes.rank == 0 and (said := said_of(found)) is not None:
@@ -103,15 +103,9 @@ class TrainingCanary:
         )
         told = [(place, *one[1:]) for place, one in zip(places, own, strict=True)]
         return [
-            Asked(self._questions[place], answer, shown, error, cut)
-            for place, answer, shown, error, cut in sorted(self._processes.gather_objects(told))
+            Asked(self._questions[place], answer, shown, error, mute)
+            for place, answer, shown, error, mute in sorted(self._processes.gather_objects(told))
         ]
-
-    def _is_due(self, number: int) -> bool:
-        step, every = number * self._updates, self._every
-        if not self._is_wanted:
-            return False
-        return step == 0 or bool(every and step // every > (step - self._updates) // every)
 
     @cached_property
     def _is_wanted(self) -> bool:
@@ -130,3 +124,9 @@ class TrainingCanary:
         if of_the_world or knows_the_world(self._model):
             return World(self._policy, self._environment, sampling=sampling)
         return Drawn(Probe(self._policy, recipe, at_once=2 * PAIRS))
+
+
+def is_due(number: int, updates: int, every: int) -> bool:
+    """Whether a batch is the first, or the first one after a multiple of `every` steps."""
+    step = number * updates
+    return step == 0 or bool(every and step // every > (step - updates) // every)

@@ -22,13 +22,16 @@ from saccade.types import Policy
 
 PATIENCE_S = 120.0
 """Seconds that the questions may take together: a run is not held up by them."""
-CUT = "its replies were cut before an answer; raise environment.limits.max_turn_tokens"
+MUTE = (
+    "most replies end before an answer: raise environment.limits.max_turn_tokens where they are "
+    "cut, start the server without its reasoning parser where they are empty"
+)
 ASKED = ("openai", "hf")
 """Kinds of policies that are asked: the others are rules or scripts, or a user's own."""
 
 
 async def blindness(recipe: Recipe, policy: Policy, environment: Environment) -> str | None:
-    """Why a model seems blind, after four to sixteen questions; None if it sees or is not asked.
+    """Why a model seems blind, after four questions or more; None if it sees or is not asked.
 
     Args:
         recipe: The run file; `canary = false` in it asks nothing.
@@ -87,9 +90,10 @@ def said_of(found: Vision) -> str | None:
     if not found.blind:
         return None
     if found.failed:
-        return f"the model could not be asked whether it sees: {found.asked[0].shown}"
-    if found.cut:
-        return f"the model could not be asked whether it sees: {CUT}"
+        lost = next(asked.shown for asked in found.asked if asked.error)
+        return f"the model could not be asked whether it sees: {lost}"
+    if found.mute:
+        return f"the model could not be asked whether it sees: {MUTE}"
     return (
         f"the model seems blind: {found.right} of {len(found.asked)} questions about large digits "
         f"and colours right (guessing does as well with probability {found.chance:.2g}), answers "
