@@ -32,8 +32,17 @@ from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
 from saccade.canary.reading import answer_of, box_in, colour_in, digit_in, number_in
-from saccade.canary.vision import Asked, Drawn, Question, World, at_least, look, look_briefly
-from saccade.canary.warning import blindness, knows_the_world
+from saccade.canary.vision import (
+    Asked,
+    Drawn,
+    Question,
+    Vision,
+    World,
+    at_least,
+    look,
+    look_briefly,
+)
+from saccade.canary.warning import blindness, knows_the_world, said_of
 from saccade.canary.wire import (
     Wire,
     find_limit,
@@ -231,7 +240,11 @@ def test_a_model_that_guesses_is_blind(guess: Callable[..., str | None]) -> None
 
     Here 150 times; of 4000 it was 1.1 %.
     """
-    seen = [asyncio.run(look_briefly(Guesser(guess, n), seed=n)) for n in range(150)]
+
+    async def looks() -> list[Vision]:
+        return [await look_briefly(Guesser(guess, n), seed=n) for n in range(150)]
+
+    seen = asyncio.run(looks())
     assert sum(not vision.blind for vision in seen) <= 4
 
 
@@ -240,7 +253,11 @@ def test_a_model_that_is_right_eight_times_in_ten_sees() -> None:
         return question.right if rng.random() < 0.8 else any_kind(rng, question)
 
     sitters = [Guesser(mostly, n) for n in range(100)]
-    seen = [asyncio.run(look_briefly(sitter, seed=n)) for n, sitter in enumerate(sitters)]
+
+    async def looks() -> list[Vision]:
+        return [await look_briefly(sitter, seed=n) for n, sitter in enumerate(sitters)]
+
+    seen = asyncio.run(looks())
     assert sum(vision.blind for vision in seen) <= 1
     assert sum(sitter.asked == 4 for sitter in sitters) > 75, "four questions are enough"
 
@@ -291,7 +308,7 @@ def test_a_model_that_thinks_too_long_is_not_taken_for_a_blind_one() -> None:
 
     with ScriptedServer(think) as server:
         vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
-        said = said_before_a_run(recipe_of(server.url, tasks=WORLD))
+    said = said_of(vision)  # type: ignore[arg-type]
     assert vision.mute  # type: ignore[attr-defined]
     assert said is not None
     assert "max_turn_tokens" in said

@@ -50,12 +50,14 @@ class Frame(NamedTuple):
     def to_pixels(self, written: Sequence[float], size: Size) -> Box:
         """A box that was written in this frame, in pixels of the image."""
         a, b, c, d = written
-        corners = {
-            Form.CORNERS: Box(a, b, c, d),
-            Form.SWAPPED: Box(b, a, d, c),
-            Form.SIZED: Box(a, b, a + c, b + d),
-            Form.CENTRED: Box(a - c / 2, b - d / 2, a + c / 2, b + d / 2),
-        }[self.form]
+        if self.form is Form.CORNERS:
+            corners = Box(a, b, c, d)
+        elif self.form is Form.SWAPPED:
+            corners = Box(b, a, d, c)
+        elif self.form is Form.SIZED:
+            corners = Box(a, b, a + c, b + d)
+        else:
+            corners = Box(a - c / 2, b - d / 2, a + c / 2, b + d / 2)
         return self.space.to_pixels(corners, size)
 
     def from_pixels(self, box: Box, size: Size) -> tuple[float, float, float, float]:
