@@ -679,7 +679,7 @@ class NanoServer:
         )  # fmt: skip
         stop, knows = request.body.get("stop"), request.messages[0]["role"] == "system"
         sampling = Sampling(
-            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64 if knows else 6),
+            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64 if knows else 2),
             stop=tuple(map(str, stop)) if isinstance(stop, list) else (),
         )
         with self._lock:

@@ -9,6 +9,8 @@ from command import here
 from pydantic import JsonValue
 from seeing import Seeing
 
+from saccade.canary.findings import finding
+from saccade.cli.checks.policy import show
 from saccade.cli.checks.runfile import with_lines, write_lines
 from saccade.errors import ConfigError
 from saccade.images.image import Image
@@ -90,6 +92,20 @@ def test_mistakes_are_told(tmp_path: Path, words: tuple[str, ...], says: str) ->
     done = here("check", "policy", *words, cwd=tmp_path)
     assert done.returncode == 2, done
     assert says in done.stderr
+
+
+def test_findings_are_broken_between_words_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = finding("vision", "warning", "word " * 30, replies=("reply " * 20,))
+    show([found], {})
+    assert capsys.readouterr().out.count("\n") == 2, "in a file a finding is a line"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    show([found], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith(" " * 28 + "word")
 
 
 # Lines in a run file

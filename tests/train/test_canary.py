@@ -12,7 +12,7 @@ import pytest
 from trainings import assert_same_weights, metrics, recipe_of
 from waiting import LIMIT_S
 
-from saccade.canary.training import TrainingCanary, is_due
+from saccade.canary.warning import TrainingCanary, is_due
 from saccade.nano.spec import environment
 from saccade.train.rl import rl
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
@@ -24,7 +24,7 @@ TIMES = ("_s", "_time", "runtime", "per_second")
 
 def test_the_weights_are_the_same_to_the_bit_with_and_without_it(tmp_path: Path) -> None:
     """A dropout is the one part of a training that draws from the generator of the process."""
-    how = ("train.steps=2", "train.lora={rank = 4, dropout = 0.5}")
+    how = ("train.steps=1", "train.lora={rank = 4, dropout = 0.5}")
     for name, more in (("with", ("train.canary_every=1",)), ("without", ("canary=false",))):
         rl(recipe_of(tmp_path / name, *how, *more))
     measured, plain = metrics(tmp_path / "with"), metrics(tmp_path / "without")

@@ -302,7 +302,7 @@ def _of_vision(found: Vision) -> Finding:
     asked = len(found.asked)
     state: State = "error" if found.blind else "ok"
     text = (
-        f"guessing is right as often with probability {found.chance:.2g} (at most {ALPHA:g} counts "
+        f"guessing does as well with probability {found.chance:.2g} (at most {ALPHA:g} counts "
         f"as seeing); the answer changed with the image in {found.changed} of {found.pairs} pairs"
     )
     if found.failed:

@@ -21,8 +21,8 @@ from saccade.errors import ContextOverflow, ServiceError
 from saccade.policies.openai import OpenAIOptions
 from saccade.types import Sampling, ToolSpec
 
-PATIENCE: Table = {"max_retries": 2, "timeout_s": 60.0, "deadline_s": 120.0}
-"""How long a server may take; what the user allows is for runs of days."""
+PATIENCE: dict[str, float] = {"max_retries": 2, "timeout_s": 60.0, "deadline_s": 120.0}
+"""How long a server may take at most; what the user allows is for runs of days."""
 UNREACHABLE = {"401", "403", "429"}
 """Statuses that say nothing of a parameter."""
 HELLO = "Reply with the word yes."
@@ -137,7 +137,9 @@ class Wire:
 
     def _open(self) -> None:
         asked = {key: value for key, value in self.options.items() if key != "cache"}
-        self._chosen = validate(OpenAIOptions, asked | PATIENCE, "policy")
+        chosen = validate(OpenAIOptions, asked, "policy")
+        patience = {key: min(most, getattr(chosen, key)) for key, most in PATIENCE.items()}
+        self._chosen = chosen.model_copy(update=patience)
         self._client = ChatClient(self._chosen)
 
 
