@@ -137,7 +137,7 @@ async def look(sitter: Sitter, *, pairs: int, seed: int) -> Vision:
 async def look_briefly(sitter: Sitter, *, seed: int) -> Vision:
     """Ask four questions; where they leave a doubt up to eight, and up to sixteen.
 
-    A model that guesses is taken to see with probability `ALPHA` at each of the three looks, one
+    A model that guesses is taken to see with at most `ALPHA` at each of the three looks, one
     that is right eight times in ten is taken for blind once in a thousand.
     """
     drawn = sitter.pairs(seed)
