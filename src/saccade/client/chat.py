@@ -22,7 +22,7 @@ from saccade.client.failures import Response, Retry
 from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply, Usage, read
 from saccade.client.request import body_of, cache_key, cost_bound, headers_of, not_sent, url_of
-from saccade.errors import BudgetExceeded, ContextOverflow, ServiceError, ServiceTimeout
+from saccade.errors import BudgetExceeded, ContextOverflow, ServiceTimeout
 
 if TYPE_CHECKING:
     import httpx
@@ -33,9 +33,6 @@ MAX_REPLY_BYTES = 64 * 2**20
 """Longer replies are refused."""
 MAX_RETRY_AFTER_S = 60.0
 """The longest pause that a server can demand before a retry."""
-
-_NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-"""Requests to this machine bypass a proxy of the environment, which could not reach it."""
 
 
 class ChatClient:
@@ -176,32 +173,20 @@ class ChatClient:
         return reply
 
     async def _post(self, url: str, data: bytes) -> Response:
-        import httpx
+        from saccade.client import post
 
         headers, address = headers_of(self._options), url_of(self._options, url)
         if self._http is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-            self._http = httpx.AsyncClient(
-                timeout=None, limits=limits, follow_redirects=False, mounts=_NO_PROXY
-            )
-        content = bytearray()
-        try:
-            async with (
-                asyncio.timeout(self._options.timeout_s),
-                self._http.stream("POST", address, content=data, headers=headers) as response,
-            ):
-                async for piece in response.aiter_bytes():
-                    content += piece
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise ServiceError(f"{url}: a reply of more than {MAX_REPLY_BYTES} bytes")
-        except TimeoutError:
-            late = ServiceTimeout(f"{url}: no reply within {self._options.timeout_s:g} s")
-            raise Retry(late) from None
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            sent = not isinstance(error, httpx.ConnectError)
-            raise Retry(ServiceError(f"{url}: {reason}"), sent=sent) from error
-        return Response(response.status_code, response.headers, bytes(content))
+            self._http = post.new_client()
+        return await post.post(
+            self._http,
+            address,
+            data,
+            headers,
+            name=url,
+            timeout_s=self._options.timeout_s,
+            max_bytes=MAX_REPLY_BYTES,
+        )
 
     def _endpoint(self) -> str:
         """The next healthy endpoint in turn; if there is none, the one that recovers first."""
