@@ -94,6 +94,7 @@ CHANGES_MEANING = {
     "*.cooldown_s": False,
     "*.cooldown_seconds": False,
     "*.concurrency": False,
+    "*.stream": False,
     "*.price_in": False,
     "*.price_out": False,
     "*.cache": False,
