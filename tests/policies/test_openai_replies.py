@@ -332,13 +332,30 @@ async def test_a_prefix_that_the_server_repeats_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp"), ("sglang", "vllm")]
+    ("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp"), ("llama_cpp", "sglang")]
 )
 async def test_another_kind_of_server_is_named_at_the_first_reply(
     said: ServerKind, like: ServerKind
 ) -> None:
     with pytest.raises(ConfigError, match=rf"policy.server={said}.*policy.server={like}"):
         await play("B", like=like, server=said)
+
+
+@pytest.mark.parametrize(
+    ("said", "mark", "kind"),
+    [
+        ("openai", {"choice_content_filter_results": {}}, "azure"),  # its second API
+        ("sglang", {"choice_stop_reason": None}, "vllm"),
+        ("openrouter", {"choice_stop_reason": None}, "vllm"),  # in front of it
+    ],
+)
+async def test_another_kind_whose_replies_read_alike_is_named_once(
+    said: ServerKind, mark: dict[str, JsonValue], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "saccade"):
+        done, _ = await play(message("", call(), **mark), message("B", **mark), server=said)
+    assert done.answer == "B"
+    assert caplog.text.count(f"policy.server={said}: the reply of m is one of {kind}") == 1
 
 
 async def test_a_server_without_its_marks_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
