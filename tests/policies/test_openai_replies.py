@@ -254,6 +254,13 @@ async def test_a_reasoning_parser_of_vllm_changes_no_answer(dialect: Dialect) ->
         assert done.turns[1].completion.text == answer
 
 
+@by_name
+async def test_a_thought_in_marks_of_another_model_is_one(dialect: Dialect) -> None:
+    sent = message("◁think▷Blue.◁/think▷B<|im_end|>")
+    done, _ = await play(sent, dialect=dialect, continues_prefix=True)
+    assert (done.answer, done.turns[0].action.thought) == ("B", "Blue.")
+
+
 # What a server takes out of the text, cuts off or adds.
 
 
