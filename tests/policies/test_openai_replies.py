@@ -184,8 +184,7 @@ async def test_calls_in_the_text_are_answered_without_tool_messages() -> None:
 
 
 async def test_content_in_parts_is_joined() -> None:
-    part: JsonValue = {"type": "text", "text": "B"}
-    done, _ = await play(message([part]))
+    done, _ = await play(message([{"type": "text", "text": "B"}]))
     assert done.answer == "B"
 
 
@@ -256,7 +255,7 @@ async def test_a_reasoning_parser_of_vllm_changes_no_answer(dialect: Dialect) ->
 
 @by_name
 async def test_a_thought_in_marks_of_another_model_is_one(dialect: Dialect) -> None:
-    sent = message("◁think▷Blue.◁/think▷B<|im_end|>")
+    sent = "◁think▷Blue.◁/think▷B<|im_end|>"
     done, _ = await play(sent, dialect=dialect, continues_prefix=True)
     assert (done.answer, done.turns[0].action.thought) == ("B", "Blue.")
 
@@ -338,9 +337,7 @@ async def test_a_prefix_that_the_server_repeats_is_taken_off() -> None:
 # The wrong kind of server.
 
 
-@pytest.mark.parametrize(
-    ("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp"), ("llama_cpp", "sglang")]
-)
+@pytest.mark.parametrize(("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp")])
 async def test_another_kind_of_server_is_named_at_the_first_reply(
     said: ServerKind, like: ServerKind
 ) -> None:

@@ -16,7 +16,7 @@ from saccade.images.geometry import PixelBudget
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.rollout import rollout
 from saccade.tools.zoom import ZoomIn
-from saccade.train.demonstrations import demonstration
+from saccade.train.sft.demonstrations import demonstration
 from saccade.types import (
     Action,
     Completion,

@@ -9,7 +9,7 @@
 There is no second chat template: ids, mask and pixels of an example are those of
 `Renderer.render`, the same that a policy samples from. Loss is on what the assistant wrote, its end
 of turn included; observations, with their images, are context. Episodes of a teacher are learned in
-the learner's form: see `saccade.train.demonstrations`.
+the learner's form: see `saccade.train.sft.demonstrations`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from saccade.train.checkpoints import (
     last_checkpoint,
     read_metrics,
 )
-from saccade.train.demonstrations import NOT_WRITTEN, demonstration
 from saccade.train.recipe import SFTRecipe
+from saccade.train.sft.demonstrations import NOT_WRITTEN, demonstration
 from saccade.types import StopReason, Task, Trajectory
 
 IGNORED = -100
