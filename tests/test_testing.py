@@ -152,5 +152,5 @@ def test_only_chat_completions_are_answered() -> None:
 
 
 def test_a_failure_that_no_server_has_is_refused() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'drop'"):
-        ScriptedReply(fail="dorp")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="did you mean 'hang'"):
+        ScriptedReply(fail="hangs")  # type: ignore[arg-type]

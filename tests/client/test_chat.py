@@ -331,3 +331,10 @@ async def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
         await say(server)
         monkeypatch.setattr("ssl.create_default_context", None)
         assert await say(server) == "B"
+
+
+@pytest.mark.parametrize(("finish", "text"), [("stop", "CORRECT"), ("length", "")])
+async def test_a_reply_that_came_as_a_thought_is_its_text(finish: str, text: str) -> None:
+    """A thought that was cut off is none."""
+    with ScriptedServer(lambda r: ScriptedReply(thought="CORRECT", finish=finish)) as server:
+        assert await say(server) == text

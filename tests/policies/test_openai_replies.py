@@ -248,9 +248,8 @@ async def test_a_reasoning_parser_of_vllm_changes_no_answer(dialect: Dialect) ->
     done, (_, second) = await play(*replies, dialect=dialect, continues_prefix=True)
     assert [result.ok for result in done.results] == [True]
     assert sent_back(second)["content"] == zoom.strip(), "no prefix whose thought went elsewhere"
-    if dialect.seams.answer is not None:
-        assert done.answer == "7"
-        assert done.turns[1].completion.text == answer
+    assert done.answer == "7"
+    assert done.turns[1].completion.text == answer
 
 
 @by_name

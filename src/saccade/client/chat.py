@@ -63,6 +63,8 @@ class ChatClient:
     ) -> str:
         """The text of the reply to one system and one user message.
 
+        A reasoning parser that does not fit the model takes a whole reply for its thought.
+
         Raises:
             ServiceError: as for `chat`.
         """
@@ -71,7 +73,9 @@ class ChatClient:
             {"role": "user", "content": user},
         ]
         body = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        return (await self.chat({"messages": messages, **body})).text
+        reply = await self.chat({"messages": messages, **body})
+        swallowed = not reply.text.strip() and reply.finish != "length"
+        return reply.thought or "" if swallowed else reply.text
 
     async def chat(self, body: Mapping[str, JsonValue]) -> Reply:
         """Send one request, and return the reply.
