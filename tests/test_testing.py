@@ -10,6 +10,7 @@ import pytest
 from waiting import LIMIT_S
 
 from saccade.client.servers import ServerKind
+from saccade.errors import ConfigError
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
 OPEN = build_opener(ProxyHandler({})).open
@@ -148,3 +149,8 @@ def test_only_chat_completions_are_answered() -> None:
         OPEN(Request(f"{server.url}?a=1/chat/completions", b"{}"), timeout=LIMIT_S)
     with caught.value as error:
         assert error.code == 404
+
+
+def test_a_failure_that_no_server_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'hang'"):
+        ScriptedReply(fail="hangs")  # type: ignore[arg-type]

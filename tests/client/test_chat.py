@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -310,3 +311,30 @@ async def test_a_turn_that_was_cut_plays_back_as_cut() -> None:
         done = await play(policy(server))
     again = await play(ReplayPolicy(script_of([done])))
     assert done.stop is again.stop is StopReason.MAX_TOKENS
+
+
+async def test_a_secret_of_the_query_reaches_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """httpx logs each request with its whole URL."""
+    monkeypatch.setenv("GATE", "sesame-1")
+    with ScriptedServer(lambda request: "B") as server, caplog.at_level(logging.DEBUG):
+        await say(server, query={"key": "env:GATE"})
+    assert server.requests[0].query == {"key": "sesame-1"}
+    assert "/v1/chat/completions" in caplog.text
+    assert "sesame" not in caplog.text
+
+
+async def test_certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than a reply of a server on this machine."""
+    with ScriptedServer(lambda request: "B") as server:
+        await say(server)
+        monkeypatch.setattr("ssl.create_default_context", None)
+        assert await say(server) == "B"
+
+
+@pytest.mark.parametrize(("finish", "text"), [("stop", "CORRECT"), ("length", "")])
+async def test_a_reply_that_came_as_a_thought_is_its_text(finish: str, text: str) -> None:
+    """A thought that was cut off is none."""
+    with ScriptedServer(lambda r: ScriptedReply(thought="CORRECT", finish=finish)) as server:
+        assert await say(server) == text

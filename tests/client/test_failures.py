@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from responses import URL, completion, response
 
-from saccade.client.failures import Retry, pause
+from saccade.client.failures import Retry
 from saccade.client.reply import read
+from saccade.client.wordings.pause import pause
 from saccade.errors import ContextOverflow, ServiceError
 
 WORDINGS = json.loads(Path(__file__).with_name("wordings.json").read_text())
@@ -66,6 +67,7 @@ def test_a_full_context_is_told_in_many_words(message: str) -> None:
         (400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {
             "raw": json.dumps({"error": {"message": FULL["openai"]}}), "provider_name": "x"}}}),
         (400, FULL["llama.cpp"].encode()),
+        (200, {"choices": None, "base_resp": {"status_code": 2013, "status_msg": FULL["minimax"]}}),
     ],
 )  # fmt: skip
 def test_a_full_context_is_told_in_many_forms(status: int, body: object) -> None:
@@ -141,9 +143,37 @@ def test_a_limit_of_tokens_per_minute_is_waited_for(status: int) -> None:
         read(URL, response(error(TOKENS_PER_MINUTE, code="rate_limit_exceeded"), status))
 
 
-def test_an_account_without_money_is_not_asked_again() -> None:
-    body = error("You exceeded your current quota", code="insufficient_quota")
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("You exceeded your current quota", code="insufficient_quota"),
+        error("Your credit balance is too low to access the API."),
+        error("Access denied", code="Arrearage"),
+        error("您的账户已欠费", code="1113"),
+    ],
+)
+def test_an_account_without_money_is_not_asked_again(body: dict[str, object]) -> None:
     assert "credit" in refused(429, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, error("Your chosen model requires moderation and your input was flagged")),
+        (400, error("Input data may contain inappropriate content.")),
+        (400, error("The response was filtered", code="content_filter")),
+    ],
+)
+def test_a_question_that_is_refused_is_no_matter_of_the_key(status: int, body: object) -> None:
+    said = refused(status, body)
+    assert "what is in the question" in said
+    assert "api_key_env" not in said
+
+
+def test_a_redirect_says_where_to() -> None:
+    moved = response(b"", 308, location="https://elsewhere/v1?key=secret")
+    with pytest.raises(ServiceError, match="sends on to https://elsewhere/v1,"):
+        read(URL, moved)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +190,9 @@ def test_an_account_without_money_is_not_asked_again() -> None:
         ({"error": {"type": "invalid_request_error", "message": "no such thing"}}, False),
         ([{"error": {"code": 404, "message": "no such model"}}], False),
         ({"object": "error", "message": "no such thing", "code": 400}, False),
+        ({"code": 400, "msg": "no such thing", "success": False}, False),
+        ({"statusCode": 400, "message": "no such thing"}, False),
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, True),
     ],
 )
 def test_an_error_in_a_200_has_the_status_that_it_carries(body: object, again: bool) -> None:
@@ -186,6 +219,8 @@ def test_a_reply_that_was_broken_off_is_asked_again(finish: str) -> None:
         ({"retry-after": " 1.5 "}, 1.5),
         ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "5s"}, 5.0),
+        ({"retry-after": "0"}, 0.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
         ({"retry-after": "9" * 400}, None),
@@ -194,6 +229,26 @@ def test_a_reply_that_was_broken_off_is_asked_again(finish: str) -> None:
 )
 def test_a_server_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert pause(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Rate limit reached: Limit 30000, Used 29000. Please try again in 7s.", 7.0),
+        ("Please try again in 450ms. Visit the site", 0.45),
+        ("Please try again in 1m12.5s.", 72.5),
+        ("Quota exceeded. Please retry in 22.4s.", 22.4),
+        ("Rate limit is exceeded. Try again in 21 seconds.", 21.0),
+        ("Please retry after 2 minutes", 120.0),
+        ("Please try again later", None),
+        ("Please try again in 3 months", None),
+    ],
+)
+def test_a_server_says_in_words_how_long_to_wait(said: str, seconds: float | None) -> None:
+    with pytest.raises(Retry) as caught:
+        read(URL, response(error(said), 429))
+    assert caught.value.after == (None if seconds is None else pytest.approx(seconds))
+    assert pause({"retry-after": "1"}, said) == 1.0
 
 
 def test_a_server_says_until_when_to_wait() -> None:

@@ -34,6 +34,18 @@ def call(arguments: object = "{}", **fields: object) -> dict[str, object]:
         ("", "{}"),
         ({}, "{}"),
         ({"label": "旗"}, '{"label": "旗"}'),
+        # encoded once more than they should be
+        (json.dumps('{"a": 1}'), '{"a": 1}'),
+        (json.dumps(json.dumps('{"a": 1}')), '{"a": 1}'),
+        ('"no JSON', '"no JSON'),
+        # nothing, in other words
+        ("null", "{}"),
+        ("None", "{}"),
+        (" \n", "{}"),
+        ('""', "{}"),
+        ([], "{}"),
+        # what a gateway puts before the pieces of a stream
+        ('{}{"a": 1}', '{"a": 1}'),
     ],
 )
 def test_arguments_are_text_whatever_they_came_as(arguments: object, read_as: str) -> None:
@@ -44,6 +56,31 @@ def test_arguments_are_text_whatever_they_came_as(arguments: object, read_as: st
 def test_arguments_may_be_missing() -> None:
     reply = reply_to({"tool_calls": [{"id": "c", "function": {"name": ZOOM}}]})
     assert reply.tool_calls[0].arguments == "{}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"tool_calls": [{"id": "c", "function": {"name": ZOOM, "parameters": {"a": 1}}}]},
+        {"tool_calls": [{"id": "c", "type": "tool_use", "name": ZOOM, "input": {"a": 1}}]},
+        {"tool_calls": [{"id": "c", "custom": {"name": ZOOM, "input": {"a": 1}}}]},
+        {"content": [{"type": "text", "text": "Look."},
+                     {"type": "tool_use", "id": "c", "name": ZOOM, "input": {"a": 1}}]},
+        {"content": [{"type": "tool-call", "id": "c", "name": ZOOM, "args": {"a": 1}}]},
+    ],
+)  # fmt: skip
+def test_a_call_may_stand_in_other_places(sent: dict[str, object]) -> None:
+    (made,) = reply_to(sent).tool_calls
+    assert (made.id, made.name, made.arguments) == ("c", ZOOM, '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["functions.look", "functions.look:0", "default_api.look", " look\n", "look<|channel|>json"],
+)
+def test_a_name_is_that_of_the_tool_alone(name: str) -> None:
+    (made,) = reply_to({"tool_calls": [{"id": "c", "function": {"name": name}}]}).tool_calls
+    assert made.name == "look"
 
 
 @pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}, {"id": []}])
@@ -112,7 +149,10 @@ def test_calls_that_are_none_are_no_failure(calls: object) -> None:
             "B",
         ),
         ([{"type": "text", "text": None}, {"type": "text", "text": "B"}], "B"),
-        ([{"type": "text", "text": {"value": "x"}}, None, 3], ""),
+        ([{"type": "text", "text": {"value": "B"}}, None, 3], "B"),
+        (7, "7"),
+        (0.5, "0.5"),
+        ([None, 3], ""),
     ],
 )
 def test_content_is_a_text_or_parts_of_it(content: object, text: str) -> None:
@@ -131,6 +171,8 @@ def test_content_is_a_text_or_parts_of_it(content: object, text: str) -> None:
         {"reasoning_content": "", "reasoning": "The flag is blue."},
         {"reasoning_content": "The flag is blue.", "reasoning": "The flag is blue."},
         {"reasoning_content": ["The flag ", {"type": "text", "text": "is blue."}]},
+        {"reasoning_text": "The flag is blue."},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "The flag is blue."}]},
         {"reasoning_details": [
             {"type": "reasoning.summary", "summary": "The flag "},
             {"type": "reasoning.text", "text": "is blue.", "signature": "x"},
@@ -161,6 +203,17 @@ def test_a_thought_may_be_a_part_of_the_content(part: dict[str, object]) -> None
 
 def test_a_refusal_in_a_field_of_its_own_is_the_text() -> None:
     assert reply_to({"content": None, "refusal": "I cannot."}).text == "I cannot."
+    part = {"type": "refusal", "refusal": "I cannot."}
+    assert reply_to({"content": [part]}).text == "I cannot."
+
+
+def test_what_a_model_speaks_is_its_text() -> None:
+    assert reply_to({"content": None, "audio": {"id": "a", "transcript": "B"}}).text == "B"
+
+
+def test_the_first_of_several_choices_is_read_wherever_it_stands() -> None:
+    choices = [{"index": n, "message": {"content": str(n)}} for n in (1, 0)]
+    assert read(URL, response({"choices": choices})).text == "0"
 
 
 def test_a_completion_without_a_chat_is_read() -> None:
@@ -183,6 +236,20 @@ def test_a_completion_without_a_chat_is_read() -> None:
         ("model_length", "length"),
         ("tool_calls", "tool_calls"),
         ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("IMAGE_SAFETY", "content_filter"),
+        ("refusal", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("max_output_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("end_turn", "end_turn"),
+        ("eos", "eos"),
+        (
+            "function_call_filter: MALFORMED_FUNCTION_CALL",
+            "function_call_filter: MALFORMED_FUNCTION_CALL",
+        ),
         ("content_filter", "content_filter"),
     ],
 )
@@ -222,6 +289,13 @@ def test_unknown_fields_never_matter() -> None:
 def test_a_byte_order_mark_and_broken_utf8_are_no_failure() -> None:
     raw = b"\xef\xbb\xbf" + json.dumps(completion({"content": "B?"})).encode()
     assert read(URL, response(raw.replace(b"?", b"\xff"))).text == "B\ufffd"
+
+
+def test_half_a_character_is_no_failure() -> None:
+    """JavaScript cuts a text within an emoji."""
+    raw = json.dumps(completion({"content": "B \ud83d", "reasoning": "\ude00 \U0001f600"})).encode()
+    reply = read(URL, response(raw))
+    assert (reply.text, reply.thought) == ("B \ufffd", "\ufffd \U0001f600")
 
 
 @pytest.mark.parametrize(

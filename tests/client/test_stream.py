@@ -141,6 +141,75 @@ def test_calls_that_share_an_index_are_told_apart_by_their_ids(index: object) ->
     ]
 
 
+def piece(arguments: object, **fields: object) -> dict[str, object]:
+    """A delta of one call."""
+    name = {"name": fields.pop("name")} if "name" in fields else {}
+    return delta(tool_calls=[{"index": 0, **fields, "function": {**name, "arguments": arguments}}])
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    {
+        "the id and the name in each": [
+            piece('{"a"', id="c", name="look"), piece(": 1}", id="c", name="look")],
+        "another id in each": [piece('{"a"', id="c", name="look"), piece(": 1}", id="d")],
+        "all of it once more": [
+            piece('{"a"', id="c", name="look"), piece(": 1}"),
+            piece('{"a": 1}', id="c", name="look")],
+        "the name in pieces": [
+            piece("", id="c", name="lo"), piece("", name="ok"), piece('{"a": 1}')],
+        "the name grows": [piece("", id="c", name="lo"), piece('{"a": 1}', name="look")],
+        "an empty object first": [piece("{}", id="c", name="look"), piece('{"a": 1}')],
+        "an object first": [piece({}, id="c", name="look"), piece('{"a": 1}')],
+        "an index as text": [piece('{"a"', id="c", name="look", index="0"), piece(": 1}")],
+    }.items(),
+    ids=lambda item: item[0],
+)  # fmt: skip
+def test_one_call_may_come_in_odd_pieces(deltas: tuple[str, list[dict[str, object]]]) -> None:
+    (call,) = read_stream(events(*deltas[1], delta("tool_calls"))).tool_calls
+    assert (call.id, call.name, call.arguments) == ("c", "look", '{"a": 1}')
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_calls_without_ids_are_told_apart_by_their_names(index: object) -> None:
+    made = [piece('{"a": 1}', name=name, index=index) for name in ("look", "read", "read")]
+    calls = read_stream(events(*made, delta("tool_calls"))).tool_calls
+    assert [(c.name, c.arguments) for c in calls] == [
+        (name, '{"a": 1}') for name in ("look", "read", "read")
+    ]
+
+
+def test_a_message_that_ends_a_stream_is_not_read_twice() -> None:
+    last = {"choices": [{"index": 0, "message": {"content": "B"}, "finish_reason": "stop"}]}
+    assert read_stream(events(delta(content="B"), last)).text == "B"
+    assert read_stream(events(last)).text == "B"
+
+
+def test_a_whole_reply_may_be_called_a_stream() -> None:
+    body = completion({"content": "B"})
+    assert read_stream(json.dumps(body, indent=1).encode()).text == "B"
+
+
+def test_a_word_that_keeps_a_stream_alive_is_no_event() -> None:
+    raw = b"data: ping\n\nevent: ping\ndata:\n\n" + events(delta(content="B"), delta("stop"))
+    assert read_stream(raw).text == "B"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'event: error\ndata: {"message": "broke off"}\n\n',
+        b"event: error\ndata: broke off\n\n",
+        b'error: {"code": 500, "message": "broke off", "type": "server_error"}\n\n',
+        b'data: {"type": "error", "message": "broke off"}\n\n',
+        b'data: {"detail": "broke off"}\n\n',
+    ],
+)
+def test_an_error_is_one_whatever_marks_it(event: bytes) -> None:
+    with pytest.raises(Retry, match="broke off"):
+        read_stream(events(delta(content="hal"), done=False) + event + b"data: [DONE]\n\n")
+
+
 def test_the_last_counts_of_a_stream_are_its_usage() -> None:
     counts = [{"prompt_tokens": 5, "completion_tokens": n} for n in (1, 2)]
     last = {"choices": [], "usage": counts[1]}

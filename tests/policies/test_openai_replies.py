@@ -184,8 +184,7 @@ async def test_calls_in_the_text_are_answered_without_tool_messages() -> None:
 
 
 async def test_content_in_parts_is_joined() -> None:
-    part: JsonValue = {"type": "text", "text": "B"}
-    done, _ = await play(message([part]))
+    done, _ = await play(message([{"type": "text", "text": "B"}]))
     assert done.answer == "B"
 
 
@@ -249,9 +248,15 @@ async def test_a_reasoning_parser_of_vllm_changes_no_answer(dialect: Dialect) ->
     done, (_, second) = await play(*replies, dialect=dialect, continues_prefix=True)
     assert [result.ok for result in done.results] == [True]
     assert sent_back(second)["content"] == zoom.strip(), "no prefix whose thought went elsewhere"
-    if dialect.seams.answer is not None:
-        assert done.answer == "7"
-        assert done.turns[1].completion.text == answer
+    assert done.answer == "7"
+    assert done.turns[1].completion.text == answer
+
+
+@by_name
+async def test_a_thought_in_marks_of_another_model_is_one(dialect: Dialect) -> None:
+    sent = "◁think▷Blue.◁/think▷B<|im_end|>"
+    done, _ = await play(sent, dialect=dialect, continues_prefix=True)
+    assert (done.answer, done.turns[0].action.thought) == ("B", "Blue.")
 
 
 # What a server takes out of the text, cuts off or adds.
@@ -331,14 +336,29 @@ async def test_a_prefix_that_the_server_repeats_is_taken_off() -> None:
 # The wrong kind of server.
 
 
-@pytest.mark.parametrize(
-    ("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp"), ("sglang", "vllm")]
-)
+@pytest.mark.parametrize(("said", "like"), [("openai", "vllm"), ("vllm", "llama_cpp")])
 async def test_another_kind_of_server_is_named_at_the_first_reply(
     said: ServerKind, like: ServerKind
 ) -> None:
     with pytest.raises(ConfigError, match=rf"policy.server={said}.*policy.server={like}"):
         await play("B", like=like, server=said)
+
+
+@pytest.mark.parametrize(
+    ("said", "mark", "kind"),
+    [
+        ("openai", {"choice_content_filter_results": {}}, "azure"),  # its second API
+        ("sglang", {"choice_stop_reason": None}, "vllm"),
+        ("openrouter", {"choice_stop_reason": None}, "vllm"),  # in front of it
+    ],
+)
+async def test_another_kind_whose_replies_read_alike_is_named_once(
+    said: ServerKind, mark: dict[str, JsonValue], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "saccade"):
+        done, _ = await play(message("", call(), **mark), message("B", **mark), server=said)
+    assert done.answer == "B"
+    assert caplog.text.count(f"policy.server={said}: the reply of m is one of {kind}") == 1
 
 
 async def test_a_server_without_its_marks_is_named_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -71,6 +71,12 @@ def test_a_task_file_that_has_grown_is_not_done(out: Path) -> None:
     assert finished("rl", config(), out, total=3) is not None
 
 
+def test_an_option_that_came_later_is_looked_at_by_whoever_knows_its_default(out: Path) -> None:
+    """The run goes on, and is compared with the defaults of today."""
+    assert finished("rl", config(colour="srgb"), out) is None
+    assert finished("rl", config(out="elsewhere"), out) is not None
+
+
 def test_another_run_is_refused_before_anything_is_loaded(out: Path) -> None:
     with pytest.raises(ConfigError, match="seed: 0 -> 1"):
         finished("rl", config(seed=1), out)

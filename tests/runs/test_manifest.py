@@ -226,7 +226,7 @@ def test_a_folder_says_what_its_run_goes_on_with_and_refuses_another(tmp_path: P
     one = manifest_of("sft", recipe()).model_copy(update={"created": "then"})
     keep_manifest(tmp_path / "new", one)
     keep_manifest(tmp_path / "new", manifest_of("sft", recipe()))
-    assert read_manifest(tmp_path / "new") == one
+    assert read_manifest(tmp_path / "new").model_dump() == one.model_dump()
     keep_manifest(tmp_path / "new", manifest_of("sft", recipe(samples=3)))
     held = read_manifest(tmp_path / "new")
     assert (held.config["samples"], held.created) == (3, "then")
@@ -258,3 +258,17 @@ def test_what_is_no_manifest_is_named(tmp_path: Path) -> None:
 )
 def test_a_command_is_shown_as_it_is_typed(command: str, typed: str) -> None:
     assert as_typed(command) == typed
+
+
+def test_an_option_that_came_later_is_at_its_default_in_an_older_run(tmp_path: Path) -> None:
+    keep_manifest(tmp_path, manifest_of("rollout", recipe()))
+    file = tmp_path / "run.json"
+    held = json.loads(file.read_bytes())
+    del held["config"]["seed"], held["config"]["environment"]["limits"]["max_turns"]
+    file.write_text(json.dumps(held))
+    keep_manifest(tmp_path, manifest_of("rollout", recipe()))
+    file.write_text(json.dumps(held))
+    changed = recipe(seed=7, environment={"limits": {"max_turns": 3}})
+    with pytest.raises(ConfigError, match=r"(?s)max_turns: null -> 3.*seed: null -> 7"):
+        keep_manifest(tmp_path, manifest_of("rollout", changed))
+    assert "chosen" not in json.loads(file.read_bytes())

@@ -53,6 +53,16 @@ class Mistaken(Oracle):
         return Completion(text="<think>The red object.</think><answer>99</answer>")
 
 
+class Apart(Oracle):
+    """Its thoughts come in a field of their own, with ids of another tokenizer."""
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        whole = await super().act(trajectory, sampling)
+        thought, _, text = whole.text.removeprefix("<think>").partition("</think>")
+        update = {"text": text, "thought": thought, "token_ids": (7, 7, 7)}
+        return whole.model_copy(update=update)
+
+
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sft") / "demos"
@@ -230,6 +240,18 @@ def test_what_is_not_known_to_be_right_is_left_out_and_counted(demos: Path, tmp_
     with pytest.raises(ConfigError, match=r"nothing to train on in .* \(4 not known to be right"):
         sft(recipe_of(wrong, tmp_path / "none"))
     assert not (tmp_path / "none").exists(), "a training that never began claims no folder"
+
+
+def test_the_thought_of_a_teacher_is_learned_wherever_it_came(demos: Path, tmp_path: Path) -> None:
+    loaded = load(BASE)
+    apart = write_demos(tmp_path / "apart", {"kind": f"{__name__}:Apart"})
+    examples = [
+        read_examples(recipe_of(folder, tmp_path / "run"), loaded).trajectories
+        for folder in (demos, apart)
+    ]
+    texts = [[turn.completion.text for t in each for turn in t.turns] for each in examples]
+    assert sorted(texts[0]) == sorted(texts[1])
+    assert all(turn.completion.token_ids is None for t in examples[1] for turn in t.turns)
 
 
 def test_a_missing_run_folder_is_a_clear_error(tmp_path: Path) -> None:

@@ -144,11 +144,11 @@ def _finished(recipe: Recipe, task: Task, out: Path) -> Trajectory | None:
         ConfigError: the folder holds another run.
     """
     from saccade.runs.folder import RunReader
-    from saccade.runs.manifest import RUN, Manifest, check_same, read_manifest
+    from saccade.runs.manifest import RUN, check_same, manifest_of, read_manifest
 
     if not (out / RUN).exists():
         return None
-    asked = Manifest(verb="solve", config=recipe.model_dump(mode="json"))
+    asked = manifest_of("solve", recipe)
     check_same(out, read_manifest(out), asked)
     held = (t for t in RunReader(out).trajectories() if t.task_id == task.id)
     return next((t for t in held if not t.reward_failed), None)

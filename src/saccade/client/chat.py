@@ -13,21 +13,18 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from saccade.client import cache as replies
+from saccade.client import cache
 from saccade.client.failures import Response, Retry
 from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply, Usage, read
 from saccade.client.request import body_of, cache_key, cost_bound, headers_of, not_sent, url_of
-from saccade.errors import BudgetExceeded, ContextOverflow, ServiceError, ServiceTimeout
+from saccade.errors import BudgetExceeded, ContextOverflow, ServiceTimeout
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 _log = logging.getLogger(__name__)
@@ -36,17 +33,6 @@ MAX_REPLY_BYTES = 64 * 2**20
 """Longer replies are refused."""
 MAX_RETRY_AFTER_S = 60.0
 """The longest pause that a server can demand before a retry."""
-
-_NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-"""Requests to this machine bypass a proxy of the environment, which could not reach it."""
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """The certificates that are trusted, read once: it takes 20 ms."""
-    import httpx
-
-    return httpx.create_ssl_context()
 
 
 class ChatClient:
@@ -77,6 +63,8 @@ class ChatClient:
     ) -> str:
         """The text of the reply to one system and one user message.
 
+        A reasoning parser that does not fit the model takes a whole reply for its thought.
+
         Raises:
             ServiceError: as for `chat`.
         """
@@ -85,7 +73,9 @@ class ChatClient:
             {"role": "user", "content": user},
         ]
         body = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-        return (await self.chat({"messages": messages, **body})).text
+        reply = await self.chat({"messages": messages, **body})
+        swallowed = not reply.text.strip() and reply.finish != "length"
+        return reply.thought or "" if swallowed else reply.text
 
     async def chat(self, body: Mapping[str, JsonValue]) -> Reply:
         """Send one request, and return the reply.
@@ -104,7 +94,7 @@ class ChatClient:
         request = body_of(self._options, body)
         data = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
         key = cache_key(self._options, data)
-        known = replies.kept(self._options.cache, key)
+        known = cache.kept(self._options.cache, key)
         if known is not None:
             return known
         limit = self._options.deadline_s
@@ -117,7 +107,7 @@ class ChatClient:
                     raise
                 late = f"{self.model}: no reply within {limit:g} s and all its attempts"
                 raise ServiceTimeout(late) from error
-        replies.keep(self._options.cache, key, reply)
+        cache.keep(self._options.cache, key, reply)
         return reply
 
     async def close(self) -> None:
@@ -187,33 +177,20 @@ class ChatClient:
         return reply
 
     async def _post(self, url: str, data: bytes) -> Response:
-        import httpx
+        from saccade.client import post
 
         headers, address = headers_of(self._options), url_of(self._options, url)
         if self._http is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-            self._http = httpx.AsyncClient(
-                timeout=None, limits=limits, follow_redirects=False, mounts=_NO_PROXY,
-                verify=_tls(),
-            )  # fmt: skip
-        content = bytearray()
-        try:
-            async with (
-                asyncio.timeout(self._options.timeout_s),
-                self._http.stream("POST", address, content=data, headers=headers) as response,
-            ):
-                async for piece in response.aiter_bytes():
-                    content += piece
-                    if len(content) > MAX_REPLY_BYTES:
-                        raise ServiceError(f"{url}: a reply of more than {MAX_REPLY_BYTES} bytes")
-        except TimeoutError:
-            late = ServiceTimeout(f"{url}: no reply within {self._options.timeout_s:g} s")
-            raise Retry(late) from None
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            sent = not isinstance(error, httpx.ConnectError)
-            raise Retry(ServiceError(f"{url}: {reason}"), sent=sent) from error
-        return Response(response.status_code, response.headers, bytes(content))
+            self._http = post.new_client()
+        return await post.post(
+            self._http,
+            address,
+            data,
+            headers,
+            name=url,
+            timeout_s=self._options.timeout_s,
+            max_bytes=MAX_REPLY_BYTES,
+        )
 
     def _endpoint(self) -> str:
         """The next healthy endpoint in turn; if there is none, the one that recovers first."""

@@ -7,16 +7,15 @@ list. Only what the server says itself is read, never what it repeats of the req
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.client.advice import advice
-from saccade.client.overflow import context_is_full, output_alone_is_too_long
 from saccade.client.untrusted import items, table, tables, texts, word
+from saccade.client.wordings.advice import advice
+from saccade.client.wordings.overflow import context_is_full, output_alone_is_too_long
+from saccade.client.wordings.pause import pause
 from saccade.errors import ContextOverflow, ServiceError
 
 MAX_MESSAGE_CHARS = 2000
@@ -53,7 +52,18 @@ _RATE = re.compile(
     r"|throttl|overloaded|queue is full",
     re.IGNORECASE,
 )
-_NO_MONEY = re.compile(r"insufficient[_ ](quota|balance|credits|funds)|billing_", re.IGNORECASE)
+_NO_MONEY = re.compile(
+    r"insufficient[_ ](quota|balance|credits?|funds)|billing_|credit balance is too low|arrearage"
+    r"|余额不足|欠费",
+    re.IGNORECASE,
+)
+"""Source: OpenAI, DeepSeek, OpenRouter and Anthropic API references, errors; Alibaba Cloud, error
+codes (Arrearage); Z.ai API reference, error 1113 (in Chinese)."""
+_MODERATED = re.compile(
+    r"moderation|flagged|inappropriate|content (management )?policy|content_filter", re.IGNORECASE
+)
+"""Source: OpenRouter docs, "Errors" (403); Alibaba Cloud, error codes (DataInspectionFailed); Azure
+OpenAI, "Content filtering"."""
 _TOO_MANY_BYTES = re.compile(
     r"(payload|entity|body|request)( size)?( is)? too large|request_too_large|(payload|body) size "
     r"exceeds|exceeds the maximum (request|payload|body) size|length limit exceeded",
@@ -62,6 +72,10 @@ _TOO_MANY_BYTES = re.compile(
 
 _ECHO = re.compile(r"; messages = \[|,? ?input_value=|,? ?['\"]input['\"]: ")
 """Where a message goes on with what was sent. Source: ggml-org/llama.cpp issue 12947; pydantic."""
+
+_SAID = ("message", "detail", "msg", "error_msg", "status_msg", "Message")
+"""Fields of an error with its text. Source: OpenAI API reference; FastAPI (detail); Baidu Qianfan
+(error_msg) and MiniMax (base_resp.status_msg) API references; AWS (Message)."""
 
 _HINTS = {
     401: "is the key in the variable that api_key_env names?",
@@ -132,7 +146,7 @@ def error_of(url: str, failure: Failure, headers: Mapping[str, str], section: st
     if _NO_MONEY.search(failure.text):
         return ServiceError(f"{problem}; {_HINTS[402]}")
     if status == 429 or _RATE.search(failure.text):
-        return Retry(ServiceError(problem), pause(headers))
+        return Retry(ServiceError(problem), pause(headers, failure.message))
     if status not in _NEVER_FULL and context_is_full(failure.text):
         if output_alone_is_too_long(failure.text):
             limit = "environment.limits.max_turn_tokens"
@@ -142,38 +156,32 @@ def error_of(url: str, failure: Failure, headers: Mapping[str, str], section: st
     if known and status not in (502, 503, 504):
         return ServiceError(f"{problem}; {known}")
     if status in _RETRIED or status >= 500:
-        return Retry(ServiceError(problem), pause(headers))
+        return Retry(ServiceError(problem), pause(headers, failure.message))
     if status == 413 or _TOO_MANY_BYTES.search(failure.text):
         return ServiceError(
             f"{problem}; the request has too many bytes for the server, and its context is not "
             f'full: lower environment.view.max_pixels, or set {section}.image_format="jpeg"'
         )
-    hint = _HINTS.get(status, "")
+    hint = _hint(failure, headers)
     return ServiceError(f"{problem}{'; ' if hint else ''}{hint}")
 
 
-def pause(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait: a number, milliseconds, or the date until when.
-
-    Source: RFC 9110, section 10.2.3; retry-after-ms: Azure OpenAI and the OpenAI client.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
-            return float(value) / unit
-    try:
-        until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
-    except (ValueError, TypeError, OverflowError, OSError):
-        return None
-    return max(0.0, until - time.time())
+def _hint(failure: Failure, headers: Mapping[str, str]) -> str:
+    """What to look at."""
+    if 300 <= failure.status < 400:
+        place = headers.get("location", "another address").partition("?")[0][:MAX_SHOWN_CHARS]
+        return f"it sends on to {place}, where the key is not sent: is base_url the right one?"
+    if _MODERATED.search(failure.text):
+        return "the provider refuses what is in the question"
+    return _HINTS.get(failure.status, "")
 
 
 def _told(body: JsonValue) -> Failure | None:
     """The error in a body, without a status."""
     for whole in tables(body):
         error = _error_in(whole)
-        if not error and (whole.get("object") == "error" or "choices" not in whole):
-            error = whole if whole.get("message") or whole.get("detail") else None
+        if not error and (whole.get("object") == "error" or not whole.get("choices")):
+            error = next((whole for name in _SAID if whole.get(name)), None)
         if error:
             return _as_failure(error)
     return None
@@ -183,7 +191,9 @@ def _error_in(whole: Mapping[str, JsonValue]) -> JsonValue:
     """The field with the error, of the whole or of its first choice (OpenRouter)."""
     choices = tables(whole.get("choices"))
     of_choice = choices[0].get("error") if choices else None
-    return whole.get("error") or whole.get("errors") or of_choice
+    base = table(whole.get("base_resp"))
+    failed_base = base if base.get("status_code") else None
+    return whole.get("error") or whole.get("errors") or of_choice or failed_base
 
 
 def _as_failure(error: JsonValue) -> Failure:
@@ -193,7 +203,7 @@ def _as_failure(error: JsonValue) -> Failure:
         return Failure(0, word(first)[:MAX_MESSAGE_CHARS] or "an error without a message")
     inner = table(first.get("error")) or first
     names = [word(inner.get("param"))] if word(inner.get("param")) else []
-    said = word(inner.get("message"))
+    said = next(filter(None, (word(inner.get(name)) for name in _SAID)), "")
     for detail in _details(inner):
         said = said or word(detail) or word(table(detail).get("msg"))
         place = items(table(detail).get("loc"))
@@ -221,7 +231,7 @@ def _own_status(body: JsonValue) -> int | None:
     for whole in tables(body):
         first = items(_error_in(whole))
         error = table(first[0]) if first else whole
-        for key in ("code", "status", "status_code", "type"):
+        for key in ("code", "status", "status_code", "statusCode", "type"):
             value = error.get(key)
             if re.fullmatch(r"[45][0-9][0-9]", word(value)):
                 return int(word(value))

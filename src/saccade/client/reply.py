@@ -6,13 +6,13 @@ null or of another kind are read as far as they mean something; unknown fields n
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from pydantic import JsonValue
 
+from saccade.client.calls import calls_of
 from saccade.client.failures import Response, Retry, error_of, failed
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
@@ -21,26 +21,36 @@ from saccade.client.untrusted import count, items, parsed, table, tables, texts,
 from saccade.errors import ServiceError
 from saccade.types import Record, WireCall
 
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_THOUGHTS = (
+    *("reasoning_content", "reasoning", "thinking", "reasoning_text"),
+    *("reasoning_details", "thinking_blocks"),
+)
 """Fields of a message with the thought. Source: DeepSeek API docs, "Reasoning model" and SGLang
 (reasoning_content); vLLM docs, "Reasoning outputs", Ollama openai/openai.go and OpenRouter
-(reasoning); OpenRouter docs, "Reasoning tokens" (reasoning_details)."""
+(reasoning); badlogic/pi-mono packages/ai/src/providers/openai-completions.ts (reasoning_text);
+OpenRouter docs, "Reasoning tokens" (reasoning_details); LiteLLM docs, "Thinking"
+(thinking_blocks)."""
 
 _THINKING_PART = re.compile(r"think|thought|reason", re.IGNORECASE)
 """Kinds of parts of a content that are thought. Source: Mistral docs, "Reasoning" (thinking);
 OpenRouter docs, "Reasoning tokens" (reasoning.text)."""
 
-_TEXT_KEYS = ("text", "content")
+_TEXT_KEYS = ("text", "content", "value")
 _THOUGHT_KEYS = ("text", "summary", "thinking", "reasoning", "content")
 
-_CUT_OFF = {"length", "max_tokens", "model_length", "model_context_window_exceeded"}
-"""Source: OpenAI API reference; Gemini and Anthropic (max_tokens); Mistral API reference
-(model_length); Z.ai API reference (model_context_window_exceeded)."""
+_CUT_OFF = re.compile(r"length|max_(output_|new_|completion_)?tokens|context_window|token_limit")
+"""Source: OpenAI API reference (length); Gemini and Anthropic (max_tokens); Mistral API reference
+(model_length); Z.ai and Anthropic API references (model_context_window_exceeded)."""
 
-_FILTERED = {"content_filter", "content_filtered", "safety", "sensitive"}
-"""Source: OpenAI API reference; Gemini (safety); Z.ai API reference (sensitive)."""
+_FILTERED = re.compile(
+    r"(?<!function_call_)filter|safety|sensitive|recitation|prohibited|blocklist|\bspii\b|refusal"
+    r"|guardrail|toxic"
+)
+"""Source: OpenAI API reference (content_filter); Gemini API reference, FinishReason; Z.ai API
+reference (sensitive); Anthropic API reference (refusal); Bedrock API reference
+(guardrail_intervened); Cohere API reference (ERROR_TOXIC)."""
 
-_BROKEN_OFF = {"abort", "error", "network_error", "insufficient_system_resource"}
+_BROKEN_OFF = re.compile(r"abort|error|cancel|time_?out|failed|insufficient_system_resource")
 """Source: vLLM and SGLang (abort); OpenRouter (error); Z.ai API reference (network_error); DeepSeek
 API reference (insufficient_system_resource)."""
 
@@ -95,16 +105,20 @@ def read(url: str, response: Response, *, section: str = "policy") -> Reply:
     if failure is not None:
         raise error_of(url, failure, response.headers, section)
     choices = tables(table(body).get("choices"))
-    message = _message(choices[0]) if choices else {}
+    choice = next((c for c in choices if c.get("index") == 0), choices[0] if choices else {})
+    message = _message(choice)
     if not message:
         problem = problem or ("no choices" if not choices else "a choice without a message")
         excerpt = response.content[:300].decode(errors="replace")
         raise Retry(ServiceError(f"{url}: not a chat completion ({problem}): {excerpt}"))
-    return _reply(url, table(body), choices[0], message)
+    return _reply(url, table(body), choice, message)
 
 
 def _body(response: Response) -> JsonValue:
     """The JSON of a response; that of a stream is put together first."""
+    if response.content.lstrip().startswith(b"{"):
+        with suppress(ValueError):  # not one value: events without their field names
+            return parsed(response.content)
     if is_stream(response.headers.get("content-type", ""), response.content):
         return assembled(response.content)
     return parsed(response.content)
@@ -112,10 +126,8 @@ def _body(response: Response) -> JsonValue:
 
 def _message(choice: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The message of a choice; servers without chat give its text alone."""
-    message = table(choice.get("message") or choice.get("delta"))
-    if not message and isinstance(choice.get("text"), str):
-        return {"content": choice["text"]}
-    return message
+    message = choice.get("message") or choice.get("delta") or choice.get("text")
+    return {"content": message} if isinstance(message, str) else table(message)
 
 
 def _reply(
@@ -125,21 +137,19 @@ def _reply(
     message: dict[str, JsonValue],
 ) -> Reply:
     reason = word(choice.get("finish_reason")) or "stop"
-    lowered = reason.lower()
-    if lowered in _BROKEN_OFF:
+    finish = _finish(reason)
+    if finish == "error":
         raise Retry(ServiceError(f"{url}: the server broke off: {reason}"))
     text, thought = _text_and_thought(message)
-    calls = _calls(message, salt=f"{word(body.get('id'))} {word(body.get('created'))}")
+    calls = calls_of(message, salt=f"{word(body.get('id'))} {word(body.get('created'))}")
     if not text and not calls:
-        text = texts(message.get("refusal"))
+        text = _text_elsewhere(message)
     stopped_by = choice.get("stop_reason") or choice.get("matched_stop")
     usage = table(body.get("usage"))
     tokens = tokens_of(choice)
     return Reply(
         text=text,
-        finish="length" if lowered in _CUT_OFF
-        else "content_filter" if lowered in _FILTERED
-        else reason,
+        finish=finish,
         stop_reason=stopped_by if isinstance(stopped_by, str) else None,
         tool_calls=calls,
         thought=thought or None,
@@ -151,14 +161,25 @@ def _reply(
         ),
         model=word(body.get("model")),
         server=_server(body, choice),
-    )  # fmt: skip
+    )
+
+
+def _finish(reason: str) -> str:
+    """How a text ended: "length", "content_filter", "error", or the server's own word."""
+    lowered = reason.lower()
+    if _FILTERED.search(lowered):
+        return "content_filter"
+    if _BROKEN_OFF.search(lowered):
+        return "error"
+    return "length" if _CUT_OFF.search(lowered) else reason
 
 
 def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
     """Content is a text, or a list of parts of which some may be thought."""
     text: list[str] = []
     thinking: list[str] = []
-    for part in items(message.get("content")):
+    content = message.get("content")
+    for part in items(word(content) or content):  # a gateway may have made a number of "7"
         kind = word(table(part).get("type"))
         if _THINKING_PART.search(kind):
             thinking.append(texts(part, *_THOUGHT_KEYS))
@@ -168,35 +189,13 @@ def _text_and_thought(message: Mapping[str, JsonValue]) -> tuple[str, str]:
     return "".join(text), "".join(thinking) or next(filter(None, fields), "")
 
 
-def _calls(message: Mapping[str, JsonValue], salt: str) -> tuple[WireCall, ...]:
-    """The tool calls; one without an id of its own is given one."""
-    listed = [call for call in tables(message.get("tool_calls")) if call]
-    if not listed and isinstance(message.get("function_call"), dict):
-        listed = [{"function": message["function_call"]}]
-    calls: list[WireCall] = []
-    for call in listed:
-        function = table(call.get("function")) or call
-        name, arguments = word(function.get("name")), _arguments(function.get("arguments"))
-        identity = word(call.get("id"))
-        if not identity or any(identity == known.id for known in calls):
-            identity = _invented(f"{salt} {len(calls)} {name} {arguments}")
-        calls.append(WireCall(id=identity, name=name, arguments=arguments))
-    return tuple(calls)
+def _text_elsewhere(message: Mapping[str, JsonValue]) -> str:
+    """What a model says that refuses, or that speaks.
 
-
-def _arguments(value: JsonValue) -> str:
-    """JSON text; what came as text is kept, even if it is no JSON."""
-    if isinstance(value, str):
-        return value or "{}"
-    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _invented(seed: str) -> str:
-    """An id that follows from the call: nine letters and digits, since Mistral takes no others.
-
-    Source: Mistral API: "Tool call id was ... but must be a-z, A-Z, 0-9, with a length of 9."
+    Source: OpenAI API reference, the message of a chat completion: refusal, audio.transcript.
     """
-    return hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:9]
+    refused = texts([message.get("refusal"), *tables(message.get("content"))], "refusal")
+    return refused or texts(table(message.get("audio")).get("transcript"))
 
 
 def _server(body: Mapping[str, JsonValue], choice: Mapping[str, JsonValue]) -> ServerKind | None:

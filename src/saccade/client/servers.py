@@ -24,6 +24,9 @@ ServerKind = Literal[
     "lm_studio",
 ]
 
+GATEWAYS: tuple[ServerKind, ...] = ("openrouter",)
+"""Kinds that hand on the replies of others, with the marks of these."""
+
 AZURE_VERSION = "2024-10-21"
 """Source: Microsoft Learn, "Azure OpenAI Service REST API reference", latest GA of inference."""
 

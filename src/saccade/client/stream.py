@@ -40,7 +40,7 @@ def assembled(content: bytes) -> dict[str, JsonValue]:
             whole.done = True
             break
         chunk = table(event)
-        if chunk.get("error") or chunk.get("object") == "error":
+        if _is_failure(chunk):
             return chunk
         whole.add(chunk)
     if not whole.done and not whole.choice.get("finish_reason"):
@@ -48,12 +48,25 @@ def assembled(content: bytes) -> dict[str, JsonValue]:
     return whole.completion()
 
 
+def _is_failure(chunk: dict[str, JsonValue]) -> bool:
+    """Whether an event is an error: marked as one, or a message where choices should be."""
+    marked = chunk.get("error") or "error" in (chunk.get("object"), chunk.get("type"))
+    return bool(
+        marked or ("choices" not in chunk and (chunk.get("message") or chunk.get("detail")))
+    )
+
+
 def _events(content: bytes) -> Iterator[JsonValue]:
-    """The value of each event; one whose JSON goes over several lines is put together."""
-    pending = ""
+    """The value of each event; one whose JSON goes over several lines is put together.
+
+    Errors have a name (`event: error`), or a field of their own (`error: JSON`: llama.cpp).
+    """
+    pending = event = ""
     for line in re.split(r"\r\n|\n|\r", content.decode("utf-8-sig", "replace")):
         name, colon, data = line.partition(":")
-        if not (colon and name == "data"):
+        if colon and name == "event":
+            event = data.strip()
+        if not (colon and name in ("data", "error")):
             if not line.lstrip().startswith(("{", "[")):
                 continue  # a comment, another field, or the blank line after an event
             data = line
@@ -62,11 +75,17 @@ def _events(content: bytes) -> Iterator[JsonValue]:
             yield data
             return
         try:
-            yield parsed(data)
+            value = parsed(data)
         except ValueError:
-            pending = data
-        else:
-            pending = ""
+            if data.startswith(("{", "[")):
+                pending = data
+                continue
+            value = data  # a word that keeps the connection alive, or that says what failed
+        pending = ""
+        yield (
+            {"error": value} if "error" in (name, event) and "error" not in table(value) else value
+        )
+        event = ""
     if pending:
         raise BrokenStream(f"an event that is no JSON: {pending[:100]!r}")
 
@@ -86,7 +105,9 @@ class _Whole:
         for choice in tables(chunk.get("choices")):
             if choice.get("index") not in (None, 0):
                 continue
-            delta = table(choice.get("delta") or choice.get("message"))
+            delta = table(choice.get("delta"))
+            if not delta and not self.parts and not self.calls:
+                delta = table(choice.get("message"))  # else it repeats what has come
             _update(self.choice, {k: v for k, v in choice.items() if k not in ("delta", "message")})
             for key, value in delta.items():
                 if key == "tool_calls":
@@ -99,16 +120,17 @@ class _Whole:
     def _add_calls(self, deltas: list[dict[str, JsonValue]]) -> None:
         """Calls are told apart by their index; some servers give none, or the same to all."""
         for delta in deltas:
-            index, name = delta.get("index"), word(delta.get("id"))
-            known = [call for call in self.calls if index is None or call.index == index]
+            index, identity = word(delta.get("index")), word(delta.get("id"))
+            function = table(delta.get("function"))
+            name, arguments = word(function.get("name")), items(function.get("arguments"))
+            known = [call for call in self.calls if not index or call.index == index]
             call = known[-1] if known else None
-            if call is None or (name and call.id and name != call.id):
+            if call is None or call.is_before(identity, name):
                 call = _Call(index)
                 self.calls.append(call)
-            call.id = call.id or name
-            function = table(delta.get("function"))
-            call.name = call.name or word(function.get("name"))
-            call.arguments += items(function.get("arguments"))
+            elif name and call.text and arguments == [call.text]:
+                continue  # all of the call once more
+            call.add(identity, name, arguments)
 
     def completion(self) -> dict[str, JsonValue]:
         message: dict[str, JsonValue] = dict(self.parts)
@@ -121,17 +143,36 @@ class _Whole:
 
 @dataclass
 class _Call:
-    index: JsonValue
+    index: str
     id: str = ""
     name: str = ""
     arguments: list[JsonValue] = field(default_factory=list)
 
+    def is_before(self, identity: str, name: str) -> bool:
+        """Whether a delta with this id and name begins another call."""
+        if identity and self.id:
+            return bool(name) and identity != self.id  # some invent an id for every delta
+        return bool(name and self.arguments and _is_json(self.text))
+
+    def add(self, identity: str, name: str, arguments: list[JsonValue]) -> None:
+        """Take in a delta. A name comes whole, once or often; some send it in pieces."""
+        self.id = self.id or identity
+        if name.startswith(self.name):
+            self.name = name
+        elif name and not self.name.startswith(name) and not self.text:
+            self.name += name
+        self.arguments += arguments
+
     def whole(self) -> JsonValue:
-        """Arguments that came as text are joined; an object is kept, the last one counts."""
-        pieces = [piece for piece in self.arguments if isinstance(piece, str)]
+        """Arguments that came as text are joined; of objects the last one counts."""
         objects = [piece for piece in self.arguments if not isinstance(piece, str)]
-        arguments = objects[-1] if objects else "".join(pieces)
+        arguments = self.text or (objects[-1] if objects else "")
         return {"id": self.id, "function": {"name": self.name, "arguments": arguments}}
+
+    @property
+    def text(self) -> str:
+        """The arguments that came as text, joined."""
+        return "".join(piece for piece in self.arguments if isinstance(piece, str))
 
 
 def _update(known: dict[str, JsonValue], new: dict[str, JsonValue]) -> None:
@@ -139,3 +180,11 @@ def _update(known: dict[str, JsonValue], new: dict[str, JsonValue]) -> None:
     for key, value in new.items():
         if value not in (None, "") or key not in known:
             known[key] = value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        parsed(text)
+    except ValueError:
+        return False
+    return True

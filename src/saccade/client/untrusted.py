@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 MAX_COUNT = 10**9
 """Larger counts are taken for nonsense."""
 
+_HALF = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}",
+    re.IGNORECASE,
+)
+"""Half of a character, escaped: a text was cut within an emoji. No text can hold it."""
+
 
 def parsed(content: bytes | str) -> JsonValue:
-    """The JSON value of a text; broken UTF-8 is replaced, a byte order mark left out.
+    """The JSON value of a text; broken characters are replaced, a byte order mark left out.
 
     Raises:
         ValueError: it is no JSON, or nested too deeply.
     """
     text = content.decode("utf-8-sig", "replace") if isinstance(content, bytes) else content
-    value: JsonValue = from_json(text)
+    try:
+        value: JsonValue = from_json(text)
+    except ValueError:
+        whole = _HALF.sub(r"\\ufffd", text)
+        if whole == text:
+            raise
+        value = from_json(whole)
     return value
 
 

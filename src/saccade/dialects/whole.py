@@ -55,7 +55,8 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
     """A completion with all that its dialect writes as text in its text; idempotent.
 
     A thought stays apart: it is read from there. But a turn that acts inside of its thought never
-    closed it, and a reasoning parser then takes all of it for the thought.
+    closed it, and a reasoning parser then takes all of it for the thought. It does the same with an
+    answer in plain text, where that is how the dialect answers.
 
     Source: vLLM, `vllm/reasoning/qwen3_reasoning_parser.py`, `extract_reasoning`: without
     `</think>`, all of the output is reasoning. llama.cpp, tools/server/README.md: with
@@ -72,7 +73,8 @@ def put_together(dialect: Writer, completion: Completion, prefix: str) -> Whole:
     if completion.thought and own and own[0].strip() == completion.thought.strip():
         completion = completion.model_copy(update={"thought": None})
     thought = completion.thought
-    if thought and not completion.text.strip() and _acts(dialect, thought):
+    alone = thought and not completion.text.strip() and not completion.tool_calls
+    if thought and alone and (_acts(dialect, thought) or _answers(dialect, completion)):
         problems.append(_problem(THOUGHT))
         completion = completion.model_copy(update={"text": thought, "thought": None})
     elif thought and dialect.seams.thought and prefix.startswith(dialect.seams.thought.opening):
@@ -102,6 +104,13 @@ def _acts(dialect: Writer, thought: str) -> bool:
     openings = tuple(seam.opening for seam in actions if not seam.closing)
     lines = thought.splitlines() if openings else []
     return thought.rstrip().endswith(closings) or any(line.startswith(openings) for line in lines)
+
+
+def _answers(dialect: Writer, completion: Completion) -> bool:
+    """Whether a turn that is plain text and nothing else would be an answer."""
+    call = dialect.seams.call.opening.strip()
+    ended = completion.finish == "stop"
+    return dialect.seams.answer is None and ended and call not in (completion.thought or "")
 
 
 def _problem(detail: str) -> Problem:

@@ -97,7 +97,10 @@ def finished(
     if not (folder / RUN).exists() or not all((folder / name).exists() for name in held.needs):
         return None
     manifest = read_manifest(folder)
-    check_same(folder, manifest, Manifest(verb=verb, config=dict(config)))
+    asked = Manifest(verb=verb, config=dict(config))
+    check_same(folder, manifest, asked.model_copy(update={"chosen": {}}))
+    if differences(manifest, asked):
+        return None  # by options that came later: whoever goes on knows their defaults
     if differences(manifest, Manifest(verb=held.verb, config=held.config)):
         return None  # it is of a run that was here before
     if any(_more(_setting(config, key), _setting(held.config, key)) for key in AMOUNTS):

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePath
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
@@ -94,6 +94,7 @@ CHANGES_MEANING = {
     "*.cooldown_s": False,
     "*.cooldown_seconds": False,
     "*.concurrency": False,
+    "*.stream": False,
     "*.price_in": False,
     "*.price_out": False,
     "*.cache": False,
@@ -124,6 +125,8 @@ class Manifest(BaseModel):
     """The command: rollout, solve, demo, curate, sft, rl, attack, detect, nano train-base."""
     config: dict[str, JsonValue]
     """The resolved run file: every option, those that were left out too."""
+    chosen: dict[str, JsonValue] | None = Field(default=None, exclude=True)
+    """The options of this process that are not at their default; None where that is not known."""
     fingerprint: str | None = None
     """The fingerprint of the environment, where there is one."""
     seed: int | None = None
@@ -153,6 +156,7 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
     return Manifest(
         verb=verb,
         config=config,
+        chosen=recipe.model_dump(mode="json", exclude_defaults=True),
         fingerprint=fingerprint,
         seed=seed if isinstance(seed, int) else None,
         versions={"python": platform.python_version(), **_versions()},
@@ -231,10 +235,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def differences(held: Manifest, new: Manifest) -> list[str]:
-    """What makes another run of it, a line for each setting: `seed: 0 -> 1`."""
+    """What makes another run of it, a line for each setting: `seed: 0 -> 1`.
+
+    An option that `held` does not have, since it came later, is at its default there.
+    """
     if held.verb != new.verb:
         return [f"it was made by `saccade {held.verb}`, this is `saccade {new.verb}`"]
-    lines = list(_differences(held.config, new.config))
+    lines = list(_differences(held.config, new.config, new.chosen))
     known = held.fingerprint is not None and new.fingerprint is not None
     another = known and held.fingerprint != new.fingerprint
     if not lines and another and changes_meaning("fingerprint"):
@@ -258,14 +265,18 @@ def changes_meaning(key: str) -> bool:
     return True
 
 
-def _differences(old: JsonValue, new: JsonValue, key: str = "") -> Iterator[str]:
+def _differences(old: JsonValue, new: JsonValue, chosen: JsonValue, key: str = "") -> Iterator[str]:
+    """The settings that differ; `chosen` is the part of `new` that is not at its default."""
     if isinstance(old, dict) and isinstance(new, dict):
+        known = chosen if isinstance(chosen, dict) else None
         for name in sorted(set(old) | set(new)):
-            inner = f"{key}.{name}" if key else name
-            yield from _differences(old.get(name), new.get(name), inner)
+            if name in old or known is None or name in known:
+                inner = f"{key}.{name}" if key else name
+                below = None if known is None else known.get(name, {})
+                yield from _differences(old.get(name), new.get(name), below, inner)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for one, other in zip(old, new, strict=True):
-            yield from _differences(one, other, key)
+            yield from _differences(one, other, None, key)
     elif old != new and changes_meaning(key):
         yield f"{key}: {json.dumps(old)} -> {json.dumps(new)}"
 

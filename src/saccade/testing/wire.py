@@ -10,13 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
+from saccade.config import check_choice
+
 CHUNK_CHARS = 7
 """Number of characters in a chunk of a streamed text."""
+
+Fail = Literal["", "hang", "drop", "cut"]
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,16 @@ class ScriptedReply:
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     """Sent instead of a chat completion."""
-    fail: Literal["", "hang", "drop", "cut"] = ""
+    fail: Fail = ""
     """hang: no reply until the server stops; drop: closes at once; cut: closes within the body."""
+
+    def __post_init__(self) -> None:
+        """Check `fail`.
+
+        Raises:
+            ConfigError: it is none of the ways in which a server fails.
+        """
+        check_choice("fail", self.fail, get_args(Fail))
 
 
 class Signature(NamedTuple):

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from saccade.client.chat import ChatClient
 from saccade.client.reply import Reply
+from saccade.client.servers import GATEWAYS, rules_of
 from saccade.dialects.whole import CALLS
 from saccade.errors import ConfigError, ServiceError
 from saccade.policies.openai.history import History
@@ -103,10 +104,16 @@ class OpenAIPolicy:
         """
         model, said, shown = self._options.model, self._options.server, reply.server
         if said is not None and shown not in (None, said):
-            raise ConfigError(
+            another = (
                 f"policy.server={said}: the reply of {model} is one of {shown}; set "
                 f"policy.server={shown}, or leave it out"
             )
+            if (
+                said not in GATEWAYS
+                and self._options.rules.names_stop != rules_of(shown, model).names_stop
+            ):
+                raise ConfigError(another)
+            self._warn(another)
         if self._options.token_ids and reply.token_ids is None:
             raise ConfigError(
                 f"policy.token_ids: the server of {model} tells no token ids; leave the option "

@@ -61,7 +61,8 @@ class OpenAIOptions(ClientOptions):
     image_urls: ImageLinks | None = None
     """Images that are sent as their file is are named by a URL instead: the server fetches them."""
     token_ids: bool = False
-    """Whether token ids and log-probabilities are asked for and kept, which vLLM tells."""
+    """Whether token ids and log-probabilities are asked for and kept: vLLM tells them, but in no
+    stream."""
 
     @model_validator(mode="after")
     def _links_are_fetched(self) -> Self:

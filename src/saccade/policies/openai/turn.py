@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from saccade.client.reply import Reply
 from saccade.client.servers import rules_of
 from saccade.dialects.tags import first_thought
+from saccade.policies.openai.marks import unmarked
 from saccade.types import Completion, Sampling, Trajectory, distinct_ids
 
 
@@ -25,6 +26,9 @@ def completion_of(reply: Reply, trajectory: Trajectory, sampling: Sampling) -> C
         sampling: How the turn was sampled.
     """
     written = _without_echo(reply, trajectory.prefix)
+    if not reply.token_ids:
+        text, thought = unmarked(written.text)
+        written = _Written(text, written.thought or thought)
     cut = written.text if reply.token_ids else _cut(written.text, sampling.stop)
     finish: Literal["stop", "length"] = "length" if reply.finish == "length" else "stop"
     if cut != written.text:

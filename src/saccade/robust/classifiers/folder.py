@@ -55,7 +55,7 @@ def hold(recipe: RobustRecipe, verb: Verb) -> Held:
         StoreError: it cannot be written.
     """
     folder, config = folder_of(recipe, verb), config_of(recipe, verb)
-    manifest = manifest_of(verb, recipe).model_copy(update={"config": config})
+    manifest = manifest_of(verb, recipe).model_copy(update={"config": config, "chosen": None})
     claim = Claim(folder, manifest, begun=(f"{verb}-*.json",))
     held = read_manifest(folder)
     same = held.config == config
@@ -84,5 +84,7 @@ def claim_nets(recipe: RobustRecipe, *, write: bool) -> None:
     folder = Path(recipe.out) / "nets"
     if write or (folder / RUN).exists():
         config = recipe.model_dump(mode="json", include={"data", "epochs"})
-        manifest = manifest_of("attack", recipe).model_copy(update={"config": config})
+        manifest = manifest_of("attack", recipe).model_copy(
+            update={"config": config, "chosen": None}
+        )
         keep_manifest(folder, manifest)

@@ -18,7 +18,7 @@ import re
 
 _MORE = (
     r"(\b(exceed\w*|overflow\w*|overrun\w*|surpass\w*|beyond|longer|larger|greater|more than"
-    r"|too (long|large|big|many)|out of|reached|not fit)|>=? )"
+    r"|too (long|large|big|many)|out of|reached|(not|n't|to) fit|no (room|space)|not enough)|>=? )"
 )
 _CONTEXT = (
     r"\b(context[ _-](length|window|size|limit|budget)|(the|model'?s?|maximum|available) context"
@@ -32,10 +32,14 @@ _FULL = re.compile(
         (
             # codes
             r"context_?(length|window)_?(limit_?)?exceeded|exceed_context_size",
+            r"(context|prompt|input|messages?)_(is_)?too_(long|large)",
             # the context, and something that is more than it, in either order
             rf"{_MORE}{_GAP}{_CONTEXT}",
             rf"{_CONTEXT}{_GAP}{_MORE}",
-            r"\bcontext( window| size| length)? (is )?(full|overflow\w*|exceeded|exhausted)\b",
+            r"\bcontext( window| size| length)? ((is|was|has been) )?(full|overflow\w*|exceeded"
+            r"|exhausted|used up)\b",
+            r"\b(not enough|no|insufficient) (room|space|context)\b[^\n]{0,20}"
+            r"\b(left|remaining|context|prompt)\b",
             r"context shift is disabled",
             # what a request asks of a context that has a stated size
             r"maximum (context|prompt|input|sequence|model) length (is|of)\W+\d",
@@ -48,7 +52,11 @@ _FULL = re.compile(
             r"\brequest( is)? too long\b[^\n]*\btokens?\b",
             r"\btoo many (input |prompt |total )?tokens\b",
             r"\b(prompt|input|message|sequence)s?[ _](token|length)"
-            r"[^\n]{0,80}\b(exceed|must be less|greater)",
+            r"[^\n]{0,80}(\b(exceed|must be less|greater|longer|larger|more than|over)|> )",
+            r"\bmax(imum)?[ _](input|prompt|context|total)[ _](tokens|length|len)\b"
+            r"[^\n]{0,30}(\bexceed|\d[^\n]{0,30}\d)",
+            r"\b\d[\d,]* (input |prompt |total )?tokens\b[^\n]{0,40}\bsupports? (only |up to "
+            r"|at most |a maximum of )*\d",
             r"\b(input|prompt)s? exceeds? (the )?(model'?s? )?max\w*",
             r"\btokens?\b[^\n]{0,60}(\b(exceed\w*|more than|greater than|over the)\b|> )",
             r"\bexceed\w*[^\n]{0,60}\btokens?\b",
@@ -57,8 +65,14 @@ _FULL = re.compile(
             r"range of input length should be",
             r"prompt exceeds max length|exceed\w* max message tokens",
             r"max_tokens must be at least 1, got -\d",
-            # Chinese
-            r"(上下文|输入|提示词?)[^\n]{0,20}(超过|超出|超长|过长|溢出)|(超过|超出)[^\n]{0,20}(上下文|最大(输入)?长度)",
+            # Chinese, Japanese, Korean; Romance languages, German, Russian
+            r"(上下文|输入|提示词?|token)[^\n]{0,20}(超过|超出|超长|超限|过长|过多|溢出)",
+            r"(超过|超出)[^\n]{0,20}(上下文|最大(输入)?长度|token)",
+            r"(コンテキスト|トークン|入力|プロンプト)[^\n]{0,30}(超え|超過|長すぎ|多すぎ)",
+            r"(컨텍스트|토큰|입력|프롬프트)[^\n]{0,30}(초과|너무)",
+            r"\b(conte[xs]t\w*|kontext\w*|контекст\w*)[^\n]{0,60}\b(dépass|exc[eé]d|super[aó]"
+            r"|überschr|überstieg|превы|trop |troppo |demasiad|zu lang|слишком)",
+            r"\b(dépass|exc[eé]d|super[aó]|überschr|превы)[^\n]{0,60}\b(conte[xs]t|kontext|контекст)",
         )
     ),
     re.IGNORECASE,
@@ -79,7 +93,10 @@ _OTHER = re.compile(
             r"(payload|body|entity|file)[^\n]{0,20}(too large|exceed|size)",
             r"string too long|string_above_max_length|array too long|\bitems\b",
             r"(memory|time|timeout|queue|deadline|quota)[^\n]{0,30}(exceed|out of|full)",
-            r"out of memory|rate limit|quota|\bbatch\b|\b(video|audio)\b",
+            r"out of memory|rate limit|quota|budget|\bbatch\b|\b(video|audio)\b|stop sequence",
+            r"\b(daily|weekly|monthly|usage|tier|today|this (week|month))\b",
+            r"每分钟|每天|每日|限流|配额",
+            r"\b(unexpected|invalid|api|bearer) tokens?\b",
             r"\b(output|completion|generated|thinking|access|refresh|auth\w*) tokens?\b[^\n]{0,30}"
             r"exceed",
         )

@@ -8,7 +8,8 @@
 
 There is no second chat template: ids, mask and pixels of an example are those of
 `Renderer.render`, the same that a policy samples from. Loss is on what the assistant wrote, its end
-of turn included; observations, with their images, are context.
+of turn included; observations, with their images, are context. Episodes of a teacher are learned in
+the learner's form: see `saccade.train.sft.demonstrations`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from saccade.train.checkpoints import (
     recomputing,
 )
 from saccade.train.recipe import SFTRecipe
+from saccade.train.sft.demonstrations import NOT_WRITTEN, demonstration
 from saccade.types import StopReason, Task, Trajectory
 
 IGNORED = -100
@@ -160,12 +162,12 @@ def read_examples(recipe: SFTRecipe, loaded: LoadedModel) -> Examples:
     fingerprints: set[str] = set()
     for folder in recipe.runs:
         for task, trajectory in RunReader(Path(folder)).entries():
-            reason = _unfit(recipe, loaded, task, trajectory)
-            if reason is not None:
-                left_out[reason] += 1
+            example = _example(recipe, loaded, task, trajectory)
+            if isinstance(example, str):
+                left_out[example] += 1
                 continue
-            kept.append(trajectory)
-            fingerprints.add(trajectory.environment.fingerprint)
+            kept.append(example)
+            fingerprints.add(example.environment.fingerprint)
     if not kept:
         reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "no episodes"
         raise ConfigError(f"runs: nothing to train on in {', '.join(recipe.runs)} ({reasons})")
@@ -226,15 +228,18 @@ def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
     )
 
 
-def _unfit(
+def _example(
     recipe: SFTRecipe, loaded: LoadedModel, task: Task, trajectory: Trajectory
-) -> str | None:
-    """Why a trajectory is not trained on."""
+) -> Trajectory | str:
+    """The trajectory as it is trained on, or why it is not."""
     if trajectory.stop is not StopReason.ANSWER:
         return "without an answer"
     right = trajectory.verdict is not None and trajectory.verdict.correct
     if recipe.keep == "right" and not right:
         return "not known to be right"
-    if len(loaded.renderer.render(trajectory, generation=False).ids) > recipe.max_tokens:
+    example = demonstration(trajectory, loaded.renderer)
+    if example is None:
+        return NOT_WRITTEN
+    if len(loaded.renderer.render(example, generation=False).ids) > recipe.max_tokens:
         return "too long"
-    return None
+    return example

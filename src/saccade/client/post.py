@@ -1,0 +1,84 @@
+"""One HTTP request to a chat server over httpx; imported when the first one is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import cache
+
+import httpx
+
+from saccade.client.failures import Response, Retry
+from saccade.errors import ServiceError, ServiceTimeout
+
+_NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""Requests to this machine bypass a proxy of the environment, which could not reach it."""
+
+
+class _Address(httpx.URL):
+    """A URL that is logged without its query: httpx logs each request, and it may hold a secret."""
+
+    def __str__(self) -> str:
+        return str(self.copy_with(query=None))
+
+
+def new_client() -> httpx.AsyncClient:
+    """A client that follows no redirects, since these could take the key elsewhere."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+    return httpx.AsyncClient(
+        timeout=None, limits=limits, follow_redirects=False, mounts=_NO_PROXY, verify=_tls()
+    )
+
+
+async def post(
+    client: httpx.AsyncClient,
+    address: str,
+    data: bytes,
+    headers: Mapping[str, str],
+    *,
+    name: str,
+    timeout_s: float,
+    max_bytes: int,
+) -> Response:
+    """Send a body and read the response to its end, whatever its status is.
+
+    Args:
+        client: Of `new_client`.
+        address: The whole URL.
+        data: The body.
+        headers: Of the request.
+        name: What the server is called in messages.
+        timeout_s: Seconds until the response must have come whole.
+        max_bytes: Longer responses are refused.
+
+    Raises:
+        Retry: no whole response came.
+        ServiceError: the response is too long.
+    """
+    request = client.build_request("POST", address, content=data, headers=dict(headers))
+    request.url = _Address(address)
+    content = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            response = await client.send(request, stream=True)
+            try:
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > max_bytes:
+                        raise ServiceError(f"{name}: a reply of more than {max_bytes} bytes")
+            finally:
+                await response.aclose()
+    except TimeoutError:
+        raise Retry(ServiceTimeout(f"{name}: no reply within {timeout_s:g} s")) from None
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        sent = not isinstance(error, httpx.ConnectError)
+        raise Retry(ServiceError(f"{name}: {reason}"), sent=sent) from error
+    return Response(response.status_code, response.headers, bytes(content))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The certificates that this process trusts: reading them takes longer than a local reply."""
+    return httpx.create_ssl_context()

@@ -1,0 +1,1 @@
+"""What servers say in words: that a context is full, what they refuse, how long to wait."""
