@@ -192,6 +192,8 @@ def test_an_opaque_picture_with_an_alpha_channel_is_as_without() -> None:
         (np.array([[0, 65535, 32768]], np.int32), [0, 255, 128]),
         (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
         (np.array([[0, 127, 255]], np.float32), [0, 127, 255]),
+        (np.array([[-0.001, 0.5, 1.001]], np.float32), [0, 128, 255]),
+        (np.array([[0, 127, 255]], np.int32), [0, 127, 255]),
     ],
 )
 def test_deep_levels_are_scaled(levels: np.ndarray, shown: list[int]) -> None:
