@@ -204,7 +204,8 @@ def test_deep_levels_are_scaled(levels: np.ndarray, shown: list[int]) -> None:
 @pytest.mark.parametrize(
     "levels",
     [np.array([[0, 70000]], np.int32), np.array([[-1, 5]], np.int32),
-     np.array([[0, 300]], np.float32), np.array([[-0.5, 0.5]], np.float32),
+     np.array([[0, 300]], np.float32), np.array([[0, 3.7]], np.float32),
+     np.array([[-0.5, 0.5]], np.float32),
      np.array([[np.nan, 0.5]], np.float32), np.array([[np.inf, 0.5]], np.float32)],
 )  # fmt: skip
 def test_levels_without_a_known_white_are_refused(levels: np.ndarray) -> None:

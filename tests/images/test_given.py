@@ -46,6 +46,7 @@ FORMS = {
     "percent": f"data:image/png,{quote_from_bytes(PNG)}",
     "Image": Image.from_bytes(PNG),
     "pixels": scene(),
+    "premultiplied": scene().convert("RGBA").convert("RGBa"),
     "an opened file": PILImage.open(io.BytesIO(PNG)),
     "uint8": ARRAY,
     "float": ARRAY / 255,
@@ -74,6 +75,12 @@ def test_a_grey_array_has_one_channel_or_none(shape: tuple[int, ...]) -> None:
     grey = ARRAY[:, :, 0].reshape(shape)
     shown = np.asarray(image_of(grey, 1).pixels())
     assert np.array_equal(shown, np.repeat(ARRAY[:, :, :1], 3, axis=2))
+
+
+def test_a_premultiplied_grey_picture_is_taken_like_any() -> None:
+    grey = scene().convert("LA")
+    shown = image_of(grey.convert("La"), 1).pixels()
+    assert shown.tobytes() == image_of(grey, 1).pixels().tobytes()
 
 
 def test_a_tensor_is_taken_like_an_array() -> None:
