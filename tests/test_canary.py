@@ -1,9 +1,11 @@
 """The canary: questions that tell what a model sees and does, asked of servers that see or lie."""
 
 import asyncio
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -30,14 +32,31 @@ from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
 from saccade.canary.probe import Probe
 from saccade.canary.reading import answer_of, box_in, colour_in, digit_in, number_in
-from saccade.canary.vision import Asked, Drawn, Question, World, at_least, look, look_briefly
-from saccade.canary.warning import blindness, knows_the_world
-from saccade.canary.wire import Wire, find_limit, find_refused, find_stop, find_tokens
+from saccade.canary.vision import (
+    Asked,
+    Drawn,
+    Question,
+    Vision,
+    World,
+    at_least,
+    look,
+    look_briefly,
+)
+from saccade.canary.warning import blindness, knows_the_world, said_of
+from saccade.canary.wire import (
+    Wire,
+    find_limit,
+    find_prefix,
+    find_refused,
+    find_stop,
+    find_tokens,
+)
+from saccade.config import Part
 from saccade.embedded import folder_of
 from saccade.images.geometry import Box, CoordSpace, PixelBudget, Size
 from saccade.images.image import Image
 from saccade.models.generate import request_turn, write_turns
-from saccade.models.load import load
+from saccade.models.load import Stamp, load
 from saccade.nano.spec import environment as nano_environment
 from saccade.nano.spec import sections
 from saccade.recipe import Recipe, make_environment, make_policy
@@ -131,6 +150,8 @@ def test_images_are_drawn_at_sizes_that_the_view_leaves_alone(budget: PixelBudge
         ("<think>3 or 8?</think>7", "7"), ("<answer>7</answer>", "7"), (r"\boxed{7}", "7"),
         ("image_1 shows a 7", "7"), ("0 1 2 3 4 5 6 7 8 9", None), ("7 or 1", None), ("17", "17"),
         ("7.5", None), ("I cannot see any image.", None), ("", None), ("someone", None),
+        ("There is only one digit here, a 7", "7"), ("\uff17", "7"), ("\u0667", "7"),
+        ("\u56fe\u4e2d\u7684\u6570\u5b57\u662f7\u3002", "7"), ("It is seven or one", None),
     ],
 )  # fmt: skip
 def test_a_reply_names_one_digit_or_none(reply: str, digit: str | None) -> None:
@@ -151,7 +172,8 @@ def test_colours_and_numbers_are_read_alike() -> None:
         '```json\n{"bbox_2d": [1, 2.5, 30, 40], "label": "it"}\n```', "[1, 2.5, 30, 40]",
         "(1, 2.5, 30, 40)", "(1,2.5),(30,40)", "<|box_start|>(1,2.5),(30,40)<|box_end|>",
         "x1=1, y1=2.5, x2=30, y2=40", "<1, 2.5, 30, 40>", "1 2.5 30 40",
-        "1,2.5,30,40",
+        "1,2.5,30,40", '{"bbox_2d": ["1", "2.5", "30", "40"]}', "(1px, 2.5px, 30 px, 40 px)",
+        "[1e0, 2.5, 3.0e1, 4e+01]", "[[1, 2.5], [30, 2.5], [30, 40], [1, 40]]",
     ],
 )  # fmt: skip
 def test_boxes_are_read_in_the_ways_in_which_models_write_them(reply: str) -> None:
@@ -214,19 +236,30 @@ def the_usual(_: random.Random, question: Question) -> str:
 
 @pytest.mark.parametrize("guess", [any_kind, the_usual, lambda *_: None])
 def test_a_model_that_guesses_is_blind(guess: Callable[..., str | None]) -> None:
-    """A guesser is taken to see in 2 % at most, since there are two looks of 1 % each; here 150."""
-    seen = [asyncio.run(look_briefly(Guesser(guess, n), seed=n)) for n in range(150)]
+    """A guesser is taken to see in 3 % at most, since there are three looks of 1 % each.
+
+    Here 150 times; of 4000 it was 1.1 %.
+    """
+
+    async def looks() -> list[Vision]:
+        return [await look_briefly(Guesser(guess, n), seed=n) for n in range(150)]
+
+    seen = asyncio.run(looks())
     assert sum(not vision.blind for vision in seen) <= 4
 
 
-def test_a_model_that_is_right_nine_times_in_ten_sees() -> None:
+def test_a_model_that_is_right_eight_times_in_ten_sees() -> None:
     def mostly(rng: random.Random, question: Question) -> str:
-        return question.right if rng.random() < 0.9 else any_kind(rng, question)
+        return question.right if rng.random() < 0.8 else any_kind(rng, question)
 
     sitters = [Guesser(mostly, n) for n in range(100)]
-    seen = [asyncio.run(look_briefly(sitter, seed=n)) for n, sitter in enumerate(sitters)]
+
+    async def looks() -> list[Vision]:
+        return [await look_briefly(sitter, seed=n) for n, sitter in enumerate(sitters)]
+
+    seen = asyncio.run(looks())
     assert sum(vision.blind for vision in seen) <= 1
-    assert sum(sitter.asked == 4 for sitter in sitters) > 85, "four questions are enough"
+    assert sum(sitter.asked == 4 for sitter in sitters) > 75, "four questions are enough"
 
 
 def test_a_pair_differs_in_nothing_but_the_image() -> None:
@@ -275,8 +308,8 @@ def test_a_model_that_thinks_too_long_is_not_taken_for_a_blind_one() -> None:
 
     with ScriptedServer(think) as server:
         vision = on_probe(server, lambda probe: look_briefly(Drawn(probe), seed=0))
-        said = said_before_a_run(recipe_of(server.url, tasks=WORLD))
-    assert vision.cut  # type: ignore[attr-defined]
+    said = said_of(vision)  # type: ignore[arg-type]
+    assert vision.mute  # type: ignore[attr-defined]
     assert said is not None
     assert "max_turn_tokens" in said
 
@@ -340,9 +373,23 @@ def test_pixels_of_an_image_that_was_resized_are_told() -> None:
     assert [scale.size for scale in told.resized] == [Size(560, 1092), Size(1344, 1792)]
     for scale in told.resized:
         assert scale.factor == pytest.approx(at_most_768(scale.size), rel=0.1)
+    assert not told.everywhere
     everywhere = tell_frame(located(Frame(CoordSpace.ABSOLUTE), resize=lambda _: 0.5))
-    assert len(everywhere.resized) == 3
+    assert everywhere.everywhere, "no budget of pixels mends it"
     assert all(isinstance(scale, Scale) for scale in everywhere.resized)
+
+
+@pytest.mark.parametrize("square", [100, 448, 768])
+def test_pixels_of_a_square_are_not_taken_for_those_of_a_resized_image(square: int) -> None:
+    boxes = [
+        one._replace(written=tuple(
+            square * value / side
+            for value, side in zip(one.target, (*one.size, *one.size), strict=True)
+        ))
+        for one in located(FRAMES[0])
+    ]  # fmt: skip
+    told = tell_frame(boxes)
+    assert (told.frame, told.resized) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -361,7 +408,7 @@ def test_boxes_that_fit_no_frame_tell_nothing(written: tuple[float, ...] | None)
         ("relative_1000", "warning", "relative_1000", "environment.coords=absolute misreads them"),
         ("relative_1", "warning", "relative_1", "misreads"),
         ("yx_1000", "warning", "relative_1000", "boxes are relative_1000 (mean"),
-        ("stubborn_1000", "warning", None, "in the order [y1, x1, y2, x2]"),
+        ("stubborn_1000", "warning", None, "as [y1, x1, y2, x2] (mean"),
         ("nowhere", "undecided", None, "no frame explains"),
     ],
 )  # fmt: skip
@@ -414,7 +461,7 @@ def test_images_that_are_refused_or_dropped_are_counted(
 
 
 def test_the_smallest_legible_digits_show_a_server_that_shrinks() -> None:
-    view: JsonValue = {"view": {"max_pixels": 500_000}}
+    view: JsonValue = {"view": {"max_pixels": 800_000}}
     honest = found(Seeing(), lambda probe: find_legible(probe, seed=0), environment=view)
     assert honest.state == "ok"
     assert honest.text.count("px in") == 2
@@ -533,14 +580,93 @@ def test_stop_strings_and_limits_are_honoured_or_ignored(
     assert "not told" in tokens.text
 
 
+def test_a_turn_that_is_begun_is_continued_or_not() -> None:
+    def at(reply: str, status: int = 200) -> str:
+        script = ScriptedReply(reply) if status == 200 else ScriptedReply(status=status, raw=b"{}")
+        with ScriptedServer(lambda _: script) as server:
+            (one,) = on_wire(server, find_prefix)
+        return one.text
+
+    assert "continues_prefix=true" in at(" echo foxtrot golf hotel")
+    assert "continues_prefix=true" in at("Here they are: alpha bravo charlie delta echo foxtrot")
+    assert "not continued" in at("alpha bravo charlie delta echo foxtrot golf hotel")
+    assert "refused" in at("", 400)
+    assert "does not tell" in at("")
+
+
+def test_a_server_that_wants_a_limit_in_every_request_is_asked_with_one() -> None:
+    def answer(request: ScriptedRequest) -> str | ScriptedReply:
+        if "max_tokens" not in request.body or "seed" in request.body:
+            return ScriptedReply(status=422, raw=b'{"detail": "max_tokens: Field required"}')
+        return "yes"
+
+    with ScriptedServer(answer) as server:
+        findings = on_wire(server, find_refused)
+    assert lines_of(findings) == {"policy.omit": ["seed"]}
+
+
+def test_a_turn_that_ends_of_itself_is_not_taken_for_one_that_was_stopped() -> None:
+    def answer(request: ScriptedRequest) -> str:
+        return "alpha" if "stop" in request.body else "alpha bravo charlie delta echo"
+
+    with ScriptedServer(answer) as server:
+        (one,) = on_wire(server, find_stop)
+    assert one.state == "undecided"
+
+
+# A server that goes away, or fails now and then
+
+
+def examined(seeing: Seeing, **failing: int) -> list[Finding]:
+    """What is found at a server that fails from the `after`-th request on, or each `every`-th."""
+    count, after, every = itertools.count(1), failing.get("after"), failing.get("every")
+
+    def answer(request: ScriptedRequest) -> str | ScriptedReply:
+        number = next(count)
+        if (after and number > after) or (every and number % every == 0):
+            return ScriptedReply(status=429, raw=b'{"error": {"message": "slow down"}}')
+        return seeing(request)
+
+    with ScriptedServer(answer) as server:
+        recipe = recipe_of(server.url, concurrency=1)
+        assert recipe.policy is not None
+        policy = Part.model_validate({**recipe.policy.model_dump(), "max_retries": 0})
+        return asyncio.run(examine_policy(recipe.model_copy(update={"policy": policy}), n=4))
+
+
+@pytest.mark.parametrize(
+    ("after", "measured"), [(0, []), (5, ["server"]), (13, ["server", "vision"])]
+)
+def test_nothing_is_claimed_of_a_server_that_went_away(after: int, measured: list[str]) -> None:
+    findings = examined(Seeing(), after=after or -1, every=0 if after else 1)
+    *before, gone = findings
+    assert (gone.part, gone.state) == ("server", "error")
+    assert "slow down" in gone.text
+    assert set(measured) <= {one.part for one in before}
+    assert all(one.state == "ok" and not one.lines for one in before)
+
+
+def test_what_fails_now_and_then_gives_no_lines_that_narrow_a_run() -> None:
+    findings = examined(Seeing(), every=7)
+    assert not {"environment.limits.max_images", "environment.view.max_pixels"} & {
+        *lines_of(findings)
+    }
+    assert next(one.state for one in findings if one.part == "images") in ("ok", "undecided")
+
+
 # nano behind a real server
+
+
+@cache
+def nano() -> Stamp:
+    return load(str(folder_of("nano-agent")))
 
 
 class NanoServer:
     """The local model behind HTTP: its own renderer, sampler and weights."""
 
     def __init__(self, *, drops_images: bool = False) -> None:
-        self._loaded = load(str(folder_of("nano-agent")))
+        self._loaded = nano()
         self._record = nano_environment().record
         self._drops_images = drops_images
         self._lock = threading.Lock()
@@ -553,7 +679,7 @@ class NanoServer:
         )  # fmt: skip
         stop, knows = request.body.get("stop"), request.messages[0]["role"] == "system"
         sampling = Sampling(
-            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64 if knows else 6),
+            max_tokens=min(int(str(request.body.get("max_tokens", 64))), 64 if knows else 2),
             stop=tuple(map(str, stop)) if isinstance(stop, list) else (),
         )
         with self._lock:

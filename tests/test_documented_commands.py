@@ -31,6 +31,8 @@ OPEN = {key.key for key in EVERY if re.match("part|list of part|table of", key.t
 SECTIONS = {key.rpartition(".")[0] for key in KEYS} | {
     name for group in GROUPS for name in (group.name, f"{group.name}.kind")
 }
+TABLES = {key.key for key in EVERY if key.type.startswith("table")}
+"""Keys under which the names are the user's own."""
 SETTING = re.compile(r"([a-z_]+(?:\.[a-z_0-9]+)*)=(?!=)")
 
 
@@ -67,7 +69,8 @@ def options(row: Row) -> set[str]:
 
 
 def is_key(name: str) -> bool:
-    return name in KEYS | SECTIONS | {"key.path"} or name.startswith("train.trl.")
+    named = name.rpartition(".")[0] in TABLES or name.startswith("train.trl.")
+    return named or name in KEYS | SECTIONS | {"key.path"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)

@@ -19,7 +19,8 @@ BASE = {re.findall("^[^><=]+", line)[0] for line in PROJECT["dependencies"]} | {
 ELSEWHERE = {
     "art": "peers", "eagerpy": "peers", "foolbox": "peers", "torchattacks": "peers",
     "vllm": "an environment of its own", "pydantic_core": "comes with pydantic",
-    "tokenizers": "comes with transformers", "pillow_heif": "a plug-in of Pillow",
+    "tokenizers": "comes with transformers", "huggingface_hub": "comes with transformers",
+    "pillow_heif": "a plug-in of Pillow",
 }  # fmt: skip
 """Modules that no extra of a user holds, and where they come from."""
 IN_THE_SANDBOX = "sandbox/inside"

@@ -9,13 +9,19 @@ from command import here
 from pydantic import JsonValue
 from seeing import Seeing
 
+from saccade.canary.findings import finding
+from saccade.cli.checks.policy import show
 from saccade.cli.checks.runfile import with_lines, write_lines
-from saccade.errors import ConfigError, StoreError
+from saccade.errors import ConfigError
 from saccade.images.image import Image
 from saccade.testing import ScriptedServer
 
 SMALL = ("environment.view.max_pixels=60000", "environment.limits.max_images=2")
 """Settings with which images are soon drawn, sent and read."""
+
+
+NOBODY = ("policy.kind=openai", "policy.base_url=http://127.0.0.1:9/v1", "policy.model=m")
+"""A server that would have to be asked first."""
 
 
 def settings(server: ScriptedServer, *more: str) -> list[str]:
@@ -76,13 +82,30 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
         (("none.toml",), "none.toml: cannot be read"),
         (("policy.kind=reader",), "there is no model to ask"),
         (("sft.toml",), "a run file of saccade sft has no policy"),
+        ((*NOBODY, "--write", "none/run.toml"), "its folder is not there"),
+        ((*NOBODY, "--write", "broken.toml"), "broken.toml: not TOML"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    (tmp_path / "broken.toml").write_text("[")
     (tmp_path / "sft.toml").write_text('model = "m"\nout = "o"\nruns = ["r"]\n')
     done = here("check", "policy", *words, cwd=tmp_path)
     assert done.returncode == 2, done
     assert says in done.stderr
+
+
+def test_findings_are_broken_between_words_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = finding("vision", "warning", "word " * 30, replies=("reply " * 20,))
+    show([found], {})
+    assert capsys.readouterr().out.count("\n") == 2, "in a file a finding is a line"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    show([found], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith(" " * 28 + "word")
 
 
 # Lines in a run file
@@ -136,7 +159,7 @@ def test_a_form_that_is_not_foreseen_is_refused_and_not_damaged(tmp_path: Path) 
     file.write_text("not TOML")
     with pytest.raises(ConfigError, match="not TOML"):
         write_lines(file, LINES, begin={})
-    with pytest.raises(StoreError):
+    with pytest.raises(ConfigError, match="its folder is not there"):
         write_lines(tmp_path / "none" / "run.toml", LINES, begin={})
 
 
@@ -175,7 +198,7 @@ def test_a_blind_model_is_named_before_a_run_and_the_run_goes_on(tmp_path: Path)
     assert done.returncode == 0, done
     assert done.stderr.count("seems blind") == 1
     assert "canary=false" in done.stderr
-    assert asked == 8 + 2
+    assert asked == 16 + 2
     assert (again.returncode, more) == (0, asked), "a finished run asks nothing"
     assert "blind" not in again.stderr
 

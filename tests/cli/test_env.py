@@ -31,7 +31,7 @@ def test_the_extras_are_those_of_the_project() -> None:
                 yield re.split(r"[<>=~!]", need)[0]
 
     assert set(BASE) == set(packages(project["dependencies"]))
-    assert set(extras) - set(EXTRAS) == {"all", "peers", "dev"}
+    assert set(extras) - set(EXTRAS) == {"all", "peers", "dev", "vllm"}
     for name, listed in EXTRAS.items():
         assert set(listed) == set(packages(extras[name])), name
     assert set(packages(extras["all"])) == {p for listed in EXTRAS.values() for p in listed}

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from saccade.canary.drawing import COLOURS, rectangle_image, size_of
 from saccade.canary.findings import Finding, counted
-from saccade.canary.frames import Frame, Located, Told, targets, tell_frame
+from saccade.canary.frames import Form, Frame, Located, Told, targets, tell_frame
 from saccade.canary.probe import Probe
 from saccade.canary.reading import box_in
 from saccade.dialects.base import COORDS
@@ -42,7 +42,7 @@ async def find_frame(probe: Probe, *, seed: int) -> Finding:
         more = await _locate(probe, "", seed)
         if (freely := tell_frame(more)).frame is not None:
             located, told = more, freely
-    if told.frame is not None and told.frame.swapped:  # what is said of the order may help
+    if told.frame is not None and told.frame.form is not Form.CORNERS:  # to say it may help
         space = told.frame.space
         more = await _locate(probe, COORDS[space], seed)
         again = tell_frame(more)
@@ -81,16 +81,20 @@ def frame_finding(told: Told, wanted: CoordSpace, shown: Sequence[str]) -> Findi
     if told.frame is None:
         text = "no frame explains the boxes: the model does not point, or points badly"
         if told.asked and not told.boxes:
-            text = "no box came"
+            text = "no reply holds a box that can be read"
         return counted("frame", "undecided", text, **evidence)  # type: ignore[arg-type]
     space = told.frame.space
-    lines: dict[str, JsonValue] = {"environment.coords": space.value, **_budgets(told)}
     text = f"boxes are {told.frame} (mean IoU {told.iou:.2f})"
-    if told.frame.swapped:
-        text += "; no setting reads them, and asking for the other order did not help"
+    if told.frame.form is not Form.CORNERS:
+        text += f"; no setting reads them, and asking for {Form.CORNERS} did not help"
         return counted("frame", "warning", text, **evidence)  # type: ignore[arg-type]
+    if told.everywhere:
+        factor = told.resized[0].factor
+        text += f", times about {factor:.2g} whatever the size of the image; no setting reads them"
+        return counted("frame", "warning", text, **evidence)  # type: ignore[arg-type]
+    lines: dict[str, JsonValue] = {"environment.coords": space.value, **_budgets(told)}
     if told.resized:
-        text += f", of images that the server resizes: {_sizes(told)}"
+        text += f", of images that seem to be resized behind the API: {_sizes(told)}"
     if space is not wanted:
         text += f"; environment.coords={wanted.value} misreads them"
     state = "warning" if space is not wanted or told.resized else "ok"

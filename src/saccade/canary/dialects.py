@@ -59,6 +59,12 @@ class Tried(NamedTuple):
         return sum(_is_kept(episode) for episode in self.episodes)
 
     @property
+    def failed(self) -> list[str]:
+        """Why episodes broke off: the server failed, or refused."""
+        aborted = (one for one in self.episodes if one.stop is StopReason.ABORTED)
+        return [one.error or "" for one in aborted]
+
+    @property
     def works(self) -> bool:
         return self.kept >= KEPT
 
@@ -78,7 +84,8 @@ async def try_dialects(probe: Probe, *, seed: int) -> list[Finding]:
     chosen = own if own in works else next(iter(works), None)
     if chosen is None:
         text = f"none of {', '.join(kinds)} is kept; look at the replies"
-        findings.append(finding("dialect", "warning", text))
+        sure = not any(one.failed for one in tried)
+        findings.append(finding("dialect", "warning" if sure else "undecided", text))
     else:
         text = f"{own} is kept" if chosen == own else f"{own} is not kept, {chosen} is"
         state: State = "ok" if chosen == own else "warning"
@@ -130,6 +137,9 @@ def _of_episodes(tried: Tried) -> Finding:
         text += f"; {cause}"
     replies = tuple(_shown(episode) for episode in tried.episodes if not _is_kept(episode))
     state: State = "ok" if tried.works and _taken_apart(tried) is None else "warning"
+    if tried.failed and not tried.works:
+        state = "undecided"
+        text += f"; in {len(tried.failed)} the server failed, or refused the request"
     return counted(part, state, text, right=tried.kept, asked=asked, replies=replies)
 
 
@@ -184,7 +194,7 @@ async def _repeat(probe: Probe, kind: str) -> Finding | None:
              if problem.kind is ProblemKind.TAKEN_APART]  # fmt: skip
     if read[0].answer == ECHO.answer and THOUGHT not in (read[0].thought or ""):
         taken.append("the thought was dropped: start the server without its reasoning parser")
-    if not read[1].calls and not replies[1].text.strip():
+    if replies[0].text.strip() and not read[1].calls and not replies[1].text.strip():
         taken.append("a call was dropped: start the server without its tool parser")
     if not taken:
         return None

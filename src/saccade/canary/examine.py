@@ -9,7 +9,7 @@ then on. A model that is blind is asked nothing more about images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import JsonValue
 
@@ -18,13 +18,15 @@ from saccade.canary.dialects import repeat_turns, try_dialects
 from saccade.canary.findings import Finding, State, counted, finding
 from saccade.canary.images import count_images, find_returned
 from saccade.canary.legibility import find_legible
-from saccade.canary.probe import Probe
-from saccade.canary.vision import Drawn, Vision, World, look
-from saccade.canary.warning import CUT, knows_the_world
+from saccade.canary.probe import Probe, Watched
+from saccade.canary.vision import ALPHA, Drawn, Vision, World, look
+from saccade.canary.warning import MUTE, knows_the_world
 from saccade.canary.wire import (
+    HELLO,
     Wire,
     find_beside,
     find_limit,
+    find_prefix,
     find_refused,
     find_stop,
     find_tokens,
@@ -45,6 +47,10 @@ PLANNED = 120
 
 Progress = Callable[[str, int, int], None]
 """Called with what is asked, the number of questions answered, and about how many there are."""
+
+
+class Gone(Exception):
+    """The server answers nothing any more, not even a question without an image."""
 
 
 class Examination:
@@ -70,8 +76,8 @@ class Examination:
             self._on_finding(found)
 
     def plan(self, questions: int) -> None:
-        """Say about how many questions there will be."""
-        self._planned = questions
+        """Say about how many more questions there will be."""
+        self._planned = self._answered + questions
 
     def begin(self, what: str) -> None:
         """Say what is asked from here on."""
@@ -81,12 +87,33 @@ class Examination:
     def answered(self) -> None:
         """Count a question."""
         self._answered += 1
-        self._planned = max(self._planned, self._answered)
+        self._planned = max(self._planned, self._answered + 1)
         self._on_progress(self._what, self._answered, self._planned)
+
+    def end(self) -> None:
+        """Say that nothing more is asked."""
+        self._on_progress("questions", self._answered, self._answered)
 
     @property
     def failed(self) -> bool:
         return any(found.state == "error" for found in self.findings)
+
+    async def part(
+        self, what: str, policy: Watched, asking: Awaitable[Finding | Sequence[Finding]]
+    ) -> None:
+        """Add what is found by asking, unless the policy has gone: then nothing was measured.
+
+        Raises:
+            Gone: a question failed, and so does one that any server answers.
+        """
+        self.begin(what)
+        policy.failure = None
+        found = await asking
+        if policy.failure is not None:
+            hello = await Probe(policy, self.recipe, on_reply=self.answered).ask(HELLO)
+            if hello.error is not None:
+                raise Gone(f"when asked about {what}: {hello.error}")
+        self.add(*([found] if isinstance(found, Finding) else found))
 
 
 async def examine_policy(
@@ -113,22 +140,31 @@ async def examine_policy(
         recipe, n=n, seed=seed, on_finding=on_finding, on_progress=on_progress
     )
     examination.plan(PLANNED)
-    served = recipe.policy is not None and recipe.policy.kind == "openai"
-    if served:
-        await _ask_server(examination)
-        if examination.failed:
-            return examination.findings
-    policy = make_policy(examination.recipe)
     try:
-        await _ask_model(examination, policy, served=served)
-    finally:
-        await policy.close()
+        await _examine(examination)
+    except Gone as gone:
+        examination.add(finding("server", "error", f"no longer answers, {gone}"))
+    examination.end()
     return examination.findings
 
 
 def lines_of(findings: Sequence[Finding]) -> dict[str, JsonValue]:
     """The lines of a run file that follow from findings; a later one counts."""
     return {key: value for found in findings for key, value in found.lines.items()}
+
+
+async def _examine(examination: Examination) -> None:
+    recipe = examination.recipe
+    served = recipe.policy is not None and recipe.policy.kind == "openai"
+    if served:
+        await _ask_server(examination)
+        if examination.failed:
+            return
+    policy = Watched(make_policy(examination.recipe))
+    try:
+        await _ask_model(examination, policy, served=served)
+    finally:
+        await policy.close()
 
 
 async def _ask_server(examination: Examination) -> None:
@@ -143,41 +179,48 @@ async def _ask_server(examination: Examination) -> None:
             return
         mended = Part.model_validate({"kind": "openai", **wire.options})
         examination.recipe = recipe.model_copy(update={"policy": mended})
-        examination.add(*await find_beside(wire))
-        examination.add(*[await ask(wire) for ask in (find_stop, find_limit, find_tokens)])
+        wire.failure = None
+        found = await find_beside(wire)
+        found += [await ask(wire) for ask in (find_stop, find_limit, find_prefix, find_tokens)]
+        if wire.failure and (again := await wire.send(wire.usual)).error:
+            raise Gone(f"when asked about parameters: {again.error}")
+        examination.add(*found)
 
 
-async def _ask_model(examination: Examination, policy: Policy, *, served: bool) -> None:
+async def _ask_model(examination: Examination, policy: Watched, *, served: bool) -> None:
     _fit(examination, policy)
     recipe, seed = examination.recipe, examination.seed
     probe = Probe(policy, recipe, on_reply=examination.answered)
     if knows_the_world(policy.info.name):
         await _ask_embedded(examination, policy)
         return
-    examination.begin("vision")
-    found = await look(Drawn(probe), pairs=examination.n // 2, seed=seed)
-    if found.blind and _has_tasks_of_the_world(recipe):
+    vision: list[Vision] = []
+
+    async def see() -> list[Finding]:
+        vision.append(await look(Drawn(probe), pairs=examination.n // 2, seed=seed))
+        if vision[0].blind and _has_tasks_of_the_world(recipe):
+            return []
+        return [_of_vision(vision[0]), *_of_tokens(vision[0])]
+
+    await examination.part("vision", policy, see())
+    blind = vision[0].blind
+    if blind and _has_tasks_of_the_world(recipe):
         await _ask_embedded(examination, policy)
         return
-    examination.add(_of_vision(found), *_of_tokens(found))
-    if found.blind:
+    if blind:
         examination.add(finding("images", "not tried", "nothing more is asked about images"))
     else:
-        examination.begin("images")
-        examination.add(await count_images(probe, seed=seed))
-    examination.begin("dialect")
-    examination.add(*await try_dialects(probe, seed=seed))
+        await examination.part("images", policy, count_images(probe, seed=seed))
+    await examination.part("dialect", policy, try_dialects(probe, seed=seed))
     if served:
-        examination.add(*await repeat_turns(probe))
-    if found.blind:
+        await examination.part("parsers", policy, repeat_turns(probe))
+    if blind:
         return
     if served:
-        examination.begin("tool images")
-        examination.add(*await _returned(examination))
-    examination.begin("legibility")
-    examination.add(await find_legible(probe, seed=seed))
-    examination.begin("frame")  # last: of two lines for a budget, that of boxes is more exact
-    examination.add(await find_frame(probe, seed=seed))
+        await examination.part("tool images", policy, _returned(examination, policy))
+    await examination.part("legibility", policy, find_legible(probe, seed=seed))
+    # Last: of two lines for a budget, that of boxes is more exact.
+    await examination.part("frame", policy, find_frame(probe, seed=seed))
 
 
 def _fit(examination: Examination, policy: Policy) -> None:
@@ -194,7 +237,7 @@ def _fit(examination: Examination, policy: Policy) -> None:
         examination.add(finding("model", "warning", text, lines=lines))
 
 
-async def _ask_embedded(examination: Examination, policy: Policy) -> None:
+async def _ask_embedded(examination: Examination, policy: Watched) -> None:
     """A model that reads nothing but scenes of the procedural world."""
     environment = make_environment(examination.recipe)
     examination.plan(examination.n + ZOOMED)
@@ -205,41 +248,44 @@ async def _ask_embedded(examination: Examination, policy: Policy) -> None:
 
 
 async def _ask_about_scenes(
-    examination: Examination, policy: Policy, environment: Environment
+    examination: Examination, policy: Watched, environment: Environment
 ) -> None:
     sampling, seed = examination.recipe.sampling, examination.seed
     on_reply = examination.answered
-    examination.begin("vision")
     world = World(policy, environment, sampling=sampling, on_reply=on_reply)
-    found = await look(world, pairs=examination.n // 2, seed=seed)
-    examination.add(_of_vision(found))
-    if found.blind:
+
+    async def see() -> Finding:
+        return _of_vision(await look(world, pairs=examination.n // 2, seed=seed))
+
+    await examination.part("vision", policy, see())
+    if examination.findings[-1].state != "ok":
         return
-    examination.begin("frame")
-    examination.add(
-        await find_frame_of_zooms(
-            policy, environment, sampling=sampling, seed=seed, on_reply=on_reply
-        ),
-        finding("legibility", "not tried", "`saccade nano probe` measures it in this world"),
+    zooms = find_frame_of_zooms(
+        policy, environment, sampling=sampling, seed=seed, on_reply=on_reply
     )
+    await examination.part("frame", policy, zooms)
+    text = "`saccade nano probe` measures it in this world"
+    examination.add(finding("legibility", "not tried", text))
 
 
-async def _returned(examination: Examination) -> list[Finding]:
+async def _returned(examination: Examination, policy: Watched) -> list[Finding]:
     """Where images of tools are seen, and the line that puts them there."""
     found = {}
     for place in ("user", "tool"):
-        policy = _with(examination.recipe, tool_images=place)
-        other = make_policy(policy)
+        recipe = _with(examination.recipe, tool_images=place)
+        other = Watched(make_policy(recipe))
         try:
-            placed = Probe(other, policy, on_reply=examination.answered)
+            placed = Probe(other, recipe, on_reply=examination.answered)
             found[place] = await find_returned(placed, place, seed=examination.seed)
         finally:
             await other.close()
+        policy.failure = policy.failure or other.failure
     works = [place for place, one in found.items() if one.state == "ok"]
-    if works:
-        line: dict[str, JsonValue] = {"policy.tool_images": works[0]}
-        found[works[0]] = found[works[0]].model_copy(update={"lines": line})
-    return list(found.values())
+    if not works:
+        return list(found.values())
+    line: dict[str, JsonValue] = {"policy.tool_images": works[0]}
+    found[works[0]] = found[works[0]].model_copy(update={"lines": line})
+    return [one.model_copy(update={"state": "ok"}) for one in found.values()]  # one is enough
 
 
 def _with(recipe: Recipe, **options: JsonValue) -> Recipe:
@@ -256,16 +302,17 @@ def _of_vision(found: Vision) -> Finding:
     asked = len(found.asked)
     state: State = "error" if found.blind else "ok"
     text = (
-        f"{found.right} of {asked} right, guessing does as well with probability "
-        f"{found.chance:.2g}; the answer changed with the image in {found.changed} of "
-        f"{found.pairs} pairs"
+        f"guessing does as well with probability {found.chance:.2g} (at most {ALPHA:g} counts "
+        f"as seeing); the answer changed with the image in {found.changed} of {found.pairs} pairs"
     )
     if found.failed:
-        text = "no question with an image was answered"
-    elif found.blind and found.cut:
-        state, text = "undecided", CUT
+        state = "error" if found.lost == asked else "undecided"
+        text = f"{found.lost} of {asked} questions with an image got no reply"
+    elif found.blind and found.mute:
+        state, text = "undecided", MUTE
     elif found.blind:
-        text = f"the model is blind, or its answers cannot be read: {text}"
+        unread = sum(one.answer is None for one in found.asked)
+        text = f"the model is blind, or cannot be read ({unread} replies name nothing): {text}"
     return counted(
         "vision", state, text, right=found.right, asked=asked,
         replies=found.wrong,

@@ -1,9 +1,9 @@
 """The frame in which a model writes boxes, told from boxes that it wrote about known targets.
 
 Pixels of the image as it was sent, 0 to 1000 and 0 to 1 are told apart by images of several sizes,
-none of them square; each in the order [x1, y1, x2, y2] and, as Gemini writes, [y1, x1, y2, x2].
-Pixels of an image that the server has resized fit none of them: they are off by one factor for both
-axes, which is 1 for the sizes that the server leaves alone.
+none of them square; each as [x1, y1, x2, y2], as [y1, x1, y2, x2], which Gemini writes, and as a
+corner or the centre with width and height. Pixels of an image that the server has resized fit none
+of them: they are off by one factor for both axes, which is 1 for sizes that it leaves alone.
 
 Source of the order of Gemini: https://ai.google.dev/gemini-api/docs/image-understanding, object
 detection: `[ymin, xmin, ymax, xmax]` normalized to 0-1000.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from itertools import combinations
 from statistics import median
 from typing import NamedTuple
@@ -31,29 +32,49 @@ RESIZED = 0.15
 """An image counts as resized if boxes are off by more than this share."""
 
 
+class Form(StrEnum):
+    """What the four numbers of a box are. No setting reads any but the first."""
+
+    CORNERS = "[x1, y1, x2, y2]"
+    SWAPPED = "[y1, x1, y2, x2]"
+    SIZED = "[x, y, width, height]"
+    CENTRED = "[centre x, centre y, width, height]"
+
+
 class Frame(NamedTuple):
     """A way of writing boxes."""
 
     space: CoordSpace
-    swapped: bool = False
-    """Whether y stands before x."""
+    form: Form = Form.CORNERS
 
     def to_pixels(self, written: Sequence[float], size: Size) -> Box:
         """A box that was written in this frame, in pixels of the image."""
         a, b, c, d = written
-        return self.space.to_pixels(Box(b, a, d, c) if self.swapped else Box(a, b, c, d), size)
+        if self.form is Form.CORNERS:
+            corners = Box(a, b, c, d)
+        elif self.form is Form.SWAPPED:
+            corners = Box(b, a, d, c)
+        elif self.form is Form.SIZED:
+            corners = Box(a, b, a + c, b + d)
+        else:
+            corners = Box(a - c / 2, b - d / 2, a + c / 2, b + d / 2)
+        return self.space.to_pixels(corners, size)
 
     def from_pixels(self, box: Box, size: Size) -> tuple[float, float, float, float]:
         """The inverse of `to_pixels`."""
         x1, y1, x2, y2 = self.space.from_pixels(box, size)
-        return (y1, x1, y2, x2) if self.swapped else (x1, y1, x2, y2)
+        return {
+            Form.CORNERS: (x1, y1, x2, y2),
+            Form.SWAPPED: (y1, x1, y2, x2),
+            Form.SIZED: (x1, y1, x2 - x1, y2 - y1),
+            Form.CENTRED: ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1),
+        }[self.form]
 
     def __str__(self) -> str:
-        order = " in the order [y1, x1, y2, x2]" if self.swapped else ""
-        return f"{self.space.value}{order}"
+        return self.space.value + ("" if self.form is Form.CORNERS else f" as {self.form}")
 
 
-FRAMES = tuple(Frame(space, swapped) for swapped in (False, True) for space in CoordSpace)
+FRAMES = tuple(Frame(space, form) for form in Form for space in CoordSpace)
 
 
 class Located(NamedTuple):
@@ -87,8 +108,17 @@ class Told(NamedTuple):
     """Mean IoU in that frame."""
     boxes: int = 0
     """Number of replies in which a box can be read."""
+    sizes: int = 0
+    """Number of sizes of images."""
     resized: tuple[Scale, ...] = ()
     """Sizes that the server does not leave alone."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether boxes are off by one factor, whatever the size of the image."""
+        factors = [scale.factor for scale in self.resized]
+        several = len(factors) == self.sizes > 1
+        return several and max(factors) <= (1 + RESIZED) * min(factors)
 
 
 def tell_frame(located: Sequence[Located]) -> Told:
@@ -97,12 +127,13 @@ def tell_frame(located: Sequence[Located]) -> Told:
     best = max(FRAMES, key=lambda frame: (_count(ious[frame]), sum(ious[frame])))
     fits, asked = _count(ious[best]), len(located)
     boxes = sum(one.written is not None for one in located)
-    told = Told(best, fits, asked, sum(ious[best]) / max(1, asked), boxes)
+    sizes = len({one.size for one in located})
+    told = Told(best, fits, asked, sum(ious[best]) / max(1, asked), boxes, sizes)
     if fits == asked and _is_enough(fits, asked):
         return told
     resized = _resized(located)
     if resized is not None and resized.fits > fits:
-        return resized
+        return resized._replace(boxes=boxes, sizes=sizes)
     return told if _is_enough(fits, asked) else told._replace(frame=None)
 
 
@@ -124,23 +155,33 @@ def _resized(located: Sequence[Located]) -> Told | None:
     for size in dict.fromkeys(one.size for one in located):
         here = [one for one in located if one.size == size and one.written is not None]
         plain = [_iou(Frame(CoordSpace.ABSOLUTE), one) for one in here]
-        factor = median([1.0, *(r for one in here for r in _ratios(one))][bool(here) :])
+        factor, even = _factor(here)
         scaled = [_iou_of(one.target, _scaled(one, factor)) for one in here]
-        off = abs(factor - 1) > RESIZED and _count(plain) < _count(scaled) == len(here)
+        off = even and abs(factor - 1) > RESIZED and _count(plain) < _count(scaled) == len(here)
         if off:
             scales.append(Scale(size, factor))
         ious += scaled if off else plain
     fits, asked = _count(ious), len(located)
     if not scales or not _is_enough(fits, asked):
         return None
-    return Told(Frame(CoordSpace.ABSOLUTE), fits, asked, sum(ious) / asked, asked, tuple(scales))
+    return Told(Frame(CoordSpace.ABSOLUTE), fits, asked, sum(ious) / asked, resized=tuple(scales))
 
 
-def _ratios(one: Located) -> list[float]:
-    """What was written over what is true; edges at 0 say nothing."""
-    assert one.written is not None
-    pairs = zip(one.written, one.target, strict=True)
-    return [written / true for written, true in pairs if true > 0] or [1.0]
+def _factor(here: Sequence[Located]) -> tuple[float, bool]:
+    """By what factor boxes are off, and whether it is that of both axes."""
+    x, y = (median([1.0, *_ratios(here, axis)][bool(here) :]) for axis in (0, 1))
+    return (x + y) / 2, abs(x - y) <= RESIZED * max(x, y)
+
+
+def _ratios(here: Sequence[Located], axis: int) -> list[float]:
+    """What was written over what is true on an axis; edges at 0 say nothing."""
+    pairs = (
+        (one.written[place], one.target[place])
+        for one in here
+        if one.written is not None
+        for place in (axis, axis + 2)
+    )
+    return [written / true for written, true in pairs if true > 0]
 
 
 def _scaled(one: Located, factor: float) -> Box:

@@ -6,11 +6,14 @@ and say nothing. Images of tools go into the tool message or into a user message
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from saccade.canary.drawing import digit_image, size_of
-from saccade.canary.findings import Finding, State, counted, finding
+from saccade.canary.findings import Finding, counted, finding
 from saccade.canary.probe import Probe, Reply
 from saccade.canary.reading import digit_in
 from saccade.canary.vision import AREA as USUAL
@@ -34,10 +37,10 @@ COUNTS = (2, 4, 8, 16, 32)
 """Numbers of images that are tried, up to `environment.limits.max_images`."""
 AREA = 112 * 112
 TRIES = 2
-"""Number of requests about each of the two places."""
+"""Number of requests about each place."""
+MORE = 4
+"""Number of further requests if one of them came to nothing; half of all must be right."""
 PLACES = ("first", "last")
-RETURNED = 2
-"""Number of pictures that a tool returns."""
 SPEC = ToolSpec(
     name="take_picture",
     description="Take a picture of what is in front of the camera.",
@@ -49,73 +52,82 @@ class Held(NamedTuple):
     """What came of requests with some number of images."""
 
     number: int
-    seen: dict[str, bool]
-    """Place -> whether the digit there was read every time."""
-    refused: str | None
-    """Why the server refused them, if it refused all."""
-    replies: tuple[str, ...]
+    right: dict[str, int]
+    """Place -> how often the digit there was read."""
+    tries: int
+    """Number of requests about each place."""
+    replies: tuple[Reply, ...]
+
+    def sees(self, place: str) -> bool:
+        """Whether the digit there was read half the time: an image that is dropped never is."""
+        return 2 * self.right[place] >= self.tries
 
     @property
     def works(self) -> bool:
-        return all(self.seen.values())
+        return all(map(self.sees, PLACES))
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        return tuple(reply.error for reply in self.replies if reply.error is not None)
 
 
 async def count_images(probe: Probe, *, seed: int) -> Finding:
     """The greatest number of images, of those tried, all of which are seen."""
     limit, works = probe.recipe.environment.limits.max_images, 1
     for count in (count for count in COUNTS if count <= limit):
-        held = await _hold(probe, count, seed)
-        if not held.works:
+        rng = random.Random(seed * 100 + count)
+        held = await _hold(probe, count, rng, TRIES)
+        if not held.errors and sum(held.right.values()) < TRIES * len(PLACES):
+            more = await _hold(probe, count, rng, MORE)
+            right = {place: held.right[place] + more.right[place] for place in PLACES}
+            held = Held(count, right, TRIES + MORE, held.replies + more.replies)
+        if held.errors or not held.works:
             return _limited(held, works, limit)
         works = count
-    return finding("images", "ok", f"{works} in one request: the first and the last are seen")
+    text = f"{works} in one request: the first and the last are seen; more were not tried"
+    return finding("images", "ok", f"{text} (environment.limits.max_images={limit})")
 
 
-async def _hold(probe: Probe, count: int, seed: int) -> Held:
-    rng = random.Random(seed * 100 + count)
+async def _hold(probe: Probe, count: int, rng: random.Random, tries: int) -> Held:
     size = size_of(probe.view, AREA, 1.0)
-    digits = [[rng.choice("0123456789") for _ in range(count)] for _ in range(TRIES)]
-    for drawn in digits:  # a server that keeps one image only must not be right by chance
-        drawn[0] = rng.choice([d for d in "0123456789" if d != drawn[-1]])
-    asked = [(place, drawn) for drawn in digits for place in PLACES]
+    drawn = [_digits(rng, count) for _ in range(tries)]
+    asked = [(place, digits) for digits in drawn for place in PLACES]
     prompts: list[list[Part]] = [
         [
-            *(digit_image(rng, digit, size) for digit in drawn),
+            *(digit_image(rng, digit, size) for digit in digits),
             f"There are {count} images, with a digit in each. Which digit is in the {place} "
             "image? Reply with the digit alone.",
         ]
-        for place, drawn in asked
+        for place, digits in asked
     ]
     replies = await probe.ask_all(prompts)
-    right = {
-        place: all(
-            digit_in(reply.answer) == drawn[0 if place == "first" else -1]
-            for (where, drawn), reply in zip(asked, replies, strict=True)
-            if where == place
-        )
-        for place in PLACES
-    }
-    return Held(count, right, _refusal(replies), tuple(reply.shown for reply in replies))
+    right = dict.fromkeys(PLACES, 0)
+    for (place, digits), reply in zip(asked, replies, strict=True):
+        right[place] += digit_in(reply.answer) == digits[PLACES.index(place) * -1]
+    return Held(count, right, tries, tuple(replies))
 
 
-def _refusal(replies: list[Reply]) -> str | None:
-    errors = [reply.error for reply in replies if reply.error is not None]
-    return errors[0] if len(errors) == len(replies) else None
+def _digits(rng: random.Random, count: int) -> list[str]:
+    """Digits of which the first and the last are nowhere else: no other image is right by luck."""
+    first, last, *others = rng.sample("0123456789", 10)
+    return [first, *rng.choices(others, k=count - 2), last]
 
 
 def _limited(held: Held, works: int, limit: int) -> Finding:
-    lines = {"environment.limits.max_images": works}
-    if held.refused is not None:
+    shown = tuple(reply.shown for reply in held.replies)
+    failed = f"{len(held.errors)} of {len(held.replies)} requests with {held.number} images failed"
+    if held.errors and len(held.errors) < len(held.replies):
+        return finding("images", "undecided", failed, replies=held.errors)
+    seen = [place for place in PLACES if held.sees(place)]
+    if held.errors:
         text = f"{works} in one request works, {held.number} are refused"
-    elif any(held.seen.values()):
-        place = "last" if held.seen["last"] else "first"
-        text = (
-            f"of {held.number} in one request only the {place} is seen, and nothing is said of it"
-        )
     else:
-        text = f"of {held.number} in one request neither the first nor the last is seen"
+        counts = ", ".join(f"{place} {held.right[place]} of {held.tries}" for place in PLACES)
+        which = f"only the {seen[0]} is" if seen else "neither the first nor the last is"
+        text = f"of {held.number} in one request {which} seen ({counts} right), without an error"
     text += f"; environment.limits.max_images is {limit}: tools that return images need room"
-    return finding("images", "warning", text, lines=dict(lines), replies=held.replies)
+    lines: dict[str, JsonValue] = {"environment.limits.max_images": works}
+    return finding("images", "warning", text, lines=lines, replies=shown)
 
 
 async def find_returned(probe: Probe, place: str, *, seed: int) -> Finding:
@@ -127,23 +139,36 @@ async def find_returned(probe: Probe, place: str, *, seed: int) -> Finding:
         seed: Seed of the images.
     """
     rng = random.Random(seed)
-    right, replies = 0, []
-    for _ in range(RETURNED):
-        digit = rng.choice("0123456789")
-        image = digit_image(rng, digit, size_of(probe.view, USUAL, 4 / 3))
-        reply = await probe.go_on(_after_a_picture(probe, image))
-        right += digit_in(reply.answer) == digit
-        replies.append(f"{digit}: {reply.shown}")
-    state: State = "ok" if right == RETURNED else "warning"
-    where = "in the tool message" if place == "tool" else "in a user message after the tool's"
-    text = f"{where}: {'seen' if right == RETURNED else _lost(reply)}"
+    right, replies = await _returned(probe, rng, TRIES)
+    errors = [reply.error for _, reply in replies if reply.error]
+    if right < TRIES and not errors:
+        more, others = await _returned(probe, rng, MORE)
+        right, replies = right + more, replies + others
+    part, where = f"tool images {place}", "in the tool message"
+    if place == "user":
+        where = "in a user message after the tool's"
+    shown = tuple(f"{digit}: {reply.shown}" for digit, reply in replies)
+    if errors and len(errors) < len(replies):
+        return finding(part, "undecided", f"{where}: a request failed", replies=shown)
+    sees = 2 * right >= len(replies)
+    said = "seen" if sees else "refused" if errors else "not seen"
     return counted(
-        f"tool images {place}", state, text, right=right, asked=RETURNED, replies=tuple(replies)
+        part, "ok" if sees else "warning", f"{where}: {said}", right=right, asked=len(replies),
+        replies=shown,
+    )  # fmt: skip
+
+
+async def _returned(
+    probe: Probe, rng: random.Random, tries: int
+) -> tuple[int, list[tuple[str, Reply]]]:
+    """How many digits were read, and each with its reply."""
+    digits = [rng.choice("0123456789") for _ in range(tries)]
+    size = size_of(probe.view, USUAL, 4 / 3)
+    replies = await asyncio.gather(
+        *(probe.go_on(_after_a_picture(probe, digit_image(rng, d, size))) for d in digits)
     )
-
-
-def _lost(reply: Reply) -> str:
-    return "not seen" if reply.error is None else "refused"
+    right = sum(digit_in(r.answer) == d for d, r in zip(digits, replies, strict=True))
+    return right, list(zip(digits, replies, strict=True))
 
 
 def _after_a_picture(probe: Probe, image: Image) -> Trajectory:

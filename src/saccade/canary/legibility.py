@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from saccade.canary.drawing import fits, number_image, size_of
 from saccade.canary.findings import Finding, finding
-from saccade.canary.probe import Probe
+from saccade.canary.probe import Probe, Reply
 from saccade.canary.reading import number_in
 from saccade.images.geometry import Size
 
@@ -27,11 +27,13 @@ HEIGHTS = (64, 48, 32, 24, 16, 12, 10, 8, 6)
 FIGURES = 5
 """Number of digits in an image."""
 IMAGES = 2
-"""Number of images with digits of a height."""
-SHARE = 0.8
-"""Least share of the digits that is read for a height to be legible."""
-LOST = 1.8
-"""Digits that must be so many times as tall in a larger image were shrunk with it."""
+"""Number of images with digits of a height, and again as many if they are not read."""
+SHARE = 0.6
+"""Least share of the digits that is read for a height to be legible: what is lost is at chance,
+0.1, and a model that misreads one in five is above it."""
+LOST = 1.55
+"""Digits that must be so many times as tall in a larger image were shrunk with it: two steps of
+`HEIGHTS` or more, since one may be chance."""
 
 
 class Legible(NamedTuple):
@@ -44,16 +46,23 @@ class Legible(NamedTuple):
     """Number of prompt tokens, where the server tells it."""
     replies: tuple[str, ...]
     """About the digits that are not read."""
+    failed: int = 0
+    """Number of the last images to which no reply came."""
+
+    def __str__(self) -> str:
+        if self.failed:
+            return f"refused in {self.size}"
+        return f"{self.height} px in {self.size}" if self.height else f"none in {self.size}"
 
 
 async def find_legible(probe: Probe, *, seed: int) -> Finding:
     """The smallest legible digits, size by size."""
     sizes = list(dict.fromkeys(size_of(probe.view, area, 4 / 3) for area in AREAS))
     found = await asyncio.gather(*(_smallest(probe, size, seed) for size in sizes))
-    text = ", ".join(
-        f"{one.height} px in {one.size}" if one.height else f"none in {one.size}" for one in found
-    )
+    text = ", ".join(map(str, found))
     replies = tuple(reply for one in found for reply in one.replies)
+    if any(one.failed and (one.height or one.failed < IMAGES) for one in found):
+        return finding("legibility", "undecided", "requests failed", replies=replies)
     if all(one.height is None for one in found):
         return finding("legibility", "warning", f"digits that are read: {text}", replies=replies)
     tokens = ", ".join(f"{one.tokens} at {one.size}" for one in found if one.tokens)
@@ -65,8 +74,8 @@ async def find_legible(probe: Probe, *, seed: int) -> Finding:
         return finding("legibility", "ok", text, replies=replies)
     lines: dict[str, JsonValue] = {"environment.view.max_pixels": kept.size.area}
     text += (
-        f". Larger images than {kept.size} are shrunk behind the API: what is sent beyond it is "
-        "not seen, and boxes may move"
+        f"; digits must be taller in larger images than {kept.size}, as where they are shrunk "
+        "behind the API"
     )
     return finding("legibility", "warning", text, lines=lines, replies=replies)
 
@@ -77,35 +86,44 @@ async def _smallest(probe: Probe, size: Size, seed: int) -> Legible:
     for height in HEIGHTS:
         if not fits("0" * FIGURES, size, height=height):
             continue
-        numbers = ["".join(rng.choices("0123456789", k=FIGURES)) for _ in range(IMAGES)]
-        replies = await probe.ask_all(
-            (
-                number_image(rng, number, size, height=height),
-                f"A number of {FIGURES} digits is printed in this image. Reply with the number "
-                "alone.",
-            )
-            for number in numbers
-        )
-        for reply in replies:
+        printed = await _print(probe, rng, size, height)
+        for _, reply in printed:
             tokens = tokens or (reply.completion.prompt_tokens if reply.completion else None)
-        answers = [number_in(reply.answer) for reply in replies]
-        if _share(numbers, answers) < SHARE:
-            pairs = zip(numbers, replies, strict=True)
-            lost = tuple(f"{height} px, {size}, {n}: {r.shown}" for n, r in pairs)
-            return Legible(size, smallest, tokens, lost)
+        failed = sum(reply.error is not None for _, reply in printed)
+        if not failed and _share(printed) < SHARE:
+            printed += await _print(probe, rng, size, height)
+        if failed or _share(printed) < SHARE:
+            lost = tuple(f"{height} px, {size}, {number}: {r.shown}" for number, r in printed)
+            return Legible(size, smallest, tokens, lost, failed)
         smallest = height
     return Legible(size, smallest, tokens, ())
 
 
-def _share(numbers: Sequence[str], answers: Sequence[str | None]) -> float:
+async def _print(
+    probe: Probe, rng: random.Random, size: Size, height: int
+) -> list[tuple[str, Reply]]:
+    """Numbers that were printed, each with the reply."""
+    numbers = ["".join(rng.choices("0123456789", k=FIGURES)) for _ in range(IMAGES)]
+    replies = await probe.ask_all(
+        (
+            number_image(rng, number, size, height=height),
+            f"A number of {FIGURES} digits is printed in this image. Reply with the number alone.",
+        )
+        for number in numbers
+    )
+    return list(zip(numbers, replies, strict=True))
+
+
+def _share(printed: Sequence[tuple[str, Reply]]) -> float:
     """The share of digits that are right, in answers of the right length."""
+    answers = ((number, number_in(reply.answer)) for number, reply in printed)
     right = sum(
         a == b
-        for number, answer in zip(numbers, answers, strict=True)
-        if answer is not None and len(answer) == len(number)
+        for number, answer in answers
+        if answer is not None and len(answer) == FIGURES
         for a, b in zip(number, answer, strict=True)
     )
-    return right / (len(numbers) * FIGURES)
+    return right / (len(printed) * FIGURES)
 
 
 def _last_unharmed(found: Sequence[Legible]) -> Legible | None:

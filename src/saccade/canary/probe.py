@@ -14,6 +14,7 @@ from saccade.types import (
     Completion,
     EnvironmentRecord,
     Message,
+    ModelInfo,
     Part,
     Policy,
     Sampling,
@@ -39,15 +40,46 @@ class Reply(NamedTuple):
         return answer_of(self.text)
 
     @property
-    def cut(self) -> bool:
-        """Whether the limit of tokens ended it."""
-        return self.completion is not None and self.completion.finish == "length"
+    def mute(self) -> bool:
+        """Whether it was cut, is empty, or is a thought without an answer."""
+        cut = self.completion is not None and self.completion.finish == "length"
+        return self.error is None and (cut or not self.answer.strip())
 
     @property
     def shown(self) -> str:
         """The reply as evidence, on one line."""
         line = " ".join((self.error or self.text).split())
         return line if len(line) <= 120 else f"{line[:117]}..."
+
+
+class Watched:
+    """A policy that remembers why a turn failed, whoever asked for it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.failure: str | None = None
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._policy.info
+
+    async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
+        """The next turn.
+
+        Raises:
+            ServiceError: as the policy does.
+        """
+        try:
+            return await self._policy.act(trajectory, sampling)
+        except ServiceError as error:
+            self.failure = str(error)
+            raise
+
+    def count_tokens(self, trajectory: Trajectory) -> int | None:
+        return self._policy.count_tokens(trajectory)
+
+    async def close(self) -> None:
+        await self._policy.close()
 
 
 class Probe:

@@ -25,6 +25,8 @@ ALPHA = 0.01
 """A model is taken to see if guessing is right so often with at most this probability."""
 AREA = 448 * 336
 """Number of pixels of a drawn image, where the view allows as many."""
+BRIEFLY = (2, 2, 4)
+"""Number of pairs of each look before a run."""
 SCENES = 200
 """Number of scenes that are drawn at most to find pairs with one text."""
 WORLD_FAMILY = "easy"
@@ -55,8 +57,8 @@ class Asked(NamedTuple):
     """The reply as evidence."""
     error: bool = False
     """Whether no reply came."""
-    cut: bool = False
-    """Whether the reply was cut before an answer."""
+    mute: bool = False
+    """Whether the reply came and ended before an answer."""
 
     @property
     def correct(self) -> bool:
@@ -92,14 +94,19 @@ class Vision(NamedTuple):
         return sum(None not in (a.answer, b.answer) and a.answer != b.answer for a, b in both)
 
     @property
-    def failed(self) -> bool:
-        """Whether no reply came at all, so that nothing is known of the model."""
-        return bool(self.asked) and all(asked.error for asked in self.asked)
+    def lost(self) -> int:
+        """Number of questions to which no reply came."""
+        return sum(asked.error for asked in self.asked)
 
     @property
-    def cut(self) -> bool:
-        """Whether most replies were cut before an answer: a model that thinks for long."""
-        return 2 * sum(asked.cut for asked in self.asked) > len(self.asked)
+    def failed(self) -> bool:
+        """Whether replies did not come, so that nothing is known of a model that seems blind."""
+        return self.blind and self.lost > 0
+
+    @property
+    def mute(self) -> bool:
+        """Whether most replies end before an answer: a long thought, or a parser that takes all."""
+        return 2 * sum(asked.mute for asked in self.asked) > len(self.asked)
 
     @property
     def blind(self) -> bool:
@@ -128,13 +135,18 @@ async def look(sitter: Sitter, *, pairs: int, seed: int) -> Vision:
 
 
 async def look_briefly(sitter: Sitter, *, seed: int) -> Vision:
-    """Ask four questions, and four more where those leave a doubt."""
+    """Ask four questions; where they leave a doubt up to eight, and up to sixteen.
+
+    A model that guesses is taken to see with at most `ALPHA` at each of the three looks, one
+    that is right eight times in ten is taken for blind once in a thousand.
+    """
     drawn = sitter.pairs(seed)
-    first = await _look(sitter, drawn, 2)
-    if first.failed or not first.blind:
-        return first
-    more = await _look(sitter, drawn, 2)
-    return Vision(first.asked + more.asked)
+    found = Vision(())
+    for pairs in BRIEFLY:
+        found = Vision(found.asked + (await _look(sitter, drawn, pairs)).asked)
+        if found.failed or not found.blind:
+            break
+    return found
 
 
 async def _look(sitter: Sitter, drawn: Iterator[tuple[Question, Question]], n: int) -> Vision:
@@ -232,8 +244,8 @@ def _scene(task: Task) -> Question:
 
 def _asked(question: Question, reply: Reply) -> Asked:
     answer = question.read(reply.answer)
-    cut = reply.cut and answer is None
-    return Asked(question, answer, reply.shown, reply.error is not None, cut)
+    mute = reply.mute and answer is None
+    return Asked(question, answer, reply.shown, reply.error is not None, mute)
 
 
 def _last_text(trajectory: Trajectory) -> str:

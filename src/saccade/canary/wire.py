@@ -21,9 +21,9 @@ from saccade.errors import ContextOverflow, ServiceError
 from saccade.policies.openai import OpenAIOptions
 from saccade.types import Sampling, ToolSpec
 
-PATIENCE: Table = {"max_retries": 2, "timeout_s": 60.0, "deadline_s": 120.0}
-"""How long a server may take; what the user allows is for runs of days."""
-UNREACHABLE = {"401", "403", "404", "429"}
+PATIENCE: dict[str, float] = {"max_retries": 2, "timeout_s": 60.0, "deadline_s": 120.0}
+"""How long a server may take at most; what the user allows is for runs of days."""
+UNREACHABLE = {"401", "403", "429"}
 """Statuses that say nothing of a parameter."""
 HELLO = "Reply with the word yes."
 WORDS = (
@@ -31,6 +31,8 @@ WORDS = (
     "foxtrot golf hotel"
 )
 COUNT = "Count from 1 to 60. Write the numbers on one line with spaces between them."
+BEGUN = "Here they are: alpha bravo charlie delta"
+"""An answer to `WORDS` that is to be continued; no model would begin one anew with these words."""
 FEW = 5
 """Number of tokens of a turn that is cut."""
 TOOL = ToolSpec(
@@ -49,7 +51,6 @@ MENDS: dict[str, tuple[Table, ...]] = {
 BESIDE: dict[str, tuple[JsonValue, str]] = {
     "top_p": (0.9, "leave sampling.top_p at 1"),
     "tools": ([TOOL.function()], "dialect.kind=native cannot work"),
-    "n": (2, "Saccade never sends it"),
     "logprobs": (True, "token log-probabilities cannot be had"),
 }
 """Parameter that some requests have -> a value, and what its refusal means."""
@@ -83,6 +84,8 @@ class Wire:
         on_reply: Callable[[], None] = lambda: None,
     ) -> None:
         self.options: Table = dict(options)
+        self.failure: str | None = None
+        """Why the last request failed that did."""
         self._sampling, self._on_reply = sampling, on_reply
         self._open()
 
@@ -102,13 +105,16 @@ class Wire:
         self.options = options
         self._open()
 
-    async def send(self, parameters: Table, prompt: str = HELLO) -> Answered:
-        """One request with these parameters and no others."""
-        messages: JsonValue = [{"role": "user", "content": prompt}]
+    async def send(self, parameters: Table, prompt: str = HELLO, begun: str = "") -> Answered:
+        """One request with these parameters and no others, and an answer that is begun."""
+        messages: list[JsonValue] = [{"role": "user", "content": prompt}]
+        if begun:
+            messages.append({"role": "assistant", "content": begun})
         try:
             return Answered(await self._client.chat({"messages": messages, **parameters}), None)
         except (ServiceError, ContextOverflow) as error:
-            return Answered(None, str(error))
+            self.failure = str(error)
+            return Answered(None, self.failure)
         finally:
             self._on_reply()
 
@@ -131,7 +137,9 @@ class Wire:
 
     def _open(self) -> None:
         asked = {key: value for key, value in self.options.items() if key != "cache"}
-        self._chosen = validate(OpenAIOptions, asked | PATIENCE, "policy")
+        chosen = validate(OpenAIOptions, asked, "policy")
+        patience = {key: min(most, getattr(chosen, key)) for key, most in PATIENCE.items()}
+        self._chosen = chosen.model_copy(update=patience)
         self._client = ChatClient(self._chosen)
 
 
@@ -157,16 +165,20 @@ async def find_refused(wire: Wire) -> list[Finding]:
     if not whole.refused:
         return [finding("server", "error", f"does not answer: {whole.error}")]
     findings = []
-    bare = await wire.send({})
+    base: Table = {}
+    bare = await wire.send(base)
     if bare.error is not None:
-        streamed = await _streamed(wire)
-        if streamed is None:
-            return [finding("server", "error", f"refuses a bare request: {bare.error}")]
-        findings.append(streamed)
+        base = {"max_tokens": wire.usual["max_tokens"]}  # some servers want it in every request
+        if (await wire.send(base)).error is not None:
+            base = {}
+            streamed = await _streamed(wire)
+            if streamed is None:
+                return [finding("server", "error", f"refuses a bare request: {bare.error}")]
+            findings.append(streamed)
     for name, value in wire.usual.items():
-        alone = await wire.send({name: value})
+        alone = await wire.send(base | {name: value})
         if alone.refused:
-            findings.append(await _mended(wire, name, value, alone.error or ""))
+            findings.append(await _mended(wire, base, name, value, alone.error or ""))
     again = await wire.send(wire.usual)
     state: State = "ok" if again.error is None else "error"
     text = "answers with the lines below" if again.error is None else f"refuses: {again.error}"
@@ -193,7 +205,7 @@ async def find_tokens(wire: Wire) -> Finding:
     """Whether token ids and log-probabilities are told."""
     told = await wire.send({"logprobs": True, "return_token_ids": True})
     if told.reply is None or told.reply.token_ids is None:
-        return finding("tokens", "ok", "token ids are not told")
+        return finding("tokens", "ok", "token ids are not told: policy.token_ids=false")
     text = "token ids are told" + (", with log-probabilities" if told.reply.log_probs else "")
     return finding("tokens", "ok", f"{text}; policy.token_ids=true keeps them")
 
@@ -207,7 +219,7 @@ async def find_beside(wire: Wire) -> list[Finding]:
             refused.append(f"{name} ({means})")
             replies.append(answered.error or "")
     if not refused:
-        return [finding("parameters", "ok", f"{', '.join(BESIDE)} are taken")]
+        return [finding("parameters", "ok", f"{', '.join(BESIDE)} are not refused")]
     text = f"refused: {', '.join(refused)}"
     return [finding("parameters", "ok", text, replies=tuple(replies))]
 
@@ -216,12 +228,13 @@ async def find_stop(wire: Wire) -> Finding:
     """Whether a stop string ends the text, and whether it is kept in it."""
     if wire.omits("stop"):
         return finding("stop", "not tried", "stop strings are not sent to this server")
-    whole = await wire.send({"temperature": 0.0}, WORDS)
+    usual: Table = {"temperature": 0.0, "max_tokens": wire.usual["max_tokens"]}
+    whole = await wire.send(usual, WORDS)
     once = [word for word in whole.text.split() if whole.text.count(word) == 1]
     if len(once) < 3:
         return _unclear("stop", whole)
     stop = once[len(once) // 2]
-    cut = await wire.send({"temperature": 0.0, "stop": [stop]}, WORDS)
+    cut = await wire.send(usual | {"stop": [stop]}, WORDS)
     if cut.reply is None:
         return _unclear("stop", cut)
     before, found, after = cut.text.partition(stop)
@@ -231,10 +244,11 @@ async def find_stop(wire: Wire) -> Finding:
             "dialect.kind=native needs no stop strings"
         )
         return finding("stop", "warning", text, replies=(cut.text,))
-    if not found and len(before) >= len(whole.text):
-        return _unclear("stop", cut)
     told = cut.reply.stop_reason == stop
-    how = "is kept" if found else "is cut off" + (", and named" if told else ", and not named")
+    if not told and before.strip() != whole.text.partition(stop)[0].strip():
+        return _unclear("stop", cut)  # it may have ended of itself: it is another text
+    how = "stays in the text" if found else "is cut off"
+    how += ", and the reply names it" if told else ""
     return finding("stop", "ok", f"stop strings end the turn; the string {how}")
 
 
@@ -243,10 +257,10 @@ async def find_limit(wire: Wire) -> Finding:
     if wire.omits("max_tokens"):
         return finding("max_tokens", "not tried", "it is not sent to this server")
     cut = await wire.send({"max_tokens": FEW}, COUNT)
+    if cut.reply is not None and cut.reply.finish == "length":
+        return finding("max_tokens", "ok", "cuts the turn, and finish_reason says so")
     if cut.reply is None or not cut.text.strip():
         return _unclear("max_tokens", cut)
-    if cut.reply.finish == "length":
-        return finding("max_tokens", "ok", "cuts the turn, and finish_reason says so")
     if len(cut.text) > 8 * FEW:
         text = f"ignored: {FEW} tokens were allowed"
         return finding("max_tokens", "warning", text, replies=(cut.text,))
@@ -254,12 +268,29 @@ async def find_limit(wire: Wire) -> Finding:
     return finding("max_tokens", "undecided", text, replies=(cut.text,))
 
 
-async def _mended(wire: Wire, name: str, value: JsonValue, error: str) -> Finding:
+async def find_prefix(wire: Wire) -> Finding:
+    """Whether a turn that is begun is continued, as a dialect with a prefix needs it."""
+    parameters = {"add_generation_prompt": False, "continue_final_message": True}
+    limit = {"max_tokens": wire.usual["max_tokens"], "temperature": 0.0}
+    answered = await wire.send(limit | parameters, WORDS, begun=BEGUN)
+    text = answered.text.strip()
+    if answered.refused:
+        said = "a turn that is begun is refused"
+    elif text.removeprefix(BEGUN).strip().startswith("echo"):
+        said = "a turn that is begun is continued; policy.continues_prefix=true makes use of it"
+    elif text:
+        said = "a turn that is begun is not continued: policy.continues_prefix=false"
+    else:
+        return _unclear("prefix", answered)
+    return finding("prefix", "ok", said)
+
+
+async def _mended(wire: Wire, base: Table, name: str, value: JsonValue, error: str) -> Finding:
     """The first option with which a refused parameter is no longer in the way."""
     for mend in MENDS.get(name, ()):
         before = wire.options
         await wire.change(mend)
-        if (await wire.send({name: value})).error is None:
+        if (await wire.send(base | {name: value})).error is None:
             lines = {f"policy.{key}": wire.options[key] for key in mend}
             text = f"{name} is refused; {_how(mend)}"
             return finding("parameters", "warning", text, lines=lines, replies=(error,))

@@ -125,9 +125,11 @@ def policy(
     """
     from saccade.canary.examine import lines_of
     from saccade.cli.checks.policy import examined, read_played, show
-    from saccade.cli.checks.runfile import write_lines
+    from saccade.cli.checks.runfile import check_writable, write_lines
 
     recipe, given = read_played(list(settings or []))
+    if write is not None:
+        check_writable(write)
     findings = examined(recipe, n=n, seed=seed, quiet=as_json)
     lines = lines_of(findings)
     if as_json:

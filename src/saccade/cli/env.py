@@ -16,7 +16,7 @@ BASE = ("filelock", "httpx", "numpy", "pillow", "pydantic", "rich", "typer")
 EXTRAS = {
     "local": ("torch", "transformers", "safetensors"),
     "data": ("pyarrow",),
-    "math": ("math-verify",),
+    "math": ("math-verify", "latex2sympy2_extended", "sympy"),
     "train": ("torch", "transformers", "safetensors", "trl", "accelerate", "peft", "datasets"),
     "plots": ("matplotlib",),
     "sandbox": (

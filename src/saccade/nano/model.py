@@ -18,7 +18,7 @@ from saccade.models.load import save_weights, write_stamp
 from saccade.nano.spec import HEAD, WIDTH
 from saccade.nano.tokenizer import END, PAD, build_tokenizer
 from saccade.render.patches import PatchRule
-from saccade.render.qwen_vl import QwenVLRenderer
+from saccade.render.qwen_vl import CHAT_TEMPLATE, QwenVLRenderer, chat_template
 
 PATCH, MERGE = 7, 2
 FACTOR = PATCH * MERGE
@@ -68,6 +68,7 @@ def save(
     save_weights(model, folder, dtype=torch.float16)
     write_stamp(folder, [fingerprint])
     tokenizer.save_pretrained(folder)
+    (folder / CHAT_TEMPLATE).write_text(chat_template(), encoding="utf-8")
     Qwen2VLImageProcessorPil(
         patch_size=PATCH,
         merge_size=MERGE,

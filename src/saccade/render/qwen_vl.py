@@ -45,6 +45,9 @@ TOOLS = (
 )
 """Source: the chat template of Qwen2.5 and Qwen3-VL; a test compares with it."""
 
+CHAT_TEMPLATE = "chat_template.jinja"
+"""The name of a chat template in the folder of a checkpoint."""
+
 CACHE_BYTES = 512 * 2**20
 """Bytes of patches that are kept, since each turn shows all images again."""
 
@@ -343,6 +346,11 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
         std=tuple(images["image_std"]),
     )
     return QwenVLRenderer(AutoTokenizer.from_pretrained(path), rule, COORDS[config.model_type])
+
+
+def chat_template() -> str:
+    """What a renderer writes, as the Jinja template that servers read beside a checkpoint."""
+    return Path(__file__).with_name(CHAT_TEMPLATE).read_text(encoding="utf-8")
 
 
 def _with_tools(prompt: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequence[Message]:

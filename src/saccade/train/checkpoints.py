@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from peft import PeftModel
 from pydantic import JsonValue
 from transformers import (
@@ -32,6 +33,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from saccade.errors import ConfigError
 from saccade.files import write_whole
 from saccade.models.load import LoadedModel, save_weights, write_stamp
+from saccade.render.qwen_vl import CHAT_TEMPLATE, chat_template
 from saccade.runs.card import CARD, model_card
 from saccade.runs.folder import JOURNALS
 from saccade.runs.manifest import RUN, read_manifest
@@ -42,6 +44,9 @@ PROCESSOR_FILES = (
     "merges.txt", "added_tokens.json", "special_tokens_map.json", "generation_config.json",
 )  # fmt: skip
 """Copied from the base: what an image-only processor saves would not load beside torchvision."""
+
+RECOMPUTING = ("activation_checkpointing", "gradient_checkpointing")
+"""An option of transformers 5.23, and its older name, which TRL sets to True of its own accord."""
 
 METRICS = "metrics.jsonl"
 SUPERSEDED = "superseded"
@@ -88,6 +93,14 @@ class ResumesWithItsWeights(Trainer):
 
     def create_model_card(self, *_: object, **__: object) -> None:
         """TRL's knows neither base nor data of a run; `export` writes the card of the result."""
+
+
+def recomputing(arguments: type[TrainingArguments], on: bool) -> dict[str, bool]:
+    """Options for computing activations again, under every name that this version has for it.
+
+    TRL 1.16 takes transformers of either name; vLLM 0.32 wants one below 5.20, the older.
+    """
+    return {name: on for name in RECOMPUTING if name in arguments.__dataclass_fields__}
 
 
 class Journal(TrainerCallback):
@@ -168,12 +181,13 @@ def _whole(path: Path) -> bool:
 def export(
     loaded: LoadedModel, out: Path, *, dtype: torch.dtype, fingerprints: Sequence[str]
 ) -> Path:
-    """Write a checkpoint with the processor files of its base beside it.
+    """Write a checkpoint with the processor files of its base beside it, so that servers take it.
 
-    It appears whole or not at all, says which environments it was trained in, and has a model card
-    if it lies in the folder of its run.
+    A base without a chat template gets that of the renderer. The checkpoint appears whole or not at
+    all, says which environments it was trained in, and has a model card if it lies in the folder of
+    its run.
     """
-    base = Path(loaded.path)
+    base = _folder_of(loaded.path)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     save_weights(loaded.model, part, dtype=dtype)
@@ -181,6 +195,8 @@ def export(
     for name in PROCESSOR_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, part / name)
+    if not any(part.glob("chat_template.*")):
+        (part / CHAT_TEMPLATE).write_text(chat_template(), encoding="utf-8")
     write_stamp(part, fingerprints)
     if (out.parent / RUN).is_file():
         card = model_card(out.parent, read_manifest(out.parent), tuple(fingerprints))
@@ -188,3 +204,10 @@ def export(
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
     return out
+
+
+def _folder_of(base: str) -> Path:
+    """The folder of a base: itself, or where the processor files of a model of the hub are held."""
+    if Path(base).is_dir():
+        return Path(base)
+    return Path(snapshot_download(base, allow_patterns=list(PROCESSOR_FILES)))

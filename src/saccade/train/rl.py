@@ -42,6 +42,7 @@ from saccade.train.checkpoints import (
     export,
     last_checkpoint,
     read_metrics,
+    recomputing,
 )
 from saccade.train.collective import Processes
 from saccade.train.generator import Generator
@@ -186,7 +187,7 @@ def trainer_arguments(recipe: RLRecipe, out: Path) -> GRPOConfig:
         "epsilon_high": options.clip_range_high,
         "beta": options.kl,
         "loss_type": options.loss,
-        "activation_checkpointing": options.gradient_checkpointing,
+        **recomputing(GRPOConfig, options.gradient_checkpointing),
         "ddp_find_unused_parameters": not options.freeze_vision,
         "save_steps": options.save_steps,
         "save_total_limit": 2,

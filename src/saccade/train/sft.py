@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -44,6 +45,7 @@ from saccade.train.checkpoints import (
     export,
     last_checkpoint,
     read_metrics,
+    recomputing,
 )
 from saccade.train.recipe import SFTRecipe
 from saccade.types import StopReason, Task, Trajectory
@@ -198,6 +200,7 @@ class _Collator:
 
 
 def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
+    held: dict[str, Any] = recomputing(SFTConfig, False)
     return SFTConfig(
         output_dir=str(out),
         max_steps=recipe.steps,
@@ -215,8 +218,7 @@ def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
         disable_tqdm=True,
         bf16=False,
         max_length=None,
-        activation_checkpointing=False,
-        gradient_checkpointing=False,  # the old name of the same; the default of TRL is True
+        **held,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         dataloader_pin_memory=False,

@@ -9,7 +9,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from saccade.canary.training import TrainingCanary
+from saccade.canary.warning import TrainingCanary
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.runs.assemble import Assembly, assemble
 from saccade.train.advantages import (

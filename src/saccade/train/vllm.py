@@ -4,13 +4,19 @@ What differs from our own sampling: noise comes from the engine, so a resumed ru
 episodes; it cannot be forced; and its log-probabilities differ from those of the training. The
 ratio of the loss is therefore taken against what the engine reported of each sampled token.
 
-Not run here with a real engine, which needs an accelerator: tests/train/test_vllm.py holds TRL's
-side of the contract against an engine on transformers.
+An engine that reads another prompt than was sent, or images of another size, writes turns that look
+ordinary. Two checks end such a training before its first update: the ids that the engine reports
+are those of the renderer (here), and its log-probabilities are those of the trained model up to
+rounding (`grpo.GRPO`, `ENGINE_GAP`).
+
+tests/train/test_vllm.py holds TRL's side of the contract against an engine on transformers, and
+`make test-servers` trains with vLLM itself, on a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Protocol
 
@@ -81,7 +87,8 @@ class VLLMGenerator(ModelGenerator):
             requests: Turns of this process; their stop strings and temperature are the same.
 
         Raises:
-            ServiceError: the engine did not report the log-probability of each token.
+            ServiceError: the engine read another prompt than was sent, or did not report the
+                log-probability of each token.
         """
         engine, renderer = self._engine, self._loaded.renderer
         if self._trainer.state.global_step != self._synced:
@@ -100,12 +107,14 @@ class VLLMGenerator(ModelGenerator):
             "logit_bias": dict.fromkeys(renderer.suppressed, -100.0),
         }
         engine.max_completion_length = max((r.limit for r in requests), default=1)
-        prompts = [list(request.rendered.ids) for request in requests]
+        prompts = [self._sent(request.rendered.ids) for request in requests]
         shown = [[i.pixels() for i in r.rendered.images] or None for r in requests]
         idle = count - len(requests)
-        _, sampled, log_probs, _ = engine.generate(
+        read, sampled, log_probs, _ = engine.generate(
             prompts + [[renderer.end_of_turn]] * idle, [*shown, *[None] * idle], 1
         )
+        for request, ids in zip(requests, read, strict=False):  # idle ones come last
+            self._compare(request.rendered.ids, list(ids))
         if log_probs is None:
             raise ServiceError(
                 "vLLM reported no log-probabilities; is it asked for them (logprobs)?"
@@ -114,6 +123,36 @@ class VLLMGenerator(ModelGenerator):
             self._completion(request, ids, [candidates[0] for candidates in known])
             for request, ids, known in zip(requests, sampled, log_probs, strict=False)
         ]
+
+    def _sent(self, ids: Sequence[int]) -> list[int]:
+        """The prompt as the engine takes it: it repeats the mark of an image itself, or does not.
+
+        Beside the training vLLM is given images as pictures, finds one mark for each and repeats
+        it; of a run of marks it would repeat the first once more. A server is given their features,
+        which TRL lays on runs of marks.
+
+        Source: trl 1.16, `generation/vllm_generation.py`, `generate` and `_place_features`.
+        """
+        if self._engine.mode == "server":
+            return list(ids)
+        mark = self._loaded.renderer.image_token
+        runs = ((token, list(run)) for token, run in groupby(ids))
+        return [i for token, run in runs for i in ([token] if token == mark else run)]
+
+    def _compare(self, rendered: Sequence[int], read: Sequence[int]) -> None:
+        if list(rendered) == list(read):
+            return
+        mark = self._loaded.renderer.image_token
+        pairs = enumerate(zip(rendered, read, strict=False))
+        shorter = min(len(rendered), len(read))
+        at = next((place for place, (ours, theirs) in pairs if ours != theirs), shorter)
+        raise ServiceError(
+            f"vLLM read another prompt than was rendered: {len(rendered)} tokens with "
+            f"{rendered.count(mark)} of images were expected, it read {len(read)} with "
+            f"{read.count(mark)}, and they differ from token {at} on; what it writes then says "
+            "nothing about this model. This version of vLLM or of trl places images differently "
+            "(docs/training.md has those that were tried)"
+        )
 
     def _completion(
         self, request: TurnRequest, ids: list[int], log_probs: list[float | None]

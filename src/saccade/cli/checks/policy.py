@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -70,14 +73,25 @@ def examined(recipe: Recipe, *, n: int, seed: int, quiet: bool) -> list[Finding]
 def show(findings: Iterable[Finding], lines: Mapping[str, JsonValue]) -> None:
     """Findings with their evidence, then the lines for the run file."""
     for found in findings:
-        typer.echo(f"{found.state:<10} {found.part:<16} {one_line(found.text)}{_interval(found)}")
+        _echo(f"{found.state:<10} {found.part:<16} ", one_line(found.text) + _interval(found))
         if found.state not in ("ok", "not tried"):
             for reply in found.replies:
-                typer.echo(f"{'':<27} | {one_line(reply)}")
+                _echo(f"{'':<27} | ", one_line(reply))
     if lines:
-        typer.echo("\nlines for the run file (--write FILE puts them there):")
+        typer.echo("\nlines for the run file (--write FILE puts them into any, in its form):")
         for key, value in lines.items():
             typer.echo(f"{key} = {toml(value)}")
+
+
+def _echo(head: str, text: str) -> None:
+    """A line; in a terminal it is broken between words, and goes on below where it began."""
+    if sys.stdout.isatty():
+        width = max(shutil.get_terminal_size().columns, 2 * len(head))
+        rest = " " * len(head)
+        text = textwrap.fill(
+            text, width, initial_indent=rest, subsequent_indent=rest, break_on_hyphens=False
+        ).lstrip()
+    typer.echo(head + text)
 
 
 def _interval(found: Finding) -> str:

@@ -72,14 +72,26 @@ def write_lines(file: Path, lines: Mapping[str, JsonValue], *, begin: Table) -> 
             be put into; it is as it was.
         StoreError: it cannot be written; it is as it was.
     """
+    check_writable(file)
     file = file.resolve()  # of a link, the file behind it
     if not file.exists():
         write_whole(file, with_lines("", {**begin, **lines}).encode())
         return
-    read_toml(file)
     with file.open("rb") as held:
         text = held.read(MAX_FILE_BYTES).decode()
     write_whole(file, with_lines(text, lines, where=str(file)).encode())
+
+
+def check_writable(file: Path) -> None:
+    """Find out whether lines can be put into a run file, before they are asked for.
+
+    Raises:
+        ConfigError: it is no TOML, or its folder is not there.
+    """
+    if file.exists():
+        read_toml(file)
+    elif not file.resolve().parent.is_dir():
+        raise ConfigError(f"{file}: its folder is not there")
 
 
 def with_lines(text: str, lines: Mapping[str, JsonValue], *, where: str = "run file") -> str:
