@@ -112,6 +112,19 @@ def test_marks_say_where_the_images_of_a_question_stand() -> None:
         make_task([first], "Which?", ["<image>", "b"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"question": None}, "question: expected a text, got None"), ({"question": " "}, "question: "),
+     ({"choices": "AB"}, "choices: expected a list of texts, got 'AB'"),
+     ({"choices": {"A": "x"}}, "choices: expected a list"), ({"choices": [1]}, "choices: expected"),
+     ({"choices": None}, "choices: expected"), ({"choices": ["x"] * 27}, "at most 26 options"),
+     ({"answer": 3}, "answer: expected a text or None, got 3")],
+)  # fmt: skip
+def test_what_is_asked_is_text(asked: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        make_task([], **{"question": "What?"} | asked)
+
+
 def test_urls_are_fetched_where_they_are_allowed(tmp_path: Path) -> None:
     PILImage.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])

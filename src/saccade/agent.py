@@ -23,7 +23,7 @@ from saccade.config import validate
 from saccade.embedded import with_folders
 from saccade.env import Environment
 from saccade.errors import ConfigError, ImageError
-from saccade.formats.marks import interleaved, refuse_marks
+from saccade.formats.marks import check_choices, interleaved, marked
 from saccade.images.color import Color
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.given import Picture, image_of
@@ -316,10 +316,9 @@ def make_task(
     Raises:
         ImageError: an image that cannot be read, down to its last pixel; a URL that is not allowed.
         FormatError: the question has another number of marks `<image>` than there are images.
-        ConfigError: more options than there are letters.
+        ConfigError: no question, or options that are no list of texts or more than the letters.
     """
-    if len(choices) > 26:
-        raise ConfigError(f"choices: at most 26 options have a letter, got {len(choices)}")
+    _check_texts(question, choices, answer)
     opened = tuple(
         _fetched(given, hosts, max_pixels)
         if isinstance(given, str) and is_url(given)
@@ -330,7 +329,7 @@ def make_task(
         image.source.pixels()
     question, *options = (_unicode(text) for text in (question, *choices))
     answer = None if answer is None else _unicode(answer)
-    refuse_marks(options, "choices")
+    check_choices(options, marked(question, len(opened), "question"), len(opened), "choices")
     content = repr((opened, question, options, answer))
     return Task(
         id=f"ask-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
@@ -340,6 +339,26 @@ def make_task(
         judge="choice" if choices else None,
         source="ask",
     )
+
+
+def _check_texts(question: object, choices: object, answer: object) -> None:
+    """What is asked is text: types are not looked at when Python calls it.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(question, str) or not question.strip():
+        raise ConfigError(f"question: expected a text, got {question!r:.60}")
+    if (
+        not isinstance(choices, Sequence)
+        or isinstance(choices, str | bytes)
+        or not all(isinstance(choice, str) for choice in choices)
+    ):
+        raise ConfigError(f"choices: expected a list of texts, got {choices!r:.60}")
+    if len(choices) > 26:
+        raise ConfigError(f"choices: at most 26 options have a letter, got {len(choices)}")
+    if not isinstance(answer, str | None):
+        raise ConfigError(f"answer: expected a text or None, got {answer!r:.60}")
 
 
 def _listed(images: object) -> Sequence[object]:

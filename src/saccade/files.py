@@ -7,12 +7,17 @@ one rule says which encodings are read.
 from __future__ import annotations
 
 import codecs
+import errno
 import os
+import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from saccade.errors import FormatError, StoreError
+
+_URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Line(NamedTuple):
@@ -35,7 +40,7 @@ def read_lines(path: Path, *, most: int) -> Iterator[Line]:
         FormatError: the file cannot be read, or has a longer line; names file and line.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             number = 0
             while data := file.readline(most + 1):
                 number += 1
@@ -44,6 +49,20 @@ def read_lines(path: Path, *, most: int) -> Iterator[Line]:
                 yield Line(number, data)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A file, open for reading: no folder, and no pipe or device, which may never end.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file, but a pipe or a device", str(path))
+    return file
 
 
 def read_text_lines(path: Path, *, most: int) -> Iterator[tuple[int, str]]:
@@ -64,7 +83,8 @@ def read_text_lines(path: Path, *, most: int) -> Iterator[tuple[int, str]]:
 def text_of(data: bytes, path: Path, *, line: int = 1) -> str:
     """The text of a file: UTF-8, with or without a byte order mark.
 
-    Editors and spreadsheets of Windows write the mark, which no parser takes for white space.
+    Editors and spreadsheets of Windows write the mark, which no parser takes for white space; where
+    files were put together it begins a line in the middle.
 
     Args:
         data: What was read of the file.
@@ -82,7 +102,7 @@ def text_of(data: bytes, path: Path, *, line: int = 1) -> str:
             "file: iconv -f UTF-16 -t UTF-8 OLD > NEW"
         )
     try:
-        return data.decode("utf-8-sig" if line == 1 else "utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         start = error.start + len(data) - len(error.object)  # the mark is no part of `object`
         number = line + data.count(b"\n", 0, start)
@@ -103,6 +123,11 @@ def beside(path: Path, name: str, where: str) -> Path:
     Raises:
         FormatError: the path leaves the folder, also through a link, or is none.
     """
+    if not name.strip() or _URL.match(name):
+        raise FormatError(
+            f"{where}: expected the path of a file in the folder of {path.name}, got "
+            f"{name[:80]!r}; nothing is fetched from the web or read out of the text"
+        )
     folder = path.parent.resolve()
     try:
         file = (folder / name).resolve()

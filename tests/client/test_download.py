@@ -24,6 +24,8 @@ class _Pages(BaseHTTPRequestHandler):
         match self.path:
             case "/moved":
                 status, headers, body = 302, {"Location": "/a.png"}, b""
+            case "/later":
+                status, headers, body = 302, {"Location": "/headers"}, b""
             case "/round":
                 status, headers, body = 302, {"Location": "/round"}, b""
             case "/inside":
@@ -34,11 +36,15 @@ class _Pages(BaseHTTPRequestHandler):
                 status, body = 404, b"none"
             case "/packed":
                 headers = {"Content-Encoding": "gzip"}
+            case "/plain":
+                headers = {"Content-Encoding": "Identity"}
             case "/slow":
                 headers = {"Content-Length": str(10**9)}
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(name, value)
+        while self.path == "/headers" and not self.server.over.wait(0.02):  # type: ignore[attr-defined]
+            self.wfile.write(b"X: y\r\n")
         self.end_headers()
         self.wfile.write(body)
         while self.path == "/slow" and not self.server.over.wait(0.02):  # type: ignore[attr-defined]
@@ -76,6 +82,7 @@ def test_what_a_named_host_has_is_fetched(url: str, pages: ThreadingHTTPServer) 
     assert path == "/a.png?size=large"
     assert headers["Host"] == f"localhost:{pages.server_port}"
     assert download(f"{url}/moved", LOCAL) == PNG
+    assert download(f"{url}/plain", LOCAL) == PNG
     assert download(f"{url}/a.png", Hosts.of([f"LOCALHOST.:{pages.server_port}"])) == PNG
 
 
@@ -100,15 +107,17 @@ def test_bytes_and_seconds_are_bounded(url: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ImageError, match=r"/slow: more than 9\.5.*e-05 MiB"):
         download(f"{url}/slow", LOCAL, max_bytes=100)
     monkeypatch.setattr(module, "MAX_SECONDS", 0.2)
-    with pytest.raises(ImageError, match=r"/slow: took longer than 0\.2 s"):
-        download(f"{url}/slow", LOCAL)
+    for path in ("/slow", "/headers", "/later"):  # a letter at a time, of content or headers
+        with pytest.raises(ImageError, match=rf"{path}: took longer than 0\.2 s"):
+            download(url + path, LOCAL)
 
 
 PRIVATE = [
     "127.0.0.1", "localhost", "0.0.0.0", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254",
     "100.64.0.1", "224.0.0.1", "2130706433", "0x7f000001", "127.1", "[::1]", "[fe80::1]",
     "[fd00::1]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]",
-    "[2002:7f00:1::]",
+    "[2002:7f00:1::]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b:1::7f00:1]", "[fec0::1]",
+    "[3fff::1]", "[5f00::1]", "192.0.0.192", "192.88.99.1",
 ]  # fmt: skip
 
 
@@ -143,7 +152,9 @@ def test_odd_urls_are_refused(url: str, says: str) -> None:
         download(url, LOCAL)
 
 
-@pytest.mark.parametrize("allowed", ["localhost", [3], ["a/b"], ["http://a"], ["a:x"], [""]])
+@pytest.mark.parametrize(
+    "allowed", ["localhost", None, 1, [3], ["a/b"], ["http://a"], ["a:x"], [""]]
+)
 def test_hosts_that_are_none_are_refused(allowed: object) -> None:
     with pytest.raises(ConfigError, match="allow_urls: expected"):
         Hosts.of(allowed)  # type: ignore[arg-type]

@@ -10,9 +10,11 @@ from saccade.errors import ConfigError
 from saccade.fisher.spectrum import Eigenpairs, eigenpairs
 from saccade.fisher.target import Classifier, Logits, Target, tail_of
 from saccade.robust.attacks.single import DeepFool, Fgm
+from saccade.robust.detectors.detector import Detector
 
 torch.manual_seed(0)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(12, 9), nn.Tanh(), nn.Linear(9, 4)).eval()
+LINE = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).eval()
 X = torch.rand(5, 1, 3, 4, generator=torch.Generator().manual_seed(1))
 Function = Callable[[torch.Tensor], torch.Tensor]
 
@@ -57,6 +59,13 @@ def of_batch(x: torch.Tensor) -> torch.Tensor:
     return NET((x - x.mean(0)) / (x.std(0, correction=0) + 0.1))
 
 
+SAYS_NOTHING: dict[str, tuple[object, str]] = {
+    "a module": (NET, r"with log_probs, got a Sequential; .*Classifier"),
+    "a function": (lambda x: NET(x), r"with log_probs, got a function; .*Logits"),
+    "nothing": (None, "with log_probs, got a NoneType"),
+}
+
+
 REFUSED: dict[str, tuple[Target, str]] = {
     "probabilities": (Says(lambda x: NET(x).softmax(-1)), r"got probabilities.*log_softmax"),
     "logits": (Says(NET), r"not normalised, as logits are.*log_softmax.*Classifier"),
@@ -68,6 +77,9 @@ REFUSED: dict[str, tuple[Target, str]] = {
         Logits(lambda x: NET(x).softmax(-1).bfloat16()), r"got probabilities.*leave out the",
     ),
     "saturated softmax": (Logits(lambda x: (500 * NET(x)).softmax(-1)), r"got probabilities"),
+    "percent": (Logits(lambda x: 100 * NET(x).softmax(-1)), r"in percent.*leave out the softmax"),
+    "negative": (Logits(lambda x: -NET(x).log_softmax(-1)), r"got negative log-probabilities"),
+    "sigmoid": (Logits(lambda x: LINE(x).sigmoid()), r"as behind a sigmoid.*leave out the sigmoid"),
     "log of softmax": (Says(lambda x: (900 * NET(x)).softmax(-1).log()), r"not all finite.*log_so"),
     "detached": (Logits(lambda x: NET(x.detach())), r"no gradient in its inputs.*detach"),
     "without grad": (Logits(torch.no_grad()(NET)), r"no gradient in its inputs.*no_grad"),
@@ -91,6 +103,32 @@ def test_a_target_that_hides_something_is_refused_with_the_mend(name: str) -> No
         eigenpairs(target, X)
     with pytest.raises(ConfigError, match=match):
         Fgm()(target, X, epsilons=[0.1])
+
+
+@pytest.mark.parametrize(("target", "match"), SAYS_NOTHING.values(), ids=SAYS_NOTHING)
+def test_what_is_no_target_is_refused_with_what_makes_one(target: Target, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        eigenpairs(target, X)
+    with pytest.raises(ConfigError, match=match):
+        Fgm()(target, X, epsilons=[0.1])
+    with pytest.raises(ConfigError, match=match):
+        Detector.fit(target, X.repeat(20, 1, 1, 1), X)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"k": 1.5}, "k: at least 1"), ({"k": "1"}, "k: at least 1"), ({"k": True}, "k: at least 1"),
+     ({"method": "lanczos", "max_steps": 0}, "max_steps: at least 1, a whole number, got 0")],
+)  # fmt: skip
+def test_what_is_no_number_is_refused(options: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        eigenpairs(Classifier(NET), X, **options)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, None, "a"])
+def test_a_seed_of_a_detector_is_one(seed: int) -> None:
+    with pytest.raises(ConfigError, match="seed: expected a whole number from 0"):
+        Detector.fit(Classifier(NET), X.repeat(20, 1, 1, 1), X, seed=seed)
 
 
 @pytest.mark.parametrize("method", ["gram", "lanczos"])
@@ -142,6 +180,8 @@ TAKEN: dict[str, tuple[Target, torch.Tensor]] = {
     "two classes": (Logits(lambda x: NET(x)[:, :2]), X),
     "sum to one by chance": (Logits(by_chance), EQUAL),
     "one image": (Logits(by_chance), EQUAL[:1]),
+    "sum to one until trained": (Logits(lambda x: 0.25 + 1e-3 * LINE(x)), X),
+    "between 0 and 1 until trained": (Logits(lambda x: 0.5 + 1e-3 * LINE(x)), X),
     "of no mean": (Logits(lambda x: NET(x) + 1000), X),
     "small": (Logits(lambda x: 1e-6 * NET(x)), X),
 }

@@ -5,6 +5,7 @@ the DeepEyes repository reads them; five real rows of MMSearch-R1 are in the sha
 """
 
 import io
+import math
 import warnings
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_a_row_of_several_turns_is_never_cut(tmp_path: Path, roles: list[str]) -
         list(read_parquet(path))
 
 
-@pytest.mark.parametrize("column", ["image", "videos", "audio"])
+@pytest.mark.parametrize("column", ["image", "image_1", "img", "videos", "audio"])
 def test_a_column_that_would_be_part_of_the_question_is_never_left_out(
     tmp_path: Path, column: str
 ) -> None:
@@ -161,6 +162,8 @@ PLACES = [
     ("<image><image> Otherwise put.", "Alike?", ["image", "image", "Alike?"]),
     ("<image> or <image>? Think.", "<image> or <image>?", ["image", "or", "image", "?"]),
     ("Alike? Think.", "Alike?", ["image", "image", "Alike?"]),
+    ("<image 1> or <image 2>?", "<image 1> or <image 2>?", ["image", "or", "image", "?"]),
+    ("Alike? <IMAGE><image/>", "Alike?", ["Alike?", "image", "image"]),
 ]
 
 
@@ -182,6 +185,8 @@ def test_images_stand_where_the_prompt_has_them(
     [
         ("Is <image> like <image>?", "Is this like that?", "the place of its images"),
         ("<image><image> Alike?", "Is <image> alike?", "1 mark <image> for 2 images"),
+        ("<image 2><image 1> Alike?", "Alike?", "the marks <image 2> <image 1> for 2 images"),
+        ("<|image_pad|> Alike?", "Alike?", "stands for an image in other formats"),
     ],
 )
 def test_images_of_which_the_place_is_not_known_are_refused(
@@ -190,6 +195,25 @@ def test_images_of_which_the_place_is_not_known_are_refused(
     path = about_two(tmp_path, asked, question)
     with pytest.raises(FormatError, match=f"row 0: .*{says}"):
         list(read_parquet(path))
+
+
+def test_an_image_in_the_turn_that_is_left_out_is_refused(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "See <image>."}, {"role": "user", "content": "What?"}]
+    with pytest.raises(FormatError, match="row 0: prompt: <image> stands in the system turn"):
+        list(read_parquet(write(tmp_path, row(prompt=turns))))
+
+
+@pytest.mark.parametrize(
+    ("indices", "names"),
+    [([1.0, math.nan], ["vstar-1", "vstar-rows-1"]), ([" 1 ", "2"], ["vstar-1", "vstar-2"]),
+     ([0, None], ["vstar-0", "vstar-rows-1"])],
+)  # fmt: skip
+def test_an_index_is_a_name_whatever_its_column_has_made_of_it(
+    tmp_path: Path, indices: list[object], names: list[str]
+) -> None:
+    question = {"question": "What colour is it?"}
+    path = write(tmp_path, *(row(extra_info=question | {"index": index}) for index in indices))
+    assert [task.id for task in read_parquet(path)] == names
 
 
 def test_other_right_answers_are_kept(tmp_path: Path) -> None:

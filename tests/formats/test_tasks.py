@@ -1,6 +1,7 @@
 """Task files of the user's own: every mistake is named by file and line."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ from saccade.errors import FormatError, ImageError
 from saccade.formats.tasks import count_rows, read_tasks, write_tasks
 from saccade.images.image import Image
 from saccade.types import Task
+
+FOREIGN = [
+    "<img>", "<img src='a.png'>", "<|image_pad|>", "<|vision_start|>", "<|image_1|>", "<|image|>",
+    "<image_placeholder>", "<ImageHere>", "<start_of_image>", "[IMG]", "<video>", "<image id=1>",
+    "&lt;image&gt;", "\\<image\\>", "\uff1cimage\uff1e",
+]  # fmt: skip
+"""What other formats put in place of a picture."""
 
 
 @pytest.fixture
@@ -76,7 +84,15 @@ def test_a_bad_row_is_named(folder: Path, row: object, says: str) -> None:
      ("{", "jq -c ."), ("{'question': 'q'}", "double quotes"), ('{"question": "q",}', "column 18"),
      ('{"qestion": "q"}', "question: missing; qestion: unknown key; did you mean 'question'"),
      ('{"question": "q", "boxs": []}', "boxs: unknown key; did you mean 'boxes'"),
-     ('{"question": " <image> ", "images": ["a.png"]}', "question: no text")],
+     ('{"question": " <image> ", "images": ["a.png"]}', "question: no text"),
+     ('{"question": "q", "question": "r"}', "question: this key comes twice"),
+     ('{"question": "q", "meta": {"a": 1, "a": 2}}', "a: this key comes twice"),
+     ('{"question": "q", "meta": {"a": NaN}}', "NaN is no number of JSON"),
+     ('{"question": "q", "meta": {"a": [1e999]}}', "1e999 is no number of JSON"),
+     ('{"question": "q", "images": ["https://a.org/b.png"]}', "expected the path of a file"),
+     ('{"question": "q", "images": ["data:image/png;base64,AA"]}', "expected the path of a file"),
+     ('{"question": "q", "images": [" "]}', "expected the path of a file"),
+     (json.dumps({"question": "q", "choices": [*map(str, range(27))]}), "at most 26 items")],
 )  # fmt: skip
 def test_a_common_slip_is_told_with_its_remedy(folder: Path, line: str, remedy: str) -> None:
     with pytest.raises(FormatError, match=rf"tasks\.jsonl:2: .*{remedy}"):
@@ -88,7 +104,8 @@ def test_a_common_slip_is_told_with_its_remedy(folder: Path, line: str, remedy: 
 def test_files_of_every_editor_are_read(folder: Path, encoding: str, end: str) -> None:
     file = folder / "tasks.jsonl"
     lines = ['{"question": "Où?"}', "", "  ", '{"question": "second"}']
-    file.write_bytes(end.join(lines).encode(encoding))
+    parts = (end.join(lines[:3]) + end, lines[3])  # as files are put together, each with its mark
+    file.write_bytes(b"".join(part.encode(encoding) for part in parts))
     assert [(task.id, task.question) for task in read_tasks(file)] == [
         ("tasks-1", "Où?"), ("tasks-4", "second"),
     ]  # fmt: skip
@@ -96,8 +113,9 @@ def test_files_of_every_editor_are_read(folder: Path, encoding: str, end: str) -
 
 @pytest.mark.parametrize(
     ("row", "other"),
-    [({"id": "x"}, {"id": "x"}), ({"id": "tasks-3"}, {}), ({}, {"id": "tasks-1"})],
-)
+    [({"id": "x"}, {"id": "x"}), ({"id": "tasks-3"}, {}), ({}, {"id": "tasks-1"}),
+     ({"id": "x"}, {"id": " x "}), ({"id": " "}, {"id": "tasks-1"})],
+)  # fmt: skip
 def test_two_questions_of_one_id_are_named_by_both_lines(
     folder: Path, row: dict[str, str], other: dict[str, str]
 ) -> None:
@@ -122,11 +140,46 @@ def test_marks_say_where_images_stand(folder: Path) -> None:
     [({"question": "<image> and <image>?", "images": ["a.png"]}, "2 marks <image> for 1 image;"),
      ({"question": "<image>?", "images": ["a.png", "a.png"]}, "1 mark <image> for 2 images;"),
      ({"question": "What does <image> do in SVG?"}, "1 mark <image> for 0 images;"),
-     ({"question": "q", "images": ["a.png"], "choices": ["no", "<image>"]}, "choice 2 has the")],
+     ({"question": "q", "images": ["a.png"], "choices": ["no", "<image>"]}, "choice 2 has the"),
+     ({"question": "q", "images": ["a.png"], "choices": ["<image 1>"]}, "choice 1 has the"),
+     ({"question": "q", "images": ["a.png"], "choices": ["<img>"]}, "choice 1 has the"),
+     ({"question": "<image 1>?"}, "the marks <image 1> for 0 images"),
+     ({"question": "<image_1> <image_2>?", "images": ["a.png"]}, "the marks <image_1> <image_2> f"),
+     ({"question": "<image 2> <image 1>?", "images": ["a.png"] * 2}, "the marks <image 2> <image"),
+     ({"question": "<image 1> <image 1>?", "images": ["a.png"] * 2}, "the marks <image 1> <image"),
+     ({"question": "<image> <image 2>?", "images": ["a.png"] * 2}, "the marks <image> <image 2>"),
+     *(({"question": f"{mark} q?", "images": ["a.png"]}, "stands for an image in other formats")
+       for mark in FOREIGN)],
 )  # fmt: skip
 def test_marks_that_do_not_fit_are_refused(folder: Path, row: dict, says: str) -> None:
     with pytest.raises(FormatError, match=rf"tasks\.jsonl:1: .*{says}"):
         tasks_of(folder, row)
+
+
+@pytest.mark.parametrize("mark", ["<image 1>", "<image_1>", "<image1>", "<IMAGE>", "< image />"])
+def test_a_mark_is_read_as_others_write_it(folder: Path, mark: str) -> None:
+    row = {"question": f"What is in {mark}?", "images": ["a.png"], "choices": ["<b>", "I"]}
+    (task,) = tasks_of(folder, row)
+    assert task.prompt == ("What is in", task.images[0], "?")
+
+
+def test_a_word_that_looks_like_a_mark_is_text_where_the_images_have_theirs(folder: Path) -> None:
+    row = {"question": "<image> Which of the tags?", "images": ["a.png"], "choices": ["<img>", "b"]}
+    (task,) = tasks_of(folder, row)
+    assert task.choices == ("<img>", "b")
+    assert (
+        tasks_of(folder, {"question": "What does <img> do?"})[0].question == "What does <img> do?"
+    )
+    (again,) = read_tasks(write_tasks([task], folder / "kept"))
+    assert again.prompt == task.prompt
+
+
+def test_a_pipe_is_no_file(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(FormatError, match=r"pipe: cannot be read .no regular file"):
+        list(read_tasks(folder / "pipe"))
+    with pytest.raises(FormatError, match=r"tasks\.jsonl:1: pipe: cannot be read .no regular file"):
+        tasks_of(folder, {"question": "q", "images": ["pipe"]})
 
 
 def test_a_broken_image_is_called_what_the_file_calls_it(folder: Path) -> None:

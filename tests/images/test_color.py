@@ -192,6 +192,8 @@ def test_an_opaque_picture_with_an_alpha_channel_is_as_without() -> None:
         (np.array([[0, 65535, 32768]], np.int32), [0, 255, 128]),
         (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
         (np.array([[0, 127, 255]], np.float32), [0, 127, 255]),
+        (np.array([[-0.001, 0.5, 1.001]], np.float32), [0, 128, 255]),
+        (np.array([[0, 127, 255]], np.int32), [0, 127, 255]),
     ],
 )
 def test_deep_levels_are_scaled(levels: np.ndarray, shown: list[int]) -> None:
@@ -202,7 +204,8 @@ def test_deep_levels_are_scaled(levels: np.ndarray, shown: list[int]) -> None:
 @pytest.mark.parametrize(
     "levels",
     [np.array([[0, 70000]], np.int32), np.array([[-1, 5]], np.int32),
-     np.array([[0, 300]], np.float32), np.array([[-0.5, 0.5]], np.float32),
+     np.array([[0, 300]], np.float32), np.array([[0, 3.7]], np.float32),
+     np.array([[-0.5, 0.5]], np.float32),
      np.array([[np.nan, 0.5]], np.float32), np.array([[np.inf, 0.5]], np.float32)],
 )  # fmt: skip
 def test_levels_without_a_known_white_are_refused(levels: np.ndarray) -> None:

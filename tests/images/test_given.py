@@ -2,7 +2,7 @@
 
 import base64
 import io
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote_from_bytes
 
 import numpy as np
@@ -41,9 +41,12 @@ FORMS = {
     "memoryview": memoryview(PNG),
     "base64": f"data:image/png;base64,{base64.b64encode(PNG).decode()}",
     "base64 in capitals": f"DATA:image/png;BASE64,{base64.b64encode(PNG).decode()}",
+    "base64 in lines": "data:image/png;base64,\n" + base64.encodebytes(PNG).decode(),
+    "base64 without padding": f"data:;base64,{base64.b64encode(PNG).decode().rstrip('=')}",
     "percent": f"data:image/png,{quote_from_bytes(PNG)}",
     "Image": Image.from_bytes(PNG),
     "pixels": scene(),
+    "premultiplied": scene().convert("RGBA").convert("RGBa"),
     "an opened file": PILImage.open(io.BytesIO(PNG)),
     "uint8": ARRAY,
     "float": ARRAY / 255,
@@ -51,6 +54,7 @@ FORMS = {
     "not contiguous": np.ascontiguousarray(ARRAY[::-1])[::-1],
     "RGBA": np.dstack([ARRAY, np.full(ARRAY.shape[:2], 255, np.uint8)]),
     "lazy": Lazy(),
+    "a hair outside": (ARRAY / 255 - 0.5) * 1.003 + 0.5,
 }
 
 
@@ -62,7 +66,7 @@ def test_each_form_is_the_same_picture(given: object) -> None:
 def test_a_path_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    for given in (path, str(path)):
+    for given in (path, str(path), PurePath(path)):
         assert image_of(given, 1) == Image.from_bytes(PNG)
 
 
@@ -71,6 +75,12 @@ def test_a_grey_array_has_one_channel_or_none(shape: tuple[int, ...]) -> None:
     grey = ARRAY[:, :, 0].reshape(shape)
     shown = np.asarray(image_of(grey, 1).pixels())
     assert np.array_equal(shown, np.repeat(ARRAY[:, :, :1], 3, axis=2))
+
+
+def test_a_premultiplied_grey_picture_is_taken_like_any() -> None:
+    grey = scene().convert("LA")
+    shown = image_of(grey.convert("La"), 1).pixels()
+    assert shown.tobytes() == image_of(grey, 1).pixels().tobytes()
 
 
 def test_a_tensor_is_taken_like_an_array() -> None:
@@ -106,7 +116,7 @@ WRONG = {
     "None": (None, r"image 3: expected a path, .*got NoneType; a question without images has \[\]"),
     "a number": (7, "image 3: expected a path, .*got int"),
     "a list": ([PNG], "image 3: expected a path, .*got list"),
-    "a stream": (io.BytesIO(PNG), "image 3: expected a path, .*got BytesIO"),
+    "a stream": (io.BytesIO(PNG), r"image 3: expected a path, .*got BytesIO; file.read\(\)"),
     "empty bytes": (b"", r"image 3 \(bytes\): not an image"),
     "integers": (ARRAY.astype(int), "image 3: expected an array of uint8 .* got int64"),
     "a mask": (ARRAY[:, :, 0] > 3, "image 3: .* got bool"),
@@ -122,6 +132,9 @@ WRONG = {
     "another scheme": ("s3://bucket/a.png", "s3://bucket/a.png: expected a path, or an http"),
     "a file URL": ("file:///tmp/a.png", "file:///tmp/a.png: expected a path, or an http"),
     "no file": ("missing.png", "missing.png: cannot be read"),
+    "an empty path": (" ", "image 3: an empty path"),
+    "a URL as a path": (Path("https://a.org/b.png"), "https:/a.org/b.png: expected a path, or an"),
+    "base64 alone": (base64.b64encode(PNG).decode(), "image 3: expected a path, got iVBOR.*base64"),
     "no path": ("a\0b", "a\0b: cannot be read"),
 }  # fmt: skip
 

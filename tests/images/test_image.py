@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import random
 import struct
 import zlib
@@ -263,10 +264,18 @@ def test_the_pixel_limit_can_be_raised_and_lowered() -> None:
         Image.from_bytes(encoded(coordinates(100, 100)), max_pixels=9_999)
 
 
-def test_an_endless_file_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_file_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("saccade.images.image.MAX_FILE_BYTES", 2**20)
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**20 + 1)
     with pytest.raises(ImageError, match="more than 1 MiB"):
-        Image.open("/dev/zero")
+        Image.open(tmp_path / "large")
+    os.mkfifo(tmp_path / "pipe")  # nobody will ever write to it
+    for endless in ("/dev/zero", tmp_path / "pipe"):
+        with pytest.raises(ImageError, match=r"cannot be read .no regular file"):
+            Image.open(endless)
 
 
 def test_files_that_are_no_image_say_so(tmp_path: Path) -> None:

@@ -190,31 +190,32 @@ async def test_what_is_saved_or_closed_unseen_is_said(
     assert len(cell.images) == images
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "pass",
-        "plt.savefig('a.png')",  # left open, so shown
-        "plt.savefig('a.png'); plt.show()",
-        "plt.show(); plt.savefig('a.png'); plt.close()",  # an empty one
-        "fig = plt.gcf(); plt.show(); fig.savefig('a.png')",
-        "fig = plt.gcf(); plt.close(); fig",
-        "plt.savefig('a.png'); plt.close(); Image.open('a.png')",
-        "plt.show(); image = Image.new('L', (9, 9)); image.save('b.png'); display(image)",
-        "plt.show(); image = Image.new('L', (9, 9)); image.show(); image.save('b.png')",
-        "import io; b = io.BytesIO(); plt.savefig(b); plt.close(); Image.open(b)",
-        "import io; plt.show(); Image.new('L', (9, 9)).save(io.BytesIO(), 'PNG')",
-        "import cv2, numpy as np; cv2.imwrite('d.png', np.zeros((9, 9, 3))); plt.show()",
-        "plt.show(); plt.figure(); plt.close(); plt.clf(); plt.close()",  # nothing was on them
-        "plt.show(); fig = plt.figure(); fig.clear(); fig.text(0, 0, 'z'); plt.show()",
-        "fig = plt.gcf(); plt.show(); plt.close(fig); fig.clear()",
-        "plt.show(); plt.close('all'); plt.close(99)",
-    ],
-)
-async def test_of_what_is_shown_nothing_is_said(notebook: Notebook, code: str) -> None:
-    cell = await notebook.run(DRAWN + code)
-    assert (cell.status, cell.notes) == ("ok", ()), cell.error
-    assert cell.images
+SHOWN = [
+    "pass",
+    "plt.savefig('a.png')",  # left open, so shown
+    "plt.savefig('a.png'); plt.show()",
+    "plt.show(); plt.savefig('a.png'); plt.close()",  # an empty one
+    "fig = plt.gcf(); plt.show(); fig.savefig('a.png')",
+    "fig = plt.gcf(); plt.close(); fig",
+    "plt.savefig('a.png'); plt.close(); Image.open('a.png')",
+    "plt.show(); image = Image.new('L', (9, 9)); image.save('b.png'); display(image)",
+    "plt.show(); image = Image.new('L', (9, 9)); image.show(); image.save('b.png')",
+    "import io; b = io.BytesIO(); plt.savefig(b); plt.close(); Image.open(b)",
+    "import io; plt.show(); Image.new('L', (9, 9)).save(io.BytesIO(), 'PNG')",
+    "import cv2, numpy as np; cv2.imwrite('d.png', np.zeros((9, 9, 3))); plt.show()",
+    "plt.show(); plt.figure(); plt.close(); plt.clf(); plt.close()",  # nothing was on them
+    "plt.show(); fig = plt.figure(); fig.clear(); fig.text(0, 0, 'z'); plt.show()",
+    "fig = plt.gcf(); plt.show(); plt.close(fig); fig.clear()",
+    "plt.show(); plt.close('all'); plt.close(99)",
+]
+"""Cells of which the model sees what they draw."""
+
+
+async def test_of_what_is_shown_nothing_is_said(notebook: Notebook) -> None:
+    for code in SHOWN:
+        cell = await notebook.run(DRAWN + code)
+        assert (cell.status, cell.notes) == ("ok", ()), (code, cell.error)
+        assert cell.images, code
 
 
 async def test_a_figure_that_was_shown_before_may_be_saved(notebook: Notebook) -> None:

@@ -1,5 +1,6 @@
 """Where tasks come from: what a run file can name, and a source of the user's own."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from saccade.errors import ConfigError, FormatError
 from saccade.recipe import Recipe, count_tasks, make_tasks
 from saccade.runs.preflight import preflight
 from saccade.tasks import BUILT_IN
+from saccade.tasks.files import FileTasks
 from saccade.types import Record, Task
 
 
@@ -79,3 +81,10 @@ def test_families_of_the_world_take_turns() -> None:
     assert set(ids).isdisjoint(
         task.id for task in make_tasks(recipe(1, kind="world", family=["read", "easy"], n=3))
     )
+
+
+def test_what_no_question_can_have_is_told_with_its_line_before_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(json.dumps({"question": "q", "choices": [*map(str, range(27))]}))
+    with pytest.raises(FormatError, match=r"tasks\.jsonl:1: choices: .* at most 26"):
+        list(FileTasks(path=file).outlines())

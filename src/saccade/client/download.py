@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from saccade.errors import ConfigError, ImageError
@@ -38,6 +40,12 @@ MAX_REDIRECTS = 5
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones. Source: RFC 6052, section 2.1."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that is public of the others. Source: RFC 4291, section 2.4, and the IANA registry of IPv6
+global unicast addresses."""
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Not for hosts, though older versions of Python call some of them global. Source: the IANA
+registries of special-purpose addresses."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -59,7 +67,8 @@ class Hosts(NamedTuple):
         """
         if isinstance(allowed, bool):
             return cls(allowed)
-        if isinstance(allowed, str) or not all(isinstance(name, str) for name in allowed):
+        listed = isinstance(allowed, list | tuple | set | frozenset)
+        if not listed or not all(isinstance(name, str) for name in allowed):
             raise ConfigError(
                 "allow_urls: expected true, false or a list of hosts such as ['example.org', "
                 f"'10.0.0.5:8080'], got {allowed!r}"
@@ -91,7 +100,12 @@ def download(url: str, hosts: Hosts, *, max_bytes: int = MAX_BYTES) -> bytes:
 
     ends, place = time.monotonic() + MAX_SECONDS, url
     try:
-        with httpx.Client(trust_env=False, follow_redirects=False, verify=_trusted()) as client:
+        with httpx.Client(
+            trust_env=False,
+            follow_redirects=False,
+            verify=_trusted(),
+            limits=httpx.Limits(max_keepalive_connections=0),  # each is watched from its start
+        ) as client:
             for _ in range(MAX_REDIRECTS + 1):
                 found = _get(client, place, hosts, ends, max_bytes)
                 if isinstance(found, bytes):
@@ -113,6 +127,46 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+class _Stream(Protocol):
+    """A connection of httpcore."""
+
+    def get_extra_info(self, info: str) -> socket.socket: ...
+
+
+class _Watch:
+    """Ends a connection when its time is over, whatever it is busy with.
+
+    The client knows seconds of silence only: a header that comes a letter at a time never ends.
+    """
+
+    def __init__(self, ends: float) -> None:
+        self._ends = ends
+        self._socket: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+
+    def connected(self, event: str, info: Mapping[str, object]) -> None:
+        """The `trace` extension of httpcore, which is told of each step of a request."""
+        if event == "connection.connect_tcp.complete":
+            stream = cast(_Stream, info["return_value"])
+            self._socket = stream.get_extra_info("socket").dup()  # TLS takes over the other one
+            self._timer = threading.Timer(max(0.0, self._ends - time.monotonic()), self._cut)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def stop(self) -> None:
+        """Let the connection be."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _cut(self) -> None:
+        assert self._socket is not None
+        with suppress(OSError):  # it has ended of itself
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class _Redirect(NamedTuple):
     location: str
 
@@ -126,6 +180,7 @@ def _get(
     parts = urlsplit(url)
     host, port = _checked(parts)
     address = _address(host, port, hosts)
+    watch = _Watch(ends)
     request = client.build_request(
         "GET",
         httpx.URL(url).copy_with(host=str(address), fragment=None),
@@ -136,19 +191,27 @@ def _get(
             "User-Agent": "saccade",
         },
         timeout=min(_left(ends), MAX_SILENCE_S),
-        extensions={"sni_hostname": host},
+        extensions={"sni_hostname": host, "trace": watch.connected},
     )
-    response = client.send(request, stream=True)
     try:
-        if response.has_redirect_location:
-            return _Redirect(response.headers["location"])
-        if response.status_code != 200:
-            raise ImageError(f"the server answered {response.status_code}")
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise ImageError("the server packed the content, which was not asked for")
-        return _content(response, ends, max_bytes)
+        response = client.send(request, stream=True)
+        with closing(response):
+            return _read(response, ends, max_bytes)
+    except httpx.HTTPError:
+        _left(ends)
+        raise
     finally:
-        response.close()
+        watch.stop()
+
+
+def _read(response: httpx.Response, ends: float, max_bytes: int) -> bytes | _Redirect:
+    if response.has_redirect_location:
+        return _Redirect(response.headers["location"])
+    if response.status_code != 200:
+        raise ImageError(f"the server answered {response.status_code}")
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ImageError("the server packed the content, which was not asked for")
+    return _content(response, ends, max_bytes)
 
 
 def _content(response: httpx.Response, ends: float, max_bytes: int) -> bytes:
@@ -158,6 +221,7 @@ def _content(response: httpx.Response, ends: float, max_bytes: int) -> bytes:
         if len(data) > max_bytes:
             raise ImageError(f"more than {max_bytes / 2**20:g} MiB")
         _left(ends)
+    _left(ends)  # without a length, one that was cut looks complete
     return bytes(data)
 
 
@@ -204,7 +268,10 @@ def _is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return _is_public(inner)
-    return address.is_global and not address.is_multicast
+        if address not in _UNICAST:
+            return False
+    special = any(address in network for network in _SPECIAL)
+    return address.is_global and not address.is_multicast and not special
 
 
 def _named(text: str) -> tuple[str, int | None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -26,6 +27,11 @@ UNEQUAL = 0.02
 in batches of other sizes stays below it, a dropout does not."""
 NEAR = (1e-3, 1e-2)
 """Steps, as parts of the range of the inputs, by which a flat target is told from a masked one."""
+
+FAR = 1e4
+"""How far beyond the inputs a function is asked, in parts of their range, to tell what squashes."""
+NEAR_ENDS = 1e-3
+"""What is so near to 0 or 1 there is the end of a sigmoid."""
 
 _NO_GRADIENT = (
     "target: log_probs has no gradient in its inputs; leave out .detach(), .data, .numpy() and "
@@ -66,6 +72,40 @@ def check_ending(module: nn.Module) -> None:
         )
 
 
+def check_target(target: object) -> None:
+    """Something gives log-probabilities, as far as its methods tell.
+
+    Raises:
+        ConfigError: it has no `log_probs`, as a module has none.
+    """
+    if not callable(getattr(target, "log_probs", None)):
+        wrapper = "Classifier" if isinstance(target, nn.Module) else "Logits"
+        raise ConfigError(
+            f"target: expected an object with log_probs, got a {type(target).__name__}; what "
+            f"returns logits is wrapped in saccade.fisher.target.{wrapper}"
+        )
+
+
+def check_whole(name: str, value: object, most: int = 2**31) -> None:
+    """A number of things: whole, from 1.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= int(value) < most:
+        raise ConfigError(f"{name}: at least 1, a whole number, got {value!r:.60}")
+
+
+def check_seed(seed: object, least: int = -(2**62), most: int = 2**62) -> None:
+    """A seed is a whole number that its generator takes.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not least <= int(seed) <= most:
+        raise ConfigError(f"seed: expected a whole number from {least} to {most}, got {seed!r:.60}")
+
+
 def check_evaluates(module: nn.Module) -> None:
     """A module is in evaluation mode.
 
@@ -101,24 +141,49 @@ def check_logits(function: Function, x: torch.Tensor, logits: torch.Tensor) -> N
             f"target: expected logits ({len(x)}, C), got {shape} {logits.dtype} for inputs "
             f"{tuple(x.shape)}"
         )
-    if are_probabilities(function, x, logits):
+    if kind := no_logits(function, x, logits):
         raise ConfigError(
-            "target: expected logits, got probabilities (rows sum to 1), behind which gradients "
-            "vanish; leave out the softmax of the net"
+            f"target: expected logits, got {kind}, behind which gradients vanish or point "
+            f"elsewhere; leave out the {'sigmoid' if kind is _BETWEEN else 'softmax'} of the net"
         )
 
 
-def are_probabilities(function: Function, x: torch.Tensor, values: torch.Tensor) -> bool:
-    """Whether a function returns probabilities: for inputs, and for a ramp if it seems so there.
+def no_logits(function: Function, x: torch.Tensor, values: torch.Tensor) -> str:
+    """What a function returns instead of logits, or nothing: for inputs, and wherever it is asked.
 
-    Logits can be at least 0 and sum to 1 by chance, but not for other inputs again.
+    Logits can sum to 1 by chance, but not for other inputs again: a ramp over the range of the
+    inputs, and one far beyond it, where logits are large and only what is squashed stays small.
     """
-    if not len(x) or not _sum_to_one(values):
-        return False
+    if not len(x) or not (kinds := _kinds(values)):
+        return ""
     low, high = float(x.min()), float(x.max())
-    ramp = torch.linspace(low, high if high > low else low + 1, x[0].numel())
+    ramp = torch.linspace(low, high if high > low else low + 1, x[0].numel()).double()
+    first = values
     with torch.no_grad():
-        return _sum_to_one(function(ramp.to(x).view_as(x[0]).expand_as(x).contiguous()))
+        for spread in (1, FAR):
+            wide = ramp.mean() + spread * (ramp - ramp.mean())
+            values = function(wide.to(x).view_as(x[0]).expand_as(x).contiguous())
+            if values.isfinite().all():
+                kinds = [kind for kind in kinds if kind in _kinds(values)]
+    ends = values.detach().double()
+    share = float(((ends <= NEAR_ENDS) | (ends >= 1 - NEAR_ENDS)).double().mean())
+    saturated = share > 0.5 and not torch.equal(values, first)  # zeros everywhere are logits, too
+    return next((kind for kind in kinds if kind is not _BETWEEN or saturated), "")
+
+
+_BETWEEN = "values from 0 to 1, as behind a sigmoid"
+
+
+def _kinds(values: torch.Tensor) -> list[str]:
+    """What values (..., C) look like besides logits."""
+    wide = values.detach().double()
+    kinds = {
+        "probabilities (rows sum to 1)": _sum_to_one(wide),
+        "probabilities in percent (rows sum to 100)": _sum_to_one(wide / 100),
+        "negative log-probabilities": bool((wide >= 0).all()) and _sum_to_one((-wide).exp()),
+        _BETWEEN: bool(((wide >= 0) & (wide <= 1)).all()),
+    }
+    return [kind for kind, seems in kinds.items() if seems]
 
 
 def check_normalised(log_probs: torch.Tensor, log_totals: torch.Tensor) -> None:

@@ -21,7 +21,13 @@ import torch
 
 from saccade.config import check_choice
 from saccade.errors import ConfigError
-from saccade.fisher.checks import check_same, differentiable, some_of
+from saccade.fisher.checks import (
+    check_same,
+    check_target,
+    check_whole,
+    differentiable,
+    some_of,
+)
 from saccade.fisher.products import Backend, Passes, Product
 from saccade.fisher.target import Tail, Target, checked
 
@@ -91,8 +97,10 @@ def eigenpairs(
     x = checked(x)
     check_choice("method", method, get_args(Method))
     check_choice("backend", backend, get_args(Backend))
-    if k < 1:
-        raise ConfigError(f"k: at least 1, got {k}")
+    check_target(target)
+    check_whole("k", k)
+    if max_steps is not None:
+        check_whole("max_steps", max_steps)
     if not 0 < coverage <= 1:
         raise ConfigError(f"coverage: more than 0 and at most 1, got {coverage}")
     with torch.no_grad():

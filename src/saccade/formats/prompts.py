@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saccade.errors import FormatError, MissingExtra
-from saccade.files import read_text_lines, text_of
+from saccade.files import open_file, read_text_lines, text_of
 from saccade.types import Record
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -100,7 +100,7 @@ def _read_row(path: Path, row: int) -> object:
         lines = (text for _, text in read_text_lines(path, most=MAX_ROW_BYTES) if text.strip())
         rows = [_json(text, path, row) for text in islice(lines, row, row + 1)]
     else:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(MAX_ROW_BYTES + 1)
         if len(data) > MAX_ROW_BYTES:
             raise FormatError(f"{path}: over {MAX_ROW_BYTES} bytes; use .jsonl or .parquet")

@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from saccade.config import explain
 from saccade.errors import FormatError, ImageError
 from saccade.files import beside
-from saccade.formats.marks import IMAGE, check_marks, interleaved
+from saccade.formats.marks import IMAGE, has_marks, interleaved, marked
 from saccade.images.image import Image
 from saccade.types import Part, Task
 
 JUDGES = {"thinklite_eureka": "math", "reason": "math", "xince": "math"}
 """Sources whose answers are compared as mathematics; the others go by the reward's own judge."""
 
-_UNREAD = ("image", "video", "videos", "audio", "audios")
+_UNREAD = re.compile(r"image(_?\d+)?|img|picture|videos?|audios?|multi_modal_data")
 """Columns of other formats, which would be part of the question."""
 
 _LEADING_MARKS = re.compile(rf"(\s*{IMAGE})+")
@@ -82,11 +82,18 @@ def id_of(raw: dict[str, object], number: int, *, file: str, by_row: bool = Fals
     """
     source, extra = raw.get("data_source"), raw.get("extra_info")
     known = extra if isinstance(extra, dict) else {}
-    index = next((known[key] for key in ("index", "id") if known.get(key) is not None), None)
+    index = next((name for key in ("index", "id") if (name := _index(known.get(key)))), None)
     prefix = f"{source}-" if source and not by_row else ""
     if index is None or by_row:
         return f"{prefix}{file}-{number}"
     return f"{prefix or file + '-'}{index}"
+
+
+def _index(value: object) -> str:
+    """An index as a name: a column of whole numbers that has gaps comes as floats and NaN."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else str(value) if value == value else ""
+    return "" if value is None else str(value).strip()
 
 
 def task_of(raw: dict[str, object], name: str, path: Path, number: int, max_pixels: int) -> Task:
@@ -107,8 +114,8 @@ def task_of(raw: dict[str, object], name: str, path: Path, number: int, max_pixe
         row = _Row.model_validate(raw)
     except ValidationError as error:
         raise FormatError(f"{where}: {explain(_Row, error)[0]}") from error
-    for column in _UNREAD:
-        if raw.get(column) not in (None, "", b"", [], {}):
+    for column, value in raw.items():
+        if _UNREAD.fullmatch(column) and value not in (None, "", b"", [], {}):
             raise FormatError(f"{where}: {column}: this column is not read; images go to 'images'")
     images = [
         _image(image, path, where, k, max_pixels) for k, image in enumerate(row.images or (), 1)
@@ -138,10 +145,11 @@ def _meta(row: _Row) -> dict[str, JsonValue]:
 
 def _prompt(row: _Row, images: Sequence[Image], where: str) -> tuple[Part, ...]:
     """The question with its images where their marks are; without marks, before it."""
-    asked = _user_turn(row, where)
-    check_marks(asked, len(images), f"{where}: prompt")
+    asked = marked(_user_turn(row, where), len(images), f"{where}: prompt")
+    if images and IMAGE not in asked and any(has_marks(turn.content) for turn in row.prompt):
+        raise FormatError(f"{where}: prompt: {IMAGE} stands in the system turn, which is left out")
     question = ((row.extra_info and row.extra_info.question) or "").strip()
-    if question and IMAGE not in question:
+    if question and not has_marks(question):
         question = _marked(question, asked, where)
     text = question or asked.strip()
     if not text.replace(IMAGE, "").strip():
@@ -181,9 +189,9 @@ def _marked(question: str, asked: str, where: str) -> str:
 def _image(image: _Image, path: Path, where: str, number: int, max_pixels: int) -> Image:
     name = f"{where}: image {number}" + (f" ({image.path})" if image.path else "")
     try:
-        if image.data is not None:
+        if image.data:
             return Image.from_bytes(image.data, name=name, max_pixels=max_pixels)
-        if image.path is None:
+        if not image.path:
             raise FormatError(f"{where}: images: an image with neither bytes nor path")
         file = beside(path, image.path, f"{where}: images")
         return Image.open(file, name=name, max_pixels=max_pixels)

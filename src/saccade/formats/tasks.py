@@ -13,6 +13,8 @@ Without `id` a row is called after its line number; no two rows have one id. The
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from pydantic import Field, JsonValue, ValidationError
 from saccade.config import explain
 from saccade.errors import FormatError, ImageError
 from saccade.files import beside, read_lines, read_text_lines, write_whole
-from saccade.formats.marks import IMAGE, as_text, check_marks, interleaved, refuse_marks
+from saccade.formats.marks import IMAGE, as_text, check_choices, interleaved, marked
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image
 from saccade.types import Record, TargetBox, Task
@@ -35,7 +37,7 @@ class TaskRow(Record):
     id: str | None = None
     images: tuple[str, ...] = ()
     question: str = Field(min_length=1)
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] = Field(default=(), max_length=26)
     answer: str | None = None
     boxes: tuple[TargetBox, ...] = ()
     judge: str | None = None
@@ -78,8 +80,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, TaskRow]]:
 
 
 def id_of(row: TaskRow, path: Path, number: int) -> str:
-    """What the question of a line is called."""
-    return row.id or f"{path.stem}-{number}"
+    """What the question of a line is called; white space around a name is no part of it."""
+    return (row.id or "").strip() or f"{path.stem}-{number}"
 
 
 def count_rows(path: Path) -> int:
@@ -112,7 +114,7 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
         row = TaskRow(
             id=task.id,
             images=tuple(f"images/{image.source.name}" for image in task.images),
-            question=as_text(task.prompt, f"{folder}: {task.id}"),
+            question=as_text(task.prompt, task.choices, f"{folder}: {task.id}"),
             choices=task.choices,
             answer=task.answer,
             boxes=task.boxes,
@@ -128,18 +130,36 @@ def _row(line: str, path: Path, number: int) -> TaskRow:
     where = f"{path}:{number}"
     try:
         row = TaskRow.model_validate_json(line)
+        json.loads(line, object_pairs_hook=_each_once, parse_float=_number, parse_constant=_number)
     except ValidationError as error:
         mistakes = "; ".join(explain(TaskRow, error)[:3])
         said = mistakes.removeprefix("run file: ").replace("line 1 ", "")
         raise FormatError(f"{where}: {said}{_remedy(line)}") from error
-    if not row.question.replace(IMAGE, "").strip():
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: {error}") from error
+    question = marked(row.question, len(row.images), f"{where}: question")
+    if not question.replace(IMAGE, "").strip():
         raise FormatError(f"{where}: question: no text")
-    check_marks(row.question, len(row.images), f"{where}: question")
-    refuse_marks(row.choices, where)
+    check_choices(row.choices, question, len(row.images), where)
     for target in row.boxes:
         if target.image > len(row.images):
             raise FormatError(f"{where}: a box on image {target.image} of {len(row.images)}")
     return row
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; of a key that comes twice, parsers keep one value and lose the other."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        twice = next(key for key in read if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"{twice}: this key comes twice; keep one of them")
+    return read
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON; leave it out, or write null")
+    return number
 
 
 def _remedy(line: str) -> str:

@@ -23,6 +23,13 @@ SAME_COLOURS = 2
 """A profile that moves no colour by more levels (of 255) is sRGB under another name."""
 
 
+HAIR = 0.5 / 255
+"""Floats that lie so far outside of their range, as a part of it, are clipped: resampling and
+rounding go so far."""
+DIM = 16.0
+"""Floats from 0 to 255 have a higher level than this; of those between, nobody knows the white."""
+
+
 class Color(StrEnum):
     """How colours are shown."""
 
@@ -109,6 +116,8 @@ def to_rgb(pixels: PILImage.Image, color: Color = Color.SRGB) -> PILImage.Image:
     """
     if pixels.mode == "LAB":
         return _lab_to_srgb(pixels)
+    if pixels.mode == "La":  # Pillow converts what is premultiplied to nothing else
+        pixels = pixels.convert("LA")
     profile = _profile_in(pixels) if color is Color.SRGB else None
     deep = pixels.mode.startswith("I") or pixels.mode == "F"
     alpha = _alpha(pixels)
@@ -170,18 +179,19 @@ def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
     Raises:
         ImageError: levels of which nobody knows what is white.
     """
-    levels = np.asarray(pixels)
-    low, high = levels.min(initial=0), levels.max(initial=0)
-    whole = pixels.mode != "F"
-    top = 65535 if whole else 1.0 if high <= 1 else 255.0
-    if not (low >= 0 and high <= top):  # NaN is in no range
-        expected = "0 to 65535" if whole else "0 to 1 or 0 to 255"
+    levels = np.asarray(pixels, np.float32)
+    low, high = float(levels.min(initial=0)), float(levels.max(initial=0))
+    top, expected = 65535.0, "0 to 65535"
+    if pixels.mode == "F":
+        top, expected = 255.0 if high > DIM else 1.0, "0 to 1 or 0 to 255"
+    elif pixels.mode == "I" and high <= 255:  # 32 bits for 8: as Pillow shows them
+        top = 255.0
+    hair = top * HAIR if pixels.mode == "F" else 0.0
+    if not (low >= -hair and high <= top + hair):  # NaN is in no range
         raise ImageError(
-            f"levels from {low} to {high}: expected {expected}; scale the image to 8 or 16 bits"
+            f"levels from {low:g} to {high:g}: expected {expected}; scale the image to 8 or 16 bits"
         )
-    if whole:
-        return PILImage.fromarray(((levels.astype(np.uint32) * 255 + 32767) // 65535).astype("u1"))
-    return PILImage.fromarray((levels / top * 255.0 + 0.5).astype("u1"))
+    return PILImage.fromarray((levels.clip(0, top) / top * 255 + 0.5).astype("u1"))
 
 
 def _lab_to_srgb(pixels: PILImage.Image) -> PILImage.Image:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -17,17 +17,29 @@ from PIL import Image as PILImage
 from PIL import ImageFile
 
 from saccade.errors import ImageError
-from saccade.images.color import Color, to_rgb
+from saccade.images.color import HAIR, Color, to_rgb
 from saccade.images.decode import MAX_SOURCE_PIXELS, orientation_of, upright
 from saccade.images.image import Image
 
 Picture = (
-    str | Path | bytes | bytearray | memoryview | PILImage.Image | npt.NDArray[np.generic] | Image
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | PILImage.Image
+    | npt.NDArray[np.generic]
+    | Image
 )
 """A path, a `data:` URI, an encoded file, pixels, or an `Image`."""
 
-_URI = re.compile(r"data:(?P<head>[^,]{0,200}),", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_URI = re.compile(r"\s*data:(?P<head>[^,]{0,200}),", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:https?|file|ftp):/|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+"""Also with one slash, which is what `Path` leaves of two."""
+_BASE64 = re.compile(r"\s*(?:iVBOR|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{20,}=*\s*")
+"""How PNG, JPEG, GIF and WebP begin in base64."""
+MAX_NAME = 200
+"""Characters of a path that a message shows; names of files are no longer than 255 bytes."""
 
 
 def image_of(
@@ -58,39 +70,52 @@ def image_of(
     name = f"image {number}"
     if isinstance(given, bytes | bytearray | memoryview):
         return Image.from_bytes(bytes(given), name=f"{name} (bytes)", max_pixels=max_pixels)
-    if isinstance(given, str | Path):
-        return _opened(given, name, max_pixels)
+    if isinstance(given, str | os.PathLike):
+        return _opened(os.fsdecode(given), name, max_pixels)
     if isinstance(given, PILImage.Image):
         return _copied(given, f"{name} (a PIL image)", max_pixels, color)
     if hasattr(given, "__array__"):
         pixels = PILImage.fromarray(_levels(_array(given, name), name))
         return _copied(pixels, f"{name} (an array)", max_pixels, color)
     remedy = "; a question without images has []" if given is None else ""
+    if hasattr(given, "read"):
+        remedy = "; file.read() gives its bytes"
     raise ImageError(
         f"{name}: expected a path, a URL, a data: URI, the bytes of a file, a PIL image, a NumPy "
         f"array or an Image, got {type(given).__name__}{remedy}"
     )
 
 
-def _opened(given: str | Path, name: str, max_pixels: int) -> Image:
-    text = str(given)
+def _opened(text: str, name: str, max_pixels: int) -> Image:
+    if not text.strip():
+        raise ImageError(f"{name}: an empty path")
     if uri := _URI.match(text):
         name = f"{name} ({text[:40]}...)"
         return Image.from_bytes(_of_uri(uri, text, name), name=name, max_pixels=max_pixels)
     if scheme := _SCHEME.match(text):
         raise ImageError(
-            f"{text[:200]}: expected a path, or an http or https URL, got {scheme.group()}..."
+            f"{text[:200]}: expected a path, or an http or https URL as text, got "
+            f"{scheme.group()}..."
         )
-    return Image.open(given, max_pixels=max_pixels)
+    if _BASE64.fullmatch(text):
+        raise ImageError(
+            f"{name}: expected a path, got {text[:40]}..., as base64 is; give the bytes, or write "
+            "data:image/png;base64, before it"
+        )
+    return Image.open(text, name=text[:MAX_NAME], max_pixels=max_pixels)
 
 
 def _of_uri(uri: re.Match[str], text: str, name: str) -> bytes:
-    """The content of a `data:` URI. Source: RFC 2397."""
+    """The content of a `data:` URI, white space and missing padding as browsers take them.
+
+    Source: RFC 2397; forgiving-base64 in the Infra standard of WHATWG.
+    """
     body = text[uri.end() :]
     if not uri["head"].lower().endswith(";base64"):
         return unquote_to_bytes(body)
+    packed = b"".join(unquote_to_bytes(body).split())
     try:
-        return base64.b64decode(unquote_to_bytes(body), validate=True)
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as error:
         raise ImageError(f"{name}: not base64 ({error})") from error
 
@@ -137,9 +162,9 @@ def _levels(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
         )
     levels = flat.astype(np.float64)
     low, high = levels.min(initial=0.0), levels.max(initial=0.0)
-    if not (low >= 0 and high <= 1):  # NaN is in no range
+    if not (low >= -HAIR and high <= 1 + HAIR):  # NaN is in no range
         raise ImageError(
             f"{name}: expected floats from 0 to 1, got {low:g} to {high:g}; levels of 0 to 255 are "
             "uint8: array.round().astype('uint8')"
         )
-    return (levels * 255 + 0.5).astype(np.uint8)
+    return (levels.clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import core_schema
 
 from saccade.errors import BoxError, ImageError
+from saccade.files import open_file
 from saccade.images.color import Color, to_rgb
 from saccade.images.decode import MAX_SOURCE_PIXELS, read_header
 from saccade.images.encode import EncodedImage, WireFormat, encode
@@ -297,9 +298,9 @@ def read_bounded(path: Path) -> bytes:
 
     Raises:
         ImageError: it is larger than any image that is used here.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no file.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"{path}: more than {MAX_FILE_BYTES // 2**20} MiB")

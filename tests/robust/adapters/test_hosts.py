@@ -320,8 +320,10 @@ def test_art_parameters_are_checked_when_they_are_set(digits: tuple) -> None:
         ({"attack": "fgmm"}, "did you mean 'fgm'"),
         ({"attack": "opt", "norm": "l2", "targeted": True}, "Opt cannot be sent to a class"),
     ):  # fmt: skip
+        held = dict(attack.__dict__)
         with pytest.raises(ConfigError, match=match):
-            ArtAttack(art_of(net)).set_params(**options)
+            attack.set_params(**options)
+        assert attack.__dict__ == held
 
 
 def test_art_bounds_of_each_pixel_are_kept(digits: tuple) -> None:

@@ -17,7 +17,8 @@ from saccade.robust.attacks.single import Fgm, Ossa
 from saccade.robust.attacks.stepped import Pgd
 
 SPELLINGS = {
-    "l2": ("l2", "L2", "L_2", "l-2", "2", 2, 2.0, np.int64(2), np.float32(2), "L2 norm", " l2 "),
+    "l2": ("l2", "L2", "L_2", "l-2", "2", 2, 2.0, np.int64(2), np.float32(2), "L2 norm", " l2 ",
+           "\u21132"),
     "linf": (
         "linf", "Linf", "L_inf", "l-inf", "LINF", "inf", "Inf", "infinity", "L∞", "l_infty",
         math.inf, np.inf, np.float32(np.inf), torch.inf, float("inf"), "Linf distance",
@@ -44,6 +45,32 @@ def test_no_other_norm_is_taken_for_one(digits: tuple, spelt: object) -> None:
     ):
         with pytest.raises(ConfigError, match=r"norm: expected 'l2', 'linf' or 'l0' \(2, np.inf"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [("bounds", bounds) for bounds in ((1, 0), (0,), 0, "01", (None, None), (0, 1, 2), (0, np.nan),
+                                       (-np.inf, np.inf), ("0", "1"))]
+    + [("levels", levels) for levels in (0, 2.5, "255", True)]
+    + [("seed", seed) for seed in ("a", None, 1.5, 2**70, True)],
+)  # fmt: skip
+def test_no_option_is_taken_for_another(digits: tuple, option: str, wrong: object) -> None:
+    net, x, y = digits
+    with pytest.raises(ConfigError, match=f"{option}: "):
+        Fgm()(Classifier(net), x[:2], y[:2], epsilons=[0.1], **{option: wrong})
+
+
+@pytest.mark.parametrize("wrong", [None, 3, {"kind": "pgd"}, Pgd])
+def test_what_is_no_attack_is_refused(wrong: object) -> None:
+    with pytest.raises(ConfigError, match="attack: expected an attack or the name of one"):
+        make_attack(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["pgd", "ossa_two_step", "random", "adaptive_confidence"])
+def test_a_step_without_end_is_refused(digits: tuple, method: str) -> None:
+    net, x, y = digits
+    with pytest.raises(ConfigError, match=r"epsilons: \w+ .* takes finite sizes only"):
+        make_attack(method)(Classifier(net), x[:2], y[:2], epsilons=[0.1, math.inf])
 
 
 def test_a_spelling_that_is_near_is_named() -> None:

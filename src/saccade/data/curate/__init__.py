@@ -127,8 +127,6 @@ class _Sorting:
         self.outcomes: dict[str, Outcome] = {}
         self._open: dict[str, Task] = {}
         for task in tasks:
-            if task.id in self._open:
-                raise ConfigError(f"tasks: two questions are called {task.id!r}")
             texts = tuple(part for part in task.prompt if isinstance(part, str))
             self._open[task.id] = task.model_copy(update={"prompt": texts})
             self.outcomes[task.id] = Outcome(id=task.id, source=task.source)

@@ -103,6 +103,19 @@ class ArtAttack(EvasionAttack):
         same = (found == shown).cpu().numpy()
         return np.where(same, x, found.cpu().numpy())
 
+    def set_params(self, **changed: object) -> None:
+        """As ART sets them; after a mistake everything is as before.
+
+        Raises:
+            ConfigError: a parameter cannot be used.
+        """
+        before = {name: getattr(self, name) for name in self.attack_params}
+        try:
+            super().set_params(**changed)
+        except ConfigError:
+            super().set_params(**before)
+            raise
+
     def _check_params(self) -> None:
         """Every parameter, when it is made and when `set_params` changes some."""
         super()._check_params()
@@ -114,8 +127,8 @@ class ArtAttack(EvasionAttack):
         self.eps = size.item()
         if not self.eps >= 0:
             raise ConfigError(f"eps: expected a size of at least 0, got {self.eps}")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size!r:.60}")
         if self.targeted and not self._attack.can_target:
             name = type(self._attack).__name__
             raise ConfigError(f"targeted: {name} cannot be sent to a class")

@@ -25,7 +25,7 @@ AnyNorm = str | float
 """A norm as any library spells it: see `norm_of`."""
 
 _SPELLING = re.compile(
-    r"(?:l[\s_-]*)?(?P<order>0|2|inf(?:ty|inity)?|∞)(?:\.0*)?(?:[\s_-]*(?:norm|distance))?"
+    r"(?:[l\u2113][\s_-]*)?(?P<order>0|2|inf(?:ty|inity)?|∞)(?:\.0*)?(?:[\s_-]*(?:norm|distance))?"
 )
 
 ATTACKS = {
@@ -54,6 +54,8 @@ def make_attack(part: Attack | Part | str, where: str = "attack") -> Attack:
 
     if isinstance(part, Attack):
         return part
+    if not isinstance(part, Part | str):
+        raise ConfigError(f"{where}: expected an attack or the name of one, got {part!r:.60}")
     made = build(part, ATTACKS, where)
     if not isinstance(made, Attack):
         name = type(made).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -52,13 +53,8 @@ def inputs_within(x: torch.Tensor, box: Box) -> torch.Tensor:
     image is the same.
 
     Raises:
-        ConfigError: they cannot be differentiated, or lie farther outside; bounds or levels that
-            are none.
+        ConfigError: they cannot be differentiated, or lie farther outside.
     """
-    if box.bounds is not None and not box.bounds[0] < box.bounds[1]:
-        raise ConfigError(f"bounds: expected (low, high) with low < high, got {box.bounds}")
-    if box.levels is not None and (box.levels < 1 or box.bounds is None):
-        raise ConfigError("levels: at least 1, between bounds")
     if isinstance(x, torch.Tensor) and x.ndim > 1 and not len(x) and x.is_floating_point():
         return plain(x)
     x = checked(x)
@@ -77,6 +73,40 @@ def inputs_within(x: torch.Tensor, box: Box) -> torch.Tensor:
     raise ConfigError(
         f"inputs: from {low:g} to {high:g}, outside of the bounds {tuple(box.bounds)}; {mend}"
     )
+
+
+def box_of(bounds: object, levels: object) -> Box:
+    """Where inputs may lie, from the arguments of an attack.
+
+    Raises:
+        ConfigError: bounds that are no two finite numbers in order, levels that are no whole number
+            above 0, or have no bounds.
+    """
+    pair = None
+    if bounds is not None:
+        pair = _pair_of(bounds)
+        if pair is None or not -math.inf < pair[0] < pair[1] < math.inf:
+            raise ConfigError(
+                f"bounds: expected (low, high) with low < high, or None, got {bounds!r:.60}"
+            )
+    if levels is None:
+        return Box(pair)
+    if isinstance(levels, bool) or not isinstance(levels, Integral):
+        raise ConfigError(f"levels: expected a whole number or None, got {levels!r:.60}")
+    if levels < 1 or pair is None:
+        raise ConfigError("levels: at least 1, between bounds")
+    return Box(pair, int(levels))
+
+
+def _pair_of(bounds: object) -> tuple[float, float] | None:
+    """Two numbers, or None where there are none."""
+    try:
+        both = list(bounds)  # type: ignore[call-overload]
+        if len(both) != 2 or any(isinstance(bound, str) for bound in both):
+            return None
+        return float(both[0]), float(both[1])
+    except (TypeError, ValueError):
+        return None
 
 
 def sizes_of(epsilons: Sequence[float], x: torch.Tensor, norm: Norm, box: Box) -> list[float]:

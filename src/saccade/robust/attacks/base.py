@@ -21,12 +21,13 @@ from typing import ClassVar, NamedTuple, final
 import torch
 
 from saccade.errors import ConfigError
-from saccade.fisher.checks import differentiable
+from saccade.fisher.checks import check_seed, check_target, differentiable
 from saccade.fisher.target import CHUNK, Target
 from saccade.plugins import guarded
 from saccade.robust.attacks import AnyNorm, Norm, norm_of
 from saccade.robust.attacks.arguments import (
     Box,
+    box_of,
     classes_of,
     inputs_within,
     predictions,
@@ -76,6 +77,8 @@ class Attack(Record, ABC):
     """Norms in which the attack can be given a budget."""
     can_target: ClassVar[bool] = True
     """Whether the attack can aim at a class."""
+    takes_inf: ClassVar[bool] = False
+    """Whether the attack looks for the least change, and needs no budget."""
     chunk: ClassVar[int | None] = CHUNK
     """Number of inputs that `propose` gets at a time; None for all of them."""
 
@@ -147,9 +150,15 @@ class Attack(Record, ABC):
                 gradient or says another thing each time, or a proposal that is no input.
             PluginError: `propose` raised.
         """
-        norm, box, name = self.check_norm(norm), Box(bounds, levels), type(self).__name__
+        norm, box, name = self.check_norm(norm), box_of(bounds, levels), type(self).__name__
+        check_seed(seed)
+        check_target(target)
         x = inputs_within(x, box)
         sizes = sizes_of(epsilons, x, norm, box)
+        if max(sizes) == math.inf and not self.takes_inf:
+            raise ConfigError(
+                f"epsilons: {name} steps as far as it may, and takes finite sizes only"
+            )
         if target_classes is not None and not self.can_target:
             raise ConfigError(f"target_classes: {name} cannot be sent to a class")
         if not len(x):

@@ -28,6 +28,7 @@ class Opt(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("l2",)
     can_target: ClassVar[bool] = False
+    takes_inf: ClassVar[bool] = True
     chunk: ClassVar[int | None] = None
 
     rounds: int = Field(default=5, ge=1)
@@ -82,6 +83,7 @@ class GreedyL0(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("l0",)
     can_target: ClassVar[bool] = False
+    takes_inf: ClassVar[bool] = True
     chunk: ClassVar[int | None] = None
 
     def propose(self, batch: Batch, epsilons: Sequence[float]) -> list[torch.Tensor]:

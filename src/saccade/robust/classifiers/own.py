@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from saccade.errors import ConfigError, FormatError
-from saccade.fisher.checks import are_probabilities
+from saccade.fisher.checks import no_logits
 from saccade.fisher.target import CHUNK
 from saccade.robust.classifiers.splits import MOST_BYTES, Dataset, Split, split_at_random
 
@@ -109,9 +109,9 @@ def check_net(where: str, net: nn.Module, data: Dataset) -> None:
     if logits.shape[1] < max(2, data.classes):
         raise ConfigError(f"{where}: expected a logit for each of {data.classes} classes of the "
                           f"data, got {logits.shape[1]}")  # fmt: skip
-    if are_probabilities(net, x, logits):
-        raise ConfigError(f"{where}: expected logits, got probabilities (rows sum to 1); leave out "
-                          "the softmax")  # fmt: skip
+    if kind := no_logits(net, x, logits):
+        raise ConfigError(f"{where}: expected logits, got {kind}; leave out the softmax or "
+                          "sigmoid at its end")  # fmt: skip
     if not torch.allclose(alone[0], logits[0], rtol=1e-2, atol=1e-2):
         raise ConfigError(f"{where}: the logits of an image depend on the other images of its "
                           "batch; each row is to be of its own image")  # fmt: skip

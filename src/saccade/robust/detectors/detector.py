@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.errors import ConfigError, FormatError
-from saccade.fisher.target import Target
+from saccade.fisher.checks import check_seed, check_target
+from saccade.fisher.target import Target, checked
 from saccade.robust.detectors.base import Features
 from saccade.robust.detectors.forest import CALIBRATION, TREES, Forest, clean_needed
 from saccade.robust.detectors.spectral import log_spectrum
@@ -76,6 +77,7 @@ class Detector:
         """
         if not 0 < false_positive_rate < 1:
             raise ConfigError(f"false_positive_rate: between 0 and 1, got {false_positive_rate}")
+        check_seed(seed, 0, 2**32 - 1)
         held = int(len(clean) * CALIBRATION)
         needed = clean_needed(false_positive_rate)
         if len(clean) < needed or not len(adversarial):
@@ -85,7 +87,8 @@ class Detector:
             )
         if k is None:
             with torch.no_grad():
-                k = min(target.log_probs(clean[:1]).shape[1] - 1, MOST_VALUES)
+                check_target(target)
+                k = min(target.log_probs(checked(clean[:1])).shape[1] - 1, MOST_VALUES)
         order = np.random.default_rng(seed).permutation(len(clean))
         rows = log_spectrum(target, clean, k)[order]
         calibration, rest = rows[:held], rows[held:]

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from saccade.fisher.spectrum import eigenpairs
-from saccade.fisher.target import Target, tail_of
+from saccade.fisher.target import Target, checked, tail_of
 from saccade.robust.detectors.base import (
     ByForest,
     Extractor,
@@ -72,7 +72,9 @@ class FisherAndLogProbs(ByForest):
 
 def log_spectrum(target: Target, x: torch.Tensor, k: int) -> Features:
     """(N, k): the largest log-eigenvalues; what lies beyond the rank is taken as the floor."""
-    return in_chunks(lambda part: eigenpairs(target, part, k).log_values.clamp_min(FLOOR), x)
+    return in_chunks(
+        lambda part: eigenpairs(target, part, k).log_values.clamp_min(FLOOR), checked(x)
+    )
 
 
 @torch.no_grad()
