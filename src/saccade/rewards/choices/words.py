@@ -53,11 +53,10 @@ here, above, following, given, based, according, think, believe, guess, conclude
 note, notice, only, common, frequent, usual, more, very, sure, confident, conclusion, question,
 statement, option, them, they, he, she, choice, get, got, obtain, letter, corresponds, matches,
 which, okay, ok, let me, let's, side, der, die, das, ist, richtige, lautet, es, la, le, les, est,
-bonne, c'est, el, correcta, correcto, il, corretta, è, é, correta,
-是, 为, 為, 应, 應, 该, 該, 应该, 應該, 应为, 就是, 的, 了, 项, 項, 我, 认为, 認為, 觉得, 因此, 所以, 故, 正确, 正確, 对, 對, 最终, 最終, 这,
-這, 那, 它, 即, 应当, 最, 可能, 本题, 本題, 此题, 此題, 选项, 選項,
-这个, 是一, 只, 一只, 一个, 个, は, です, だ, である,
-が, の, 正しい, 은, 는, 입니다, 이다, 정답은, 답은
+bonne, c'est, el, correcta, correcto, il, corretta, è, é, correta, 是, 为, 為, 应, 應, 该, 該,
+应该, 應該, 应为, 就是, 的, 了, 项, 項, 我, 认为, 認為, 觉得, 因此, 所以, 故, 正确, 正確, 对, 對,
+最终, 最終, 这, 這, 那, 它, 即, 应当, 最, 可能, 本题, 本題, 此题, 此題, 选项, 選項, 这个, 是一,
+只, 一只, 一个, 个, は, です, だ, である, が, の, 正しい, 은, 는, 입니다, 이다, 정답은, 답은
 """
 
 _SCENE = """
@@ -70,7 +69,8 @@ answer, answers, ans, solution, correct option, right option, best option, corre
 right choice, best choice, select, choose, chose, pick, picked, go with, going with, opt for,
 antwort, réponse, respuesta, risposta, a resposta, resposta, ответ, правильный ответ, prediction,
 selected, selected option, antwoord, jawaban, cevap, svar, vastaus, odpowiedź, đáp án, الإجابة,
-उत्तर, जवाब, คำตอบ, 回答, 答案, 答, 选, 選, 选择, 選擇, 正确选项, 正確選項, 应选, 應選, 故选, 故選, 正解, 答え, 정답, 답
+उत्तर, जवाब, คำตอบ, 回答, 答案, 答, 选, 選, 选择, 選擇, 正确选项, 正確選項, 应选, 應選, 故选,
+故選, 正解, 答え, 정답, 답
 """
 
 _NOT = """
