@@ -71,7 +71,8 @@ def test_one_option_is_read_however_it_is_written(answer: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["B or C", "B and C", "B/C", "B, C", "B & C", "B+C", "BC", "ABCD", "either B or C", "B\nC",
-     "both B and C", "B, or maybe C", "B C", "The answer is B. C is also correct.", "dog or bird",
+     "both B and C", "B, or maybe C", "A vs. B vs. C", "B C",
+     "The answer is B. C is also correct.", "dog or bird",
      "The answer is B. The answer is C.", "\\boxed{B} or \\boxed{C}", '{"answer": "B or C"}',
      '{"answer": "B", "answer": "C"}', '{"answer": ["B", "C"]}', "B或C", "B和C", "B oder C",
      "A. cat B. dog C. bird D. fish", "B. bird", "(C) dog", "B or E", "all of them",
@@ -99,6 +100,7 @@ def test_one_of_several_options_may_be_given_in_the_end(answer: str) -> None:
      (ANIMALS, "B", "Options are A. cat, B. dog, C. bird. The answer is B."),
      (ANIMALS, "B", "Eliminating A, C, D, we are left with B."), (ANIMALS, "B", "A: a dog"),
      (ANIMALS, "B", "A or C, but the puppy fits"), (YES_NO, "No", "Not at all"),
+     (YES_NO, "Yes", "There is a cat."), (YES_NO, "Yes", "Correct"),
      (("cat", "dog", "Both A and B"), "C", "A & B"), (("cat", "dog", "Both A and B"), "C", "both"),
      (("cat", "dog", "cat and dog"), "C", "a cat, a dog"),
      (("cat", "dog", "Neither"), "C", "Neither A nor B"),
@@ -140,7 +142,7 @@ def test_no_option_is_wrong(answer: str) -> None:
      "Nobody thinks the answer is B", "If it were dark the answer is B", "I doubt it is B",
      "B or something else", "B. I take that back.", "The answer isn't only B but A",
      "I refuse to say B",
-     "B or more", "B and above", "B is an option", "B, etc.", "dog?", "-B",
+     "B or more", "B and above", "B is an option", "B, etc.", "dog?", "B, right?", "-B",
      "B-52", "vitamin B", "B++", '{"answer": 3', "B\n" + "x" * 30_000],
 )  # fmt: skip
 def test_what_cannot_be_read_is_undecided_with_a_reason(answer: str) -> None:
@@ -176,7 +178,8 @@ def test_what_cannot_be_read_is_undecided_with_a_reason(answer: str) -> None:
      (("Y", "N"), "A. Y", 0), (("-5", "5"), "5", 1),
      (("-5", "5"), "– 5", 0), (("-5", "5"), "- 5", 0), (("-5", "5"), "B - 5", 1),
      (("x", "y"), "-x", None), (("x", "-x"), "The answer is -x", 1),
-     (("Yes", "No"), "No, there isn't.", 1), (("cat", "dog", "Neither"), "None", 2),
+     (("Yes", "No"), "No, there isn't.", 1),
+     (("Yes", "No"), "Y", 0), (("Yes", "No"), "n", 1), (("cat", "dog", "Neither"), "None", 2),
      (("猫", "狗"), "它是狗", 1),
      (("猫", "狗"), "热狗", None)],
 )  # fmt: skip

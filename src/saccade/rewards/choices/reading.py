@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from saccade.rewards.choices.pieces import Piece, key, kinds_of, pieces
 from saccade.rewards.choices.tokens import Form
-from saccade.rewards.choices.words import LEAVE_OPEN, Kind
+from saccade.rewards.choices.words import AFFIRMATIONS, LEAVE_OPEN, Kind
 from saccade.rewards.text import same_text
 from saccade.types import OPTION_LETTERS
 
@@ -126,19 +126,21 @@ def _value(answer: str) -> str:
 
 
 def _clauses(found: Sequence[Piece]) -> Iterator[_Clause]:
-    sentence, negated = 0, False
+    sentence, negated, goes_on = 0, False, False
     held: list[Piece] = []
     for place, piece in enumerate((*found, Piece(Kind.HARD))):
         asks = piece.token.text == "?"
         if piece.token.text == "." and _labels(found[max(0, place - 1) : place + 2]):
             continue
         if asks or piece.kind not in (Kind.SOFT, Kind.HARD):
-            held.append(piece)
+            tag = asks and goes_on  # "B, right?"
+            held.append(piece._replace(kind=Kind.DOUBT) if tag else piece)
         if asks or piece.kind in (Kind.SOFT, Kind.HARD):
             if held:
                 yield _clause(sentence, held, negated)
             negated = piece.kind is Kind.SOFT and _open_negation(held, negated)
-            sentence += piece.kind is not Kind.SOFT
+            goes_on = piece.kind is Kind.SOFT
+            sentence += not goes_on
             held = []
 
 
@@ -164,9 +166,10 @@ def _open_negation(held: Sequence[Piece], before: bool) -> bool:
 
 def _clause(sentence: int, held: Sequence[Piece], negated: bool) -> _Clause:
     """A clause; `negated` says that a negation before it may reach into it."""
-    kinds = frozenset(piece.kind for piece in held)
+    open_end = {Kind.DOUBT} if _left_open(held) else set[Kind]()
+    kinds = frozenset(piece.kind for piece in held) | open_end
     named = [piece for piece in held if piece.kind is Kind.OPTION]
-    known = not kinds & {Kind.UNKNOWN, Kind.DOUBT, Kind.NONE} and not _left_open(held)
+    known = not kinds & {Kind.UNKNOWN, Kind.DOUBT, Kind.NONE}
     bare = not kinds & {Kind.CUE, Kind.BUT, *_NEGATIVE}
     if known and not (negated and bare) and all(len(piece.options) == 1 for piece in named):
         signs = _signs(held)
@@ -182,9 +185,9 @@ def _clause(sentence: int, held: Sequence[Piece], negated: bool) -> _Clause:
 
 
 def _left_open(held: Sequence[Piece]) -> bool:
-    """Whether an "or" after an option is followed by none: "B or more"."""
+    """Whether an "or" is followed by no option: "B or more"."""
     opened = [p.kind for p in held if p.kind is Kind.OPTION or p.token.text in LEAVE_OPEN]
-    return Kind.OPTION in opened and opened[-1] is not Kind.OPTION
+    return bool(opened) and opened[-1] is not Kind.OPTION
 
 
 def _signs(held: Sequence[Piece]) -> list[int]:
@@ -271,6 +274,8 @@ def _is_about_several(place: int, choices: Sequence[str]) -> bool:
 def _may_be_meant(choice: str, said: frozenset[Kind]) -> bool:
     """Whether words that name no option may mean this one: "none of them", "both", "not at all"."""
     kinds = kinds_of(choice)
+    if " ".join(key(choice)) in AFFIRMATIONS:
+        return Kind.NONE not in said
     denies = {Kind.NOT, Kind.IS_NOT}
     alike = (kinds & denies and said & denies) or (Kind.OR in kinds and Kind.OR in said)
     return Kind.NONE in kinds or bool(alike)

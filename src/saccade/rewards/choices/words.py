@@ -103,8 +103,8 @@ but, instead, rather, sondern, mais, sino, 而是, 但, 但是
 """
 
 _OR = """
-or, as well, as well as, either, both, all, any, every, everything, whichever, and/or, also,
-too, alternatively, another, other, others, else, oder, und, ou, et, y, o, e, 或, 或者, 和,
+or, vs, versus, as well, as well as, either, both, all, any, every, everything, whichever, and/or,
+also, too, alternatively, another, other, others, else, oder, und, ou, et, y, o, e, 或, 或者, 和,
 及, 与, 與, 都, 还是, 以及, /, &
 """
 
@@ -141,8 +141,11 @@ for as however only alone
 COPULAS = frozenset(_COPULAS.split())
 """What follows a letter that is an option rather than an article: "A is", but "A dog"."""
 
-ALSO = {"yes": ("yeah", "yep", "yup"), "no": ("nope", "nah"), "neither": ("none",)}
+ALSO = {"yes": ("y", "yeah", "yep", "yup"), "no": ("n", "nope", "nah"), "neither": ("none",)}
 """Words for options of one word."""
+
+AFFIRMATIONS = frozenset(("yes", "true", "是", "对", "正确"))
+"""Options that many sentences mean which name none: "There is a cat."."""
 
 LEAVE_OPEN = frozenset(
     ("or", "and/or", "/", "oder", "ou", "或", "或者", "other", "others", "another")

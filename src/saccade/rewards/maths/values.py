@@ -204,6 +204,8 @@ def _same_relations(left: Any, right: Any) -> bool | None:
     if signs[0] != signs[1]:
         return False if straight else None
     factor = simplify(one / other)
-    if isinstance(factor, Rational) and (factor > 0 or signs[0] not in ("StrictLessThan", "LessThan")):
+    if isinstance(factor, Rational) and (
+        factor > 0 or signs[0] not in ("StrictLessThan", "LessThan")
+    ):
         return bool(factor != 0)
     return False if straight else None
