@@ -222,6 +222,9 @@ def test_what_no_judge_decided_is_counted_whether_it_is_scored_or_not() -> None:
     punished = wrong.model_copy(update={"verdict": unread})
     s = summary([(TASK, undecided), (TASK, wrong), (TASK, punished)])
     assert (s.undecided, s.unscored, s.scored, s.correct) == (2, 1, 2, 0)
+    right = summary([(TASK, undecided), (TASK, episode(correct=True))])
+    assert (right.accuracy, right.accuracy_at_least, right.left_open) == (1.0, 0.5, True)
+    assert not summary([(TASK, wrong), (TASK, punished)]).left_open
     failed = undecided.model_copy(update={"verdict": None, "error": "ServiceError: 503"})
     assert summary([(TASK, failed)]).undecided == 0, "no judge was asked in vain"
 

@@ -57,7 +57,10 @@ def test_answers_on_which_public_scorers_erred(
      "正确选项为 B",
      "我认为正确答案是B", "因此，选B。", "选B，不选A", "答えはBです", "정답은 B입니다",
      "Die richtige Antwort ist B.",
-     "La bonne réponse est B.", "La respuesta correcta es B", "A resposta correta é B", "Ответ: B"],
+     "La bonne réponse est B.", "La respuesta correcta es B", "A resposta correta é B", "Ответ: B",
+     "Resposta: B", "Antwoord: B", "Đáp án: B", "उत्तर: B", "回答：B", "本题选B",
+     "正确答案不是A，而是B", "Answer -> B", "=> B", "B<|im_end|>", "Let's go with B",
+     "Selected option: B", "B is the best of all"],
 )  # fmt: skip
 def test_one_option_is_read_however_it_is_written(answer: str) -> None:
     assert verdict("B", answer, ANIMALS).correct is True
@@ -68,12 +71,13 @@ def test_one_option_is_read_however_it_is_written(answer: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["B or C", "B and C", "B/C", "B, C", "B & C", "B+C", "BC", "ABCD", "either B or C", "B\nC",
-     "both B and C", "B, or maybe C", "B C", "The answer is B. C is also correct.", "dog or bird",
+     "both B and C", "B, or maybe C", "A vs. B vs. C", "B C",
+     "The answer is B. C is also correct.", "dog or bird",
      "The answer is B. The answer is C.", "\\boxed{B} or \\boxed{C}", '{"answer": "B or C"}',
      '{"answer": "B", "answer": "C"}', '{"answer": ["B", "C"]}', "B或C", "B和C", "B oder C",
      "A. cat B. dog C. bird D. fish", "B. bird", "(C) dog", "B or E", "all of them",
      "B as well as C",
-     "It is B. No wait, it is C.", "<answer>B, C</answer>"],
+     "<answer>B, C</answer>"],
 )  # fmt: skip
 def test_several_options_are_wrong(answer: str) -> None:
     assert verdict("B", answer, ANIMALS).correct is False
@@ -82,11 +86,37 @@ def test_several_options_are_wrong(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
+    ["It is B. No wait, it is C.", "It is either B or C, but most likely B",
+     "C\nActually, ANSWER: B", "B\nThe answer is C.", "B, but C is right"],
+)  # fmt: skip
+def test_one_of_several_options_may_be_given_in_the_end(answer: str) -> None:
+    for gold, right in (("A", False), ("B", None), ("C", None), ("D", False)):
+        assert verdict(gold, answer, ANIMALS).correct is right
+
+
+@pytest.mark.parametrize(
+    ("choices", "gold", "answer"),
+    [(ANIMALS, "B", "A, C and D are incorrect. B is correct."), (ANIMALS, "B", "A: B"),
+     (ANIMALS, "B", "Options are A. cat, B. dog, C. bird. The answer is B."),
+     (ANIMALS, "B", "Eliminating A, C, D, we are left with B."), (ANIMALS, "B", "A: a dog"),
+     (ANIMALS, "B", "A or C, but the puppy fits"), (YES_NO, "No", "Not at all"),
+     (YES_NO, "Yes", "There is a cat."), (YES_NO, "Yes", "Correct"),
+     (("cat", "dog", "Both A and B"), "C", "A & B"), (("cat", "dog", "Both A and B"), "C", "both"),
+     (("cat", "dog", "cat and dog"), "C", "a cat, a dog"),
+     (("cat", "dog", "Neither"), "C", "Neither A nor B"),
+     (("cat", "dog", "All of the above"), "C", "A and B")],
+)  # fmt: skip
+def test_what_may_be_right_is_not_wrong(choices: tuple[str, ...], gold: str, answer: str) -> None:
+    assert verdict(gold, answer, choices).correct is None
+
+
+@pytest.mark.parametrize(
+    "answer",
     ["not B", "NOT (B)", "isn't B", "It is not B.", "The answer isn't B", "B is wrong",
      "B is incorrect",
      "B is not the answer", "B isn't it", "anything but B", "all but B", "everything except B",
      "neither A nor B", "definitely not B", "I would rule out B", "It can't be B", "no dog", "!B",
-     "≠B",
+     "≠B", "answer /= B",
      "not \\boxed{B}", "\\boxed{\\text{not B}}", "不是B", "B不对", "不选B", "除了B都对", "nicht B"],
 )  # fmt: skip
 def test_a_negated_gold_answer_is_wrong(answer: str) -> None:
@@ -112,6 +142,7 @@ def test_no_option_is_wrong(answer: str) -> None:
      "Nobody thinks the answer is B", "If it were dark the answer is B", "I doubt it is B",
      "B or something else", "B. I take that back.", "The answer isn't only B but A",
      "I refuse to say B",
+     "B or more", "B and above", "B is an option", "B, etc.", "dog?", "B, right?", "-B",
      "B-52", "vitamin B", "B++", '{"answer": 3', "B\n" + "x" * 30_000],
 )  # fmt: skip
 def test_what_cannot_be_read_is_undecided_with_a_reason(answer: str) -> None:
@@ -143,6 +174,12 @@ def test_what_cannot_be_read_is_undecided_with_a_reason(answer: str) -> None:
      (("\\frac{1}{3}", "\\frac{1}{2}"), "$\\frac{1}{2}$", 1),
      (("$5", "$6"), "The answer is $5.", 0),
      (("T-shirt", "shirt"), "a T-shirt", 0), (("A-1", "A-2"), "A-2", 1),
+     (("A) cat", "B) dog"), "dog", 1), (("(A) cat", "(B) dog"), "B. dog", 1),
+     (("Y", "N"), "A. Y", 0), (("-5", "5"), "5", 1),
+     (("-5", "5"), "– 5", 0), (("-5", "5"), "- 5", 0), (("-5", "5"), "B - 5", 1),
+     (("x", "y"), "-x", None), (("x", "-x"), "The answer is -x", 1),
+     (("Yes", "No"), "No, there isn't.", 1),
+     (("Yes", "No"), "Y", 0), (("Yes", "No"), "n", 1), (("cat", "dog", "Neither"), "None", 2),
      (("猫", "狗"), "它是狗", 1),
      (("猫", "狗"), "热狗", None)],
 )  # fmt: skip

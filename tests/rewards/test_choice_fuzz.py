@@ -67,6 +67,8 @@ TWO = [
     "{x} > {y}", "{x} is as good as {y}", "{x} is right and so is {y}", "The answer is {x}→{y}",
     "{x} is {y}", "{x} may be right. Yet I choose {y}", "{x}\n---\n{y}", "1. {x}\n2. {y}",
     "{x}, and perhaps also {y}", "Some say {x}, others {y}", "{x} (alternatively {y})",
+    "{x} vs. {y}", "Either {x} or {y}, but more likely {y}", "{x}, right? Or {y}.",
+    "Options are {x}, {y}. The answer is {x} or {y}.", "{x}. In the end both {x} and {y}.",
 ]  # fmt: skip
 NEGATED = [
     "Not {x}", "not {x}.", "NOT {x}", "It is not {x}", "It isn't {x}", "The answer is not {x}.",
@@ -94,6 +96,7 @@ NEGATED = [
     "<answer>not {x}</answer>", '{{"answer": "not {x}"}}', "\\boxed{{\\text{{not }}{x}}}",
     "not \\boxed{{{x}}}", "Answer: not {x}", "The answer is: not {x}",
     "The answer is anything but {x}",
+    "{x} or more", "{x} and above", "{x}, etc.", "{x} is one option", "{x}, right?", "{x} or so",
     "If it were darker, {x}", "Unless I err, it is not {x}", "I am unable to confirm {x}",
 ]  # fmt: skip
 NONE = [
@@ -208,7 +211,7 @@ def fuzz(seed: int, n: int) -> Counter[str]:
 
 
 def test_no_bad_answer_is_right_and_good_ones_are_read() -> None:
-    counts = fuzz(seed=0, n=600)
+    counts = fuzz(seed=0, n=300)
     good = {name: n for name, n in counts.items() if name.startswith("good")}
     assert good["good: True"] >= 0.98 * sum(good.values())
 

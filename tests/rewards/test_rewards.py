@@ -396,7 +396,7 @@ async def test_math() -> None:
 
 
 async def test_math_survives_what_would_never_end() -> None:
-    judge = Math(MathOptions(timeout_s=1.0, workers=1))
+    judge = Math(MathOptions(timeout_s=0.5, workers=1))
     ticks = 0
 
     async def tick() -> None:
@@ -406,25 +406,19 @@ async def test_math_survives_what_would_never_end() -> None:
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    for endless in ("9^{9^{9^{9}}}", r"\frac{99999999999!}{7}", "{" * 3000 + "}" * 3000):
+    task = Task(id="t", prompt=("?",), answer="42")
+    asked = await FirstOf([judge, Fixed(False)]).judge(task, "9^{9^{9^{9}}}")
+    assert (asked.correct, asked.judge) == (False, "fixed"), "the next judge decides"
+    for endless in (r"\frac{99999999999!}{7}", "{" * 3000 + "}" * 3000):
         assert await compared(judge, "42", endless) is not True
     ticking.cancel()
     assert ticks >= 10, "the event loop went on"
     # On a busy machine an easy comparison may be late too: that is undecided, so ask again.
-    tries = [await compared(judge, "42", "42") for _ in range(5)]
-    assert True in tries
-    assert False not in tries
+    for _ in range(5):
+        if (again := await compared(judge, "42", "42")) is not None:
+            break
+    assert again is True
     await judge.close()
-
-
-async def test_a_maths_timeout_lets_the_next_judge_decide() -> None:
-    late = Math(MathOptions(timeout_s=0.3, workers=1))
-    task = Task(id="t", prompt=("?",), answer="42")
-    await late.judge(task, "42")
-    both = FirstOf([late, Fixed(False)])
-    verdict = await both.judge(task, "9^{9^{9^{9}}}")
-    assert (verdict.correct, verdict.judge) == (False, "fixed")
-    await both.close()
 
 
 def test_in_the_process_itself_the_same_comparison_never_returns() -> None:
@@ -439,7 +433,7 @@ def test_in_the_process_itself_the_same_comparison_never_returns() -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == b"started\n"
     with pytest.raises(subprocess.TimeoutExpired):
-        child.wait(timeout=1.5)
+        child.wait(timeout=0.5)
     child.kill()
     child.communicate()
 

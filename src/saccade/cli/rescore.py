@@ -102,14 +102,17 @@ def _show(result: Rescored) -> None:
     columns = ("undecided", "unscored", "timeout", "aborted")
     counts = [c for c in columns if any(getattr(s, c) for s in rows.values())]
     of = ("tasks",) if any(s.repeated for s in rows.values()) else ()
-    for head in ("n", *of, "accuracy", "95 % CI", "reward", *counts):
+    least = ("accuracy_at_least",) if any(s.left_open for s in rows.values()) else ()
+    heads = ("n", *of, "accuracy", "95 % CI", *("at least" for _ in least))
+    for head in (*heads, "reward", *counts):
         table.add_column(head, justify="right")
     table.add_column("judges")
     judges = {"before": result.judges_before, "after": result.judges_after}
     for name, s in rows.items():
         table.add_row(
             name, str(s.scored), *(str(getattr(s, c)) for c in of), number(s.accuracy),
-            interval(s), number(s.score), *(str(getattr(s, c)) for c in counts),
+            interval(s), *(number(getattr(s, c)) for c in least), number(s.score),
+            *(str(getattr(s, c)) for c in counts),
             one_line(", ".join(f"{judge} {n}" for judge, n in judges[name].items())),
         )  # fmt: skip
     console.print(table)

@@ -69,6 +69,9 @@ class Summary(Record):
     task; None in summaries that were kept before it was counted."""
     correct: int
     accuracy: float | None
+    accuracy_at_least: float | None = None
+    """What the accuracy would be if every undecided answer were wrong: where answers are undecided,
+    the accuracy is of the others, which may be the easier ones."""
     low: float | None
     """Lower end of the 95 % interval of the accuracy: Wilson's, in which samples of one task are no
     independent trials; see `wilson_of_clusters`."""
@@ -110,6 +113,11 @@ class Summary(Record):
     def repeated(self) -> bool:
         """Whether several samples of a task are scored, so that n counts more than tasks."""
         return self.tasks is not None and self.tasks < self.scored
+
+    @property
+    def left_open(self) -> bool:
+        """Whether answers were left out of the accuracy because no judge decided."""
+        return self.accuracy_at_least is not None and self.accuracy_at_least != (self.accuracy or 0)
 
 
 class Facts(NamedTuple):
@@ -183,6 +191,8 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
     problems: Counter[str] = Counter()
     for episode in episodes:
         problems.update(episode.problems)
+    open_ = sum(e.undecided and e.correct is None for e in finished)
+    judged = len(scored) + open_
     return Summary(
         episodes=len(episodes),
         aborted=stops[StopReason.ABORTED.value],
@@ -194,6 +204,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         tasks=len(samples),
         correct=sum(scored),
         accuracy=_mean(map(float, scored)),
+        accuracy_at_least=sum(scored) / judged if judged else None,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         score=_mean(e.score for e in finished if e.score is not None),

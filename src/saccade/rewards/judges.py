@@ -86,7 +86,7 @@ class Choice:
             reason = f"the gold answer {task.answer!r} is not one of the options"
             return Verdict(correct=None, reason=reason, judge=self.name)
         reading = read(answer, task.choices, task.question)
-        if reading.unread:
+        if reading.unread and (gold in reading.named or not reading.named):
             return self._unread(reading.unread)
         if reading.named:
             reason = "" if len(reading.named) == 1 else "it names several options"

@@ -93,6 +93,8 @@ ACCURACY = (
     Column("tool-call rate", "tool_call_rate", 3),
     Column("mean IoU", "mean_iou", 3),
 )
+AT_LEAST = Column("at least", "accuracy_at_least", 3)
+"""Before n, where answers are undecided: the accuracy if all of them were wrong."""
 TASKS = Column("tasks", "tasks", None)
 """Beside n, where several samples of a task are scored."""
 COST = (
@@ -242,6 +244,8 @@ def _summaries(runs: Sequence[RunReport]) -> list[Part]:
     rows = [(run.run, name, found) for run in runs for name, found in run.families.items()]
     n, *rest = ACCURACY
     columns = (n, TASKS, *rest) if any(found.repeated for _, _, found in rows) else ACCURACY
+    if any(found.left_open for _, _, found in rows):
+        columns = (AT_LEAST, *columns)
     accuracy = Table(
         "Accuracy",
         ("run", "family", "accuracy", "95 % CI", *(column.title for column in columns)),

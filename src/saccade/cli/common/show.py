@@ -87,6 +87,7 @@ def _can_draw(console: Console, image: Image) -> bool:
 def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     """A row for each group and one for all.
 
+    Where answers are undecided, "at least" is the accuracy if all of them were wrong.
     Episodes that abstained, were not scored or on whose answer no judge decided have columns of
     their own, where there are any; so has the number of tasks, where several samples of a task are
     scored.
@@ -96,13 +97,16 @@ def summary_table(groups: Mapping[str, Summary], total: Summary) -> Table:
     columns = ("abstained", "undecided", "unscored", "timeout", "aborted")
     counts = [c for c in columns if getattr(total, c)]
     of = ("tasks",) if total.repeated else ()
-    for head in ("n", *of, "accuracy", "95 % CI", "reward", "tool-call rate", "mean IoU", *counts):
+    least = ("accuracy_at_least",) if total.left_open else ()
+    heads = ("n", *of, "accuracy", "95 % CI", *("at least" for _ in least))
+    for head in (*heads, "reward", "tool-call rate", "mean IoU", *counts):
         table.add_column(head, justify="right")
     rows = dict(groups) if len(groups) > 1 else {}
     for name, s in (rows | {"all": total}).items():
         table.add_row(
             Text(one_line(name)), str(s.scored), *(str(getattr(s, c)) for c in of),
-            number(s.accuracy), interval(s), number(s.score), number(s.tool_call_rate),
+            number(s.accuracy), interval(s), *(number(getattr(s, c)) for c in least),
+            number(s.score), number(s.tool_call_rate),
             number(s.mean_iou), *(str(getattr(s, c)) for c in counts),
         )  # fmt: skip
     return table

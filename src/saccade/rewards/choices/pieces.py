@@ -140,7 +140,7 @@ class _Reader:
         here = self._longest(found, at)
         if here.options and self._names(found, at, here):
             options = here.options
-            if here.length == 1 and token.form is Form.LETTER:
+            if here.length == 1 and token.form is Form.LETTER and self._place(token) < self._n:
                 options |= self._letter(found, at)
             return here.length, Piece(Kind.OPTION, options, token)
         if here.length < 2 and token.form is Form.LETTER and (named := self._letter(found, at)):
@@ -198,10 +198,12 @@ class _Reader:
     def _letter(self, found: Sequence[Token], at: int) -> frozenset[int]:
         """The option that a letter names; none if it is an article or another word."""
         token = found[at]
-        place = OPTION_LETTERS.find(token.text.upper())
+        place = self._place(token)
         if place < 0 or (place >= self._n and not token.upper):
             return frozenset()
         letter = frozenset((place if place < self._n else BEYOND,))
+        if self._is_short_for_answer(found, at):
+            return letter | {BEYOND}
         if token.text not in _WORDS_OF_ONE_LETTER or not _word_follows(found, at + 1, (Form.WORD,)):
             return letter
         after, kind = found[at + 1].text, VOCABULARY.get(found[at + 1].text)
@@ -213,6 +215,18 @@ class _Reader:
             return letter
         # "A dog", "A large one"; but "A then B"
         return letter | {BEYOND} if token.upper and kind is not None else frozenset()
+
+    def _is_short_for_answer(self, found: Sequence[Token], at: int) -> bool:
+        """Whether a letter may be no option: "A: dog", if the dog is not the option A."""
+        if [token.text for token in found[at : at + 2]] != ["a", ":"]:
+            return False
+        after = at + 2 + (at + 2 < len(found) and found[at + 2].text in _ARTICLES)
+        named = self._options.longest(found, after, len(found))[1].options
+        letter = after < len(found) and found[after].form in (Form.LETTER, Form.OPEN)
+        return letter or bool(named and 0 not in named)
+
+    def _place(self, token: Token) -> int:
+        return OPTION_LETTERS.find(token.text.upper())
 
     def _known(self, here: _Found, found: Sequence[Token]) -> Kind:
         """What a word of the vocabulary does, unless the question uses it in its own way."""

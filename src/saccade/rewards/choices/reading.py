@@ -13,13 +13,15 @@ negates them; in any other clause an option is only mentioned. What a whole answ
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from saccade.rewards.choices.pieces import Piece, kinds_of, pieces
+from saccade.rewards.choices.pieces import Piece, key, kinds_of, pieces
 from saccade.rewards.choices.tokens import Form
-from saccade.rewards.choices.words import Kind
+from saccade.rewards.choices.words import AFFIRMATIONS, LEAVE_OPEN, Kind
 from saccade.rewards.text import same_text
+from saccade.types import OPTION_LETTERS
 
 MAX_CHARS = 10_000
 """Longer answers are not read."""
@@ -38,7 +40,8 @@ class Reading(NamedTuple):
     """What an answer says of the options, by their places."""
 
     named: frozenset[int] = frozenset()
-    """Those that it gives as the answer; `BEYOND` for a letter that no option has."""
+    """Those that it gives as the answer; `BEYOND` for a letter that no option has. If it is unread
+    too, one of them is meant, and it is not clear which."""
     negated: frozenset[int] = frozenset()
     """Those that it says are not the answer."""
     unread: str = ""
@@ -72,6 +75,7 @@ def read(answer: str, choices: Sequence[str], question: str = "") -> Reading:
     """
     if len(answer) > MAX_CHARS:
         return Reading(unread=f"{len(answer)} characters, {MAX_CHARS} are read at most")
+    choices = _unlabelled(choices)
     if (same := _whole(answer, choices)) is not None:
         return Reading(named=frozenset((same,)))
     found = pieces(_value(answer), choices, question)
@@ -80,10 +84,24 @@ def read(answer: str, choices: Sequence[str], question: str = "") -> Reading:
 
 def _whole(answer: str, choices: Sequence[str]) -> int | None:
     """The option whose text the answer is; of texts equal up to case the one of the same case."""
+    if answer.rstrip().endswith(("?", "\uff1f")):
+        return None
     same = [place for place, text in enumerate(choices) if same_text(text, answer)]
     if len(same) > 1:
         same = [place for place in same if choices[place].strip() == answer.strip()]
     return same[0] if len(same) == 1 else None
+
+
+def _unlabelled(choices: Sequence[str]) -> Sequence[str]:
+    """The texts without the letters that all of them begin with: "(A) cat" is "cat"."""
+    label = r"\s*\(?{}[).:](?=\s|\w)\s*"
+    found = [
+        re.match(label.format(letter), text)
+        for letter, text in zip(OPTION_LETTERS, choices, strict=False)
+    ]
+    if not all(found):
+        return choices
+    return [text[match.end() :] for match, text in zip(found, choices, strict=True) if match]
 
 
 def _value(answer: str) -> str:
@@ -108,19 +126,21 @@ def _value(answer: str) -> str:
 
 
 def _clauses(found: Sequence[Piece]) -> Iterator[_Clause]:
-    sentence, negated = 0, False
+    sentence, negated, goes_on = 0, False, False
     held: list[Piece] = []
     for place, piece in enumerate((*found, Piece(Kind.HARD))):
         asks = piece.token.text == "?"
         if piece.token.text == "." and _labels(found[max(0, place - 1) : place + 2]):
             continue
         if asks or piece.kind not in (Kind.SOFT, Kind.HARD):
-            held.append(piece)
+            tag = asks and goes_on  # "B, right?"
+            held.append(piece._replace(kind=Kind.DOUBT) if tag else piece)
         if asks or piece.kind in (Kind.SOFT, Kind.HARD):
             if held:
                 yield _clause(sentence, held, negated)
             negated = piece.kind is Kind.SOFT and _open_negation(held, negated)
-            sentence += piece.kind is not Kind.SOFT
+            goes_on = piece.kind is Kind.SOFT
+            sentence += not goes_on
             held = []
 
 
@@ -146,7 +166,8 @@ def _open_negation(held: Sequence[Piece], before: bool) -> bool:
 
 def _clause(sentence: int, held: Sequence[Piece], negated: bool) -> _Clause:
     """A clause; `negated` says that a negation before it may reach into it."""
-    kinds = frozenset(piece.kind for piece in held)
+    open_end = {Kind.DOUBT} if _left_open(held) else set[Kind]()
+    kinds = frozenset(piece.kind for piece in held) | open_end
     named = [piece for piece in held if piece.kind is Kind.OPTION]
     known = not kinds & {Kind.UNKNOWN, Kind.DOUBT, Kind.NONE}
     bare = not kinds & {Kind.CUE, Kind.BUT, *_NEGATIVE}
@@ -161,6 +182,12 @@ def _clause(sentence: int, held: Sequence[Piece], negated: bool) -> _Clause:
         for option in sorted(piece.options)
     )
     return _Clause(sentence, mentions, Kind.CUE in kinds, known, kinds)
+
+
+def _left_open(held: Sequence[Piece]) -> bool:
+    """Whether an "or" is followed by no option: "B or more"."""
+    opened = [p.kind for p in held if p.kind is Kind.OPTION or p.token.text in LEAVE_OPEN]
+    return bool(opened) and opened[-1] is not Kind.OPTION
 
 
 def _signs(held: Sequence[Piece]) -> list[int]:
@@ -200,7 +227,7 @@ def _reading(clauses: Sequence[_Clause], choices: Sequence[str]) -> Reading:
     named = frozenset(m.option for m in mentions if m.sign > 0)
     negated = frozenset(m.option for m in mentions if m.sign < 0)
     if len(named) > 1:
-        return Reading(named, negated)
+        return _several(clauses, since, choices, Reading(named, negated))
     if named:
         (option,) = named
         unread = _objection(clauses, option, since, choices)
@@ -210,14 +237,48 @@ def _reading(clauses: Sequence[_Clause], choices: Sequence[str]) -> Reading:
         return Reading(negated=negated - unclear)
     if unclear or any(clause.kinds & {Kind.UNKNOWN, Kind.DOUBT} for clause in clauses):
         return Reading(unread="it cannot be read which option it names")
-    if clauses and any(_may_be_meant(choice) for choice in choices):
+    kinds = frozenset[Kind]().union(*(clause.kinds for clause in clauses))
+    if kinds and any(_may_be_meant(choice, kinds) for choice in choices):
         return Reading(unread="it may be an option in other words")
     return Reading()
 
 
-def _may_be_meant(choice: str) -> bool:
-    """Whether words that name no option may mean this one: "none of them", "right"."""
-    return Kind.NONE in kinds_of(choice)
+def _several(
+    clauses: Sequence[_Clause], since: int, choices: Sequence[str], found: Reading
+) -> Reading:
+    """What an answer that names several options says: all of them, or one in the end."""
+    if any(mention.sign == 0 for clause in clauses for mention in clause.mentions):
+        return Reading(unread="it names several options and mentions another")
+    if any(_is_about_several(place, choices) for place in range(len(choices))):
+        return Reading(unread="several options may be one together")
+    said = [(c, {m.option for m in c.mentions if m.sign > 0}) for c in clauses]
+    last = frozenset[int]().union(*(named for clause, named in said if clause.sentence >= since))
+    claimed_before = any(c.cue and named for c, named in said if c.sentence < since)
+    changes = any(clause.kinds & {Kind.BUT, Kind.DOUBT} for clause in clauses)
+    if changes and any(Kind.UNKNOWN in clause.kinds for clause in clauses):
+        return Reading(unread="it names several options and may take them back")
+    if changes or (len(last) == 1 and not claimed_before):
+        return found._replace(unread="it names several options, and may give one in the end")
+    return found
+
+
+def _is_about_several(place: int, choices: Sequence[str]) -> bool:
+    """Whether an option is about others: "Both A and B", "cat and dog", "Neither"."""
+    if kinds_of(choices[place]) & {Kind.OR, Kind.NONE} or key(choices[place])[:1] == ("neither",):
+        return True
+    others = [*choices[:place], "", *choices[place + 1 :]]
+    found = pieces(choices[place], others)
+    return len({p.options for p in found if p.kind is Kind.OPTION}) > 1
+
+
+def _may_be_meant(choice: str, said: frozenset[Kind]) -> bool:
+    """Whether words that name no option may mean this one: "none of them", "both", "not at all"."""
+    kinds = kinds_of(choice)
+    if " ".join(key(choice)) in AFFIRMATIONS:
+        return Kind.NONE not in said
+    denies = {Kind.NOT, Kind.IS_NOT}
+    alike = (kinds & denies and said & denies) or (Kind.OR in kinds and Kind.OR in said)
+    return Kind.NONE in kinds or bool(alike)
 
 
 def _seen_only(clause: _Clause) -> _Clause:
@@ -247,7 +308,11 @@ def _objection(clauses: Sequence[_Clause], option: int, since: int, choices: Seq
         if clause.mentions or (reasoning and not clause.known):
             continue
         kinds = clause.kinds & set(_TAKES_BACK)
-        if denies and clause.kinds & {Kind.UNKNOWN, Kind.NEUTRAL}:  # "No, there is no dog"
+        if denies and clause.kinds & {
+            Kind.UNKNOWN,
+            Kind.NEUTRAL,
+            Kind.SCENE,
+        }:  # "No, there is no dog"
             kinds -= {Kind.NOT, Kind.IS_NOT}
         if kinds and not (kinds == {Kind.OR} and clause.kinds <= {Kind.OR, Kind.NEUTRAL}):
             return "it names an option and may take it back"

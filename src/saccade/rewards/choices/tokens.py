@@ -33,7 +33,15 @@ _DROPPED = re.compile(
     r"[*_`\"\u201c\u201d\u00ab\u00bb\u300c\u300d]+",
     re.MULTILINE,
 )
-_NOT = re.compile(r"!=|!(?=\w)|(?<![^\s(\[{])!(?=\S)")
+_SPECIAL = re.compile(r"<\|[A-Za-z_]{2,}\|>")
+"""The token that ends a turn, where a server lets it through."""
+_ARROW = re.compile(r"[-=]+>")
+_MINUS = re.compile(
+    r"(^[ \t]*|[:=(\[{][ \t]*)[-\u2013\u2014][ \t]*(?=[.\d])|(?<=\s)[\u2013\u2014](?=\d)", re.M
+)
+"""A dash that may be the sign of a number, though it may be one of a list as well."""
+_MINUS_OF_LETTER = re.compile(r"(?<![\w)\]}:-])-(?=[A-Za-z(\\])")
+_NOT = re.compile(r"!=|/=|<>|!(?=\w)|(?<![^\s(\[{])!(?=\S)")
 _BESIDE = re.compile(r"(?<=\b[A-Za-z])[ \t]?[+|][ \t]?(?=[A-Za-z]\b)")
 _WORDS = r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 _TOKEN = re.compile(
@@ -90,7 +98,8 @@ def plain(text: str) -> str:
     """The text without markup and what is not seen, letters of every kind of type made plain."""
     text = unicodedata.normalize("NFKC", text.translate(_PLAIN)).translate(_PLAIN)
     seen = (c for c in text if unicodedata.category(c) != "Cf")
-    unmarked = _DROPPED.sub("", "".join(seen))
+    signed = _MINUS.sub(r"\1-", _ARROW.sub("\u2192", _SPECIAL.sub("", "".join(seen))))
+    unmarked = _DROPPED.sub("", _MINUS_OF_LETTER.sub("\u2212", signed))
     return _NOT.sub("\u2260 ", _BESIDE.sub(" & ", unmarked))
 
 

@@ -52,11 +52,11 @@ simply, indeed, therefore, thus, so, hence, then, accordingly, consequently, ove
 here, above, following, given, based, according, think, believe, guess, conclude, say, know, feel,
 note, notice, only, common, frequent, usual, more, very, sure, confident, conclusion, question,
 statement, option, them, they, he, she, choice, get, got, obtain, letter, corresponds, matches,
-which, okay, ok, der, die, das, ist, richtige, lautet, es, la, le, les, est, bonne, c'est, el,
-correcta, correcto, il, corretta, è, é, correta, 是, 为, 為, 应, 應, 该, 該, 应该, 應該, 应为,
-就是, 的, 了, 项, 項, 我, 认为, 認為, 觉得, 因此, 所以, 故, 正确, 正確, 对, 對, 最终, 最終, 这,
-這, 那, 它, 即, 应当, 最, 可能, 选项, 選項, 这个, 是一, 只, 一只, 一个, 个, は, です, だ, である,
-が, の, 正しい, 은, 는, 입니다, 이다, 정답은, 답은
+which, okay, ok, let me, let's, side, der, die, das, ist, richtige, lautet, es, la, le, les, est,
+bonne, c'est, el, correcta, correcto, il, corretta, è, é, correta, 是, 为, 為, 应, 應, 该, 該,
+应该, 應該, 应为, 就是, 的, 了, 项, 項, 我, 认为, 認為, 觉得, 因此, 所以, 故, 正确, 正確, 对, 對,
+最终, 最終, 这, 這, 那, 它, 即, 应当, 最, 可能, 本题, 本題, 此题, 此題, 选项, 選項, 这个, 是一,
+只, 一只, 一个, 个, は, です, だ, である, が, の, 正しい, 은, 는, 입니다, 이다, 정답은, 답은
 """
 
 _SCENE = """
@@ -67,8 +67,10 @@ show, depicts, visible, 图中, 圖中, 图片, 有
 _CUE = """
 answer, answers, ans, solution, correct option, right option, best option, correct choice,
 right choice, best choice, select, choose, chose, pick, picked, go with, going with, opt for,
-antwort, réponse, respuesta, risposta, a resposta, ответ, правильный ответ, 答案, 答, 选, 選,
-选择, 選擇, 正确选项, 正確選項, 应选, 應選, 故选, 故選, 正解, 答え, 정답, 답
+antwort, réponse, respuesta, risposta, a resposta, resposta, ответ, правильный ответ, prediction,
+selected, selected option, antwoord, jawaban, cevap, svar, vastaus, odpowiedź, đáp án, الإجابة,
+उत्तर, जवाब, คำตอบ, 回答, 答案, 答, 选, 選, 选择, 選擇, 正确选项, 正確選項, 应选, 應選, 故选,
+故選, 正解, 答え, 정답, 답
 """
 
 _NOT = """
@@ -101,9 +103,9 @@ but, instead, rather, sondern, mais, sino, 而是, 但, 但是
 """
 
 _OR = """
-or, either, both, all, any, every, everything, whichever, and/or, also, too, alternatively,
-another, other, others, else, oder, und, ou, et, y, o, e, 或, 或者, 和, 及, 与, 與, 都, 还是,
-以及, /, &
+or, vs, versus, as well, as well as, either, both, all, any, every, everything, whichever, and/or,
+also, too, alternatively, another, other, others, else, oder, und, ou, et, y, o, e, 或, 或者, 和,
+及, 与, 與, 都, 还是, 以及, /, &
 """
 
 _NONE = """
@@ -123,7 +125,9 @@ not merely, not necessarily, not exactly, not always, not wrong, not incorrect, 
 isn't only, is not only, isn't just, is not just, unlikely, less, least, instead of being,
 however, nobody, who, why, take that back, take it back, scratch that, strike that,
 on second thought, correction, meant, retract, never mind, nevermind, forget, ignore, disregard,
-my mind, reconsider, 如果, 除非, 怀疑, 未必, 不一定, 不仅, 不只
+my mind, reconsider, etc, etc., e.g., such as, and so on, and others, among others, and above,
+and up, and below, at most, an option, one option, a possibility, one possibility,
+如果, 除非, 怀疑, 未必, 不一定, 不仅, 不只
 """
 
 _SOFT = """
@@ -137,8 +141,16 @@ for as however only alone
 COPULAS = frozenset(_COPULAS.split())
 """What follows a letter that is an option rather than an article: "A is", but "A dog"."""
 
-ALSO = {"yes": ("yeah", "yep", "yup"), "no": ("nope", "nah")}
+ALSO = {"yes": ("y", "yeah", "yep", "yup"), "no": ("n", "nope", "nah"), "neither": ("none",)}
 """Words for options of one word."""
+
+AFFIRMATIONS = frozenset(("yes", "true", "是", "对", "正确"))
+"""Options that many sentences mean which name none: "There is a cat."."""
+
+LEAVE_OPEN = frozenset(
+    ("or", "and/or", "/", "oder", "ou", "或", "或者", "other", "others", "another")
+)
+"""Words of the kind OR after which another option, or something else, follows: "B or more"."""
 
 NOUNS = frozenset(("answer", "option", "choice", "one"))
 """Before these a word describes, and names no option: "the right answer is left"."""

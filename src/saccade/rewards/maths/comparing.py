@@ -6,7 +6,9 @@ Conventions, where people differ:
   is 50 %; 0.5 is 50 % as well;
 - of two words one is not the other, whatever they mean; of longer texts nothing is said;
 - brackets matter: (1, 2) is not [1, 2]; without any, and in braces, the order is free;
-- `x = 5` is 5;
+- `x = 5` is 5, and `f(x) = 2x` is 2x;
+- "2 or 3" is a list like "2, 3", and neither 2 nor 3;
+- 1:2 is 2:4, of 1/2 nothing is said; 3:30 is a time;
 - a decimal of six significant digits or more is the irrational or periodic number that it rounds;
 - numbers are read as in English, and where they are equal only as read elsewhere (3,14; 1.000),
   nothing is said.
@@ -19,7 +21,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from saccade.rewards.maths.quantities import RATIOS, TEMPERATURES, Quantity, quantity
-from saccade.rewards.maths.values import NoExpressionError, parsed, same
+from saccade.rewards.maths.values import NoExpressionError, UnclearError, parsed, same
 from saccade.rewards.maths.written import dense, written
 from saccade.rewards.text import same_text
 
@@ -29,10 +31,18 @@ lg arg dim deg ker inf sup
 """
 _FUNCTIONS = frozenset(_NAMES.split())
 _BRACKETS = {"(": ")]", "[": "])", "{": "}"}
-_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _ELSEWHERE = re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?|-?\d+,(?:\d{1,2}|\d{4,})")
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
-_NAMED = re.compile(r"(?P<name>[A-Za-z]|\\[a-z]+) ?(?:=|\\in(?![a-z])) ?(?P<value>[^=<>]+)")
+_NAMED = re.compile(
+    r"(?P<name>(?:\\angle ?[A-Z]{1,3}|[A-Z]{1,3}|[a-z]|\\[a-z]+)(?:_\w)?(?:\([\w, ]+\))?)"
+    r" ?(?:=|\\in(?![a-z])) ?(?P<value>(?![A-Za-z]$)[^=<>]+)"
+)
+_ORDER = re.compile(r"[<>]|\\(?:le|ge|ne)(?![a-z])")
+_COLONS = re.compile(r"\d+(?: ?: ?\d+)+")
+_CHAIN = re.compile(
+    r"(?P<low>[^<>=]+?) ?(?P<from><|\\le ) ?[a-z] ?(?P<to><|\\le ) ?(?P<high>[^<>=]+)"
+)
+_BOUND = re.compile(r"[a-z] ?(?P<sign><|>|\\le |\\ge ) ?(?P<end>[^<>=]+)")
 
 
 class Opinion(NamedTuple):
@@ -53,7 +63,7 @@ class _List(NamedTuple):
 
 def compare(gold: str, answer: str) -> Opinion:
     """Whether an answer is the gold one. May take for ever."""
-    left, right = written(gold), written(answer)
+    left, right = _joined(written(gold)), _joined(written(answer))
     if not right:
         return Opinion(False, "no answer")
     if not left:
@@ -70,20 +80,23 @@ def compare(gold: str, answer: str) -> Opinion:
 def _same(left: str, right: str) -> bool | None:
     if dense(left) == dense(right):
         return True
-    if left.casefold() == right.casefold() and len(left) == 1:
-        return None
+    if left.casefold() == right.casefold() and (len(left) == 1 or ":" in left):  # X, x; am, AM
+        return None if len(left) == 1 else True
     if _is_text(left) or _is_text(right):
         return _same_texts(left, right)
     if _same_elsewhere(left, right):
         return None
+    colons = [_COLONS.fullmatch(text) is not None for text in (left, right)]
+    if any(colons):
+        return _same_ratios(left, right) if all(colons) else None
     one, other = (_NAMED.fullmatch(text) for text in (left, right))
-    if one and other and one["name"] != other["name"]:
-        return False
-    if one or other:
+    if one and other:
+        return _same_named(one, other)
+    if (one and _is_value(one, right)) or (other and _is_value(other, left)):
         return _same(one["value"] if one else left, other["value"] if other else right)
     lists = _list(left), _list(right)
     if lists != (None, None):
-        return _same_lists(*lists)
+        return _same_lists(lists[0] or _interval(left), lists[1] or _interval(right))
     quantities = quantity(left), quantity(right)
     if quantities != (None, None):
         x, y = (found is not None for found in quantities)
@@ -91,7 +104,7 @@ def _same(left: str, right: str) -> bool | None:
             quantities[0] or quantity(left, attached=y) or Quantity(left, None),
             quantities[1] or quantity(right, attached=x) or Quantity(right, None),
         )
-    return same(_number(left), _number(right))
+    return same(left, right)
 
 
 def _same_texts(left: str, right: str) -> bool | None:
@@ -101,7 +114,42 @@ def _same_texts(left: str, right: str) -> bool | None:
         raise NoExpressionError(f"{side!r:.100} is text")
     if same_text(left, right):
         return True
+    if len(left) == 2 and sorted(left) == sorted(right):  # a product: xy is yx
+        return None
     return False if left.isalpha() and right.isalpha() else None
+
+
+def _joined(text: str) -> str:
+    """A list that is written with words, with commas; "bread and butter" stays as it is."""
+    plain = re.sub(r",? (?:and|or) ", ", ", text)
+    both_hold = " and " in text and (" or " in text or _ORDER.search(text))
+    return text if both_hold or _is_text(plain) else plain
+
+
+def _is_value(named: re.Match[str], other: str) -> bool:
+    """Whether a text may be what a name stands for, and is no equation itself."""
+    return "=" not in other and ("\\in" in named[0] or not _ORDER.search(other))
+
+
+def _same_named(left: re.Match[str], right: re.Match[str]) -> bool | None:
+    """Two values with names: f(1) is not f(2), and f(x) may be f(t)."""
+    if left["name"] != right["name"]:
+        return None if left["name"].split("(")[0] == right["name"].split("(")[0] else False
+    return _same(left["value"], right["value"])
+
+
+def _same_ratios(left: str, right: str) -> bool | None:
+    """Two times, or two ratios: 1:2 is 2:4; 1:10 and 2:20 may be either, and are undecided."""
+    a, b = ([part.strip() for part in text.split(":")] for text in (left, right))
+    if len(a) != len(b):
+        return False
+    x, y = [int(part) for part in a], [int(part) for part in b]
+    if x == y:
+        return True
+    alike = all(p * y[0] == q * x[0] for p, q in zip(x, y, strict=True)) and any(x) and any(y)
+    if not alike or any(part[0] == "0" for part in (*a[1:], *b[1:])):
+        return False
+    return None if all(len(part) == 2 for part in (*a[1:], *b[1:])) else True
 
 
 def _is_text(text: str) -> bool:
@@ -121,7 +169,9 @@ def _is_math(text: str) -> bool:
         return True
     found = quantity(text)
     try:
-        parsed(_number(found.number if found else text))
+        parsed(found.number if found else text)
+    except UnclearError:
+        return True
     except NoExpressionError:
         return False
     return True
@@ -132,7 +182,7 @@ def _same_elsewhere(left: str, right: str) -> bool:
     if not (_ELSEWHERE.fullmatch(left) or _ELSEWHERE.fullmatch(right)):
         return False
     one, other = (
-        text.replace(".", "").replace(",", ".") if _ELSEWHERE.fullmatch(text) else _number(text)
+        text.replace(".", "").replace(",", ".") if _ELSEWHERE.fullmatch(text) else text
         for text in (left, right)
     )
     if not (_PLAIN.fullmatch(one) and _PLAIN.fullmatch(other)):
@@ -143,7 +193,7 @@ def _same_elsewhere(left: str, right: str) -> bool:
 
 def _same_quantities(left: Quantity, right: Quantity) -> bool | None:
     a, b = left.unit, right.unit
-    x, y = _number(left.number), _number(right.number)
+    x, y = left.number, right.number
     if a is None or b is None:
         known = a or b
         if known is None or known.words:
@@ -154,7 +204,7 @@ def _same_quantities(left: Quantity, right: Quantity) -> bool | None:
             return same(x, y) or same(rf"\frac{{{with_unit}}}{{100}}", plain)
         return same(x, y)
     if a.words or b.words:
-        if a.words.rstrip("s") == b.words.rstrip("s"):
+        if a.words and b.words and a.words.rstrip("s") == b.words.rstrip("s"):
             return same(x, y)
         raise NoExpressionError(f"{a.words or b.words!r} is no unit that is known")
     if a.dimensions != b.dimensions:
@@ -164,15 +214,8 @@ def _same_quantities(left: Quantity, right: Quantity) -> bool | None:
                 rf"({y})\cdot\frac{{{b.factor.numerator}}}{{{b.factor.denominator}}}")  # fmt: skip
 
 
-def _number(text: str) -> str:
-    """A number without the commas between its thousands."""
-    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
-
-
 def _list(text: str) -> _List | None:
     """A list, with its brackets if it has any; None if there is no comma outside of all."""
-    if _THOUSANDS.fullmatch(text):
-        return None
     plain = text.replace(r"\{", "{").replace(r"\}", "}")
     if sign := re.fullmatch(r"\\pm ?(.+)", plain):
         return _List("", "", (sign[1], f"-({sign[1]})"))
@@ -180,7 +223,7 @@ def _list(text: str) -> _List | None:
         items = _split(plain[1:-1])
         if items is not None and (len(items) > 1 or text.startswith(r"\{")):
             return _List(plain[0], plain[-1], items)
-    items = _split(re.sub(r",? and ", ", ", plain))
+    items = _split(plain)
     return _List("", "", items) if items is not None and len(items) > 1 else None
 
 
@@ -202,6 +245,8 @@ def _split(text: str) -> tuple[str, ...] | None:
 def _same_lists(left: _List | None, right: _List | None) -> bool | None:
     if left is None or right is None:
         return False
+    if min(len(_names(left)), len(_names(right))) == 0 and len(_names(left) | _names(right)) > 1:
+        return None
     bare = "" in (left.opening, right.opening)
     if not bare and (left.opening, left.closing) != (right.opening, right.closing):
         return False
@@ -213,6 +258,23 @@ def _same_lists(left: _List | None, right: _List | None) -> bool | None:
     if ordered:
         return _all([_same(a, b) for a, b in zip(left.items, right.items, strict=True)])
     return _same_sets(left.items, right.items)
+
+
+def _names(found: _List) -> set[str]:
+    """The names in a list of values: those of `x = 5, y = 3`."""
+    return {named["name"] for item in found.items if (named := _NAMED.fullmatch(item))}
+
+
+def _interval(text: str) -> _List | None:
+    """What an inequality allows, as an interval; None if it is none between constants."""
+    if found := _CHAIN.fullmatch(text):
+        opening, closing = "(" if found["from"] == "<" else "[", ")" if found["to"] == "<" else "]"
+        return _List(opening, closing, (found["low"], found["high"].strip()))
+    if found := _BOUND.fullmatch(text):
+        if found["sign"] in ("<", "\\le "):
+            return _List("(", ")" if found["sign"] == "<" else "]", ("-\\infty", found["end"]))
+        return _List("(" if found["sign"] == ">" else "[", ")", (found["end"], "\\infty"))
+    return None
 
 
 def _same_sets(left: Sequence[str], right: Sequence[str]) -> bool | None:

@@ -106,8 +106,8 @@ RATIOS = frozenset(("%", "degrees"))
 
 _MONEY = re.compile(r"(?P<sign>-?)(?P<unit>[$€£¥]|USD|EUR|GBP) ?(?P<number>[\d.,\\].*)")
 _NUMBER = re.compile(
-    r"(?P<number>(?:[^A-Za-z%°$€£¥¢µΩ℃℉元\\]|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z]))*[\d})])"
-    r"(?P<space> ?)(?P<unit>[A-Za-z%°$€£¥¢µΩ℃℉元][A-Za-z%°µΩ /^{}\d.-]*|\\cdot ?[A-Za-z]+)"
+    r"(?P<number>(?:[^A-Za-z%°$€£¥¢µΩ℃℉元\\]|\\(?:frac|sqrt|pi|cdot|times)(?![A-Za-z]))*(?:[\d})]|\\pi))"
+    r"(?P<space> ?)(?P<unit>[A-Za-z%°$€£¥¢µΩ℃℉元](?:[A-Za-z%°µΩ /^{}\d.-]|\\cdot )*)"
 )
 _FACTOR = re.compile(r"([A-Za-z%°$€£¥¢µΩ℃℉元]+)\.?(?:\^?\{?(-?\d)\}?)?")
 
@@ -126,7 +126,8 @@ def quantity(text: str, *, attached: bool = False) -> Quantity | None:
         return None
     unit = _unit(found["unit"])
     variable = len(found["unit"]) == 1 and found["unit"].isalpha() and not found["space"]
-    if variable and not attached:
+    product = unit.words and (not found["space"] or not re.search(r"[A-Z]|[a-z]{2}", found["unit"]))
+    if product or (variable and not attached):
         return None
     return Quantity(found["number"].strip(), unit)
 
@@ -143,7 +144,9 @@ def _unit(text: str) -> Unit:
     for sign, part in ((1, above), *((-1, part) for part in below)):
         for name in re.sub(r" ?\^", "^", part).replace("\\cdot", " ").split():
             match = _FACTOR.fullmatch(name)
-            known = match and (UNITS.get(match[1]) or UNITS.get(match[1].lower()))
+            known = match and (
+                UNITS.get(match[1]) or (len(match[1]) > 1 and UNITS.get(match[1].lower()))
+            )
             if not match or not known:
                 return Unit(words=text.casefold())
             power = sign * int(match[2] or 1)

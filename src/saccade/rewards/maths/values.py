@@ -21,28 +21,57 @@ POINTS = 4
 SIGNIFICANT = 6
 """Digits from which on a rounded decimal is the number that it rounds."""
 
+_UNCLEAR = {
+    r"(?<![_^\d])\d+ \d": "numbers beside each other",
+    r"(?<![A-Za-z\\])[A-Za-z]+\d": "a number after a letter",
+    r"\d ?:": "a time or a ratio",
+    r"^\d+(?: ?- ?\d+)+$": "a range, a date or a difference",
+    r"\d_": "a number in another base",
+    r"'|\\prime": "a prime, a minute or a foot",
+    r"\^\{?(?:T|\\top|\\intercal)(?![A-Za-z])": "a power or a transpose",
+    r"\\frac ?\{[^{}]*d[^{}]*\} ?\{ ?d ?[a-z]|\\partial": "a derivative",
+    r"\.\.|\\l?dots": "something left out",
+    r"\\(?:equiv|cong|sim|simeq|approx|propto)(?![a-z])": "a relation that is no equality",
+}
+"""What the grammar would read in one way of several, or not at all."""
+_DEGREES = re.compile(
+    r"(\\(?:sin|cos|tan|cot|sec|csc))(?:\^(\d))? ?[({]? ?(-?\d+(?:\.\d+)?) ?° ?[)}]?"
+)
+
 
 class NoExpressionError(ValueError):
     """A text that cannot be read as mathematics."""
+
+
+class UnclearError(NoExpressionError):
+    """A text that has a meaning, which the grammar would not find for sure."""
 
 
 def parsed(text: str) -> object:
     """The expression that a text in LaTeX is.
 
     Raises:
+        UnclearError: it can be read in several ways.
         NoExpressionError: it is none.
     """
     from latex2sympy2_extended import latex2sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
-    if re.search(r"\d \d", text):
-        raise NoExpressionError(f"numbers beside each other in {text!r:.100}")
+    for pattern, what in _UNCLEAR.items():
+        if re.search(pattern, text):
+            raise UnclearError(f"{what} in {text!r:.100}")
+    text = _DEGREES.sub(_in_radians, text)
     config = ConversionConfig(lowercase_symbols=False)
     try:
         with guarded("latex2sympy"):  # it raises Exception itself
             return latex2sympy(text, normalization_config=None, conversion_config=config)
     except PluginError as error:
         raise NoExpressionError(f"{text!r:.100} cannot be read as mathematics") from error
+
+
+def _in_radians(match: re.Match[str]) -> str:
+    power = f"^{match[2]}" if match[2] else ""
+    return rf"{match[1]}{power}(\frac{{{match[3]}\pi}}{{180}})"
 
 
 def same(gold: str, answer: str) -> bool | None:
@@ -63,7 +92,11 @@ def same(gold: str, answer: str) -> bool | None:
 
 
 def _same_expressions(left: Any, right: Any) -> bool | None:
+    from sympy import nan, zoo
+
     left, right = _exact(left), _exact(right)
+    if left.has(nan, zoo) or right.has(nan, zoo):
+        return None
     if left == right:
         return True
     if left.is_Rational and right.is_Rational:
@@ -134,16 +167,45 @@ def _terminates(denominator: int) -> bool:
 
 
 def _verified(left: Any, right: Any) -> bool | None:
-    """What math-verify says of matrices, sets and relations, if both are of one kind."""
+    """What can be said of matrices, relations and sets, if both are of one kind."""
     from math_verify import verify
-    from sympy import MatrixBase, Set
+    from sympy import Expr, MatrixBase, Set
     from sympy.core.relational import Relational
     from sympy.logic.boolalg import BooleanFunction
 
-    for kind in (MatrixBase, Set, Relational, BooleanFunction):
+    if isinstance(left, MatrixBase) and isinstance(right, MatrixBase):
+        if left.shape != right.shape:
+            return False
+        found = {_same_expressions(*pair) for pair in zip(left.flat(), right.flat(), strict=True)}
+        return False if False in found else None if None in found else True
+    if isinstance(left, Relational) and isinstance(right, Relational):
+        return _same_relations(left, right)
+    for kind in (Set, BooleanFunction):
         if isinstance(left, kind) and isinstance(right, kind):
-            if kind is MatrixBase:
-                alike = left.shape == right.shape
-                return alike and all(map(_same_expressions, left.flat(), right.flat()))
             return bool(verify([left], [right], timeout_seconds=None))
-    return None
+    one_is_a_matrix = isinstance(left, MatrixBase) != isinstance(right, MatrixBase)
+    return False if one_is_a_matrix and isinstance(left, Expr) != isinstance(right, Expr) else None
+
+
+def _same_relations(left: Any, right: Any) -> bool | None:
+    """Whether two equations or inequalities are one up to a factor; of curves no more is said."""
+    from sympy import Ge, Gt, Poly, Rational, simplify
+    from sympy.polys.polyerrors import BasePolynomialError
+
+    signs = [type(r).__name__.replace("Greater", "Less") for r in (left, right)]
+    one, other = (
+        _exact(r.rhs - r.lhs if isinstance(r, Gt | Ge) else r.lhs - r.rhs) for r in (left, right)
+    )
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    try:
+        straight = all(Poly(side, *symbols).total_degree() == 1 for side in (one, other))
+    except BasePolynomialError:
+        straight = False
+    if signs[0] != signs[1]:
+        return False if straight else None
+    factor = simplify(one / other)
+    if isinstance(factor, Rational) and (
+        factor > 0 or signs[0] not in ("StrictLessThan", "LessThan")
+    ):
+        return bool(factor != 0)
+    return False if straight else None

@@ -21,6 +21,8 @@ _SIGNS = {
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "λ": r"\lambda ", "∅": r"\emptyset ", "º": "°", "μ": "µ", "，": ",", "。": ".",
     "\u2032": "'", "\u2033": "''", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
+    "ℝ": r"\mathbb{R}", "ℚ": r"\mathbb{Q}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}",
+    "ℂ": r"\mathbb{C}",
 }  # fmt: skip
 _FONTS = (
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|operatorname|rm|bf)\s*"
@@ -28,20 +30,25 @@ _FONTS = (
 )
 _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\left(?![a-z])|\\right(?![a-z])|\\displaystyle|\\!", ""),
-    (r"\\(?:[,;: ]|q?quad)|~", " "),
+    (r"\\(?:[,;: ]|q?quad)|(?<=\S)~(?=\S)", " "),
     (r"\\[dtc]frac", r"\\frac"),
     (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
     (r"\\sqrt\s*(\d+|[a-z](?![a-z]))", r"\\sqrt{\1}"),
     (r"\^\s*\{?\s*\\circ\s*\}?|\\degree|\\circ(?![a-z])", "°"),
     (r"\\%", "%"),
+    (r"\\mathbb ([A-Z])(?![A-Za-z])", r"\\mathbb{\1}"),
+    (r"\\varnothing(?![a-z])|\\\{ ?\\\}", r"\\emptyset"),
     (r"\\(?:leq|leqslant)(?![a-z])|<=", r"\\le "),
     (r"\\(?:geq|geqslant)(?![a-z])|>=", r"\\ge "),
-    (r"√\s*\(([^()]*)\)|√\s*\{([^{}]*)\}|√\s*(\d+(?:\.\d+)?|\w)|(?<![\\a-z])sqrt\(([^()]*)\)",
+    (r"√\s*\(([^()]*)\)|√\s*\{([^{}]*)\}|√\s*(\d+(?:\.\d+)?|\w)|(?<![a-z])\\?sqrt\(([^()]*)\)",
      lambda m: rf"\sqrt{{{next(g for g in m.groups() if g is not None)}}}"),
     (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
     (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
     (r"(?<![\w)])\*\*([^*]+)\*\*", r"\1"),
     (r"\*\*", "^"),
+    (r"∛\s*(?:\(([^()]*)\)|\{([^{}]*)\}|(\d+|\w))",
+     lambda m: rf"\sqrt[3]{{{next(g for g in m.groups() if g is not None)}}}"),
+    (r"(?<=\d) ?[xX] ?(?=10 ?\^)", r"\\times "),
     (r"(?<![\\A-Za-z])(sin|cos|tan|log|ln|exp)(?![A-Za-z])", r"\\\1"),
     (r"(?<=[\w)}])\s*\*\s*(?=[\w(\\])", r"\\cdot "),
     (r"(?<![\w.])(-?)(\d+)\s+(\d+)/(\d+)(?![\w.])", r"\1(\2+\\frac{\3}{\4})"),
@@ -49,7 +56,16 @@ _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(?<![\d.,])(\d{1,3})((?: \d{3})+)(?![\d,])", lambda m: m[1] + m[2].replace(" ", "")),
     (r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,4})(?!\w)", r"\1\\times 10^{\2}"),
     (r"\^\s*\(?(-?\d{2,}|-\d)\)?(?!\w)", r"^{\1}"),
+    (r"([\^_])\{(\w)\}(?!\w)", r"\1\2"),
+    (r"(?<!\d)(-?)(\d+)\.(\d*)(?:\\overline ?\{(\d+)\}|\\dot ?\{(\d)\}|\((\d+)\))(?![\w.])",
+     lambda m: _periodic(m[1], m[2], m[3], m[4] or m[5] or m[6])),
+    (r"^([-$€£¥ ]*|\\\$|USD |EUR )(\d{1,3}(?:,\d{3})+)(?=\.\d|[^\d,.]|$)(?=[^,()\[\]{}]*$)",
+     lambda m: m[1] + m[2].replace(",", "")),
 ]  # fmt: skip
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\bnever|\bexcept|≠|\\neq?|不是)\W+(?:\w+\W+)?\\(?:boxed|fbox)\b"
+)
+"""A box of what is not the answer."""
 _LEAD_IN = re.compile(
     r"(?:so |thus |therefore |hence )?,? ?(?:the )?(?:final |correct )?(?:answer|result|ans)\b"
     r"(?: is| equals)? ?[:=]? ?|(?:答案|结果)(?:是|为)? ?[:：]? ?",
@@ -60,6 +76,9 @@ _LEAD_IN = re.compile(
 def written(text: str) -> str:
     """The answer in a text, in one form; of several boxes all contents."""
     text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c in "\n\t")
+    text = re.sub(r"^\s*#+ |</?answer>", "", text)
+    if _DENIED.search(text):
+        return " ".join(text.split())
     if boxes := list(dict.fromkeys(box.strip() for box in boxed(text))):
         text = ", ".join(boxes)
     text = _without_dollars(text)
@@ -72,7 +91,10 @@ def written(text: str) -> str:
     for pattern, replacement in _REPLACED:
         text = re.sub(pattern, replacement, text)
     text = _LEAD_IN.sub("", " ".join(text.split()), count=1) if _LEAD_IN.match(text) else text
-    return " ".join(text.split()).strip("*`\"' ").rstrip(".。 ").strip()
+    text = " ".join(text.split()).strip("*` ")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    return re.sub(r"(?<![.。])[.。]$", "", text.strip()).strip()
 
 
 def boxed(text: str) -> list[str]:
@@ -118,7 +140,16 @@ def _fractions(text: str) -> str:
     return re.sub("[\u00bc-\u00be\u2150-\u215e]", fraction, text)
 
 
+def _periodic(sign: str, whole: str, fixed: str, period: str) -> str:
+    """A periodic decimal as a fraction: 0.1(6) is 15/90."""
+    if len(whole + fixed + period) > 40:
+        return rf"{sign}{whole}.{fixed}\overline{{{period}}}"
+    above = int(whole + fixed + period) - int(whole + fixed)
+    return rf"{sign}\frac{{{above}}}{{{10 ** len(fixed) * (10 ** len(period) - 1)}}}"
+
+
 def _unfont(match: re.Match[str]) -> str:
     """The content of a font; after a number it is a unit, and stands apart."""
     before = match.string[: match.start()].rstrip()[-1:]
-    return f" {match[1]} " if before.isdigit() or before in ("}", ")", "$") else match[1]
+    apart = before.isalnum() or before in ("}", ")", "$")
+    return f" {match[1]} " if apart else match[1]
