@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saccade.errors import FormatError, MissingExtra
 from saccade.files import open_file, read_text_lines, text_of
+from saccade.formats.rows import RowTurn
 from saccade.types import Record
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -35,12 +36,6 @@ class PromptTexts(Record):
     """What follows the question; the published environment repeats it in every tool response."""
 
 
-class _Turn(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    role: str
-    content: str
-
-
 class _Extra(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     question: str
@@ -48,7 +43,7 @@ class _Extra(BaseModel):
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-    prompt: tuple[_Turn, ...]
+    prompt: tuple[RowTurn, ...]
     extra_info: _Extra
 
 

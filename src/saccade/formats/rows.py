@@ -25,7 +25,9 @@ _UNREAD = re.compile(r"image(_?\d+)?|img|picture|videos?|audios?|multi_modal_dat
 _LEADING_MARKS = re.compile(rf"(\s*{IMAGE})+")
 
 
-class _Turn(BaseModel):
+class RowTurn(BaseModel):
+    """A message of a published row."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
     role: str
     content: str
@@ -50,7 +52,7 @@ class _Extra(BaseModel):
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-    prompt: tuple[_Turn, ...] = Field(min_length=1)
+    prompt: tuple[RowTurn, ...] = Field(min_length=1)
     images: tuple[_Image, ...] | None = None
     data_source: str | None = None
     env_name: str | None = None
