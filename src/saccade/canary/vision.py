@@ -119,7 +119,7 @@ class Vision(NamedTuple):
         return tuple(asked.evidence for asked in self.asked if not asked.correct)
 
 
-class Sitter(Protocol):
+class VisionTest(Protocol):
     """Where questions of one kind come from, and who answers them."""
 
     def pairs(self, seed: int) -> Iterator[tuple[Question, Question]]:
@@ -129,29 +129,29 @@ class Sitter(Protocol):
     async def answer(self, question: Question) -> Asked: ...
 
 
-async def look(sitter: Sitter, *, pairs: int, seed: int) -> Vision:
+async def look(test: VisionTest, *, pairs: int, seed: int) -> Vision:
     """Ask pairs of questions, all side by side."""
-    return await _look(sitter, sitter.pairs(seed), pairs)
+    return await _look(test, test.pairs(seed), pairs)
 
 
-async def look_briefly(sitter: Sitter, *, seed: int) -> Vision:
+async def look_briefly(test: VisionTest, *, seed: int) -> Vision:
     """Ask four questions; where they leave a doubt up to eight, and up to sixteen.
 
     A model that guesses is taken to see with at most `ALPHA` at each of the three looks, one
     that is right eight times in ten is taken for blind once in a thousand.
     """
-    drawn = sitter.pairs(seed)
+    drawn = test.pairs(seed)
     found = Vision(())
     for pairs in BRIEFLY:
-        found = Vision(found.asked + (await _look(sitter, drawn, pairs)).asked)
+        found = Vision(found.asked + (await _look(test, drawn, pairs)).asked)
         if found.failed or not found.blind:
             break
     return found
 
 
-async def _look(sitter: Sitter, drawn: Iterator[tuple[Question, Question]], n: int) -> Vision:
+async def _look(test: VisionTest, drawn: Iterator[tuple[Question, Question]], n: int) -> Vision:
     questions = [question for _, pair in zip(range(n), drawn, strict=False) for question in pair]
-    return Vision(tuple(await asyncio.gather(*map(sitter.answer, questions))))
+    return Vision(tuple(await asyncio.gather(*map(test.answer, questions))))
 
 
 class Drawn:

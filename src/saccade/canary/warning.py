@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from saccade.canary.probe import Probe
-from saccade.canary.vision import Asked, Drawn, Question, Sitter, Vision, World, look_briefly
+from saccade.canary.vision import Asked, Drawn, Question, Vision, VisionTest, World, look_briefly
 from saccade.embedded import MODELS, is_embedded
 from saccade.env import Environment
 from saccade.recipe import Recipe, make_tasks
@@ -79,8 +79,8 @@ def is_wanted(recipe: Recipe) -> bool:
 async def see(recipe: Recipe, policy: Policy, environment: Environment) -> Vision:
     """The answers of a model to a few questions of its kind."""
     found: list[Vision] = []
-    for sitter in sitters(recipe, policy, environment):
-        found.append(await look_briefly(sitter, seed=recipe.seed))
+    for test in vision_tests(recipe, policy, environment):
+        found.append(await look_briefly(test, seed=recipe.seed))
         if not found[-1].blind:
             return found[-1]
         if found[-1].failed:
@@ -88,7 +88,7 @@ async def see(recipe: Recipe, policy: Policy, environment: Environment) -> Visio
     return found[0]  # the likeliest kind says best what is wrong
 
 
-def sitters(recipe: Recipe, policy: Policy, environment: Environment) -> list[Sitter]:
+def vision_tests(recipe: Recipe, policy: Policy, environment: Environment) -> list[VisionTest]:
     """The kinds of questions that a model can be expected to answer, the likeliest first."""
     world = World(policy, environment, sampling=recipe.sampling)
     if knows_the_world(policy.info.name):
@@ -191,7 +191,7 @@ class TrainingCanary:
         """The questions of all processes with their answers; each asks its share."""
         places = range(self._processes.rank, len(self._questions), self._processes.size)
         own = await self._policy.run(
-            [self._sitter.answer(self._questions[place]) for place in places]
+            [self._vision_test.answer(self._questions[place]) for place in places]
         )
         told = [(place, *one[1:]) for place, one in zip(places, own, strict=True)]
         return [
@@ -205,11 +205,11 @@ class TrainingCanary:
 
     @cached_property
     def _questions(self) -> list[Question]:
-        drawn = self._sitter.pairs(self._recipe.seed)
+        drawn = self._vision_test.pairs(self._recipe.seed)
         return [question for _, pair in zip(range(PAIRS), drawn, strict=False) for question in pair]
 
     @cached_property
-    def _sitter(self) -> Sitter:
+    def _vision_test(self) -> VisionTest:
         sampling = Sampling(max_tokens=self._recipe.sampling.max_tokens)
         recipe = self._recipe.model_copy(update={"sampling": sampling})
         of_the_world = recipe.tasks is not None and recipe.tasks.kind == "world"
