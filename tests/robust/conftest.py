@@ -33,3 +33,15 @@ def digits() -> Digits:
     right = net(x).argmax(1) == y
     assert right.float().mean() > 0.85
     return Digits(net, x[right][:300], y[right][:300])
+
+
+@pytest.fixture
+def trained_net() -> nn.Module:
+    """A net under training, with every kind of state: statistics, dropout, gradients."""
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten(),
+        nn.Linear(144, 10),
+    )  # fmt: skip
+    net(torch.rand(20, 1, 8, 8)).square().mean().backward()
+    return net

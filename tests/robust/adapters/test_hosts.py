@@ -158,16 +158,10 @@ def test_a_net_without_gradient_is_no_robust_net(digits: tuple, call: Call) -> N
 
 
 @pytest.fixture
-def worn() -> nn.Module:
+def worn(trained_net: nn.Module) -> nn.Module:
     """A net under training, with a part that is frozen."""
-    torch.manual_seed(3)
-    net = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten(),
-        nn.Linear(144, 10),
-    )  # fmt: skip
-    net(torch.rand(20, 1, 8, 8)).square().mean().backward()
-    net[1].eval()
-    return net
+    trained_net[1].eval()
+    return trained_net
 
 
 def modes(net: nn.Module) -> list[object]:

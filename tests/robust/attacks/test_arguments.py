@@ -228,17 +228,11 @@ def assert_left(module: nn.Module, before: SimpleNamespace) -> None:
 
 
 @pytest.fixture
-def worn() -> nn.Module:
-    """A net in evaluation mode with every kind of state: statistics, gradients, frozen weights."""
-    torch.manual_seed(3)
-    net = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten(),
-        nn.Linear(144, 10),
-    )  # fmt: skip
-    net(torch.rand(20, 1, 8, 8)).square().mean().backward()
-    net[0].weight.requires_grad_(requires_grad=False)
-    net[5].bias.grad = None
-    return net.eval()
+def worn(trained_net: nn.Module) -> nn.Module:
+    """A net in evaluation mode, with frozen weights and one without a gradient."""
+    trained_net[0].weight.requires_grad_(requires_grad=False)
+    trained_net[5].bias.grad = None
+    return trained_net.eval()
 
 
 @pytest.mark.parametrize("method", ["fgm", "ossa", "pgd", "opt", "random", "adaptive_confidence"])
