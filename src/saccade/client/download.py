@@ -18,15 +18,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from saccade.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 MAX_BYTES = 64 * 2**20
@@ -98,12 +95,14 @@ def download(url: str, hosts: Hosts, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     import httpx
 
+    from saccade.client.post import trusted_certificates
+
     ends, place = time.monotonic() + MAX_SECONDS, url
     try:
         with httpx.Client(
             trust_env=False,
             follow_redirects=False,
-            verify=_trusted(),
+            verify=trusted_certificates(),
             limits=httpx.Limits(max_keepalive_connections=0),  # each is watched from its start
         ) as client:
             for _ in range(MAX_REDIRECTS + 1):
@@ -117,14 +116,6 @@ def download(url: str, hosts: Hosts, *, max_bytes: int = MAX_BYTES) -> bytes:
         reason = str(error) or type(error).__name__
         raise ImageError(f"{url[:200]}: cannot be fetched ({reason})") from error
     raise ImageError(f"{url[:200]}: more than {MAX_REDIRECTS} redirects")
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates that are trusted; reading them takes longer than most downloads."""
-    import httpx
-
-    return httpx.create_ssl_context()
 
 
 class _Stream(Protocol):

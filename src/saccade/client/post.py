@@ -27,7 +27,11 @@ def new_client() -> httpx.AsyncClient:
     """A client that follows no redirects, since these could take the key elsewhere."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     return httpx.AsyncClient(
-        timeout=None, limits=limits, follow_redirects=False, mounts=_NO_PROXY, verify=_tls()
+        timeout=None,
+        limits=limits,
+        follow_redirects=False,
+        mounts=_NO_PROXY,
+        verify=trusted_certificates(),
     )
 
 
@@ -79,6 +83,6 @@ async def post(
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def trusted_certificates() -> ssl.SSLContext:
     """The certificates that this process trusts: reading them takes longer than a local reply."""
     return httpx.create_ssl_context()

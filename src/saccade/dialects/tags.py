@@ -235,7 +235,7 @@ def calls_of(found: Scan, *, at_most: int) -> Calls:
 def read_call(text: str) -> ToolCall | Problem:
     """A call from its JSON: an object with `name` and `arguments`, all numbers finite."""
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         return _bad_call(f"not valid JSON ({error})")
     if not isinstance(value, dict):
@@ -323,7 +323,8 @@ def _bad_call(detail: str) -> Problem:
     return Problem(kind=ProblemKind.BAD_CALL, detail=clean(detail)[:300])
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse_constant(constant: str) -> NoReturn:
+    """Raise at NaN and infinities, which JSON does not know and Python reads."""
     raise ValueError(f"{constant} is no number that JSON knows")
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import NoReturn
 
 from pydantic import JsonValue
 
 from saccade.dialects.native import as_user_turn
+from saccade.dialects.tags import refuse_constant
 from saccade.images.image import Image
 from saccade.policies.openai.options import OpenAIOptions
 from saccade.policies.openai.pictures import Pictures
@@ -126,11 +126,7 @@ def _valid_name(name: str) -> str:
 def _valid_arguments(text: str) -> str:
     """The text as it is, if it is a JSON object; else an empty one."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return "{}"
     return text if isinstance(value, dict) else "{}"
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number that JSON knows")
