@@ -7,6 +7,7 @@ were announced, in plain RGB. What stays forgeable is what a cell could have pri
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,12 +99,10 @@ def read_head(packet: bytes, number: int, limits: Limits, *, trust: bool = False
 
 def clean(text: str) -> str:
     """Text that a terminal, a tokenizer and a UTF-8 file can hold: no control characters."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c for c in whole if c in "\n\t" or not _is_control(c))
+    return _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _is_control(character: str) -> bool:
-    return character < " " or "\x7f" <= character < "\xa0"
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _text(value: object, name: str, limits: Limits) -> str | None:

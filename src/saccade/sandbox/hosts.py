@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import io
 import json
+import math
+import re
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
-from saccade.errors import ConfigError, ServiceError
-from saccade.sandbox.cells import Cell, Status, clean
-from saccade.sandbox.pool import AfterKill
+from saccade.errors import ConfigError, ServiceError, ToolError
+from saccade.images.decode import decode, read_header
+from saccade.sandbox.cells import MAX_NOTES, NOTE_CHARS, Cell, Status, clean
+from saccade.sandbox.replay import AfterKill
+from saccade.sandbox.threads import in_thread
 
 if TYPE_CHECKING:
     import httpx
 
 MAX_ANSWER_BYTES = 64 << 20
+MAX_NODES = 1_000_000
+"""Commas, colons and brackets of an answer: what is made of JSON takes memory by their number."""
 MAX_TEXT, MAX_IMAGES, MAX_PIXELS = 100_000, 16, 16_000_000
+"""Of a cell; pixels of all its images together."""
 STATUSES = ("ok", "error", "timeout", "killed")
 
 
@@ -34,15 +41,14 @@ class HostLost(Exception):
 class Host:
     """A session on a host that speaks our format."""
 
+    outlives_cells = True
+
     def __init__(
         self, url: str, client: httpx.AsyncClient, seed: int, after_kill: AfterKill
     ) -> None:
         self.url, self._client = url, client
         self._seed, self._after_kill = seed, after_kill
         self._session: str | None = None
-        self._number = 0
-        self.done = 0
-        """Entries of the log that it has seen."""
 
     @property
     def opened(self) -> bool:
@@ -56,21 +62,21 @@ class Host:
         """Begin the session; returns what the host says of its sandbox."""
         body = json.dumps({"seed": self._seed, "after_kill": self._after_kill}).encode()
         answer = await self._ask("POST", "/v1/sessions", body)
-        if not isinstance(answer.get("id"), str):
+        name = answer.get("id")
+        if not isinstance(name, str) or not _SESSION_ID.fullmatch(name):
             raise HostLost("no session id")
-        self._session = cast(str, answer["id"])
+        self._session = name
         return _sandbox_of(answer)
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        file = io.BytesIO()
-        image.convert("RGB").save(file, "PNG", compress_level=1)
-        await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file.getvalue())
+        file = await in_thread(lambda: _png(image))
+        await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file)
 
-    async def run(self, code: str, seconds: float | None) -> Cell:
-        self._number += 1
-        body = {"number": self._number, "code": code, "seconds": seconds}
+    async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
+        body = {"number": number, "code": code, "seconds": seconds}
         path = f"/v1/sessions/{self._session}/cells"
-        return cell_of(await self._ask("POST", path, json.dumps(body).encode()))
+        answer = await self._ask("POST", path, json.dumps(body).encode())
+        return await in_thread(lambda: cell_of(answer))
 
     async def close(self) -> None:
         if self._session is not None:
@@ -81,6 +87,7 @@ class Host:
 
         Raises:
             HostLost: it does not answer, or has forgotten the session.
+            ToolError: what is sent is more than it takes.
             ServiceError: it refuses what will not get better.
         """
         import httpx
@@ -89,27 +96,24 @@ class Host:
         until, tries = time.monotonic() + FULL_SECONDS, 0
         while True:
             try:
-                status, headers, data = await _answer(self._client, method, url, body)
-            except httpx.HTTPError as error:
+                async with asyncio.timeout(self._client.timeout.read):
+                    status, headers, data = await _answer(self._client, method, url, body)
+            except (httpx.HTTPError, TimeoutError) as error:
                 tries += 1
-                if tries < 2 and not isinstance(error, httpx.TimeoutException):
+                if tries < 2 and not isinstance(error, httpx.TimeoutException | TimeoutError):
                     await asyncio.sleep(0.1)  # harmless: requests have numbers
                     continue
                 raise HostLost(f"{url}: {type(error).__name__}") from None
             if status == 429 and time.monotonic() < until:
-                await asyncio.sleep(min(5.0, float(headers.get("retry-after", "1") or 1)))
+                await asyncio.sleep(_pause(headers.get("retry-after", "")))
                 continue
             if status in (404, 429) or status >= 500:
                 raise HostLost(f"{url}: HTTP {status}")
+            if status == 413:
+                raise ToolError(f"notebook: too much for its host: {clean(str(data[:300]))}")
             if status >= 400:
                 raise ServiceError(f"sandbox: {url}: HTTP {status}: {data[:300]!r}")
-            try:
-                answer = json.loads(data)
-            except (ValueError, RecursionError):
-                raise HostLost(f"{url}: no JSON") from None
-            if not isinstance(answer, dict):
-                raise HostLost(f"{url}: no JSON object")
-            return answer
+            return await in_thread(partial(_json, url, data))
 
 
 class JupyterHost(Host):
@@ -125,33 +129,31 @@ class JupyterHost(Host):
         return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        file = io.BytesIO()
-        image.convert("RGB").save(file, "PNG", compress_level=1)
-        inlined = base64.b64encode(file.getvalue()).decode()
+        inlined = await in_thread(lambda: base64.b64encode(_png(image)).decode())
         await self.run(
             "import base64, io\nfrom PIL import Image\n"
             f"{name} = Image.open(io.BytesIO(base64.b64decode({inlined!r})))\n{name}.load()",
-            None,
+            seconds=None,
+            number=0,
         )
 
-    async def run(self, code: str, seconds: float | None) -> Cell:
+    async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
         answer = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
         output = answer.get("output")
         if not isinstance(output, dict):
             raise HostLost("no output")
         failed = answer.get("status") != "success"
-        return cell_of(
-            {
-                "status": "killed" if failed else "ok",
-                "stdout": output.get("stdout"),
-                "stderr": output.get("stderr"),
-                "value": output.get("result") or None,
-                "error": "the sandbox reports a failure" if failed else None,
-                "images": output.get("images"),
-                "seconds": answer.get("execution_time"),
-            }
-        )
+        said: dict[str, JsonValue] = {
+            "status": "killed" if failed else "ok",
+            "stdout": output.get("stdout"),
+            "stderr": output.get("stderr"),
+            "value": output.get("result") or None,
+            "error": "the sandbox reports a failure" if failed else None,
+            "images": output.get("images"),
+            "seconds": answer.get("execution_time"),
+        }
+        return await in_thread(lambda: cell_of(said))
 
     async def close(self) -> None:
         """Sessions there end by themselves."""
@@ -180,7 +182,7 @@ class FusionHost(Host):
             "sandbox.remote: protocol sandbox_fusion cannot be given images; use one of the others"
         )
 
-    async def run(self, code: str, seconds: float | None) -> Cell:
+    async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         silent = "".join(_SILENT.format(code=cell) for cell in self._cells)
         body = {"code": silent + code, "language": "python", "run_timeout": seconds or 10}
         answer = await self._ask("POST", "/run_code", json.dumps(body).encode())
@@ -205,8 +207,9 @@ class FusionHost(Host):
         """There are no sessions."""
 
 
-FULL_SECONDS = 120.0
-"""How long a host may say that it is full."""
+FULL_SECONDS, LONGEST_PAUSE = 120.0, 5.0
+"""How long a host may say that it is full, and how long it is left alone each time."""
+_SESSION_ID = re.compile(r"[\w-]{1,100}", re.ASCII)
 
 _SILENT = (
     "import contextlib as _c, io as _io\n"
@@ -230,6 +233,33 @@ async def _answer(
         return reply.status_code, reply.headers, bytes(data)
 
 
+def _pause(said: str) -> float:
+    """Seconds until the next try, whatever a host says."""
+    try:
+        seconds = float(said)
+    except ValueError:  # it may also be a date
+        return 1.0
+    return min(LONGEST_PAUSE, seconds) if seconds >= 0.1 else 0.1
+
+
+def _json(url: str, data: bytes) -> Mapping[str, JsonValue]:
+    if sum(map(data.count, (b",", b":", b"[", b"{"))) > MAX_NODES:
+        raise HostLost(f"{url}: an answer of too many parts")
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        raise HostLost(f"{url}: no JSON") from None
+    if not isinstance(answer, dict):
+        raise HostLost(f"{url}: no JSON object")
+    return answer
+
+
+def _png(image: PILImage.Image) -> bytes:
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
 def _sandbox_of(answer: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     sandbox = answer.get("sandbox")
     if not isinstance(sandbox, dict):
@@ -246,11 +276,7 @@ def cell_of(answer: Mapping[str, JsonValue]) -> Cell:
     status = answer.get("status")
     if status not in STATUSES:
         raise HostLost(f"a cell of status {str(status)[:40]!r}")
-    images, seconds, notes = (
-        answer.get("images") or [],
-        answer.get("seconds"),
-        answer.get("notes") or [],
-    )
+    images, notes = answer.get("images") or [], answer.get("notes") or []
     if not isinstance(images, list) or len(images) > MAX_IMAGES or not isinstance(notes, list):
         raise HostLost("a cell of another form")
     return Cell(
@@ -259,10 +285,20 @@ def cell_of(answer: Mapping[str, JsonValue]) -> Cell:
         stderr=_text(answer.get("stderr")) or "",
         value=_text(answer.get("value")),
         error=_text(answer.get("error")),
-        images=tuple(_image(image) for image in images),
-        notes=tuple(clean(str(note)[:200]) for note in notes[:20]),
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        images=_images(images),
+        notes=tuple(clean(str(note)[:NOTE_CHARS]) for note in notes[:MAX_NOTES]),
+        seconds=_seconds(answer.get("seconds")),
     )
+
+
+def _seconds(value: JsonValue) -> float:
+    try:
+        seconds = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        raise HostLost("seconds without end") from None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise HostLost(f"{seconds} seconds")
+    return seconds
 
 
 def _text(value: JsonValue) -> str | None:
@@ -271,12 +307,18 @@ def _text(value: JsonValue) -> str | None:
     return None if value is None else clean(value[:MAX_TEXT])
 
 
-def _image(value: JsonValue) -> PILImage.Image:
-    try:
-        data = base64.b64decode(str(value), validate=True)
-        image = PILImage.open(io.BytesIO(data), formats=["PNG"])
-        if image.width * image.height > MAX_PIXELS:
-            raise HostLost(f"an image of {image.width}x{image.height}")
-        return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, binascii.Error, PILImage.DecompressionBombError):
-        raise HostLost("an image that is no PNG") from None
+def _images(values: list[JsonValue]) -> tuple[PILImage.Image, ...]:
+    """Images, of which a host sends no more pixels than a cell returns."""
+    images, left = [], MAX_PIXELS
+    for number, value in enumerate(values, start=1):
+        name = f"image {number} of a cell"
+        try:
+            data = base64.b64decode(str(value), validate=True)
+            header = read_header(data, name, left)
+            if header.extension != "png":
+                raise HostLost(f"{name}: no PNG")
+            images.append(decode(data, name))
+        except ValueError as error:
+            raise HostLost(str(error)) from None
+        left -= header.size.area
+    return tuple(images)

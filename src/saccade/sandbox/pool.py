@@ -22,42 +22,30 @@ import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Self, get_args
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.config import check_choice
-from saccade.errors import require
+from saccade.errors import ServiceError, require
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.modes import choose
 from saccade.sandbox.options import Mode, Offer, SandboxOptions
+from saccade.sandbox.replay import ATTEMPTS, Log
+from saccade.sandbox.replay import AfterKill as AfterKill
 from saccade.sandbox.server import Server
 from saccade.sandbox.session import Session
-
-AfterKill = Literal["replay", "fresh"]
-
-
-class Ran(NamedTuple):
-    """A cell that may have to be run again."""
-
-    code: str
-    seconds: float | None
-
-
-class Given(NamedTuple):
-    """An image that has to be given again."""
-
-    name: str
-    image: PILImage.Image
+from saccade.sandbox.threads import made_in_thread
 
 
 class Notebook:
     """A session that goes on when a cell kills it.
 
     It does so in a fresh process, with the earlier cells run again (`replay`) or without their
-    variables (`fresh`). Images are given again in any case.
+    variables (`fresh`). Images are given again in any case. What a replay restores and what it does
+    not is said in `saccade.sandbox.replay`, and by the next cell in its notes.
     """
 
     def __init__(
@@ -68,53 +56,116 @@ class Notebook:
         after_kill: AfterKill = "replay",
     ) -> None:
         check_choice("after_kill", after_kill, get_args(AfterKill))
-        self._sandbox, self._seed, self._after_kill = sandbox, seed, after_kill
+        self._sandbox, self._seed = sandbox, seed
         self._session: Session | None = None
-        self._log: list[Ran | Given] = []
+        self._log = Log(sandbox.options.limits, after_kill)
+        self._turn = asyncio.Lock()
+        self._whole = self._closed = False
         self.restarts = 0
         """Processes that were lost so far."""
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image."""
-        session = await self._current()
-        self._log.append(Given(name, image))
-        await session.give(name, image)
+        """Define a variable that holds an image.
+
+        Raises:
+            ImageError: it has no pixels, or its name is none of a variable.
+            ToolError: it is too large beside those that are there; names the limits.
+            ServiceError: the sandbox has failed.
+        """
+        async with self._turn:
+            self._log.admit(name, image)
+            session = await self._current(None)
+            await session.give(name, image)
+            self._log.gave(name, image)
 
     async def run(self, code: str, *, seconds: float | None = None) -> Cell:
-        """Run a cell; whatever it does, this returns.
+        """Run a cell; whatever it does, this returns. Cells run one after the other.
+
+        Before it, earlier cells may have to be run again, for as long as this one may run.
 
         Raises:
             ServiceError: the sandbox has failed.
         """
-        session = await self._current()
-        async with self._sandbox.turn():
-            cell = await session.run(code, seconds=seconds)
-        if cell.status != "killed":
-            self._log.append(Ran(code, seconds))
-            return cell
-        self.restarts += 1
-        left = "variables are as they were before this cell"
-        if self._after_kill == "fresh":
-            self._log = [entry for entry in self._log if isinstance(entry, Given)]
-            left = "all variables but the images are lost"
-        return replace(cell, error=f"{cell.error}; {left}")
+        async with self._turn:
+            session = await self._current(seconds)
+            number = self._log.next_number()
+            async with self._sandbox.turn():
+                cell = await session.run(code, seconds=seconds, number=number)
+            if cell.status == "killed":
+                self._lost()
+                cell = replace(cell, error=f"{cell.error}; {self._log.after_killed_cell()}")
+            else:
+                self._log.ran(number, code, seconds, cell)
+            return replace(cell, notes=(*self._log.take_notes(), *cell.notes))
 
     async def close(self) -> None:
-        """End it."""
+        """End it; a cell under way ends as killed."""
+        self._closed = True
         if self._session is not None:
-            self._session.close()
+            self._session.kill()
+        async with self._turn:
+            await self._end()
+
+    async def _current(self, seconds: float | None) -> Session:
+        """The session, made again if it was lost; for as long as a cell of `seconds` may run.
+
+        Raises:
+            ServiceError: it cannot be made, or nobody wants it any more.
+        """
+        if self._session is not None and not self._whole:  # given up before it had caught up
+            await self._end()
+        if self._session is not None and self._session.ended:
+            self._lost()
+            self._log.after_loss()
+        if self._session is None:
+            limits = self._sandbox.options.limits
+            left = min(seconds or limits.seconds, limits.seconds)
+            for _ in range(ATTEMPTS):
+                session, left = await self._begun(left)
+                if not session.ended:
+                    return session
+                self._lost()
+            self._log.give_up()
+            session, left = await self._begun(left)
+            if session.ended:
+                raise ServiceError(f"sandbox: a fresh session takes no images: {session.ended}")
+        assert self._session is not None
+        return self._session
+
+    async def _begun(self, seconds: float) -> tuple[Session, float]:
+        """A new session that has caught up, and what is left of the seconds for that."""
+        if self._closed:
+            raise ServiceError("sandbox: the notebook is closed, so no cell can run in it")
+        self._whole = False
+        session = self._session = await self._sandbox.session(seed=self._seed)
+        left = await self._log.replay(_Place(self._sandbox, session), seconds)
+        self._whole = True
+        return session, left
+
+    async def _end(self) -> None:
+        if self._session is not None:
+            await asyncio.to_thread(self._session.close)
             self._session = None
 
-    async def _current(self) -> Session:
-        if self._session is None or self._session.ended:
-            self._session = await self._sandbox.session(seed=self._seed)
-            for entry in self._log:
-                if isinstance(entry, Given):
-                    await self._session.give(entry.name, entry.image)
-                else:
-                    async with self._sandbox.turn():
-                        await self._session.run(entry.code, seconds=entry.seconds)
-        return self._session
+    def _lost(self) -> None:
+        self._session = None
+        self.restarts += 1
+
+
+class _Place:
+    """A session in which a notebook goes on."""
+
+    outlives_cells = False
+
+    def __init__(self, sandbox: Sandbox, session: Session) -> None:
+        self._sandbox, self._session = sandbox, session
+
+    async def give(self, name: str, image: PILImage.Image) -> None:
+        await self._session.give(name, image)
+
+    async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
+        async with self._sandbox.turn():
+            return await self._session.run(code, seconds=seconds, number=number)
 
 
 class Sandbox:
@@ -181,9 +232,9 @@ class Sandbox:
         """
         await self.start()
         assert self._server is not None
-        limits = limits or self.options.limits
-        started = await asyncio.to_thread(self._server.spawn, limits, seed, off)
-        return Session(self._server, started, limits, off=self._off | off)
+        server, limits = self._server, limits or self.options.limits
+        started = await made_in_thread(lambda: server.spawn(limits, seed, off), server.bury)
+        return Session(server, started, limits, off=self._off | off)
 
     @asynccontextmanager
     async def notebook(

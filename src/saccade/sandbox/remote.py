@@ -12,22 +12,30 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from PIL import Image as PILImage
 from pydantic import JsonValue
 
 from saccade.config import check_choice
-from saccade.errors import ConfigError, ServiceError
-from saccade.sandbox.cells import Cell
+from saccade.errors import ConfigError, ServiceError, ToolError
+from saccade.sandbox.cells import Cell, clean
 from saccade.sandbox.hosts import HOSTS, Host, HostLost
+from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.options import Offer, RemoteOptions
-from saccade.sandbox.pool import AfterKill, Given, Ran
+from saccade.sandbox.replay import AfterKill, Log
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
+MOST_HOSTS = 2
+"""Number of hosts that one cell may cost: it is not tried at the others."""
+MOST_SAID = 2000
+"""Characters of a message that come from a host."""
 
 
 class RemoteSandbox:
@@ -43,6 +51,8 @@ class RemoteSandbox:
         """
         self.options = options
         self._offer = offer if options.protocol == "saccade" else None
+        self.limits = offer.limits if offer else Limits()
+        """What notebooks there may use, as far as it is known here."""
         self._facts: dict[str, JsonValue] = {}
         self.moved = 0
         """Notebooks that went on at another host."""
@@ -127,8 +137,8 @@ class RemoteSandbox:
         if different:
             raise ConfigError(
                 f"tools.python: {url} offers something else than this run says: "
-                f"{'; '.join(different)}. Say what the hosts have in sandbox.limits and "
-                "remote.libraries, or install the same there"
+                f"{clean('; '.join(different))[:MOST_SAID]}. Say what the hosts have in "
+                "sandbox.limits and remote.libraries, or install the same there"
             )
         self._facts[url] = dict(said)
 
@@ -154,7 +164,10 @@ class RemoteNotebook:
         self._sandbox, self._client = sandbox, client
         self._seed, self._after_kill = seed, after_kill
         self._host: Host | None = None
-        self._log: list[Ran | Given] = []
+        self._given_up: list[Host] = []
+        self._whole = False
+        self._log = Log(sandbox.limits, after_kill)
+        self._turn = asyncio.Lock()
         self.restarts = 0
         """Sessions that were lost so far, by their own cells or with their host."""
 
@@ -164,64 +177,104 @@ class RemoteNotebook:
         return self._host.url if self._host else None
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image."""
-        self._log.append(Given(name, image))
-        await self._somewhere(None)
+        """Define a variable that holds an image.
+
+        Raises:
+            ImageError: it has no pixels, or its name is none of a variable.
+            ToolError: it is too large for its host, or beside those that are there.
+            ServiceError: no host is left.
+        """
+        async with self._turn:
+            self._log.admit(name, image)
+            await self._somewhere(lambda host: host.give(name, image), None)
+            self._log.gave(name, image)
 
     async def run(self, code: str, *, seconds: float | None = None) -> Cell:
-        """Run a cell.
+        """Run a cell. Cells run one after the other.
+
+        Raises:
+            ServiceError: no host is left, or the cell has cost several.
+            ToolError: the code is more than a host takes.
+        """
+        async with self._turn:
+            number = self._log.next_number()
+            cell = await self._somewhere(
+                lambda host: host.run(code, seconds=seconds, number=number), seconds
+            )
+            if cell.status == "killed":
+                self.restarts += 1
+                self._log.after_killed_cell()  # its host says what is left
+            else:
+                self._log.ran(number, code, seconds, cell)
+            return replace(cell, notes=(*self._log.take_notes(), *cell.notes))
+
+    async def close(self) -> None:
+        """End it; a host that does not answer is left alone."""
+        self._give_up()
+        for host in self._given_up:
+            with suppress(HostLost, ServiceError):
+                await host.close()
+        self._given_up.clear()
+
+    async def _somewhere(
+        self, ask: Callable[[Host], Coroutine[None, None, T]], seconds: float | None
+    ) -> T:
+        """Ask the host; if it is lost, another one, up to a few of them."""
+        for _ in range(MOST_HOSTS):
+            host = await self._caught_up(seconds)
+            self._whole = False
+            try:
+                answer = await ask(host)
+            except HostLost as error:
+                self._lose(host)
+                last = error
+            except ToolError:  # it has refused, and nothing has changed
+                self._whole = True
+                raise
+            else:
+                self._whole = True
+                return answer
+        raise ServiceError(f"sandbox: {MOST_HOSTS} hosts were lost with one cell; the last: {last}")
+
+    async def _caught_up(self, seconds: float | None) -> Host:
+        """The host, or another one once it has seen the whole log.
 
         Raises:
             ServiceError: no host is left.
         """
-        cell = await self._somewhere(Ran(code, seconds))
-        assert cell is not None
-        if cell.status != "killed":
-            self._log.append(Ran(code, seconds))
-            return cell
-        self.restarts += 1
-        if self._after_kill == "fresh":
-            self._forget_cells()
-        return cell
-
-    async def close(self) -> None:
-        """End it; a host that does not answer is left alone."""
+        if self._host is not None and not self._whole:  # nobody knows how far it got
+            self._give_up()
         if self._host is not None:
-            with suppress(HostLost, ServiceError):
-                await self._host.close()
-            self._sandbox.leave(self._host.url)
-            self._host = None
-
-    async def _somewhere(self, cell: Ran | None) -> Cell | None:
-        """Catch up with the log where that is needed, then run a cell; at another host if lost."""
-        while True:
-            if self._host is None:
-                url = self._sandbox.choose()
-                self._host = self._sandbox.host(url, self._client, self._seed, self._after_kill)
+            return self._host
+        limits, options = self._sandbox.limits, self._sandbox.options
+        left = min(seconds or limits.seconds, limits.seconds)
+        for _ in options.urls:
+            url = self._sandbox.choose()
+            host = self._sandbox.host(url, self._client, self._seed, self._after_kill)
+            self._host, self._whole = host, False
             try:
-                if not self._host.opened:
-                    self._sandbox.accept(self._host.url, await self._host.open())
-                for entry in self._log[self._host.done :]:
-                    if isinstance(entry, Given):
-                        await self._host.give(entry.name, entry.image)
-                    else:
-                        await self._host.run(entry.code, entry.seconds)
-                    self._host.done += 1
-                if cell is None:
-                    return None
-                ran = await self._host.run(cell.code, cell.seconds)
-                self._host.done += ran.status != "killed"
-                return ran
-            except HostLost:
-                self._sandbox.leave(self._host.url, lost=True)
-                self._host = None
-                self.restarts += 1
-                self._sandbox.moved += 1
-                if self._after_kill == "fresh":
-                    self._forget_cells()
+                async with asyncio.timeout(options.timeout_seconds + left):
+                    if not host.opened:
+                        self._sandbox.accept(url, await host.open())
+                    await self._log.replay(host, left)
+            except (HostLost, TimeoutError, ToolError):
+                self._lose(host)
+            else:
+                self._whole = True
+                return host
+        raise ServiceError(f"sandbox: none of {len(options.urls)} hosts answers")
 
-    def _forget_cells(self) -> None:
-        """Their variables are gone; only images are given again."""
-        self._log = [entry for entry in self._log if isinstance(entry, Given)]
+    def _lose(self, host: Host) -> None:
+        self._sandbox.leave(host.url, lost=True)
+        self._host = None
+        self._log.after_loss()
+        if host.opened:
+            self.restarts += 1
+            self._sandbox.moved += 1
+
+    def _give_up(self) -> None:
+        """Leave the host; its session is ended when the notebook is."""
         if self._host is not None:
-            self._host.done = len(self._log)
+            self._sandbox.leave(self._host.url)
+            self._given_up.append(self._host)
+            self._host = None

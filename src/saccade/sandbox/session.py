@@ -8,10 +8,13 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from PIL import Image as PILImage
 
+from saccade.errors import ServiceError
+from saccade.sandbox import threads
 from saccade.sandbox.cells import Cell, ChannelError, Head, Status, clean, read_head
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.inside.wire import CHUNK, PACKET
@@ -20,6 +23,10 @@ from saccade.sandbox.server import Server, Started, signal_process
 
 STRAY_PACKETS = 512
 """Number of packets that a session may send beside its result before it is ended."""
+
+
+MAX_CODE_BYTES = 16 << 20
+"""Bytes of a cell; a longer one is an error, and nothing of it runs."""
 
 
 class Session:
@@ -44,41 +51,67 @@ class Session:
         return sum(os.fstat(descriptor).st_size for descriptor in self._started.printed)
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image: its pixels, without name, path or metadata."""
+        """Define a variable that holds an image: its pixels, without name, path or metadata.
+
+        A session that does not take it in the time of a cell is ended.
+        """
         if self.ended:
             return
         message = json.dumps({"op": "image", "name": name}).encode()
-        memory = shared_image(image)
-        while True:
-            try:
-                socket.send_fds(self._started.channel, [message], [memory.descriptor])
-                return
-            except BlockingIOError:  # so many that the session must take some
-                self._stop(False)
-                await asyncio.sleep(0.001)
-            except OSError:
-                self._end("the process of the session has ended")
-                return
+        memory = await threads.in_thread(lambda: shared_image(image))
+        patience = self._patience(self._limits.seconds)
+        stopped = self._stopped
+        try:
+            async with asyncio.timeout(patience):
+                while not self._sent(message, memory.descriptor):
+                    self._stop(False)
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            await self._lose(f"the session took no image for {patience:g} seconds, and was killed")
+        except OSError:
+            await self._lose("the process of the session ended")
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+        else:
+            self._stop(stopped)
 
-    async def run(self, code: str, *, seconds: float | None = None) -> Cell:
-        """Run a cell; whatever it does, this returns."""
+    async def run(
+        self, code: str, *, seconds: float | None = None, number: int | None = None
+    ) -> Cell:
+        """Run a cell; whatever it does, this returns.
+
+        Args:
+            code: What to run.
+            seconds: How long it may run, at most what the limits say.
+            number: Of the cell; the default is one more than that of the last one.
+
+        Raises:
+            ServiceError: it showed images, and this machine did not take them in time.
+        """
         if self.ended:
             return Cell("killed", error=self.ended)
-        limits = self._limits
-        seconds = min(seconds or limits.seconds, limits.seconds)
-        patience = seconds + limits.grace_seconds if "deadline" not in self._off else 600.0
+        data = code.encode("utf-8", "surrogatepass")
+        self._number = number or self._number + 1
+        if len(data) > MAX_CODE_BYTES:
+            return Cell("error", error=f"a cell has at most {MAX_CODE_BYTES:,} bytes of code")
+        seconds = min(seconds or self._limits.seconds, self._limits.seconds)
         started = time.monotonic()
-        self._number += 1
         for descriptor in self._started.printed:
             os.ftruncate(descriptor, 0)
         self._stop(False)
-        images: list[PILImage.Image] = []
         try:
-            async with asyncio.timeout(patience):
-                await self._send(code, seconds)
+            async with asyncio.timeout(self._patience(seconds)):
+                await self._send(data, seconds)
                 head = await self._head()
-                for size in head.sizes:
-                    images.append(await self._image(size))
+                pixels = [await self._pixels(size) for size in head.sizes]
+            self._stop(True)
+            if not pixels:
+                return self._cell(head.status, started, head)
+            return await threads.in_thread(lambda: self._cell(head.status, started, head, pixels))
+        except ServiceError as error:
+            await self._lose(str(error))
+            raise
         except TimeoutError:
             reason = f"the cell did not stop after {seconds:g} seconds, and its process was killed"
         except ChannelError as error:
@@ -86,22 +119,35 @@ class Session:
         except OSError:
             reason = "the process of the session ended"
         except asyncio.CancelledError:
-            self._end("the cell was given up")
+            self._give_up()
             raise
-        else:
-            self._stop(True)
-            return self._cell(head.status, started, head, tuple(images))
         cell = self._cell("killed", started, error=reason)
-        self._end(reason)
+        await self._lose(reason)
         return cell
 
+    def kill(self) -> None:
+        """End its process: a cell under way ends, as killed."""
+        if self.ended is None:
+            with suppress(ProcessLookupError):
+                signal_process(self._started, signal.SIGKILL)
+
     def close(self) -> None:
-        """End it."""
+        """End it; no cell may be under way."""
         self._end("the session was closed")
 
-    async def _send(self, code: str, seconds: float) -> None:
+    def _patience(self, seconds: float) -> float:
+        return seconds + self._limits.grace_seconds if "deadline" not in self._off else 600.0
+
+    def _sent(self, message: bytes, descriptor: int) -> bool:
+        """Whether an image is on its way; false where the session must take others first."""
+        try:
+            socket.send_fds(self._started.channel, [message], [descriptor])
+        except BlockingIOError:
+            return False
+        return True
+
+    async def _send(self, data: bytes, seconds: float) -> None:
         loop, channel = asyncio.get_running_loop(), self._started.channel
-        data = code.encode("utf-8", "surrogatepass")
         head = {"op": "cell", "number": self._number, "size": len(data), "seconds": seconds}
         await loop.sock_sendall(channel, json.dumps(head).encode())
         for start in range(0, len(data), CHUNK):
@@ -114,9 +160,10 @@ class Session:
                 head = read_head(packet[1:], self._number, self._limits, trust=self._trust)
                 if head is not None:
                     return head
+            await asyncio.sleep(0)  # a session that sends many holds up nobody else
         raise ChannelError("more packets than a result has")
 
-    async def _image(self, size: tuple[int, int]) -> PILImage.Image:
+    async def _pixels(self, size: tuple[int, int]) -> bytearray:
         wanted = 3 * size[0] * size[1]
         pixels = bytearray()
         while len(pixels) < wanted:
@@ -125,7 +172,7 @@ class Session:
             if not fits and not self._trust:
                 raise ChannelError("pixels")
             pixels += packet[1:]
-        return PILImage.frombytes("RGB", size, bytes(pixels))
+        return pixels
 
     async def _packet(self) -> bytes:
         loop = asyncio.get_running_loop()
@@ -141,7 +188,7 @@ class Session:
         status: Status,
         started: float,
         head: Head | None = None,
-        images: tuple[PILImage.Image, ...] = (),
+        pixels: Sequence[bytearray] = (),
         error: str | None = None,
     ) -> Cell:
         notes: list[str] = []
@@ -149,13 +196,17 @@ class Session:
             self._printed(descriptor, name, notes)
             for descriptor, name in zip(self._started.printed, ("stdout", "stderr"), strict=True)
         ]
+        sizes = head.sizes if head else ()
         return Cell(
             status=status,
             stdout=printed[0],
             stderr=printed[1],
             value=head.value if head else None,
             error=head.error if head else error,
-            images=images,
+            images=tuple(
+                PILImage.frombytes("RGB", size, bytes(data))
+                for size, data in zip(sizes, pixels, strict=True)
+            ),
             notes=(*(head.notes if head else ()), *notes),
             seconds=time.monotonic() - started,
         )
@@ -181,7 +232,17 @@ class Session:
                 signal_process(self._started, signal.SIGSTOP if stop else signal.SIGCONT)
             self._stopped = stop
 
+    async def _lose(self, reason: str) -> None:
+        """End it beside the event loop: the server may be making another session meanwhile."""
+        self.ended = self.ended or reason
+        await asyncio.to_thread(self._server.bury, self._started)
+
+    def _give_up(self) -> None:
+        """End it where nobody can wait for that."""
+        self.kill()
+        self.ended = self.ended or "the cell was given up"
+        asyncio.get_running_loop().run_in_executor(None, self._server.bury, self._started)
+
     def _end(self, reason: str) -> None:
-        if self.ended is None:
-            self.ended = reason
-            self._server.bury(self._started)
+        self.ended = self.ended or reason
+        self._server.bury(self._started)

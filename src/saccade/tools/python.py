@@ -18,14 +18,18 @@ from saccade.images.image import Image
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.libraries import PACKAGES, installed
 from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
-from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.sandbox.pool import Notebook, Sandbox
 from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
+from saccade.sandbox.replay import AfterKill
+from saccade.sandbox.threads import in_thread
 from saccade.tools.arguments import refuse_unknown, short
 from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 NAME = "python"
 MAX_CODE = 100_000
 """Number of characters that a cell may have."""
+MAX_REFUSED = 3
+"""Number of images that an observation names which the notebook has refused."""
 
 
 class PythonOptions(Record):
@@ -90,9 +94,15 @@ class Python:
                     raise ToolError(f"{NAME}: code must be text, got {short(code)}")
                 if len(code) > MAX_CODE:
                     raise ToolError(f"{NAME}: a cell of {len(code):,} characters; at most 100,000")
-                given = await _give(notebook, context, given)
+                refused: list[str] = []
+                while given < len(context.images):
+                    given += 1
+                    await _give(notebook, given, context.images[given - 1], refused)
                 cell = await notebook.run(code, seconds=seconds)
-                return ToolOutput(_shown(cell, context))
+                notes = (*_few(refused), *cell.notes)
+                if not cell.images:
+                    return ToolOutput(_shown(cell, notes, context))
+                return ToolOutput(await in_thread(lambda: _shown(cell, notes, context)))
 
             yield call
 
@@ -134,7 +144,7 @@ def _spec(options: PythonOptions) -> ToolSpec:
     )
 
 
-def _shown(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
+def _shown(cell: Cell, notes: tuple[str, ...], context: ToolContext) -> tuple[Part, ...]:
     """What the model is shown of a cell: text, then images fitted to the observation.
 
     The layout is that of DeepEyesV2's `deepeyesv2.py`; the value of a cell stands in its stdout, as
@@ -143,16 +153,29 @@ def _shown(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
     stdout = cell.stdout + (f"{cell.value}\n" if cell.value is not None else "")
     stderr = cell.stderr + (cell.error or "")
     text = f"stdout:\n```{stdout.rstrip()}```\n\nstderr:\n```{stderr.rstrip()}```"
-    if cell.notes:
-        text += f"\n\n[{'; '.join(cell.notes)}]"
+    if notes:
+        text += f"\n\n[{'; '.join(notes)}]"
     if not cell.images:
         return (text,)
     shown = tuple(Image.from_pixels(image).fit(context.observation) for image in cell.images)
     return (f"{text}\n\nImages:\n", *shown)
 
 
-async def _give(notebook: Notebook | RemoteNotebook, context: ToolContext, given: int) -> int:
-    """Define what the conversation has shown since the last cell: at its native resolution."""
-    for number, image in enumerate(context.images[given:], start=given + 1):
-        await notebook.give(f"image_{number}", image.native().pixels())
-    return len(context.images)
+async def _give(
+    notebook: Notebook | RemoteNotebook, number: int, image: Image, refused: list[str]
+) -> None:
+    """Define what the conversation has shown, at its native resolution; or say why it is not there.
+
+    A model can ask for more images than a notebook holds: that is its mistake, and no end.
+    """
+    pixels = await in_thread(image.native().pixels)
+    try:
+        await notebook.give(f"image_{number}", pixels)
+    except ToolError as error:
+        refused.append(str(error))
+
+
+def _few(refused: list[str]) -> list[str]:
+    """What a notebook has refused, in a few notes."""
+    more = len(refused) - MAX_REFUSED
+    return refused if more <= 0 else [*refused[:MAX_REFUSED], f"{more} more images are not there"]

@@ -24,9 +24,12 @@ import types
 from dataclasses import dataclass, field
 from typing import IO
 
+from saccade.sandbox.inside.entropy import Entropy
 from saccade.sandbox.inside.pictures import Picture, Pictures, open_given
 from saccade.sandbox.inside.plan import Order
 
+MISSING = 8
+"""Number of images that a cell names which are not there."""
 FRAMES = 8
 """Number of frames that a traceback shows."""
 
@@ -69,11 +72,16 @@ class Notebook:
         random.seed(order.seed)
         if (numpy := sys.modules.get("numpy")) is not None:
             numpy.random.seed(order.seed % 2**32)
+        self._entropy = Entropy(order.seed) if order.has("entropy") else None
         self._pictures = Pictures(order)
+        self._missing: list[str] = []
 
     def run(self, number: int, code: str, seconds: float) -> Outcome:
         """Run a cell; returns whatever happens."""
         self._outcome = outcome = Outcome()
+        outcome.notes, self._missing = self._missing, []
+        if self._entropy is not None:
+            self._entropy.begin(number)
         self._pictures.begin(outcome.pictures, outcome.notes)
         name = f"<cell {number}>"
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
@@ -100,6 +108,11 @@ class Notebook:
         """Define a variable that holds an image; it is decoded when it is first used."""
         self.variables[name] = image = open_given(file)
         self._pictures.given(image)
+
+    def missing(self, name: str, what: str) -> None:
+        """An image could not be taken; the next cell says so."""
+        if len(self._missing) < MISSING:
+            self._missing.append(f"{name} is not there: cells had left no {what} for it")
 
     def _run(self, name: str, code: str, seconds: float) -> None:
         if self._order.has("interrupt"):

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
-import mmap
 import os
 import socket
-from collections.abc import Callable
-from typing import IO, Literal, cast
 
 from saccade.sandbox.inside.notebook import Notebook, Outcome
 from saccade.sandbox.inside.plan import Order
+from saccade.sandbox.inside.shared import opened
 from saccade.sandbox.inside.wire import CHUNK, PACKET
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _decode = json.JSONDecoder().decode
 
 
-class Memory(mmap.mmap):
-    """Memory that reads as a file does: seeking beyond its end is no error.
-
-    Not the descriptor itself: its position is shared by all sessions that were given it.
-    """
-
-    def seek(self, position: int, whence: Literal[0, 1, 2, 3, 4] = 0) -> None:
-        """Go to a place, at most to the end."""
-        try:
-            super().seek(position, whence)
-        except ValueError:
-            super().seek(0, os.SEEK_END)
-
-
 _write, _recv, _close = os.write, socket.recv_fds, os.close
 SHORT = 4000
 """Characters of a text that must fit into a packet whatever they are."""
-
-SMALL = 1 << 20
-"""Bytes of an image that is copied; a larger one stays shared, and keeps a descriptor open."""
 
 
 def serve(channel: int, order: Order) -> None:
@@ -50,8 +30,7 @@ def serve(channel: int, order: Order) -> None:
             return
         request = _decode(packet.decode())
         if request["op"] == "image":
-            notebook.give(request["name"], _opened(descriptors[0]))
-            _close(descriptors[0])
+            _give(notebook, request["name"], descriptors)
             continue
         code = bytearray()
         while len(code) < request["size"]:
@@ -60,17 +39,15 @@ def serve(channel: int, order: Order) -> None:
         _send(channel, request["number"], notebook.run(request["number"], text, request["seconds"]))
 
 
-def _opened(
-    descriptor: int,
-    size: Callable[[int], os.stat_result] = os.fstat,
-    read: Callable[[int, int, int], bytes] = os.pread,
-    share: Callable[[int, int, int, int], Memory] = Memory,
-) -> IO[bytes]:
-    """The memory of an image as a file."""
-    length = size(descriptor).st_size
-    if length <= SMALL:
-        return io.BytesIO(read(descriptor, length, 0))
-    return cast(IO[bytes], share(descriptor, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
+def _give(notebook: Notebook, name: str, descriptors: list[int]) -> None:
+    """Define a variable that holds an image, or have the next cell say why it is not there."""
+    try:
+        notebook.give(name, opened(descriptors[0]))
+    except Exception as error:  # cells may have left no memory, or no descriptor to receive
+        notebook.missing(name, "descriptor" if isinstance(error, IndexError) else "memory")
+    finally:
+        for descriptor in descriptors:
+            _close(descriptor)
 
 
 def _send(channel: int, number: int, outcome: Outcome) -> None:
