@@ -41,7 +41,7 @@ class HostLost(Exception):
 class Host:
     """A session on a host that speaks our format."""
 
-    outlives_cells = True
+    outlives_cells, has_ended = True, False
 
     def __init__(
         self, url: str, client: httpx.AsyncClient, seed: int, after_kill: AfterKill

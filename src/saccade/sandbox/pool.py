@@ -160,6 +160,10 @@ class _Place:
     def __init__(self, sandbox: Sandbox, session: Session) -> None:
         self._sandbox, self._session = sandbox, session
 
+    @property
+    def has_ended(self) -> bool:
+        return self._session.ended is not None
+
     async def give(self, name: str, image: PILImage.Image) -> None:
         await self._session.give(name, image)
 

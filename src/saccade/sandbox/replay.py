@@ -76,6 +76,10 @@ class Place(Protocol):
     outlives_cells: bool
     """Whether it goes on after a cell that was killed."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it takes nothing any more."""
+
     async def give(self, name: str, image: PILImage.Image) -> None:
         """Define a variable that holds an image."""
 
@@ -199,10 +203,13 @@ class Log:
             What is left of the seconds.
         """
         lost: dict[int, int] = {}
-        late = False
+        late, last = False, 0
         for entry in list(self._entries):
             if isinstance(entry, Given):
                 await place.give(entry.name, entry.image)
+                if place.has_ended:
+                    lost[last] = _ENDED  # it took images before that cell
+                    break
                 continue
             if entry.status in NOT_AGAIN:
                 lost[entry.number] = _INTERRUPTED
@@ -213,7 +220,7 @@ class Log:
                 continue
             allowed = min(entry.seconds, seconds)
             cell = await place.run(entry.code, seconds=allowed, number=entry.number)
-            seconds -= cell.seconds
+            seconds, last = seconds - cell.seconds, entry.number
             if cell.status == "killed":
                 lost[entry.number] = _ENDED
                 if not place.outlives_cells:
@@ -239,6 +246,7 @@ class Log:
             numbers = range(first, last + 1)
             self._notes.append(f"{_named(numbers)} came after too many, {_gone(numbers)}")
             self._forgotten = None
+        lost.pop(0, None)  # no cell had run
         self._lost.update(lost)
         self._entries = [e for e in self._entries if isinstance(e, Given) or e.number not in lost]
         self._code_chars = sum(len(cell.code) for cell in self._cells())
