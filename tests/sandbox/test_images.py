@@ -6,7 +6,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from waiting import LIMIT_S, Clock, longest_hold
 from saccade.errors import ImageError, ServiceTimeout, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
-from saccade.sandbox import Notebook, Sandbox, SandboxOptions, Session, threads
+from saccade.sandbox import Notebook, Sandbox, SandboxOptions, Session, replay, threads
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.memory import kept_bytes, shared_image
 from saccade.tools.python import Python, PythonOptions
@@ -49,31 +48,35 @@ async def test_more_large_images_than_a_session_may_open_files(notebook: Noteboo
 
 
 async def test_images_beyond_the_memory_are_refused_and_the_limit_is_named(
-    notebook: Notebook,
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    half = PILImage.new("1", (10_000, 9_000))
-    await notebook.give("image_1", half)
-    for _ in range(3):
-        with pytest.raises(ToolError, match=r"image_2 \(10000x9000\) is not there: images may tak"):
-            await notebook.give("image_2", half)
+    monkeypatch.setattr(replay, "IMAGES_SHARE", 2 / UNHURRIED.memory_mib)
+    image = PILImage.new("RGB", SHARED)
+    await notebook.give("image_1", image)
+    await notebook.run("1")
+    for name in ("image_2", "image_1"):
+        with pytest.raises(
+            ToolError, match=rf"{name} \(700x600\) is not there: images may take 2 M"
+        ):
+            await notebook.give(name, image)
     assert (await notebook.run("image_1.size, 'image_2' in globals()")).value == (
-        "((10000, 9000), False)"
+        "((700, 600), False)"
     )
 
 
-async def test_what_a_notebook_refuses_is_an_observation() -> None:
-    limits = replace(UNHURRIED, memory_mib=64)
-    tool = Python(PythonOptions(sandbox=SandboxOptions(limits=limits)))
-    large = Image.from_pixels(PILImage.new("L", (4000, 3000)))
+async def test_what_a_notebook_refuses_is_an_observation(
+    tool: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "IMAGES_SHARE", 1 / UNHURRIED.memory_mib)
+    large = Image.from_pixels(PILImage.new("RGB", SHARED))
     small = Image.from_pixels(PILImage.new("RGB", (9, 9)))
     async with tool.open(context(*[large] * 5, small)) as call:
         (text,) = (await call({"code": "image_6.size, 'image_1' in globals()"})).content
         assert "((9, 9), False)" in str(text)
-        assert "image_1 (4000x3000) is not there" in str(text)
+        assert "image_1 (700x600) is not there" in str(text)
         assert "2 more images are not there" in str(text)
         (text,) = (await call({"code": "1"})).content
         assert "not there" not in str(text)
-    await tool.close()
 
 
 HOG = "held = []\ntry:\n    while True: held.append({})\nexcept {}: pass"
