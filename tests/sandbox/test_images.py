@@ -4,11 +4,11 @@ import asyncio
 import io
 import random
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from at_once import AtOnce
 from PIL import Image as PILImage
 from unhurried import UNHURRIED
 from waiting import LIMIT_S, Clock, longest_hold
@@ -156,15 +156,6 @@ async def test_a_session_that_takes_no_images_is_given_up(
         assert cell.value == "(1, (2, 2), (2, 2))", cell
         assert "cell 2 ended the process when run again" in str(cell.notes)
         assert notebook.restarts == len(sleepy) == 2
-
-
-class AtOnce(Executor):
-    """Does everything where it is asked for: threads switched off."""
-
-    def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(work(*given, **named))
-        return done
 
 
 @pytest.fixture(scope="module")
