@@ -13,6 +13,7 @@ from unhurried import UNHURRIED
 
 from saccade.sandbox import Notebook, Sandbox
 from saccade.sandbox.libraries import PACKAGES
+from saccade.sandbox.session import MAX_CODE_BYTES
 
 CELL = settings(
     max_examples=60,
@@ -434,6 +435,13 @@ async def test_text_that_is_no_program_is_an_error_or_runs(notebook: Notebook, c
     cell = await notebook.run(code)
     assert cell.status in ("ok", "error")
     assert (await notebook.run("2")).value == "2"
+
+
+async def test_code_that_is_too_long_is_an_error_and_costs_nothing(notebook: Notebook) -> None:
+    await notebook.run("x = 1")
+    cell = await notebook.run("x = 2  #" + "#" * MAX_CODE_BYTES)
+    assert (cell.status, cell.error) == ("error", "a cell has at most 16,777,216 bytes of code")
+    assert (await notebook.run("x")).value == "1"
 
 
 async def test_a_cell_of_a_megabyte_runs(notebook: Notebook) -> None:
