@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.serve.gate import Client, Quota, Refusal
 from saccade.serve.options import ServeOptions
+
+ENDED = "the session was ended while this request was under way"
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Guest:
     held: dict[str, int] = field(default_factory=dict)
     """Bytes that are kept, by what they are."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    running: asyncio.Task[Cell] | None = None
     ended: bool = False
 
 
@@ -107,7 +111,7 @@ class Guests:
             async with guest.turn:
                 try:
                     if guest.ended:
-                        raise Refusal(404, "the session has ended")
+                        raise Refusal(404, ENDED)
                     yield
                 finally:
                     guest.used = time.monotonic()
@@ -115,6 +119,22 @@ class Guests:
                         await guest.notebook.close()
         finally:
             self._cells.give_back(share)
+
+    async def run(self, guest: Guest, code: str, seconds: float | None) -> Cell:
+        """Run a cell, in the turn of its request.
+
+        Raises:
+            Refusal: the session was ended meanwhile.
+        """
+        guest.running = asyncio.create_task(guest.notebook.run(code, seconds=seconds))
+        try:
+            return await guest.running
+        except asyncio.CancelledError:
+            if guest.ended:
+                raise Refusal(404, ENDED) from None
+            raise
+        finally:
+            guest.running = None
 
     def hold(self, guest: Guest, what: str, size: int) -> None:
         """Keep so many bytes for a session, instead of what was kept under that name.
@@ -143,6 +163,9 @@ class Guests:
         self._open.give_back(share)
         guest.held.clear()
         guest.answer = None
+        if guest.running is not None:  # before its descriptors are closed, and others get them
+            guest.running.cancel()
+            await asyncio.wait([guest.running])
         await guest.notebook.close()
 
     async def end_all(self) -> None:

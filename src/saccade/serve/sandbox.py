@@ -195,7 +195,7 @@ class SandboxServer:
     ) -> bytes:
         """Run a cell, whose code the session keeps; what it did, in one of the formats."""
         self._guests.hold(guest, "code", guest.held.get("code", 0) + sys.getsizeof(code))
-        cell = await guest.notebook.run(code, seconds=seconds)
+        cell = await self._guests.run(guest, code, seconds)
         return await self._in_thread(lambda cell: json.dumps(written(cell)).encode(), cell)
 
     def _guest(self, call: Call) -> Guest:
