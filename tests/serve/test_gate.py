@@ -48,7 +48,8 @@ async def broken(call: Call) -> Response:
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/who", who), Endpoint("POST", "/echo", echo, Body.json(8 << 20, Shape(8, 2, 9))),
+    Endpoint("GET", "/who", who),
+    Endpoint("POST", "/echo", echo, Body.json(8 << 20, Shape(8, 2, 9))),
     Endpoint("PUT", "/swallow", swallow, Body.png(1 << 20)), Endpoint("GET", "/large", large),
     Endpoint("GET", "/broken", broken),
 ]  # fmt: skip
@@ -81,6 +82,8 @@ def content(answer: bytes) -> object:
 
 AS_JSON, AS_PNG = "Content-Type: application/json", "Content-Type: image/png"
 ECHO = b'{"word": "hi"}'
+CHUNKED = b"e\r\n" + ECHO + b"\r\n0\r\n\r\n"
+SAME_KEYS = b"{" + b", ".join([b'"word": ""'] * 5) + b"}"
 HEADS = [
     ("host", 421, request("GET /who", "Host: evil.example")),
     ("origin", 403, request("GET /who", "Origin: http://evil.example")),
@@ -89,13 +92,14 @@ HEADS = [
     ("type", 415, request("POST /echo", body=ECHO)),
     ("framing", 415, request("POST /echo", AS_JSON, "Content-Encoding: gzip", body=ECHO)),
     ("framing", 411, request("POST /echo", AS_JSON, "Content-Length: 14",
-                             "Transfer-Encoding: chunked", body=b"e\r\n" + ECHO + b"\r\n0\r\n\r\n")),
+                             "Transfer-Encoding: chunked", body=CHUNKED)),
     ("path", 404, request("GET /%77ho")),
     ("path", 400, request("GET /who?token=x")),
-    ("shape", 422, request("POST /echo", AS_JSON, body=b'{"word": "", "word": "", "word": "", "word": "a", "word": "b"}')),
+    ("shape", 422, request("POST /echo", AS_JSON, body=SAME_KEYS)),
     ("nothing", 400, b"GET /who HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n"),
     ("nothing", 400, b"GET /who HTTP/1.0\r\n\r\n"),
-    ("nothing", 400, request("POST /echo", AS_JSON, "Content-Length: 14", "Content-Length: 2", body=ECHO)),
+    ("nothing", 400, request("POST /echo", AS_JSON, "Content-Length: 14", "Content-Length: 2",
+                            body=ECHO)),
     ("nothing", 400, request("POST /echo", AS_JSON, "Content-Length: -1", body=ECHO)),
     ("nothing", 413, request("POST /echo", AS_JSON, f"Content-Length: {9 << 20}", body=ECHO)),
     ("nothing", 413, request("GET /who", "Content-Length: 1", body=b"x")),
@@ -154,7 +158,8 @@ async def test_a_body_that_is_expected_to_be_refused_is_not_sent() -> None:
 
 
 SCANNED = [
-    (b'{"word": "%s"}' % (b'\\"[{,:' * 50_000), 200), (b'{"word": "' + b"\\\\" * 70_000 + b'"}', 200),
+    (b'{"word": "%s"}' % (b'\\"[{,:' * 50_000), 200),
+    (b'{"word": "%s"}' % (b"\\\\" * 70_000), 200),
     (b" " * 500_000 + b'{"word": "a"}', 200), (b'{"word": ' + b"1" * 500_000 + b"}", 422),
     (b"[" * 100_000, 422), (b"]" * 100_000, 422), (b"[]" * 100_000, 422), (b'""' * 100_000, 422),
     (b"1," * 100_000, 422), (b'{"word": [[[]]]}', 422), (b'{"a":0,"b":0,"c":0,"d":0,"e":0}', 422),
@@ -194,7 +199,7 @@ async def test_bodies_that_are_being_read_have_a_bound_in_common() -> None:
 STALLED = {
     "nothing": b"",
     "a head": b"GET /who HTTP/1.1\r\nHost: 127.0.0.1\r\n",
-    "a second head": request("GET /who").replace(b"Connection: close\r\n", b"") + b"GET /w",
+    "a second head": b"GET /w",
     "a body": half(1000),
     "a body that was refused": half(1000)
     .replace(b"image/png", b"image/gif")
@@ -207,7 +212,11 @@ async def test_half_a_request_is_not_waited_for(what: str) -> None:
     for off in ((), ("times",)):
         clock = Clock()
         async with gated(gate(*off)) as port, connected(port) as (reader, writer):
+            if what == "a second head":
+                writer.write(request("GET /who").replace(b"close", b"open"))
+                await reader.readuntil(b"]")
             writer.write(STALLED[what])
+            await writer.drain()
             closed = asyncio.create_task(ended(reader))
             for _ in range(100):
                 clock.forward(1)
@@ -216,7 +225,7 @@ async def test_half_a_request_is_not_waited_for(what: str) -> None:
                     writer.write(b"x")  # a little now and then is not enough
                     await asyncio.sleep(0.001)
             if off:
-                assert not closed.done() or what == "nothing"
+                assert not closed.done()
                 closed.cancel()
             else:
                 await closed
@@ -376,7 +385,9 @@ async def test_names_that_were_allowed_are_taken(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(VARIABLE, "t")
     token = "Authorization: Bearer t"
     async with gated(gate(host="0.0.0.0", allowed_hosts=["Node7"])) as port:
-        for host, wanted in (("node7:80", 200), ("10.1.2.3", 200), ("[2001:db8::1]:80", 200),
-                             ("127.0.0.1", 200), ("evil.example", 421), ("node7.evil", 421)):  # fmt: skip
+        for host, wanted in (
+            ("node7:80", 200), ("10.1.2.3", 200), ("[2001:db8::1]:80", 200), ("127.0.0.1", 200),
+            ("evil.example", 421), ("node7.evil", 421),
+        ):  # fmt: skip
             answer = await sent(port, request("GET /who", f"Host: {host}", token))
             assert status(answer) == wanted, host

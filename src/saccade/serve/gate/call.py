@@ -79,7 +79,7 @@ class Call:
         self.params: Mapping[str, str] = scope["path_params"]
         self._receive, self._takes, self._bodies, self._off = receive, takes, bodies, off
         self._taken = 0
-        self._check_head(Headers(scope))
+        self._check_head(Headers(scope), scope["method"])
 
     async def body(self) -> bytearray:
         """All of it; counted with the others until the call has ended.
@@ -128,12 +128,15 @@ class Call:
         """The body is needed no more."""
         self._count(0)
 
-    def _check_head(self, headers: Headers) -> None:
+    def _check_head(self, headers: Headers, method: str) -> None:
         length = int(headers.one(b"content-length") or b"0")
         if length > (self._takes.most if self._takes else 0):
             raise _too_large(self._takes.most if self._takes else 0)
+        shown = headers.one(b"content-type")
+        if shown is None and method == "PUT":  # which no page sends without being asked first
+            return
         if self._takes and "type" not in self._off:
-            kind, _, rest = (headers.one(b"content-type") or b"").partition(b";")
+            kind, _, rest = (shown or b"").partition(b";")
             charset = rest.strip().lower().replace(b'"', b"")
             if kind.strip().lower() != self._takes.kind or charset not in (b"", b"charset=utf-8"):
                 raise Refusal(415, f"Content-Type must be {self._takes.kind.decode()}")
