@@ -57,6 +57,16 @@ class Host:
         (process / "clear_refs").write_text("5")
         return int(found[1]) / 1024
 
+    def kept_mib(self) -> float:
+        """Memory that it has now, of its own and in files that have no name."""
+        process = Path(f"/proc/{self.child.pid}")
+        found = re.search(r"VmRSS:\s+(\d+)", (process / "status").read_text())
+        assert found is not None
+        opened = [
+            each for each in (process / "fd").iterdir() if "memfd:image" in str(each.readlink())
+        ]
+        return int(found[1]) / 1024 + sum(each.stat().st_size for each in opened) / 2**20
+
     def cpu_s(self) -> float:
         """Processor time that it has used."""
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()

@@ -30,6 +30,7 @@ from pydantic import JsonValue
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 
+from saccade.errors import ToolError
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import Sandbox
 from saccade.serve.cells import (
@@ -137,7 +138,11 @@ class SandboxServer:
             if name not in guest.held and images >= MOST_IMAGES:
                 raise Refusal(413, f"a session holds {MOST_IMAGES} images at most")
             self._guests.hold(guest, name, 3 * size.width * size.height)
-            await guest.notebook.give(name, await self._in_thread(read_png, data))
+            image = await self._in_thread(read_png, data)
+            try:
+                await guest.notebook.give(name, image)
+            except ToolError as error:  # more than a session of the sandbox takes
+                raise Refusal(413, str(error)) from None
         return JSONResponse({})
 
     async def _run(self, call: Call) -> Response:
@@ -196,6 +201,8 @@ class SandboxServer:
         """Run a cell, whose code the session keeps; what it did, in one of the formats."""
         self._guests.hold(guest, "code", guest.held.get("code", 0) + sys.getsizeof(code))
         cell = await self._guests.run(guest, code, seconds)
+        if not cell.images:
+            return json.dumps(written(cell)).encode()
         return await self._in_thread(lambda cell: json.dumps(written(cell)).encode(), cell)
 
     def _guest(self, call: Call) -> Guest:

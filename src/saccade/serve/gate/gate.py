@@ -25,6 +25,8 @@ from saccade.serve.gate.refusal import Gone, Refusal, plain
 
 SLICE = 64 << 10
 """Bytes of an answer that are handed over at a time; the next ones wait until these are taken."""
+CLIENT = "saccade.client"
+"""Where a request carries who sent it, once that is known."""
 SAID_OF_ALL = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
@@ -104,7 +106,7 @@ class Gate:
             check_origin(headers)
         if "framing" not in self.off:
             check_framing(headers)
-        self.clients.client(scope, headers)
+        scope[CLIENT] = self.clients.client(scope, headers)
         if "path" not in self.off:
             check_path(scope)
             if scope["query_string"]:
@@ -112,8 +114,7 @@ class Gate:
 
     def _route(self, endpoint: Endpoint) -> Route:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            client = self.clients.client(scope, Headers(scope))
-            call = Call(scope, receive, client, endpoint.body, self._bodies, off=self.off)
+            call = Call(scope, receive, scope[CLIENT], endpoint.body, self._bodies, off=self.off)
             try:
                 made = await endpoint.handler(call)
             finally:
