@@ -18,7 +18,8 @@ def sandbox(
 ) -> None:
     """Serve a sandbox for Python cells over HTTP.
 
-    On another interface than 127.0.0.1 clients must show the token in SACCADE_SANDBOX_TOKEN.
+    On another interface than 127.0.0.1 clients must show a token of SACCADE_SANDBOX_TOKEN; where it
+    holds several, each is a client of its own.
     """
     from saccade.cli.common.extras import needs
     from saccade.cli.common.interrupt import says
@@ -29,7 +30,8 @@ def sandbox(
         import uvicorn  # noqa: F401
     with needs("sandbox"):
         import pyseccomp  # noqa: F401
-    from saccade.serve.sandbox import ServeOptions, serve
+    from saccade.serve.options import ServeOptions
+    from saccade.serve.sandbox import serve
 
     options = validate(ServeOptions, with_overrides({}, settings or []))
     says("interrupted: the server has ended")

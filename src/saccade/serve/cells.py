@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Annotated
 
 from PIL import Image as PILImage
 from pydantic import Field, JsonValue
 
+from saccade.errors import ImageError
+from saccade.images.decode import decode, read_header
+from saccade.images.geometry import Size
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import AfterKill
+from saccade.serve.gate import Refusal
 from saccade.types import Record
 
 MAX_IMAGE_PIXELS = 64_000_000
-MAX_SESSION_NAME = 200
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ANY = 2**62
 
-
-class Refusal(Exception):
-    """An answer that is not 200."""
-
-    def __init__(self, status: int, error: str, retry_after: int | None = None) -> None:
-        super().__init__(error)
-        self.status, self.error, self.retry_after = status, error, retry_after
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SessionName = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
+"""No control characters, no spaces: it is a name, and not a place to keep something."""
 
 
 class NewSession(Record):
@@ -34,17 +36,23 @@ class NewSession(Record):
 class NumberedCell(Record):
     """A cell; its number makes a repeated request harmless."""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, lt=2**53)
     code: str
-    seconds: float | None = Field(default=None, gt=0)
+    seconds: Seconds | None = None
 
 
 class JupyterCell(Record):
     """A cell as DeepEyesV2 sends it. Source: `deepeyesv2.py`, request of its sandbox."""
 
-    session_id: str = Field(min_length=1, max_length=MAX_SESSION_NAME)
+    session_id: SessionName
     code: str
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: Seconds | None = None
+
+
+class JupyterEnd(Record):
+    """The end of a session, as DeepEyesV2's sandbox takes it."""
+
+    session_id: SessionName | None = None
 
 
 class FusionRun(Record):
@@ -52,8 +60,8 @@ class FusionRun(Record):
 
     code: str
     language: str
-    compile_timeout: float = 10
-    run_timeout: float = Field(default=10, gt=0)
+    compile_timeout: Seconds = 10
+    run_timeout: Seconds = 10
     memory_limit_MB: int = -1
     stdin: str | None = None
     files: dict[str, str | None] = Field(default_factory=dict)
@@ -61,18 +69,32 @@ class FusionRun(Record):
     args: list[str] = Field(default_factory=list)
 
 
-def read_png(data: bytes) -> PILImage.Image:
-    """A PNG of limited size.
+def png_size(data: bytes) -> Size:
+    """Width and height of a PNG of limited size, of which no pixel is decoded.
 
     Raises:
         Refusal: it is none.
     """
+    if not data.startswith(SIGNATURE):
+        raise Refusal(422, "not a PNG")
     try:
-        image = PILImage.open(io.BytesIO(data), formats=["PNG"])
-        if image.width * image.height > MAX_IMAGE_PIXELS:
-            raise Refusal(413, f"{image.width}x{image.height} are too many pixels")
-        return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
+        size = read_header(data, "the image", ANY).size
+    except ImageError as error:
+        raise Refusal(422, f"not a PNG: {error}") from None
+    if size.width * size.height > MAX_IMAGE_PIXELS:
+        raise Refusal(413, f"more than {MAX_IMAGE_PIXELS} pixels")
+    return size
+
+
+def read_png(data: bytes) -> PILImage.Image:
+    """The pixels of a PNG whose size was looked at.
+
+    Raises:
+        Refusal: it is broken.
+    """
+    try:
+        return decode(data, "the image")
+    except ImageError as error:
         raise Refusal(422, f"not a PNG: {error}") from None
 
 
@@ -97,9 +119,9 @@ def png(image: PILImage.Image) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def jupyter_answer(cell: Cell) -> dict[str, object]:
+def jupyter_answer(cell: Cell) -> dict[str, JsonValue]:
     """As DeepEyesV2's sandbox answers: an exception is a success, with its text in stderr."""
-    output = {
+    output: dict[str, JsonValue] = {
         "result": cell.value or "",
         "stdout": cell.stdout,
         "stderr": cell.stderr + (cell.error or ""),
@@ -110,23 +132,33 @@ def jupyter_answer(cell: Cell) -> dict[str, object]:
     return {"output": output, "status": status, "execution_time": cell.seconds}
 
 
+def jupyter_refusal(error: str) -> dict[str, JsonValue]:
+    """As DeepEyesV2's sandbox answers what it does not do."""
+    return jupyter_answer(Cell("killed", stderr=error))
+
+
+def jupyter_end_refusal(error: str) -> dict[str, JsonValue]:
+    """The same, of what is no cell."""
+    return {"status": "error", "message": error}
+
+
 def not_supported(wanted: FusionRun) -> str | None:
     """What a program asks for and does not get here."""
     if wanted.language != "python":
-        return f"language {wanted.language!r}"
+        return "another language than python"
     asked = [n for n in ("stdin", "files", "fetch_files", "args") if getattr(wanted, n)]
     return ", ".join(asked) or None
 
 
-def fusion_refusal(what: str) -> dict[str, object]:
-    """As SandboxFusion answers what it cannot do."""
-    return _fusion("SandboxError", f"not supported here: {what}", None)
+def fusion_refusal(error: str) -> dict[str, JsonValue]:
+    """As SandboxFusion answers what it does not do."""
+    return _fusion("SandboxError", error, None)
 
 
-def fusion_answer(cell: Cell) -> dict[str, object]:
+def fusion_answer(cell: Cell) -> dict[str, JsonValue]:
     """As SandboxFusion answers."""
     late = cell.status == "timeout"
-    run: dict[str, object] = {
+    run: dict[str, JsonValue] = {
         "status": "TimeLimitExceeded" if late else "Finished",
         "execution_time": cell.seconds,
         "return_code": None if late else int(cell.status != "ok"),
@@ -136,7 +168,7 @@ def fusion_answer(cell: Cell) -> dict[str, object]:
     return _fusion("Success" if cell.status == "ok" else "Failed", "", run)
 
 
-def _fusion(status: str, message: str, run: dict[str, object] | None) -> dict[str, object]:
+def _fusion(status: str, message: str, run: dict[str, JsonValue] | None) -> dict[str, JsonValue]:
     return {
         "status": status,
         "message": message,

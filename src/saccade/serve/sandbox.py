@@ -10,280 +10,208 @@
 request harmless: the last answer is kept. Two published formats are spoken beside it, so that
 existing trainers need no change: `POST /jupyter_sandbox` of DeepEyesV2, and `POST /run_code` of
 SandboxFusion, for Python.
+
+All of them go through the gate (`saccade.serve.gate`). A session belongs to the client that opened
+it: to another one it is not there, whether or not it knows the id.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
-import os
 import re
 import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import JsonValue
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from saccade.errors import ConfigError, ServiceError
+from saccade.errors import ToolError
 from saccade.sandbox.cells import Cell
-from saccade.sandbox.options import SandboxOptions
-from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.sandbox.pool import Sandbox
 from saccade.serve.cells import (
     FusionRun,
     JupyterCell,
+    JupyterEnd,
     NewSession,
     NumberedCell,
-    Refusal,
     cell_to_json,
     fusion_answer,
     fusion_refusal,
     jupyter_answer,
+    jupyter_end_refusal,
+    jupyter_refusal,
     not_supported,
+    png_size,
     read_png,
 )
-from saccade.types import Record
+from saccade.serve.gate import Body, Call, Endpoint, Gate, Refusal, Shape, run
+from saccade.serve.guests import Guest, Guests
+from saccade.serve.options import ServeOptions
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SMALL, CODE = 4 << 10, 4 << 20
+"""Largest body of a request without code, and of one with it. In a published format code holds
+images, so that a body may be as large as an image."""
+MOST_IMAGES = 64
+"""Number of images that a session holds."""
+CODECS = 2
+"""Number of images that are decoded or encoded at the same time."""
 
-
-class ServeOptions(Record):
-    """How a sandbox is served."""
-
-    sandbox: SandboxOptions = SandboxOptions()
-    """How cells are confined, and how many sessions and cells there may be."""
-    host: str = "127.0.0.1"
-    """Address of the interface to serve on; 0.0.0.0 is all of them."""
-    port: int = Field(default=8787, ge=0, le=65535)
-    """Port to serve on; 0 takes a free one, and the first line that is printed names it."""
-    token_env: str = "SACCADE_SANDBOX_TOKEN"
-    """Name of the environment variable with the token that clients must show; it may be empty on
-    the loopback interface only."""
-    sessions_per_client: int = Field(default=128, ge=1)
-    """Number of sessions that clients of one address may have at the same time."""
-    cells_waiting: int = Field(default=64, ge=1)
-    """Number of cells that may run or wait at the same time; further ones are answered with 429."""
-    idle_seconds: float = Field(default=600.0, gt=0)
-    """Time after which a session that nobody uses ends."""
-    body_mib: int = Field(default=64, ge=1)
-    """Largest body of a request; a larger one is answered with 413."""
-    drain_seconds: float = Field(default=30.0, ge=0)
-    """Time that running cells have to end after the signal that stops the server."""
-
-
-@dataclass
-class _Guest:
-    """A session of a client."""
-
-    notebook: Notebook
-    client: str
-    used: float = field(default_factory=time.monotonic)
-    number: int = 0
-    answer: dict[str, JsonValue] = field(default_factory=dict)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-T = TypeVar("T", bound=Record)
-Handler = Callable[[Request], Awaitable[Response]]
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 class SandboxServer:
-    """The sessions of all clients."""
+    """The routes of a sandbox."""
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, *, off: frozenset[str] = frozenset()) -> None:
         """Prepare; the sandbox starts with the application.
+
+        Args:
+            options: Of the server.
+            off: Mechanisms that are left out, in tests of what they are for; see `Gate`, `Guests`.
 
         Raises:
             ConfigError: no token on an interface that others can reach.
         """
         self.options = options
-        self._token = os.environ.get(options.token_env, "")
-        if not self._token and options.host not in LOOPBACK:
-            raise ConfigError(
-                f"serve: {options.host} can be reached from outside, so clients must show a token: "
-                f"set {options.token_env}, or serve on 127.0.0.1"
-            )
         self._sandbox = Sandbox(options.sandbox)
-        self._guests: dict[str, _Guest] = {}
-        self._waiting = 0
+        self._guests = Guests(options, self._sandbox, off=off)
+        self._codecs = asyncio.Semaphore(CODECS)
+        self.gate = Gate(options, self._endpoints(), self._lifespan, off=off)
 
     def application(self) -> Starlette:
-        """The routes."""
-        one = "/v1/sessions/{session}"
-        routes = [
-            ("/v1/health", "GET", self._health),
-            ("/v1/sessions", "POST", self._open),
-            (one, "DELETE", self._close),
-            (one + "/images/{name}", "PUT", self._give),
-            (one + "/cells", "POST", self._run),
-            ("/jupyter_sandbox", "POST", self._jupyter),
-            ("/clear_session", "POST", self._clear),
-            ("/run_code", "POST", self._fusion),
+        """The routes, behind the gate."""
+        return self.gate.application()
+
+    def _endpoints(self) -> list[Endpoint]:
+        one, large = "/v1/sessions/{session}", self.options.body_mib << 20
+        small, code = Body.json(SMALL), Body.json(CODE)
+        published = Body.json(large, Shape(nodes=1024))
+        return [
+            Endpoint("GET", "/v1/health", self._health),
+            Endpoint("POST", "/v1/sessions", self._open, small),
+            Endpoint("DELETE", one, self._close),
+            Endpoint("PUT", one + "/images/{name}", self._give, Body.png(large)),
+            Endpoint("POST", one + "/cells", self._run, code),
+            Endpoint("POST", "/jupyter_sandbox", self._jupyter, published, jupyter_refusal),
+            Endpoint("POST", "/clear_session", self._clear, small, jupyter_end_refusal),
+            Endpoint("POST", "/run_code", self._fusion, published, fusion_refusal),
         ]
-        return Starlette(
-            routes=[Route(path, self._guarded(h), methods=[method]) for path, method, h in routes],
-            lifespan=self._lifespan,
-        )
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         async with self._sandbox:
-            sweeper = asyncio.create_task(self._sweep())
+            sweeper = asyncio.create_task(self._guests.sweep())
             yield
             sweeper.cancel()
-            for name in list(self._guests):
-                await self._end(name)
+            await self._guests.end_all()
 
-    def _guarded(self, handler: Handler) -> Handler:
-        """With the token checked, and refusals turned into answers."""
-
-        async def guarded(request: Request) -> Response:
-            try:
-                shown = request.headers.get("authorization", "")
-                wanted = f"Bearer {self._token}"
-                if self._token and not hmac.compare_digest(shown.encode(), wanted.encode()):
-                    raise Refusal(401, "the token is missing or wrong (Authorization: Bearer ...)")
-                return await handler(request)
-            except Refusal as refusal:
-                after = refusal.retry_after
-                headers = {"Retry-After": str(after)} if after else None
-                return JSONResponse({"error": refusal.error}, refusal.status, headers)
-            except ServiceError as error:
-                return JSONResponse({"error": str(error)}, 503)
-
-        return guarded
-
-    async def _health(self, request: Request) -> Response:
-        counts = {"sessions": len(self._guests), "waiting": self._waiting}
+    async def _health(self, call: Call) -> Response:
+        counts = {"sessions": self._guests.sessions, "waiting": self._guests.waiting}
         return JSONResponse({"sandbox": self._sandbox.facts(), **counts})
 
-    async def _open(self, request: Request) -> Response:
-        wanted = await self._body(request, NewSession)
+    async def _open(self, call: Call) -> Response:
+        wanted = await call.read(NewSession)
         name = secrets.token_hex(16)
-        self._admit(name, _client(request), seed=wanted.seed, after_kill=wanted.after_kill)
+        self._guests.admit(name, call.client, seed=wanted.seed, after_kill=wanted.after_kill)
         facts = {"idle_seconds": self.options.idle_seconds, "sandbox": self._sandbox.facts()}
         return JSONResponse({"id": name, **facts}, 201)
 
-    async def _close(self, request: Request) -> Response:
-        self._guest(request)
-        await self._end(request.path_params["session"])
+    async def _close(self, call: Call) -> Response:
+        self._guest(call)
+        await self._guests.end(call.params["session"])
         return JSONResponse({})
 
-    async def _give(self, request: Request) -> Response:
-        guest, name = self._guest(request), request.path_params["name"]
-        if not re.fullmatch(r"image_\d{1,4}", name):
+    async def _give(self, call: Call) -> Response:
+        guest, name = self._guest(call), call.params["name"]
+        if not re.fullmatch(r"image_[0-9]{1,4}", name):
             raise Refusal(422, "an image is named image_1, image_2, ...")
-        data = await self._read(request)
-        image = await asyncio.to_thread(read_png, data)
-        async with guest.turn:
-            await guest.notebook.give(name, image)
+        data = bytes(await call.body())
+        size = await self._in_thread(png_size, data)
+        async with self._guests.turn(guest):
+            images = sum(what.startswith("image_") for what in guest.held)
+            if name not in guest.held and images >= MOST_IMAGES:
+                raise Refusal(413, f"a session holds {MOST_IMAGES} images at most")
+            self._guests.hold(guest, name, 3 * size.width * size.height)
+            image = await self._in_thread(read_png, data)
+            try:
+                await guest.notebook.give(name, image)
+            except ToolError as error:  # more than a session of the sandbox takes
+                raise Refusal(413, str(error)) from None
         return JSONResponse({})
 
-    async def _run(self, request: Request) -> Response:
-        guest, wanted = self._guest(request), await self._body(request, NumberedCell)
-        async with guest.turn:
-            if wanted.number == guest.number:  # the client asks again
-                return JSONResponse(guest.answer)
+    async def _run(self, call: Call) -> Response:
+        guest, wanted = self._guest(call), await call.read(NumberedCell)
+        async with self._guests.turn(guest):
             if wanted.number < guest.number:
-                raise Refusal(409, f"cell {wanted.number} was run; the next is {guest.number + 1}")
-            cell = await self._cell(guest.notebook, wanted.code, wanted.seconds)
-            guest.number, guest.answer = wanted.number, cell_to_json(cell)
-            guest.used = time.monotonic()
-            return JSONResponse(guest.answer)
+                raise Refusal(409, f"a later cell was run; the next is {guest.number + 1}")
+            if wanted.number > guest.number:
+                answer = await self._cell(guest, wanted.code, wanted.seconds, cell_to_json)
+                guest.number, guest.answer = wanted.number, None
+                with suppress(Refusal):  # too large to keep; it is answered once
+                    self._guests.hold(guest, "answer", len(answer))
+                    guest.answer = answer
+                return _json(answer)
+            if guest.answer is None:
+                raise Refusal(503, "what this cell did is not known any more")
+            return _json(guest.answer)
 
-    async def _jupyter(self, request: Request) -> Response:
+    async def _jupyter(self, call: Call) -> Response:
         """DeepEyesV2: a session begins with its first cell; an exception is a success there."""
-        wanted = await self._body(request, JupyterCell)
-        client = _client(request)
-        name = f"jupyter:{client}:{wanted.session_id}"
-        if name not in self._guests:
-            self._admit(name, client)
-        guest = self._guests[name]
-        async with guest.turn:
-            guest.used = time.monotonic()
-            cell = await self._cell(guest.notebook, wanted.code, wanted.timeout)
-        return JSONResponse(jupyter_answer(cell))
+        wanted = await call.read(JupyterCell)
+        name = _jupyter_name(call, wanted.session_id)
+        if not self._guests.has(name):
+            self._guests.admit(name, call.client)
+        guest = self._guests.find(name, call.client)
+        async with self._guests.turn(guest):
+            return _json(await self._cell(guest, wanted.code, wanted.timeout, jupyter_answer))
 
-    async def _clear(self, request: Request) -> Response:
-        wanted = json.loads(await self._read(request) or b"{}")
-        name = wanted.get("session_id") if isinstance(wanted, dict) else None
-        await self._end(f"jupyter:{_client(request)}:{name}")
+    async def _clear(self, call: Call) -> Response:
+        wanted = await call.read(JupyterEnd)
+        await self._guests.end(_jupyter_name(call, wanted.session_id or ""))
         return JSONResponse({"status": "success"})
 
-    async def _fusion(self, request: Request) -> Response:
+    async def _fusion(self, call: Call) -> Response:
         """SandboxFusion: a program in a session of its own."""
-        wanted = await self._body(request, FusionRun)
+        wanted = await call.read(FusionRun)
         if what := not_supported(wanted):
-            return JSONResponse(fusion_refusal(what))
-        async with self._sandbox.notebook() as notebook:
-            cell = await self._cell(notebook, wanted.code, wanted.run_timeout)
-        return JSONResponse(fusion_answer(cell))
-
-    async def _cell(self, notebook: Notebook, code: str, seconds: float | None) -> Cell:
-        if self._waiting >= self.options.cells_waiting:
-            raise Refusal(429, "too many cells wait; try again", retry_after=1)
-        self._waiting += 1
+            return JSONResponse(fusion_refusal(f"not supported here: {what}"))
+        name = f"run:{secrets.token_hex(16)}"
+        guest = self._guests.admit(name, call.client)
         try:
-            return await notebook.run(code, seconds=seconds)
+            async with self._guests.turn(guest):
+                return _json(
+                    await self._cell(guest, wanted.code, wanted.run_timeout, fusion_answer)
+                )
         finally:
-            self._waiting -= 1
+            await self._guests.end(name)
 
-    def _admit(
-        self, name: str, client: str, *, seed: int = 0, after_kill: AfterKill = "replay"
-    ) -> None:
-        if len(self._guests) >= self.options.sandbox.max_sessions:
-            raise Refusal(429, "all sessions are taken; try again", retry_after=1)
-        own = sum(guest.client == client for guest in self._guests.values())
-        if own >= self.options.sessions_per_client:
-            raise Refusal(429, f"{own} sessions are yours already; close some", retry_after=1)
-        self._guests[name] = _Guest(
-            Notebook(self._sandbox, seed=seed, after_kill=after_kill), client
-        )
+    async def _cell(
+        self,
+        guest: Guest,
+        code: str,
+        seconds: float | None,
+        written: Callable[[Cell], dict[str, JsonValue]],
+    ) -> bytes:
+        """Run a cell, whose code the session keeps; what it did, in one of the formats."""
+        self._guests.hold(guest, "code", guest.held.get("code", 0) + sys.getsizeof(code))
+        cell = await self._guests.run(guest, code, seconds)
+        if not cell.images:
+            return json.dumps(written(cell)).encode()
+        return await self._in_thread(lambda cell: json.dumps(written(cell)).encode(), cell)
 
-    def _guest(self, request: Request) -> _Guest:
-        guest = self._guests.get(request.path_params["session"])
-        if guest is None:
-            raise Refusal(404, "there is no such session; it may have been idle for too long")
-        guest.used = time.monotonic()
-        return guest
+    def _guest(self, call: Call) -> Guest:
+        return self._guests.find(call.params["session"], call.client)
 
-    async def _end(self, name: str) -> None:
-        guest = self._guests.pop(name, None)
-        if guest is not None:
-            await guest.notebook.close()
-
-    async def _sweep(self) -> None:
-        """End sessions that nobody uses."""
-        while True:
-            await asyncio.sleep(min(10.0, self.options.idle_seconds / 2))
-            late = time.monotonic() - self.options.idle_seconds
-            for name, guest in list(self._guests.items()):
-                if guest.used < late and not guest.turn.locked():
-                    await self._end(name)
-
-    async def _read(self, request: Request) -> bytes:
-        """The body, at most `body_mib`."""
-        most, read = self.options.body_mib << 20, bytearray()
-        async for chunk in request.stream():
-            read += chunk
-            if len(read) > most:
-                raise Refusal(413, f"a body of more than {self.options.body_mib} MiB")
-        return bytes(read)
-
-    async def _body(self, request: Request, kind: type[T]) -> T:
-        try:
-            return kind.model_validate_json(await self._read(request) or b"{}")
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "body"
-            raise Refusal(422, f"{where}: {first['msg']}") from None
+    async def _in_thread(self, work: Callable[[A], T], argument: A) -> T:
+        """What takes long and knows nothing of clients; only so many at the same time."""
+        async with self._codecs:
+            return await asyncio.to_thread(work, argument)
 
 
 def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url: None) -> None:
@@ -292,23 +220,13 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
     Raises:
         ConfigError: no token where one is needed; or this machine cannot isolate.
     """
-    import uvicorn
-
-    class ReadyServer(uvicorn.Server):
-        async def startup(self, sockets: list | None = None) -> None:  # type: ignore[type-arg]
-            await super().startup(sockets)
-            if self.started:
-                port = self.servers[0].sockets[0].getsockname()[1]
-                on_ready(f"http://{options.host}:{port}")
-
-    server = SandboxServer(options)
-    config = uvicorn.Config(
-        server.application(), host=options.host, port=options.port, log_level="warning",
-        timeout_graceful_shutdown=round(options.drain_seconds),
-    )  # fmt: skip
-    with suppress(KeyboardInterrupt):
-        ReadyServer(config).run()
+    run(SandboxServer(options).gate, on_ready=on_ready)
 
 
-def _client(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+def _jupyter_name(call: Call, session: str) -> str:
+    """Of the client's own, whoever else has chosen the same."""
+    return f"jupyter:{call.client.name}:{session}"
+
+
+def _json(data: bytes) -> Response:
+    return Response(data, media_type="application/json")

@@ -1,0 +1,286 @@
+"""A sandbox server under attack: real processes, asked over real sockets."""
+
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from PIL import Image as PILImage
+from serving import Host, hosted
+from waiting import LIMIT_S
+
+from saccade.serve.options import ServeOptions
+from saccade.serve.sandbox import SandboxServer
+
+UNHURRIED = tuple(f"sandbox.limits.{name}={LIMIT_S}" for name in ("seconds", "grace_seconds"))
+KEYS = b"{" + b",".join(b'"k%d":0' % number for number in range(330_000)) + b"}"
+JSON_ROUTES = (
+    "/v1/sessions",
+    "/v1/sessions/ID/cells",
+    "/jupyter_sandbox",
+    "/clear_session",
+    "/run_code",
+)
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with hosted(*UNHURRIED, "session_mib=1", "sandbox.max_cells=8") as started:
+        yield started
+
+
+@pytest.fixture
+def client(host: Host) -> Iterator[httpx.Client]:
+    with host.client(**JSON) as made:
+        yield made
+
+
+def opened(client: httpx.Client) -> str:
+    """The path of a new session."""
+    reply = client.post("/v1/sessions", json={})
+    assert reply.status_code == 201, reply.text
+    return f"/v1/sessions/{reply.json()['id']}"
+
+
+def png(size: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    PILImage.new("RGB", size).save(file, "PNG")
+    return file.getvalue()
+
+
+def routes(client: httpx.Client) -> list[str]:
+    session = opened(client)
+    return [route.replace("/v1/sessions/ID", session) for route in JSON_ROUTES]
+
+
+def test_keys_that_nobody_knows_cost_little(host: Host, client: httpx.Client) -> None:
+    """They were worth 340 MiB and 6 seconds: validation built an error for each."""
+    for route in routes(client):
+        before, cpu = host.peak_mib(), host.cpu_s()
+        reply = client.post(route, content=KEYS)
+        assert reply.status_code in (413, 422), route
+        assert host.peak_mib() - before < 24, route
+        assert host.cpu_s() - cpu < 0.5, route
+        assert b"k1" not in reply.content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{", b"[]", b"null", b"\xff", b'"', b"1" * 3000, b"[" * 3000, b'{"code": "\\ud800"}',
+        b'{"session_id": "a", "code": "1", "timeout": NaN}',
+        b'{"session_id": "a", "code": "1", "timeout": 1e999}',
+        b'{"session_id": "a\\u0000\\n", "code": "1"}', b'{"session_id": 3}',
+        b'{"number": 1e400, "code": "1"}', b'{"number": 99999999999999999999, "code": "1"}',
+        b'{"number": 1, "code": "1", "seconds": Infinity}',
+        b'{"code": "1", "language": "python", "run_timeout": -Infinity}',
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_a_4xx_in_json_on_every_route(
+    host: Host, client: httpx.Client, body: bytes
+) -> None:
+    for route in routes(client):
+        reply = client.post(route, content=body)
+        assert reply.status_code in (413, 422), (route, reply.text)
+        assert isinstance(reply.json(), dict)
+        client.delete(route.removesuffix("/cells"))
+    assert "Traceback" not in host.logged
+
+
+FOREIGN: list[dict[str, str]] = [
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"},
+    {"Host": "evil.example"}, {"Host": "evil.example:8787"}, {"Host": "127.0.0.1.evil.example"},
+    {"Host": "10.1.2.3"}, {"Host": "user@127.0.0.1"}, {"Host": "localhost."},
+    {"Host": "evil.example", "Origin": "http://evil.example"},
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"},
+    {"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Type": ""},
+    {"Content-Type": "text/plain; application/json"},
+    {"Content-Type": "application/json; charset=utf-7"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_a_page_in_the_users_browser_can_run_nothing(
+    client: httpx.Client, headers: dict[str, str]
+) -> None:
+    body = json.dumps({"code": "1", "language": "python"})
+    reply = client.post("/run_code", content=body, headers=headers)
+    assert reply.status_code in (400, 403, 415, 421), reply.text
+    assert not [name for name in reply.headers if name.startswith("access-control")]
+    assert client.options("/run_code").status_code == 405
+
+
+def test_a_session_is_only_there_for_who_opened_it(host: Host, client: httpx.Client) -> None:
+    session = opened(client)
+    cell = {"number": 1, "code": "1"}
+    forged = {
+        "X-Forwarded-For": "127.0.0.1",
+        "Forwarded": "for=127.0.0.1",
+        "X-Real-IP": "127.0.0.1",
+    }
+    with host.client("127.0.0.2", **forged) as other:
+        unknown = other.delete("/v1/sessions/nobody")
+        for reply in (
+            other.post(f"{session}/cells", json=cell),
+            other.put(
+                f"{session}/images/image_1", content=b"", headers={"Content-Type": "image/png"}
+            ),
+            other.delete(session),
+        ):
+            assert (reply.status_code, reply.text) == (404, unknown.text)
+    assert client.post(f"{session}/cells", json=cell).json()["value"] == "1"
+
+    def jupyter(asking: httpx.Client, code: str) -> str:
+        reply = asking.post("/jupyter_sandbox", json={"session_id": "same", "code": code})
+        return str(reply.json()["output"]["result"])
+
+    with host.client("127.0.0.2") as other:
+        jupyter(client, "x = 1")
+        assert jupyter(other, "'x' in globals()") == "False"
+        other.post("/clear_session", json={"session_id": "same"})
+        assert jupyter(client, "x") == "1"
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[Host]:
+    with hosted(*UNHURRIED, "sessions_per_client=1", "cells_waiting=1") as started:
+        yield started
+
+
+def test_an_address_is_not_chosen_by_who_has_it(narrow: Host) -> None:
+    with narrow.client() as client:
+        session = opened(client)
+        forged = {"X-Forwarded-For": "10.0.0.1"}
+        assert client.post("/v1/sessions", json={}, headers=forged).status_code == 429
+        client.delete(session)
+
+
+def test_pictures_of_one_name_take_the_memory_of_one(narrow: Host) -> None:
+    """A hundred KiB of PNG kept 137 MiB for each time, also when the session had ended."""
+    as_png, large = {"Content-Type": "image/png"}, png((2000, 2000))
+    with narrow.client() as client:
+        before, most = narrow.kept_mib(), 0.0
+        for _ in range(2):
+            session = opened(client)
+            for _ in range(10):
+                place = f"{session}/images/image_1"
+                assert client.put(place, content=large, headers=as_png).status_code == 200
+            client.post(f"{session}/cells", json={"number": 1, "code": "1"})
+            most = max(most, narrow.kept_mib())
+            client.delete(session)
+        assert most - before < 160
+        assert narrow.kept_mib() - before < 120
+
+
+def test_every_way_to_run_code_counts_as_a_session_and_as_a_cell(narrow: Host) -> None:
+    """A program of SandboxFusion had a session of its own that nobody counted."""
+    slow = "import time\nwhile True: time.sleep(0.01)"
+    with narrow.client() as client, ThreadPoolExecutor() as pool:
+        session = opened(client)
+        for path, body in (
+            ("/run_code", {"code": "1", "language": "python"}),
+            ("/jupyter_sandbox", {"code": "1", "session_id": "a"}),
+        ):
+            reply = client.post(path, json=body)
+            assert (reply.status_code, reply.headers["retry-after"]) == (429, "1")
+            assert reply.json()["status"] in ("SandboxError", "error")
+        with narrow.client() as busy:
+            running = pool.submit(busy.post, f"{session}/cells", json={"number": 1, "code": slow})
+            while not client.get("/v1/health").json()["waiting"]:
+                assert not running.done()
+            refused = client.post(f"{session}/cells", json={"number": 2, "code": "1"})
+            assert refused.status_code == 429
+            assert client.delete(session).status_code == 200
+            assert running.result(LIMIT_S).status_code == 404
+        run = {"code": slow, "language": "python"}
+        with narrow.client() as gone, pytest.raises(httpx.ReadTimeout):
+            gone.post("/run_code", json=run, timeout=httpx.Timeout(LIMIT_S, read=0.01))
+        while not client.get("/v1/health").json()["waiting"]:
+            pass
+        assert client.post("/v1/sessions", json={}).status_code == 429
+
+
+def test_a_session_that_was_deleted_is_not_begun_again(host: Host, client: httpx.Client) -> None:
+    """A cell that waited for another one made a process that nobody knew of."""
+    session = opened(client)
+    slow = {"number": 1, "code": "import time\nwhile True: time.sleep(0.01)"}
+    with ThreadPoolExecutor() as pool, host.client() as first, host.client() as second:
+        before = client.get("/v1/health").json()["waiting"]
+        running = pool.submit(first.post, f"{session}/cells", json=slow)
+        while client.get("/v1/health").json()["waiting"] == before:
+            assert not running.done()
+        queued = pool.submit(second.post, f"{session}/cells", json={"number": 2, "code": "'again'"})
+        while client.get("/v1/health").json()["waiting"] < before + 2:
+            assert not queued.done()
+        client.delete(session)
+        assert running.result(LIMIT_S).status_code == 404
+        assert queued.result(LIMIT_S).status_code == 404
+
+
+def test_a_client_that_leaves_does_not_lock_its_session(host: Host, client: httpx.Client) -> None:
+    session = opened(client)
+    body = {"number": 1, "code": "import time; time.sleep(0.3); 'done'"}
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(f"{session}/cells", json=body, timeout=0.1)
+    assert client.post(f"{session}/cells", json=body).json()["value"] == "'done'"
+
+
+def test_what_a_session_holds_is_bounded_and_free_at_its_end(client: httpx.Client) -> None:
+    """A session of this host may hold a MiB: images by their pixels, code, the last answer."""
+    as_png = {"Content-Type": "image/png"}
+    for _ in range(2):
+        session, picture = opened(client), png((500, 500))
+        place = f"{session}/images"
+        assert client.put(f"{place}/image_1", content=picture, headers=as_png).status_code == 200
+        assert client.put(f"{place}/image_1", content=picture, headers=as_png).status_code == 200
+        assert client.put(f"{place}/image_2", content=picture, headers=as_png).status_code == 413
+        code = {"number": 1, "code": "1 #" + "x" * 600_000}
+        assert client.post(f"{session}/cells", json=code).status_code == 413
+        small = {"number": 1, "code": "image_1.size"}
+        assert client.post(f"{session}/cells", json=small).json()["value"] == "(500, 500)"
+        client.delete(session)
+
+
+async def test_without_owners_and_without_a_bound_it_is_otherwise() -> None:
+    server = SandboxServer(ServeOptions(session_mib=1), off=frozenset({"owner", "held"}))
+    application = server.application()
+
+    def client(address: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(application, client=(address, 1))
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+
+    async with (
+        application.router.lifespan_context(application),
+        client("10.0.0.1") as one, client("10.0.0.2") as other,
+    ):  # fmt: skip
+        session = f"/v1/sessions/{(await one.post('/v1/sessions', json={})).json()['id']}"
+        large = await one.put(f"{session}/images/image_1", content=png((700, 700)))
+        assert large.status_code == 200
+        cell = await other.post(f"{session}/cells", json={"number": 1, "code": "1"})
+        assert cell.json()["value"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/v1/health", 405), ("OPTIONS", "/v1/health", 405), ("TRACE", "/v1/health", 405),
+        ("PATCH", "/v1/sessions", 405), ("GET", "/run_code", 405), ("POST", "/v1/health/", 404),
+        ("GET", "/v1//health", 404), ("GET", "/%76%31/health", 404), ("GET", "/v1/health%00", 404),
+        ("GET", "/<script>x", 404), ("GET", "/secret%1b[2J%0d%0aX:%20y", 404),
+        ("GET", "/" + "a" * 9000, 414),
+        ("DELETE", "/v1/sessions/..%2f..%2fhealth", 404), ("DELETE", "/v1/sessions/a:b", 404),
+        ("GET", "/v1/health?x=1", 400),
+    ],
+)  # fmt: skip
+def test_addresses_are_answered_without_being_repeated(
+    host: Host, client: httpx.Client, method: str, path: str, status: int
+) -> None:
+    reply = client.request(method, path)
+    assert reply.status_code == status
+    assert "location" not in reply.headers
+    for word in ("script", "secret", "aaaa"):
+        assert word not in reply.text + str(reply.headers) + host.logged
