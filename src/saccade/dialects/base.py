@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from saccade.config import check_choice
-from saccade.dialects.inert import inert
 from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
+from saccade.inert import inert
 from saccade.types import (
     Action,
     Completion,
