@@ -21,7 +21,7 @@ from saccade.sandbox.options import Offer, RemoteOptions, SandboxOptions
 from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
 from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.tools.arguments import refuse_unknown, short
-from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
+from saccade.types import Outcome, Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 NAME = "python"
 MAX_CODE = 100_000
@@ -92,7 +92,7 @@ class Python:
                     raise ToolError(f"{NAME}: a cell of {len(code):,} characters; at most 100,000")
                 given = await _give(notebook, context, given)
                 cell = await notebook.run(code, seconds=seconds)
-                return ToolOutput(_shown(cell, context))
+                return ToolOutput(_shown(cell, context), outcome=_outcome(cell))
 
             yield call
 
@@ -132,6 +132,14 @@ def _spec(options: PythonOptions) -> ToolSpec:
             "protocol": options.remote.protocol if options.remote else "saccade",
         },
     )
+
+
+def _outcome(cell: Cell) -> Outcome:
+    """Failed if the cell raised or was stopped; nothing if it ran without output."""
+    if cell.status != "ok":
+        return "failed"
+    shows = cell.stdout.strip() or cell.value is not None or cell.images
+    return "done" if shows else "nothing"
 
 
 def _shown(cell: Cell, context: ToolContext) -> tuple[Part, ...]:
