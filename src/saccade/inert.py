@@ -35,7 +35,7 @@ _TOKEN = re.compile(
     # [INST], [/INST], [IMG_BREAK], [UNUSED_TOKEN_145]; [|user|] of EXAONE; [e~[ of MiniMax.
     r"|\[(?=(/?[A-Z_]{2,32}\]|/?[A-Z]{1,32}(?:_[A-Z0-9]{1,32}){1,4}\]|\|/?\w{1,64}\|\]|e~\["
     # Words that are tokens of GLM, Gemma, Kimi, BERT, Mistral and llama.cpp, and indices elsewhere.
-    r"|(?:[ges]MASK|multimodal|@BOS@|(?:start|end)_header_id|(?:unused|control_|extra_id_|img-)"
+    r"|(?:[a-z]MASK|multimodal|@BOS@|(?:start|end)_header_id|(?:unused|control_|extra_id_|img-)"
     r"\d{1,6})\]))"
     # ]~b], ]~!b[ and ]<]minimax[>[ of MiniMax.
     r"|\](?=(~!?b[\[\]]|<\][\w ]{1,64}\[>\[))"
