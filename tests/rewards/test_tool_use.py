@@ -71,6 +71,7 @@ def test_a_cell_that_fails_or_shows_nothing_is_no_use_of_a_tool() -> None:
     done, n = running(*FAILED, *SILENT), len(FAILED + SILENT)
     assert [r.outcome for r in done.results] == ["failed"] * len(FAILED) + ["nothing"] * len(SILENT)
     assert all(result.ok for result in done.results), "the model is shown what came of them"
+    assert [result.failed for result in done.results] == [True] * len(FAILED) + [False] * 4
     assert (done.successes, len(done.executed)) == ((), n)
     found = facts(TASK, done)
     assert (found.tool_calls, found.tool_calls_ok) == (n, 0)
@@ -138,4 +139,4 @@ def test_a_text_that_was_shown_is_not_new() -> None:
 def test_a_record_of_before_is_read_as_done() -> None:
     written = a_result("text").model_dump(mode="json")
     del written["outcome"]
-    assert ToolResult.model_validate(written).worked
+    assert ToolResult.model_validate(written) == a_result("text")

@@ -50,9 +50,9 @@ class ToolResult(Record):
         return self.error is None
 
     @property
-    def worked(self) -> bool:
-        """Whether it was executed, did what was asked for, and has something to show."""
-        return self.ok and self.outcome == "done"
+    def failed(self) -> bool:
+        """Whether it did not do what was asked for: refused, or executed in vain."""
+        return not self.ok or self.outcome == "failed"
 
 
 class Message(Record):
@@ -291,7 +291,7 @@ class Trajectory(Record):
         found = []
         for result in self.executed:
             is_new = shown.add(result.call.name, result.content)
-            if is_new and result.worked:
+            if is_new and result.outcome == "done":
                 found.append(result)
         return tuple(found)
 
