@@ -28,7 +28,18 @@ from saccade.policies.openai.history import History
 from saccade.rollout import Job, rollout, rollout_many
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Limits, Message, Sampling, StopReason, Task, Trajectory
+from saccade.types import (
+    Action,
+    Completion,
+    Limits,
+    Message,
+    Sampling,
+    StopReason,
+    Task,
+    Trajectory,
+    Turn,
+    WireCall,
+)
 
 ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<answer>7</answer>"
@@ -435,3 +446,18 @@ def test_sampling_fields_reach_the_wire() -> None:
     body = server.requests[0].body
     assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.7, 0.9, 55)
     assert 0 <= body["seed"] < 2**31  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"x": 1e999}', '{"x": %s}' % ("1" * 400), '{"x": "\\ud800"}', '{"x": NaN}', '{"a":' * 99,
+     '{"a":' * 99 + "1" + "}" * 99, "[1]", "", "1" * 5000],
+    ids=lambda arguments: arguments[:12],
+)  # fmt: skip
+async def test_arguments_that_another_parser_refuses_do_not_go_back(arguments: str) -> None:
+    """nlohmann::json, which llama.cpp uses, fails the whole request for any of them."""
+    calls = (WireCall(id="1", name="zoom", arguments=arguments),)
+    turn = Turn(completion=Completion(text="", tool_calls=calls), action=Action())
+    history = History(OpenAIOptions(base_url="http://h/v1", model="m"))
+    (sent,) = await history.messages(a_trajectory(turn))
+    assert '"arguments": "{}"' in json.dumps(sent)
