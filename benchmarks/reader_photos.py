@@ -151,7 +151,7 @@ def _reader(question: Question, *, looks: bool) -> Result:
     answer = trajectory.answer
     if answer is not None:
         answer = answer.split(". ", 1)[1] if question.choices else answer.splitlines()[0]
-    tool_calls = len(trajectory.successes)
+    tool_calls = len(trajectory.executed)
     return Result(_outcome(answer, question), tool_calls, seconds, _peak())
 
 

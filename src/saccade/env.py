@@ -315,6 +315,7 @@ class Episode:
             content=output.content,
             error=error,
             data=output.data or {},
+            outcome=output.outcome,
             seconds=time.monotonic() - started,
         )
 

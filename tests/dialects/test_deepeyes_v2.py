@@ -108,3 +108,8 @@ def test_published_quirks_are_off_and_can_be_had() -> None:
     assert reindented(branches) == "if a:\n    b\nelse:\n    c\n    d"
     silent = DeepEyesV2(silent_end=True).parse("<code>print(1)</code>")
     assert (silent.calls, silent.problems) == ((), ())
+
+
+def test_indentation_does_not_grow_with_the_square_of_the_code() -> None:
+    code = "if x:\n" * 10_000
+    assert len(reindented(code)) < 500 * code.count("\n")

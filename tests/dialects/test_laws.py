@@ -12,12 +12,12 @@ from saccade.dialects import BUILT_IN
 from saccade.dialects.base import Dialect, Prompts
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
-from saccade.dialects.inert import inert
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
+from saccade.inert import inert
 from saccade.types import Action, Completion, Task, ToolCall, ToolResult, WireCall
 
 DIALECTS: list[Dialect] = [DeepEyes(), DeepEyesV2(), Plain(), Native()]

@@ -43,7 +43,7 @@ def trajectory(
 ) -> Trajectory:
     turns = [
         *[a_turn(a_result(error="no"))] * failed,
-        *[a_turn(a_result())] * calls,
+        *[a_turn(a_result(f"look {n}")) for n in range(calls)],
         *[a_turn(a_result(), dropped="context")] * dropped,
     ]
     return a_trajectory(*turns, a_turn(answer=answer, problems=problems), stop=stop)

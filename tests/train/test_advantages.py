@@ -117,6 +117,12 @@ def test_what_follows_a_fatal_tool_failure_is_left_out(calls: str, trained: int)
     assert trained_turns(trajectory, (), 3) == len(calls) + 1
 
 
+def test_a_cell_that_raised_is_a_failed_call() -> None:
+    raised = a_result("ZeroDivisionError").model_copy(update={"outcome": "failed"})
+    trajectory = a_trajectory(*[a_turn(raised)] * 3, a_turn(answer="7"), score=1.0)
+    assert trained_turns(trajectory, ("tool_failure",), 3) == 3
+
+
 def test_the_published_algorithm_is_the_default() -> None:
     """DeepEyes, training script: examples/agent/final_merged_v1v8_thinklite.sh."""
     made = Training()

@@ -45,6 +45,8 @@ from saccade.types import (
 )
 
 PYTHON = "python"
+MAX_INDENT = 100
+"""Levels of indentation; Python takes no more, and of more the text would grow with the square."""
 OPENING, CLOSING = "```python\n", "\n```"
 
 SEAMS = Seams(
@@ -168,7 +170,7 @@ def reindented(code: str) -> str:
             level = max(level - 1, 0)
         lines.append("    " * level + line)
         if line.endswith(":"):
-            level += 1
+            level = min(level + 1, MAX_INDENT)
     return "\n".join(lines)
 
 

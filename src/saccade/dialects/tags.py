@@ -27,8 +27,9 @@ Source: DeepEyes, `verl/utils/reward_score/vl_agent.py`: against answers that ta
 """
 
 TAGS = ("think", "tool_call", "answer")
-_FORGED = re.compile(r"<\|\w+\|>")
-_MAX_DEPTH = 64
+_FORGED = re.compile("<[|\uff5c][\\w\u2581]+[|\uff5c]>")
+MAX_DEPTH = 64
+"""Levels of nesting that the arguments of a call may have."""
 
 
 class Block(NamedTuple):
@@ -235,7 +236,7 @@ def calls_of(found: Scan, *, at_most: int) -> Calls:
 def read_call(text: str) -> ToolCall | Problem:
     """A call from its JSON: an object with `name` and `arguments`, all numbers finite."""
     try:
-        value = json.loads(text, parse_constant=refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=finite)
     except (ValueError, RecursionError) as error:
         return _bad_call(f"not valid JSON ({error})")
     if not isinstance(value, dict):
@@ -247,7 +248,7 @@ def read_call(text: str) -> ToolCall | Problem:
         return _bad_call("arguments must be a JSON object")
     if set(value) - {"name", "arguments"}:
         return _bad_call("only name and arguments are expected")
-    if _depth(arguments) > _MAX_DEPTH:
+    if nesting(arguments) > MAX_DEPTH:
         return _bad_call("nested too deeply")
     return ToolCall(name=clean(name), arguments=_cleaned(arguments))
 
@@ -328,7 +329,12 @@ def refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number that JSON knows")
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """The number, if it is none that only some parsers read.
+
+    Raises:
+        ValueError: it is beyond the largest float.
+    """
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large a number")
@@ -352,10 +358,10 @@ def _clean_value(value: JsonValue) -> JsonValue:
     return _cleaned(value) if isinstance(value, dict) else value
 
 
-def _depth(value: JsonValue) -> int:
+def nesting(value: JsonValue) -> int:
     """Levels of nesting, found without recursion."""
     depth, level = 0, [value]
-    while level and depth <= _MAX_DEPTH:
+    while level and depth <= MAX_DEPTH:
         level = [
             inner
             for v in level

@@ -31,7 +31,7 @@ def looks(task: Task, trajectory: Trajectory) -> list[Look]:
         source = task.images[target.image - 1].source.digest
         truth.setdefault(source, []).append(target.box)
     found = []
-    for result in trajectory.successes:
+    for result in trajectory.executed:
         for part in result.content:
             if isinstance(part, Image) and part.source.digest in truth:
                 boxes = truth[part.source.digest]
@@ -76,7 +76,7 @@ def patterns(task: Task, trajectory: Trajectory) -> tuple[Pattern, ...]:
     Source: DeepEyes (arXiv 2505.14362) names the first three and defines none. The definitions are
     ours, and so is the fourth pattern.
     """
-    shown = [part for r in trajectory.successes for part in r.content if isinstance(part, Image)]
+    shown = [part for r in trajectory.executed for part in r.content if isinstance(part, Image)]
     truth = [(task.images[t.image - 1].source.digest, t.box) for t in task.boxes]
     known = {source for source, _ in truth} | {image.source.digest for image in task.images}
     seen: list[tuple[str, Box]] = [

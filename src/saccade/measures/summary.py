@@ -253,7 +253,7 @@ def calls_attempted(trajectory: Trajectory) -> int:
 
 
 def calls_succeeded(trajectory: Trajectory) -> int:
-    """Number of calls whose result was no error and was shown to the model."""
+    """Number of calls that gave the model something new: `Trajectory.successes`."""
     return len(trajectory.successes)
 
 

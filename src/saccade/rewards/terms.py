@@ -2,13 +2,14 @@
 
 A term is such a function, or a class with options whose instances are such functions. No term here
 reads text: format problems were recorded when a turn was parsed, and tool use is counted from
-calls that were executed and succeeded.
+calls that were executed and gave the model something new.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from math import exp
+from typing import Literal
 
 from pydantic import Field
 
@@ -57,19 +58,41 @@ class MathsFormatPenalty(Record):
         return -1.0 if broken or trajectory.answer is None else 0.0
 
 
-def tool_bonus(task: Task, trajectory: Trajectory, correct: bool) -> float:
+Counts = Literal["new", "executed"]
+"""Which calls are tool use. `new`: those that gave the model something new
+(`Trajectory.successes`). `executed`: as published, every one whose result is no error and was
+shown, a repeated look and a cell that raised among them (`Trajectory.executed`)."""
+
+
+class ToolBonus(Record):
     """1 if the answer is right *and* a tool call succeeded. Source: DeepEyes, section 3.3."""
-    return float(correct and bool(trajectory.successes))
+
+    counts: Counts = "new"
+    """Which calls count: `new`, those that gave the model something new, or `executed`, all that
+    were answered without an error, as published."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        return float(correct and _used(trajectory, self.counts) > 0)
 
 
-def unconditional_tool_bonus(task: Task, trajectory: Trajectory, correct: bool) -> float:
+class UnconditionalToolBonus(Record):
     """1 if a tool call succeeded, right or wrong. Source: DeepEyes, ablation of the reward."""
-    return float(bool(trajectory.successes))
+
+    counts: Counts = "new"
+    """Which calls count, as in `tool_bonus`."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        return float(_used(trajectory, self.counts) > 0)
 
 
-def accumulative_tool(task: Task, trajectory: Trajectory, correct: bool) -> float:
+class AccumulativeTool(Record):
     """Calls that succeeded, if the answer is right. Source: PyVision-RL (arXiv 2602.20739)."""
-    return float(correct) * len(trajectory.successes)
+
+    counts: Counts = "new"
+    """Which calls count, as in `tool_bonus`."""
+
+    def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
+        return float(correct) * _used(trajectory, self.counts)
 
 
 def calls(task: Task, trajectory: Trajectory, correct: bool) -> float:
@@ -95,6 +118,8 @@ class AdaptiveTool(Record):
     """How fast the reward falls when there are more or fewer calls than `n_best`."""
     n_best: int = Field(default=1, ge=1)
     """Number of calls that is rewarded most."""
+    counts: Counts = "new"
+    """Which calls count, as in `tool_bonus`."""
 
     def __call__(self, task: Task, trajectory: Trajectory, correct: bool) -> float:
         """The value of the term.
@@ -108,7 +133,7 @@ class AdaptiveTool(Record):
                 f"task {task.id}: no meta.{BENEFIT}; measure it with `saccade curate` "
                 "('benefit' in curate.terms), and train on the tasks that it keeps"
             )
-        n = len(trajectory.successes)
+        n = _used(trajectory, self.counts)
         distance = (n - self.n_best) / self.n_best
         return float(benefit) * exp(-self.gamma * distance**2) if n else 0.0
 
@@ -117,9 +142,9 @@ TERMS = {
     "accuracy": "saccade.rewards.terms:accuracy",
     "format_penalty": "saccade.rewards.terms:FormatPenalty",
     "maths_format_penalty": "saccade.rewards.terms:MathsFormatPenalty",
-    "tool_bonus": "saccade.rewards.terms:tool_bonus",
-    "unconditional_tool_bonus": "saccade.rewards.terms:unconditional_tool_bonus",
-    "accumulative_tool": "saccade.rewards.terms:accumulative_tool",
+    "tool_bonus": "saccade.rewards.terms:ToolBonus",
+    "unconditional_tool_bonus": "saccade.rewards.terms:UnconditionalToolBonus",
+    "accumulative_tool": "saccade.rewards.terms:AccumulativeTool",
     "adaptive_tool": "saccade.rewards.terms:AdaptiveTool",
     "calls": "saccade.rewards.terms:calls",
 }
@@ -139,7 +164,12 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 """Term -> weight. Source: DeepEyes, `vl_agent.py`; the two variants are its ablation (Table 4),
 whose weights are not published: we keep 1.2. `pyvision`: PyVision-RL, .1 for each call. `at_grpo`:
-AdaTooler-V, alpha .6."""
+AdaTooler-V, alpha .6. In each of them a call counts if it gave the model something new; the papers
+count every executed call, as `counts = "executed"` of the term does."""
+
+
+def _used(trajectory: Trajectory, counts: Counts) -> int:
+    return len(trajectory.successes if counts == "new" else trajectory.executed)
 
 
 def _has_any(trajectory: Trajectory, kinds: Collection[ProblemKind]) -> bool:

@@ -12,6 +12,10 @@ from saccade.images.geometry import Box, box_of
 from saccade.images.image import Image
 from saccade.types import ToolContext
 
+SMALLEST = 1e-6
+"""Number of pixels, as shown and of the source, that a side of a box must have: below it arithmetic
+with the box is no longer exact, and it shows nothing."""
+
 IMAGE_PARAMETER: JsonValue = {
     "type": "string",
     "description": "Which image, counted in order of appearance: image_1 (default), image_2, ...",
@@ -43,7 +47,7 @@ def addressed(arguments: dict[str, JsonValue], context: ToolContext) -> tuple[st
 def shown_box(
     arguments: dict[str, JsonValue], context: ToolContext, name: str, image: Image, tool: str
 ) -> Box:
-    """`bbox_2d` in pixels of the image as shown, cut to the image; never empty."""
+    """`bbox_2d` in pixels of the image as shown, cut to the image; no side is below `SMALLEST`."""
     value = arguments.get("bbox_2d")
     box = box_of(value)
     if box is None:
@@ -51,10 +55,11 @@ def shown_box(
             f"{tool}: bbox_2d must be four finite numbers [x1, y1, x2, y2], got {short(value)}"
         )
     shown = context.coords.to_pixels(box, image.size).clamp(image.size)
-    if shown.width <= 0 or shown.height <= 0:
+    source = image.to_source(shown)
+    if min(shown.width, shown.height, source.width, source.height) < SMALLEST:
         raise ToolError(
             f"{tool}: bbox_2d must satisfy x1 < x2 and y1 < y2 and lie inside "
-            f"{name} ({_frame(image, context)}), got {value}"
+            f"{name} ({_frame(image, context)}), got {short(value, 200)}"
         )
     return shown
 
@@ -68,10 +73,13 @@ def refuse_unknown(arguments: dict[str, JsonValue], known: tuple[str, ...], tool
         )
 
 
-def short(value: object) -> str:
-    """A value as an error quotes it."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def short(value: object, most: int = 80) -> str:
+    """A value as an error quotes it: at most this many characters, whatever the value."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits, or a list of more levels
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _frame(image: Image, context: ToolContext) -> str:

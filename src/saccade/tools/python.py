@@ -23,7 +23,7 @@ from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.sandbox.replay import AfterKill
 from saccade.sandbox.threads import in_thread
 from saccade.tools.arguments import refuse_unknown, short
-from saccade.types import Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
+from saccade.types import Outcome, Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 NAME = "python"
 MAX_CODE = 100_000
@@ -99,10 +99,11 @@ class Python:
                     given += 1
                     await _give(notebook, given, context.images[given - 1], refused)
                 cell = await notebook.run(code, seconds=seconds)
-                notes = (*_few(refused), *cell.notes)
+                notes, outcome = (*_few(refused), *cell.notes), _outcome(cell)
                 if not cell.images:
-                    return ToolOutput(_shown(cell, notes, context))
-                return ToolOutput(await in_thread(lambda: _shown(cell, notes, context)))
+                    return ToolOutput(_shown(cell, notes, context), outcome=outcome)
+                shown = await in_thread(lambda: _shown(cell, notes, context))
+                return ToolOutput(shown, outcome=outcome)
 
             yield call
 
@@ -142,6 +143,14 @@ def _spec(options: PythonOptions) -> ToolSpec:
             "protocol": options.remote.protocol if options.remote else "saccade",
         },
     )
+
+
+def _outcome(cell: Cell) -> Outcome:
+    """Failed if the cell raised or was stopped; nothing if it ran without output."""
+    if cell.status != "ok":
+        return "failed"
+    shows = cell.stdout.strip() or cell.value is not None or cell.images
+    return "done" if shows else "nothing"
 
 
 def _shown(cell: Cell, notes: tuple[str, ...], context: ToolContext) -> tuple[Part, ...]:

@@ -10,12 +10,13 @@ whatever the model had been shown; the schema requires `bbox_2d` (published: `bb
 from __future__ import annotations
 
 import asyncio
+from math import cos, radians, sin
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
-from saccade.images.geometry import Box, is_number
+from saccade.images.geometry import Box, Size, is_number
 from saccade.images.image import Image
 from saccade.tools.arguments import (
     IMAGE_PARAMETER,
@@ -143,7 +144,15 @@ class Rotate(StatelessTool):
                 f"360, got {short(angle)}"
             )
         name, image = addressed(arguments, context)
-        if image.native().size.area > self.max_source_pixels:
+        size = image.native().size
+        if max(size.area, _turned_area(size, angle) / 2) > self.max_source_pixels:
             raise ToolError(f"image_rotate_tool: {name} is too large to turn; zoom in first")
         turned = await asyncio.to_thread(image.rotate, int(angle))
         return ToolOutput((turned.fit(context.observation),))
+
+
+def _turned_area(size: Size, angle: float) -> float:
+    """Pixels of a turned image: up to twice as many for a square, more for a thin one."""
+    sine, cosine = abs(sin(radians(angle))), abs(cos(radians(angle)))
+    width, height = size
+    return (width * cosine + height * sine) * (width * sine + height * cosine)

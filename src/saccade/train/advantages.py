@@ -132,7 +132,7 @@ def fatal_turn(trajectory: Trajectory, failures: int) -> int | None:
     in_a_row = 0
     for number, turn in enumerate(trajectory.turns, start=1):
         for result in turn.results:
-            in_a_row = 0 if result.ok else in_a_row + 1
+            in_a_row = in_a_row + 1 if result.failed else 0
             if in_a_row >= failures:
                 return number
     return None

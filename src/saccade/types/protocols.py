@@ -13,7 +13,7 @@ from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.types.environment import ToolSpec
 from saccade.types.task import Part, Record
-from saccade.types.trajectory import Completion, Trajectory
+from saccade.types.trajectory import Completion, Outcome, Trajectory
 
 
 class Force(Record):
@@ -68,6 +68,8 @@ class ToolOutput(NamedTuple):
     """What the model is shown: text and images in order."""
     data: dict[str, JsonValue] | None = None
     """What it is not shown: `ToolResult.data`."""
+    outcome: Outcome = "done"
+    """What became of the call: only one that is `done` can be a success."""
 
 
 ToolFunction = Callable[[dict[str, JsonValue]], Awaitable[ToolOutput]]

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, field_validator
 from saccade.images.image import Image
 from saccade.plugins import failure_of
 from saccade.types.environment import EnvironmentRecord
+from saccade.types.novelty import Shown
 from saccade.types.task import Part, Record
 
 
@@ -23,6 +24,12 @@ class ToolCall(Record):
     """The id that a server gave to a native tool call."""
 
 
+Outcome = Literal["done", "nothing", "failed"]
+"""What became of a call that has content. `nothing`: it ran and showed nothing, like a cell that
+only defines variables. `failed`: what was asked for did not work, and the content says so, like
+that of a cell that raised or was stopped."""
+
+
 class ToolResult(Record):
     """What came of a call: content for the model, or an error that it can act on."""
 
@@ -32,12 +39,20 @@ class ToolResult(Record):
     data: dict[str, JsonValue] = Field(default_factory=dict)
     """What the tool knows beside what it shows: search hits, boxes, scores. For reports and
     rewards; the model never sees it."""
+    outcome: Outcome = "done"
+    """What became of it; records that were written before this was kept say `done`."""
     seconds: float = 0.0
     """Wall time of the call."""
 
     @property
     def ok(self) -> bool:
+        """Whether the call was executed: there is content, and no error instead of it."""
         return self.error is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it did not do what was asked for: refused, or executed in vain."""
+        return not self.ok or self.outcome == "failed"
 
 
 class Message(Record):
@@ -259,10 +274,26 @@ class Trajectory(Record):
         return tuple(result for turn in self.turns for result in turn.results)
 
     @property
-    def successes(self) -> tuple[ToolResult, ...]:
-        """Results of calls that succeeded and that the model was shown."""
+    def executed(self) -> tuple[ToolResult, ...]:
+        """Results of calls that were executed and shown to the model, whatever they gave it."""
         shown = (turn.results for turn in self.turns if turn.dropped is None)
         return tuple(result for results in shown for result in results if result.ok)
+
+    @property
+    def successes(self) -> tuple[ToolResult, ...]:
+        """Results of calls that gave the model something new.
+
+        Of the executed ones those that worked, and showed what neither the question nor an earlier
+        result had shown: see `saccade.types.novelty.Shown`, which says what is not promised. A cell
+        that only defines variables is no success; the later cell that shows what came of them is.
+        """
+        shown = Shown(self._images_of(self.prompt))
+        found = []
+        for result in self.executed:
+            is_new = shown.add(result.call.name, result.content)
+            if is_new and result.outcome == "done":
+                found.append(result)
+        return tuple(found)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -277,7 +308,11 @@ class Trajectory(Record):
     @property
     def images(self) -> tuple[Image, ...]:
         """Every image in the context, in order: image_1, image_2, ..."""
-        parts = (part for message in self.messages for part in message.content)
+        return self._images_of(self.messages)
+
+    @staticmethod
+    def _images_of(messages: Iterable[Message]) -> tuple[Image, ...]:
+        parts = (part for message in messages for part in message.content)
         return tuple(part for part in parts if isinstance(part, Image))
 
     def _repr_html_(self) -> str:

@@ -174,7 +174,7 @@ def _show_end(console: Console, trajectory: Trajectory) -> None:
 
 def _first_box(trajectory: Trajectory, image: Image) -> Box | None:
     """Where the first crop of an image was cut, in pixels of the image."""
-    for result in trajectory.successes:
+    for result in trajectory.executed:
         for part in result.content:
             if isinstance(part, Image) and part.source.digest == image.source.digest:
                 return image.from_source(part.region)

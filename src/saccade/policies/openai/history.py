@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from saccade.dialects.native import as_user_turn
-from saccade.dialects.tags import refuse_constant
+from saccade.dialects.tags import MAX_DEPTH, finite, nesting, refuse_constant
 from saccade.images.image import Image
+from saccade.inert import kept_apart
 from saccade.policies.openai.options import OpenAIOptions
 from saccade.policies.openai.pictures import Pictures
 from saccade.types import Message, Part, Trajectory, Turn
@@ -55,7 +56,9 @@ class History:
             sent["tool_call_id"] = message.call_id or ""
         return sent
 
-    async def _content(self, parts: Sequence[Part]) -> JsonValue:
+    async def _content(self, content: Sequence[Part]) -> JsonValue:
+        # What a dialect of the user's own, or a moved image, leaves side by side.
+        parts = kept_apart(content)
         if all(isinstance(part, str) for part in parts):
             return "".join(part for part in parts if isinstance(part, str))
         return [
@@ -124,9 +127,21 @@ def _valid_name(name: str) -> str:
 
 
 def _valid_arguments(text: str) -> str:
-    """The text as it is, if it is a JSON object; else an empty one."""
+    """The text as it is, if every server can read it as a JSON object; else an empty one.
+
+    What the model wrote must not fail the next request: numbers beyond the largest float, halves of
+    surrogate pairs and deep nesting are JSON to Python, and errors to other parsers.
+    """
     try:
-        value = json.loads(text, parse_constant=refuse_constant)
+        value = json.loads(
+            text, parse_constant=refuse_constant, parse_float=finite, parse_int=_portable
+        )
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return "{}"
-    return text if isinstance(value, dict) else "{}"
+    return text if isinstance(value, dict) and nesting(value) <= MAX_DEPTH else "{}"
+
+
+def _portable(text: str) -> int:
+    finite(text)
+    return int(text)

@@ -22,9 +22,9 @@ from pydantic import Field, JsonValue
 from saccade import dialects
 from saccade.cache import ByteCache
 from saccade.dialects.base import Dialect
-from saccade.dialects.inert import inert
 from saccade.errors import ConfigError
 from saccade.images.image import Image
+from saccade.inert import inert
 from saccade.policies.reader.evidence import (
     SHORTEST,
     Seen,

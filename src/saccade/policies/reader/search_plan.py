@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from math import log
 from typing import NamedTuple
 
-from saccade.dialects.inert import inert
 from saccade.images.geometry import Box, Size, box_of
 from saccade.images.image import Image
+from saccade.inert import inert
 from saccade.policies.reader.evidence import CLEAR, Seen, similarity
 from saccade.tools.ocr import Line
 from saccade.types import ToolCall, Trajectory

@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
     correct: bool | None
     """Whether the answer is right; None where the episode failed on our side."""
     called: bool
-    """Whether a call succeeded."""
+    """Whether a call was executed."""
     aimed: bool | None
     """Whether a call showed half of the asked object or more; None where its place is not known."""
 
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     def of(cls, task: Task, episode: Trajectory) -> Self:
         """Of an episode, with the task whose photograph its calls cut from."""
         aimed = any(look.coverage >= 0.5 for look in looks(task, episode)) if task.boxes else None
-        return cls(is_correct(episode), bool(episode.successes), aimed)
+        return cls(is_correct(episode), bool(episode.executed), aimed)
 
 
 class ArmOutcomes(Record):
