@@ -364,9 +364,11 @@ def test_a_gold_answer_that_is_no_option_is_a_data_error() -> None:
     assert judged(Choice(), "Z", "B", *OPTIONS) is None
 
 
-def test_options_that_are_letters_count_by_their_text() -> None:
-    assert judged(Choice(), "C", "C", "C", "A", "B") is True
-    assert judged(Choice(), "8", "8", "1", "8", "30") is True
+def test_a_task_whose_gold_answer_may_be_two_options_is_refused_before_it_is_played() -> None:
+    labelled = a_task(answer="A", choices=("B) 5", "A) 6"))
+    with pytest.raises(ConfigError, match="does not name one of the choices for sure"):
+        RewardOptions().make().check(labelled)
+    RewardOptions().make().check(labelled.model_copy(update={"answer": "A) 6"}))
 
 
 async def compared(judge: Math, gold: str, answer: str) -> bool | None:
