@@ -1,8 +1,9 @@
 """The judge of mathematical answers: `saccade.rewards.maths`, in a process that can be killed.
 
-A model can write a power tower or a factorial that no computer will finish, and neither an event
-loop nor a thread can be stopped from outside. So each comparison runs in a worker process with a
-memory limit, and a worker that is late is killed. A time-out is undecided, never wrong.
+A model can write a power tower or a factorial that no computer will finish. `maths.sizes` sees most
+of that before anything is computed. For the rest, neither an event loop nor a thread can be stopped
+from outside: each comparison runs in a worker process with a memory limit, and a worker that is
+late is killed. A time-out is undecided, never wrong.
 """
 
 from __future__ import annotations
