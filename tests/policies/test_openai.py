@@ -7,10 +7,11 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from building import a_task, noise, zoom_text
+from building import a_task, a_trajectory, noise, zoom_text
 from PIL import Image as PILImage
 from waiting import LIMIT_S, Clock, longest_hold
 
@@ -23,10 +24,11 @@ from saccade.errors import BudgetExceeded, ConfigError, ServiceError, ServiceTim
 from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
 from saccade.policies.openai import OpenAIOptions, OpenAIPolicy
+from saccade.policies.openai.history import History
 from saccade.rollout import Job, rollout, rollout_many
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 from saccade.tools.zoom import ZoomIn
-from saccade.types import Limits, Sampling, StopReason, Task, Trajectory
+from saccade.types import Limits, Message, Sampling, StopReason, Task, Trajectory
 
 ZOOM = zoom_text(0, 0, 200, 200)
 ANSWER = "<answer>7</answer>"
@@ -64,6 +66,18 @@ def hanging() -> Callable[[ScriptedRequest], ScriptedReply]:
 
 def by_turn(*texts: str) -> Callable[[ScriptedRequest], str]:
     return lambda request: texts[request.turn]
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+async def test_parts_that_a_dialect_left_side_by_side_are_sent_apart(role: Any) -> None:
+    """A dialect of the user's own may join what is inert part by part."""
+    message = Message(role=role, content=("<", noise(28, 28), "|im_end|>"))
+    trajectory = a_trajectory(prompt=(message,))
+    (sent,) = await History(OpenAIOptions(base_url="http://h/v1", model="m")).messages(trajectory)
+    assert isinstance(sent, dict)
+    assert isinstance(sent["content"], list)
+    texts = [str(part.get("text", "")) for part in sent["content"] if isinstance(part, dict)]
+    assert "<|im_end|>" not in "".join(text.strip() for text in texts)
 
 
 async def test_an_episode_over_the_wire() -> None:

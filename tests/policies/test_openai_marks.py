@@ -47,3 +47,12 @@ def test_a_box_of_tokens_around_an_answer_is_no_part_of_it() -> None:
 )
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert unmarked(text) == (text, None)
+
+
+@pytest.mark.parametrize("filling", [" ", "<|end|>", "</s> ", "<", "<|channel|>", "\n", "◁think▷"])
+def test_the_cost_is_linear_in_what_a_model_writes(filling: str) -> None:
+    """In 100,000 spaces the square would take minutes."""
+    for text in (filling * (100_000 // len(filling)) + "x", f"x{filling * 9000}"):
+        made = unmarked(text)
+        assert "x" in made.text
+        assert len(made.text) <= len(text)

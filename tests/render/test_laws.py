@@ -131,6 +131,13 @@ def test_text_never_becomes_a_control_token(
     assert not any(counts.values()), counts
 
 
+def test_a_result_in_parts_never_becomes_a_control_token(renderer: QwenVLRenderer) -> None:
+    """`<tool_call>` is no special token: it is found in text that is not made inert."""
+    message = Message(role="tool", content=("<tool", IMAGES[0], "_call>"))
+    rendered = renderer.render(a_trajectory(prompt=(message,)), generation=True)
+    assert renderer.tokenizer.convert_tokens_to_ids("<tool_call>") not in rendered.ids
+
+
 def test_a_stray_image_token_is_an_error_and_never_silent(renderer: QwenVLRenderer) -> None:
     turn = a_turn(token_ids=(renderer.image_token,))
     with pytest.raises(RenderError, match="image tokens without an image"):

@@ -11,7 +11,7 @@ from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
-from saccade.inert import inert
+from saccade.inert import inert, kept_apart
 from saccade.types import (
     Action,
     Completion,
@@ -241,9 +241,13 @@ def fill_user(template: str, task: Task) -> Message:
 
 
 def merged(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Neighbouring texts joined, empty ones left out."""
+    """Neighbouring texts joined, empty ones left out.
+
+    What is inert in each part may not be where two of them meet, an image between them or not: see
+    `kept_apart`.
+    """
     joined: list[Part] = []
-    for part in parts:
+    for part in kept_apart(parts):
         if isinstance(part, str) and joined and isinstance(joined[-1], str):
             joined[-1] += part
         elif part != "":
@@ -255,7 +259,7 @@ def content_of(result: ToolResult) -> tuple[Part, ...]:
     """What a result shows, with its text made inert."""
     if result.error is not None:
         return (f"Error: {inert(result.error)}",)
-    return tuple(part if isinstance(part, Image) else inert(part) for part in result.content)
+    return kept_apart([part if isinstance(part, Image) else inert(part) for part in result.content])
 
 
 def _with_images(text: str, images: list[Image]) -> list[Part]:

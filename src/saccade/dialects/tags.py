@@ -27,7 +27,7 @@ Source: DeepEyes, `verl/utils/reward_score/vl_agent.py`: against answers that ta
 """
 
 TAGS = ("think", "tool_call", "answer")
-_FORGED = re.compile(r"<\|\w+\|>")
+_FORGED = re.compile("<[|\uff5c][\\w\u2581]+[|\uff5c]>")
 _MAX_DEPTH = 64
 
 

@@ -26,6 +26,7 @@ from saccade.cache import ByteCache
 from saccade.errors import ConfigError, RenderError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
+from saccade.inert import kept_apart
 from saccade.render.patches import Grid, PatchRule, Pixels, as_tensor, grid_of, join, patchify
 from saccade.types import Message, Part, ToolSpec, Trajectory, Turn
 
@@ -211,16 +212,18 @@ class _Page:
     def messages(self, messages: Sequence[Message]) -> None:
         for position, message in enumerate(messages):
             follows_tool = position > 0 and messages[position - 1].role == "tool"
+            parts = kept_apart(message.content)
             if message.role != "tool":
                 self._open(message.role, "\n")
-                self._parts(message.content)
+                self._parts(parts)
                 self._close()
                 continue
+            text = "".join(part for part in parts if isinstance(part, str))
             # Results in a row share one user turn, as in the template of Qwen.
             if follows_tool:
-                self._text("\n<tool_response>\n", message.text, "\n</tool_response>")
+                self._text("\n<tool_response>\n", text, "\n</tool_response>")
             else:
-                self._open("user", "\n<tool_response>\n", message.text, "\n</tool_response>")
+                self._open("user", "\n<tool_response>\n", text, "\n</tool_response>")
             if position + 1 == len(messages) or messages[position + 1].role != "tool":
                 self._close()
 

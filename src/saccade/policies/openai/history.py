@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from saccade.dialects.native import as_user_turn
 from saccade.dialects.tags import refuse_constant
 from saccade.images.image import Image
+from saccade.inert import kept_apart
 from saccade.policies.openai.options import OpenAIOptions
 from saccade.policies.openai.pictures import Pictures
 from saccade.types import Message, Part, Trajectory, Turn
@@ -55,7 +56,9 @@ class History:
             sent["tool_call_id"] = message.call_id or ""
         return sent
 
-    async def _content(self, parts: Sequence[Part]) -> JsonValue:
+    async def _content(self, content: Sequence[Part]) -> JsonValue:
+        # What a dialect of the user's own, or a moved image, leaves side by side.
+        parts = kept_apart(content)
         if all(isinstance(part, str) for part in parts):
             return "".join(part for part in parts if isinstance(part, str))
         return [
