@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -324,6 +325,14 @@ def judged(judge: object, gold: str, answer: str, *choices: str) -> bool | None:
 )  # fmt: skip
 def test_exact(gold: str, answer: str, right: bool) -> None:
     assert judged(Exact(), gold, answer) is right
+
+
+def test_marks_over_a_letter_are_not_put_in_order_by_the_million() -> None:
+    """Normalising them takes the square of their number: minutes, on the event loop."""
+    started = time.process_time()
+    assert judged(Exact(), "7", "a" + "\u0301\u0316" * 100_000) is False
+    assert time.process_time() - started < 1
+    assert judged(Exact(), "x" * 30_000, "x" * 30_000) is True
 
 
 async def test_other_words_may_be_left_to_the_next_judge() -> None:

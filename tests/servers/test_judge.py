@@ -12,7 +12,7 @@ EITHER_WORD = 'root ::= "CORRECT" | "INCORRECT"'
 
 
 async def test_how_far_a_small_judge_is_moved(logs: Path) -> None:
-    """Whatever comes of it is kept: a judge of this size guesses, and that is part of the figures."""
+    """Whatever comes of it is kept: that a judge of this size guesses is part of the figures."""
     server = Path(__file__).with_name("smollm2.py")
     command = (engines.smollm2(), server, engines.smollm2_weights())
     with engines.serving(command, logs / "smollm2.log") as url:

@@ -17,8 +17,8 @@ def same_text(gold: str, answer: str) -> bool:
     """Equal after Unicode compatibility normalisation, case folding, and trimming of the edges.
 
     Numbers are compared by value: "10" is "10.0" and "1,000" is "1000". Articles, units and word
-    order matter. A text of more than `MAX_CHARS` is only the same as itself: to normalise marks that
-    are drawn over a letter takes the square of their number.
+    order matter. A text of more than `MAX_CHARS` is only the same as itself: to normalise marks
+    that are drawn over a letter takes the square of their number.
     """
     if max(len(gold), len(answer)) > MAX_CHARS:
         return bool(answer) and gold == answer
