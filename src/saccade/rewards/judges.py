@@ -75,6 +75,10 @@ class Choice:
     or none ("", "Nothing"), and one that says that the right option is wrong. Undecided: what
     `saccade.rewards.choices` cannot read, other words for an option among it. It does not guarantee
     that an answer is meant as it is written: "B" is right, whatever was thought before it.
+
+    Where the texts of options are letters, a capital is the letter of an option, in the gold answer
+    as in others: that is what is asked for. An answer that would be right by the text is undecided.
+    Digits are texts, never places.
     """
 
     name = "choice"
@@ -91,6 +95,8 @@ class Choice:
         if reading.named:
             reason = "" if len(reading.named) == 1 else "it names several options"
             right = reading.named == {gold}
+            if gold in reading.also:
+                return self._unread("it may be the letter of an option or the text of another")
         elif gold in reading.negated or not reading.negated:
             right, reason = False, "it names no option"
         else:

@@ -1,8 +1,9 @@
 """The judge of mathematical answers: `saccade.rewards.maths`, in a process that can be killed.
 
-A model can write a power tower or a factorial that no computer will finish, and neither an event
-loop nor a thread can be stopped from outside. So each comparison runs in a worker process with a
-memory limit, and a worker that is late is killed. A time-out is undecided, never wrong.
+A model can write a power tower or a factorial that no computer will finish. `maths.sizes` sees most
+of that before anything is computed. For the rest, neither an event loop nor a thread can be stopped
+from outside: each comparison runs in a worker process with a memory limit, and a worker that is
+late is killed. A time-out is undecided, never wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from pydantic import Field
 
 from saccade.errors import ServiceError, require
-from saccade.rewards.judges import gold_text
+from saccade.rewards.judges import Choice, gold_text
 from saccade.rewards.maths import Opinion
 from saccade.types import Record, Task, Verdict
 
@@ -40,9 +41,10 @@ class MathOptions(Record):
 class Math:
     """Right if the answer is the gold one as text, as a quantity, or as an expression.
 
-    What is compared how, and the conventions, are in `saccade.rewards.maths.comparing`. Of a
-    question with options the text of the right one is compared. It does not guarantee that an
-    answer has the form that was asked for: 2/4 is 1/2.
+    What is compared how, and the conventions, are in `saccade.rewards.maths.comparing`. An answer
+    to a question with options is read as by the judge `choice`; one that it cannot read is compared
+    with the text of the right one. It does not guarantee that an answer has the form that was asked
+    for: 2/4 is 1/2.
     """
 
     name = "math"
@@ -70,6 +72,10 @@ class Math:
         if len(answer) > MAX_CHARS:
             reason = f"{len(answer)} characters, {MAX_CHARS} are compared at most"
             return self._undecided(reason, unread=True)
+        if task.choices:
+            verdict = await Choice().judge(task, answer)
+            if verdict.correct is not None:
+                return verdict.model_copy(update={"judge": self.name})
         worker = await self._free.get()
         healthy: asyncio.subprocess.Process | None = None
         try:

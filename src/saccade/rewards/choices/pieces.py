@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
@@ -14,6 +15,10 @@ from saccade.types import OPTION_LETTERS
 BEYOND = -1
 """The place of an option that the question does not have: E of four."""
 
+_AFTER_A_LETTER = frozenset((".", ")", "]", ":", "-", "\u2013", "("))
+"""What stands between the letter of an option and its text."""
+_LABEL = re.compile(r"\s*\(?([A-Z])([.):])\s*(?=\w|[-$\\(])")
+_EDGES = " .,;:()[]*\"'"
 _ARTICLES = ("a", "an", "the")
 _WORDS_OF_ONE_LETTER = "aeiouy"
 _JOINS = (Kind.OR, Kind.NOT, Kind.IS_NOT, Kind.BUT, Kind.SOFT)
@@ -26,6 +31,9 @@ class Piece(NamedTuple):
     kind: Kind
     options: frozenset[int] = frozenset()
     """The places of the options that it may name; more than one if it is ambiguous."""
+    also: frozenset[int] = frozenset()
+    """Further options that it may name, though what was asked for speaks against them: of A and B,
+    in this order the texts of the options B and A, a letter is asked for."""
     token: Token = Token(Form.SYMBOL, "")
     """The first of the tokens."""
 
@@ -80,7 +88,7 @@ def key(text: str) -> tuple[str, ...]:
 
 def pieces(answer: str, choices: Sequence[str], question: str = "") -> list[Piece]:
     """What an answer consists of."""
-    reader = _Reader(_options(tuple(choices)), len(choices), _asked(question))
+    reader = _Reader(_options(tuple(choices)), tuple(choices), _asked(question))
     return list(reader.pieces(tokens(answer)))
 
 
@@ -104,6 +112,31 @@ def _options(choices: tuple[str, ...]) -> Trie:
 
 
 @lru_cache(maxsize=256)
+def _letters_as_texts(choices: tuple[str, ...]) -> dict[str, frozenset[int]]:
+    """The options that consist of one letter, by that letter as it is written."""
+    found: dict[str, frozenset[int]] = {}
+    for place, choice in enumerate(choices):
+        if len(letter := choice.strip(_EDGES)) == 1 and letter.isalpha():
+            found[letter] = found.get(letter, frozenset()) | {place}
+    return found
+
+
+@lru_cache(maxsize=256)
+def _labels(choices: tuple[str, ...]) -> dict[str, frozenset[int]]:
+    """The letters that options bring along and that are not theirs: "B) 5" as the first one.
+
+    "B. Obama" has an initial, unless the options together have the letters of all.
+    """
+    found = [_LABEL.match(choice) for choice in choices]
+    firm = sorted(m[1] for m in found if m) == list(OPTION_LETTERS[: len(choices)])
+    return {
+        match[1]: frozenset((place,))
+        for place, match in enumerate(found)
+        if match and match[1] != OPTION_LETTERS[place] and (firm or match[2] == ")")
+    }
+
+
+@lru_cache(maxsize=256)
 def _asked(question: str) -> frozenset[str]:
     return frozenset(token.text for token in tokens(question) if token.form is Form.WORD)
 
@@ -111,9 +144,11 @@ def _asked(question: str) -> frozenset[str]:
 class _Reader:
     """The options and words that can be recognised."""
 
-    def __init__(self, options: Trie, n: int, asked: frozenset[str]) -> None:
-        self._options, self._n, self._asked = options, n, asked
+    def __init__(self, options: Trie, choices: tuple[str, ...], asked: frozenset[str]) -> None:
+        self._options, self._n, self._asked = options, len(choices), asked
         self._words = _vocabulary()
+        self._texts = _letters_as_texts(choices)
+        self._labels = _labels(choices)
 
     def pieces(self, found: Sequence[Token]) -> Iterator[Piece]:
         at = 0
@@ -122,7 +157,7 @@ class _Reader:
             if piece.kind is Kind.UNKNOWN and self._run(piece.token):
                 for letter in piece.token.text:
                     options = frozenset((OPTION_LETTERS.index(letter.upper()),))
-                    yield Piece(Kind.OPTION, options, piece.token)
+                    yield Piece(Kind.OPTION, options, token=piece.token)
             else:
                 yield piece
             at += length
@@ -138,13 +173,17 @@ class _Reader:
             first = at == 0 or found[at - 1].text == "\n" or token.text.startswith("<")
             return 1, Piece(Kind.CUE if first else Kind.NEUTRAL, token=token)
         here = self._longest(found, at)
+        if self._texts and token.form is Form.LETTER and here.length < 2:
+            length, named = self._with_its_text(found, at)
+            if length:
+                return length, Piece(Kind.OPTION, named, token=token)
         if here.options and self._names(found, at, here):
-            options = here.options
+            options, also = here.options, frozenset[int]()
             if here.length == 1 and token.form is Form.LETTER and self._place(token) < self._n:
-                options |= self._letter(found, at)
-            return here.length, Piece(Kind.OPTION, options, token)
+                options, also = self._letter_or_text(found, at, options)
+            return here.length, Piece(Kind.OPTION, options, also, token)
         if here.length < 2 and token.form is Form.LETTER and (named := self._letter(found, at)):
-            return 1, Piece(Kind.OPTION, named, token)
+            return 1, Piece(Kind.OPTION, named, token=token)
         if here.kind is not None:
             kind = self._known(here, found[at : at + here.length])
             if here.options and kind not in (Kind.NOT, Kind.IS_NOT):
@@ -202,6 +241,7 @@ class _Reader:
         if place < 0 or (place >= self._n and not token.upper):
             return frozenset()
         letter = frozenset((place if place < self._n else BEYOND,))
+        letter |= self._labels.get(token.text.upper(), frozenset())
         if self._is_short_for_answer(found, at):
             return letter | {BEYOND}
         if token.text not in _WORDS_OF_ONE_LETTER or not _word_follows(found, at + 1, (Form.WORD,)):
@@ -215,6 +255,53 @@ class _Reader:
             return letter
         # "A dog", "A large one"; but "A then B"
         return letter | {BEYOND} if token.upper and kind is not None else frozenset()
+
+    def _letter_or_text(
+        self, found: Sequence[Token], at: int, texts: frozenset[int]
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """What a letter names that is the letter of an option and the text of one, and what less.
+
+        A letter is asked for, and letters of options are capitals: a small letter that an option
+        consists of is its text.
+        """
+        token, letter = found[at], self._letter(found, at)
+        if len(letter) != 1:
+            return texts | letter, frozenset()
+        written = self._texts.get(token.text.upper() if token.upper else token.text, frozenset())
+        named = letter if token.upper or not written else written
+        labelled = at > 0 and found[at - 1].text in LABELS  # "option A"
+        return named, frozenset() if labelled else (texts | letter) - named
+
+    def _with_its_text(self, found: Sequence[Token], at: int) -> tuple[int, frozenset[int]]:
+        """Letter and text of one option, where texts are letters: "A. C", "(A) C", "C (A)".
+
+        Returns:
+            How many tokens they are, 0 if they are not, and the option; several if either letter
+            may be the text.
+        """
+        after = at + 1
+        while after < len(found) and found[after].text in _AFTER_A_LETTER:
+            after += 1
+        if after == len(found) or found[after].form is not Form.LETTER:
+            return 0, frozenset()
+        one, other, between = found[at], found[after], [t.text for t in found[at + 1 : after]]
+        named = self._option(one) & self._texts_of(other)
+        if between == ["("]:
+            named |= self._texts_of(one) & self._option(other)
+        elif "(" in between:  # "(A) (C)"
+            return 0, frozenset()
+        # "A C" and "A-C" may be two options, "A: C" the answer C.
+        unsure = not between or {"-", "\u2013"} & set(between) or (one.text, *between) == ("a", ":")
+        if named and unsure:
+            named |= self._option(other)
+        return (after + 1 - at, named) if named else (0, named)
+
+    def _option(self, token: Token) -> frozenset[int]:
+        place = self._place(token)
+        return frozenset((place,)) if place < self._n else frozenset()
+
+    def _texts_of(self, token: Token) -> frozenset[int]:
+        return self._options.longest([token], 0, 1)[1].options
 
     def _is_short_for_answer(self, found: Sequence[Token], at: int) -> bool:
         """Whether a letter may be no option: "A: dog", if the dog is not the option A."""

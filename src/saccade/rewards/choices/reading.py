@@ -20,7 +20,7 @@ from typing import NamedTuple
 from saccade.rewards.choices.pieces import Piece, key, kinds_of, pieces
 from saccade.rewards.choices.tokens import Form
 from saccade.rewards.choices.words import AFFIRMATIONS, LEAVE_OPEN, Kind
-from saccade.rewards.text import same_text
+from saccade.rewards.text import normalised, same_text
 from saccade.types import OPTION_LETTERS
 
 MAX_CHARS = 10_000
@@ -42,6 +42,9 @@ class Reading(NamedTuple):
     named: frozenset[int] = frozenset()
     """Those that it gives as the answer; `BEYOND` for a letter that no option has. If it is unread
     too, one of them is meant, and it is not clear which."""
+    also: frozenset[int] = frozenset()
+    """Others that it may mean: where texts of options are letters, the one with the text that is
+    named as a letter."""
     negated: frozenset[int] = frozenset()
     """Those that it says are not the answer."""
     unread: str = ""
@@ -54,6 +57,7 @@ class _Mention(NamedTuple):
     """1: named, -1: negated, 0: mentioned."""
     taken_back: bool = False
     """Whether its clause holds a word that could take it back."""
+    also: frozenset[int] = frozenset()
 
 
 class _Clause(NamedTuple):
@@ -83,13 +87,17 @@ def read(answer: str, choices: Sequence[str], question: str = "") -> Reading:
 
 
 def _whole(answer: str, choices: Sequence[str]) -> int | None:
-    """The option whose text the answer is; of texts equal up to case the one of the same case."""
+    """The option whose text the answer is; of texts equal up to case the one of the same case.
+
+    None for the letter of another option, which may be meant.
+    """
     if answer.rstrip().endswith(("?", "\uff1f")):
         return None
     same = [place for place, text in enumerate(choices) if same_text(text, answer)]
     if len(same) > 1:
         same = [place for place in same if choices[place].strip() == answer.strip()]
-    return same[0] if len(same) == 1 else None
+    letter = OPTION_LETTERS[: len(choices)].find(normalised(answer).upper() or "?")
+    return same[0] if len(same) == 1 and letter in (-1, same[0]) else None
 
 
 def _unlabelled(choices: Sequence[str]) -> Sequence[str]:
@@ -177,7 +185,7 @@ def _clause(sentence: int, held: Sequence[Piece], negated: bool) -> _Clause:
         signs = [0] * len(named)
     back = bool(kinds & set(_TAKES_BACK))
     mentions = tuple(
-        _Mention(option, sign, back)
+        _Mention(option, sign, back, piece.also)
         for piece, sign in zip(named, signs, strict=True)
         for option in sorted(piece.options)
     )
@@ -226,12 +234,13 @@ def _reading(clauses: Sequence[_Clause], choices: Sequence[str]) -> Reading:
     mentions = [mention for clause in clauses for mention in clause.mentions]
     named = frozenset(m.option for m in mentions if m.sign > 0)
     negated = frozenset(m.option for m in mentions if m.sign < 0)
+    also = frozenset[int]().union(*(m.also for m in mentions if m.sign > 0)) - named
     if len(named) > 1:
-        return _several(clauses, since, choices, Reading(named, negated))
+        return _several(clauses, since, choices, Reading(named, also, negated))
     if named:
         (option,) = named
         unread = _objection(clauses, option, since, choices)
-        return Reading(unread=unread) if unread else Reading(named, negated)
+        return Reading(unread=unread) if unread else Reading(named, also, negated)
     unclear = frozenset(m.option for m in mentions if m.sign == 0)
     if negated - unclear:
         return Reading(negated=negated - unclear)

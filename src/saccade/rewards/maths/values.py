@@ -14,10 +14,13 @@ from typing import Any
 
 from saccade.errors import PluginError
 from saccade.plugins import guarded
+from saccade.rewards.maths.sizes import Size, TooLargeError, apart, is_computable, size
 
 DIGITS = 50
 POINTS = 4
 """Number of points at which expressions with variables must agree."""
+LONG = 1000
+"""Digits from which on numbers are told apart by their magnitude alone, if that is enough."""
 SIGNIFICANT = 6
 """Digits from which on a rounded decimal is the number that it rounds."""
 
@@ -57,6 +60,8 @@ def parsed(text: str) -> object:
     from latex2sympy2_extended import latex2sympy
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
+    if not is_computable(_size(text)):
+        raise UnclearError(f"{text!r:.100} is too large to be computed")
     for pattern, what in _UNCLEAR.items():
         if re.search(pattern, text):
             raise UnclearError(f"{what} in {text!r:.100}")
@@ -69,6 +74,13 @@ def parsed(text: str) -> object:
         raise NoExpressionError(f"{text!r:.100} cannot be read as mathematics") from error
 
 
+def _size(text: str) -> Size:
+    try:
+        return size(text)
+    except TooLargeError as error:
+        raise UnclearError(str(error)) from error
+
+
 def _in_radians(match: re.Match[str]) -> str:
     power = f"^{match[2]}" if match[2] else ""
     return rf"{match[1]}{power}(\frac{{{match[3]}\pi}}{{180}})"
@@ -78,10 +90,14 @@ def same(gold: str, answer: str) -> bool | None:
     """Whether two expressions are equal; None if it cannot be told.
 
     Raises:
-        NoExpressionError: one of them is no expression.
+        NoExpressionError: one of them is no expression, or too large to be computed and not so much
+            larger or smaller than the other that they cannot be the same.
     """
     from sympy import Expr
 
+    sizes = _size(gold), _size(answer)
+    if apart(*sizes) and max(found.digits for found in sizes) > LONG:
+        return False
     left, right = parsed(gold), parsed(answer)
     if isinstance(left, Expr) and isinstance(right, Expr):
         equal = _same_expressions(left, right)

@@ -24,6 +24,8 @@ _SIGNS = {
     "ℝ": r"\mathbb{R}", "ℚ": r"\mathbb{Q}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}",
     "ℂ": r"\mathbb{C}",
 }  # fmt: skip
+MAX_FONTS = 10
+"""Fonts within fonts that are read."""
 _FONTS = (
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|operatorname|rm|bf)\s*"
     r"\{([^{}]*)\}"
@@ -54,7 +56,7 @@ _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(?<![\w.])(-?)(\d+)\s+(\d+)/(\d+)(?![\w.])", r"\1(\2+\\frac{\3}{\4})"),
     (r"(\d)\{,\}(?=\d{3})", r"\1,"),
     (r"(?<![\d.,])(\d{1,3})((?: \d{3})+)(?![\d,])", lambda m: m[1] + m[2].replace(" ", "")),
-    (r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,4})(?!\w)", r"\1\\times 10^{\2}"),
+    (r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,20})(?!\w)", r"\1\\times 10^{\2}"),
     (r"\^\s*\(?(-?\d{2,}|-\d)\)?(?!\w)", r"^{\1}"),
     (r"([\^_])\{(\w)\}(?!\w)", r"\1\2"),
     (r"(?<!\d)(-?)(\d+)\.(\d*)(?:\\overline ?\{(\d+)\}|\\dot ?\{(\d)\}|\((\d+)\))(?![\w.])",
@@ -85,8 +87,8 @@ def written(text: str) -> str:
     for sign, latex in _SIGNS.items():
         text = text.replace(sign, latex)
     text = unicodedata.normalize("NFKC", _fractions(_scripts(text)))
-    while (plain := re.sub(_FONTS, _unfont, text)) != text:
-        text = plain
+    for _ in range(MAX_FONTS):
+        text = re.sub(_FONTS, _unfont, text)
     text = " ".join(text.split())
     for pattern, replacement in _REPLACED:
         text = re.sub(pattern, replacement, text)
@@ -98,15 +100,18 @@ def written(text: str) -> str:
 
 
 def boxed(text: str) -> list[str]:
-    r"""What stands in each `\boxed{...}`, braces balanced."""
-    found = []
-    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
-        depth, at = 1, match.end()
-        while at < len(text) and depth:
-            depth += {"{": 1, "}": -1}.get(text[at], 0)
-            at += 1
-        if not depth:
-            found.append(text[match.end() : at - 1])
+    r"""What stands in each `\boxed{...}`, braces balanced; of boxes in boxes the innermost."""
+    found: list[str] = []
+    opened: list[tuple[int, bool]] = []  # where a content begins, and whether it is that of a box
+    innermost = -1
+    for match in re.finditer(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\{|\}", text):
+        if match[0] != "}":
+            opened.append((match.end(), match["box"] is not None))
+            continue
+        start, is_box = opened.pop() if opened else (0, False)
+        if is_box and start > innermost:
+            found.append(text[start : match.start()])
+            innermost = match.start()
     return found
 
 
