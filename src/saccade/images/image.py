@@ -27,8 +27,9 @@ from pydantic_core import core_schema
 
 from saccade.errors import BoxError, ImageError
 from saccade.files import open_file
+from saccade.images.bounds import MAX_FILE_BYTES
 from saccade.images.color import Color, to_rgb
-from saccade.images.decode import MAX_SOURCE_PIXELS, read_header
+from saccade.images.decode import MAX_SOURCE_PIXELS, check_pixels, read_header
 from saccade.images.encode import EncodedImage, WireFormat, encode
 from saccade.images.geometry import Box, PixelBudget, Size
 from saccade.images.source import Source, keep_decoded
@@ -36,16 +37,14 @@ from saccade.images.source import Source, keep_decoded
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
 
-MAX_FILE_BYTES = 512 * 2**20
-"""Larger files are refused."""
-
 
 class Image:
     """A region of a source, shown at a size. Immutable, hashable, cheap to copy.
 
     In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true, "color": "srgb",
     "region": [x1, y1, x2, y2], "size": [w, h]}`; pixels travel apart (see docs/file_formats.md),
-    and are found again through the validation context `{"images": source name -> bytes}`.
+    and are found again through the validation context `{"images": source name -> bytes,
+    "max_pixels": number}`. What is found must have the digest that the record names.
     """
 
     __slots__ = ("region", "size", "source")
@@ -101,6 +100,7 @@ class Image:
             lambda: data,
             verbatim=header.verbatim,
             label=name,
+            max_pixels=max_pixels,
         )
         return cls(source, Box(0, 0, *header.size), header.size)
 
@@ -187,8 +187,10 @@ class Image:
         """The RGB pixels at `size`, resampled once (bicubic, antialiased). Do not write to them.
 
         Raises:
-            ImageError: the source is truncated or its bytes are not at hand.
+            ImageError: the source is truncated, over a limit or not at hand, or `size` is over it.
         """
+        limit = max(self.source.max_pixels, MAX_SOURCE_PIXELS)
+        check_pixels(self.size, f"{self.source.label}, as it is shown", limit)
         region = self.source.pixels()
         if self.region != Box(0, 0, *self.source.size):
             x1, y1, x2, y2 = map(int, self.region)
@@ -280,17 +282,31 @@ def _validate_image(value: object, info: ValidationInfo) -> Image:
     if isinstance(value, Image):
         return value
     record = _ImageRecord.model_validate(value)
-    find: Callable[[str], bytes] = (info.context or {}).get("images", _pixels_are_elsewhere)
+    context = info.context or {}
+    find: Callable[[str], bytes] = context.get("images", _pixels_are_elsewhere)
     digest, extension = record.source.split(".")
     source = Source(
         digest,
         extension,
         record.native,
-        partial(find, record.source),
+        partial(_found, find, record.source),
         verbatim=record.verbatim,
         color=record.color,
+        max_pixels=context.get("max_pixels", MAX_SOURCE_PIXELS),
     )
     return Image(source, record.region, record.size)
+
+
+def _found(find: Callable[[str], bytes], name: str) -> bytes:
+    """The bytes that a record means, or none: decoded pixels are shared between runs by digest."""
+    data = find(name)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != name.partition(".")[0]:
+        raise ImageError(
+            f"{name}: the file holds something else, with the SHA-256 {digest[:16]}...; put the "
+            "right one there, or remove it"
+        )
+    return data
 
 
 def read_bounded(path: Path) -> bytes:
