@@ -1,9 +1,9 @@
 """What a decoder may cost: bytes, reads, passes over the pixels and seconds.
 
-A decoder cannot be interrupted between two reads, so what a file asks for is told from its structure
-before a pixel is decoded: the scans of a JPEG, the texts of a PNG, the strips of a TIFF. What loops
-over the file itself is counted while it reads (`Metered`), which is the defence against structures
-that nobody thought of.
+A decoder cannot be interrupted between two reads, so what a file asks for is told from its
+structure before a pixel is decoded: the scans of a JPEG, the texts of a PNG, the strips of a TIFF.
+What loops over the file itself is counted while it reads (`Metered`), which is the defence against
+structures that nobody thought of.
 
 Not bounded: the seconds of one call into a codec, other than by pixels and passes; a photograph of
 180 megapixels takes several. What an AV1 or HEVC stream claims within its container is left to the
@@ -61,8 +61,8 @@ MIN_TILE = 2**20
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000, 50001})
 """How a TIFF may be packed: not at all, CCITT, LZW, JPEG, Deflate, PackBits, Zstandard, WebP.
 
-The JPEG of TIFF 6.0 (6) and LZMA (34925) are not: the first is broken by design, and a stream of the
-other says how much memory its decoder takes.
+The JPEG of TIFF 6.0 (6) and LZMA (34925) are not: the first is broken by design, and a stream of
+the other says how much memory its decoder takes.
 """
 
 

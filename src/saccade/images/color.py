@@ -171,7 +171,7 @@ def _without_alpha(pixels: PILImage.Image) -> PILImage.Image:
 
 
 def _on_ground(rgb: PILImage.Image, alpha: PILImage.Image) -> PILImage.Image:
-    """The pixels, which are changed, on white; on black where those that are seen are light on average."""
+    """The pixels, in place, on white; on black where those that are seen are light on average."""
     counts = np.zeros(256, np.int64)
     for least in (128, 1):  # where nothing is opaque, what is faint decides
         if not counts.any():

@@ -29,7 +29,7 @@ from saccade.errors import BoxError, ImageError
 from saccade.files import open_file
 from saccade.images.bounds import MAX_FILE_BYTES
 from saccade.images.color import Color, to_rgb
-from saccade.images.decode import MAX_SOURCE_PIXELS, check_pixels, read_header
+from saccade.images.decode import MAX_SIDE, MAX_SOURCE_PIXELS, check_pixels, read_header
 from saccade.images.encode import EncodedImage, WireFormat, encode
 from saccade.images.geometry import Box, PixelBudget, Size
 from saccade.images.source import Source, keep_decoded
@@ -73,11 +73,8 @@ class Image:
         name = name or str(path)
         try:
             data = read_bounded(Path(path))
-        except (OSError, ValueError) as error:
-            if isinstance(error, ImageError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ImageError(f"{name}: cannot be read ({reason})") from error
+        except OSError as error:
+            raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
         image = cls.from_bytes(data, name=name, max_pixels=max_pixels)
         image.source.file = Path(path).absolute()
         return image
@@ -256,10 +253,13 @@ class _ImageRecord(BaseModel):
     def _is_safe(self) -> Self:
         if not _SOURCE_NAME.fullmatch(self.source):
             raise ValueError(f"source must be '<sha256>.<extension>', got {self.source[:80]!r}")
-        if self.region.intersect(Box(0, 0, *self.native)) != self.region or self.region.area <= 0:
-            raise ValueError(f"region {list(self.region)} is not inside {self.native}")
-        if min(self.size) < 1:
-            raise ValueError(f"size must be positive, got {self.size}")
+        for name, (width, height) in (("native", self.native), ("size", self.size)):
+            if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+                raise ValueError(f"{name} must have sides of 1 to {MAX_SIDE}, got {width}x{height}")
+        x1, y1, x2, y2 = self.region
+        inside = 0 <= x1 < x2 <= self.native.width and 0 <= y1 < y2 <= self.native.height
+        if not inside or any(not value.is_integer() for value in map(float, self.region)):
+            raise ValueError(f"region {list(self.region)} is no whole pixels of {self.native}")
         return self
 
 
@@ -317,7 +317,7 @@ def read_bounded(path: Path) -> bytes:
         OSError: it cannot be read, or is no file.
     """
     with open_file(path) as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = file.read(MAX_FILE_BYTES + 1) or b""
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"{path}: more than {MAX_FILE_BYTES // 2**20} MiB")
     return data

@@ -1,4 +1,4 @@
-"""The first directory of a TIFF: how many numbers its tags hold, and those that a size follows from.
+"""The first directory of a TIFF: how many numbers its tags hold, and some of the numbers.
 
 Pillow reads the values of a tag as a whole and makes a record of each strip; this looks at the
 counts alone, so that both can be refused before. Source: TIFF 6.0, section 2; BigTIFF of libtiff.
