@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import ConfigError
-from saccade.files import make_folder, open_file, read_whole, write_whole
+from saccade.files import open_file, read_whole, write_whole, writing
 from saccade.measures.summary import summary
 from saccade.runs.folder import Entry
 from saccade.runs.manifest import read_manifest
@@ -71,7 +71,8 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
     page = make_page(runs)
     target = out.with_suffix("") / "index.html" if page.files else out
     images = target.parent / "images" if page.files else target.parent
-    make_folder(images)
+    with writing(target):
+        images.mkdir(parents=True, exist_ok=True)
     for name, content in page.files.items():
         write_whole(images / name, content)
     write_whole(target, page.html.encode())
