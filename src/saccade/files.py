@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and files that are read with a bound.
 
-Every path that a user or a file names is opened by `open_file`, and what the file system says of
-one becomes an error of Saccade here: `open_file` and `read_whole` for reading, `writing` for writing.
+Every path that a user or a file names is opened for reading by `open_file` (`read_whole`,
+`read_lines`); what the file system says against writing becomes an error of Saccade in `writing`.
 
 What a user brings as text (run files, questions, scripts, prompts) goes through `text_of`, so that
 one rule says which encodings are read.

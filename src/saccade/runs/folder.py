@@ -39,8 +39,9 @@ from saccade.types import StopReason, Task, Trajectory
 
 JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
 MAX_LINE_BYTES = 64 * 2**20
-MAX_VALUES = 1_000_000
-"""Values in a line, counted by their commas: each costs a thousand bytes where all are wrong."""
+MAX_VALUES, MAX_KEYS, MAX_NESTED = 500_000, 200_000, 100_000
+"""Values, keys, lists and objects of a line: each costs a thousand bytes or two if it is wrong.
+Tokens and their log-probabilities are values, 250 000 tokens an episode."""
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
 _Line = TypeVar("_Line", bound=BaseModel)
 
@@ -310,8 +311,13 @@ class _Tasks:
 
 
 def _record(line: bytes, record: type[_Line], context: dict[str, object], where: str) -> _Line:
-    if line.count(b",") > MAX_VALUES:
-        raise FormatError(f"{where}: more than {MAX_VALUES} values in a record")
+    for number, most, what in (
+        (line.count(b","), MAX_VALUES, "values"),
+        (line.count(b'":'), MAX_KEYS, "keys"),
+        (line.count(b"{") + line.count(b"["), MAX_NESTED, "lists and objects"),
+    ):
+        if number > most:
+            raise FormatError(f"{where}: more than {most} {what} in a record")
     try:
         return record.model_validate_json(line, context=context)
     except ValidationError as error:
