@@ -198,3 +198,13 @@ def test_a_run_folder_that_cannot_be_written_is_a_clear_error(
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with pytest.raises(StoreError, match=r"run: cannot be written \(Read-only .*choose a folder"):
         RunFolder(tmp_path / "run", Manifest(verb="rollout", config={}))
+
+
+def test_a_pipe_in_the_place_of_a_journal_is_no_run_to_go_on_with(tmp_path: Path) -> None:
+    manifest = Manifest(verb="rollout", config={})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(manifest.model_dump_json())
+    os.mkfifo(tmp_path / "run" / "trajectories.jsonl")
+    (tmp_path / "run" / "tasks.jsonl").write_text("{}\n")
+    with pytest.raises(StoreError, match=r"trajectories\.jsonl: cannot be written \(no regular"):
+        RunFolder(tmp_path / "run", manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -74,6 +75,8 @@ class Journal:
         """Cut what follows the last whole line, after a crash in the middle of a write."""
         if not self._path.exists():
             return
+        if not self._path.is_file():
+            raise OSError(errno.EINVAL, "no regular file", str(self._path))
         with self._path.open("r+b") as file:
             whole = _end_of_last_line(file)
             file.seek(whole)
