@@ -1,5 +1,8 @@
 """Files that are written whole or not at all, and files that are read with a bound.
 
+Every path that a user or a file names is opened for reading by `open_file` (`read_whole`,
+`read_lines`); what the file system says against writing becomes an error of Saccade in `writing`.
+
 What a user brings as text (run files, questions, scripts, prompts) goes through `text_of`, so that
 one rule says which encodings are read.
 """
@@ -11,11 +14,12 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from saccade.errors import FormatError, StoreError
+from saccade.errors import FormatError, SaccadeError, StoreError
 
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -29,15 +33,19 @@ class Line(NamedTuple):
     """With its end, unless it is the last one and has none."""
 
 
-def read_lines(path: Path, *, most: int) -> Iterator[Line]:
+def read_lines(
+    path: Path, *, most: int, on_long: Callable[[FormatError], None] | None = None
+) -> Iterator[Line]:
     """The lines of a file, one by one; no more than one is in memory.
 
     Args:
         path: The file.
         most: Bytes that a line may have, its end included.
+        on_long: Called for a line that is longer, which is then left out.
 
     Raises:
-        FormatError: the file cannot be read, or has a longer line; names file and line.
+        FormatError: the file cannot be read, or, without `on_long`, has a longer line; names file
+            and line.
     """
     try:
         with open_file(path) as file:
@@ -45,24 +53,65 @@ def read_lines(path: Path, *, most: int) -> Iterator[Line]:
             while data := file.readline(most + 1):
                 number += 1
                 if len(data) > most:
-                    raise FormatError(f"{path}:{number}: a line of more than {most} bytes")
+                    error = FormatError(f"{path}:{number}: a line of more than {most} bytes")
+                    if on_long is None:
+                        raise error
+                    on_long(error)
+                    while data and not data.endswith(b"\n"):
+                        data = file.readline(most)
+                    continue
                 yield Line(number, data)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def read_whole(path: Path, *, most: int) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger.
+    """
+    with open_file(path) as file:
+        data = file.read(most + 1) or b""  # None where the kernel has nothing yet (/proc/kmsg)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
+    return data
+
+
 def open_file(path: Path) -> BinaryIO:
     """A file, open for reading: no folder, and no pipe or device, which may never end.
+
+    What a path leads to is looked at before it is opened, since that alone may start something, and
+    once more afterwards. Whatever is wrong with a path, text that is none included, is an `OSError`
+    with a `strerror`.
 
     Raises:
         OSError: it is none, or cannot be read.
     """
-    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        _check_regular(os.stat(path).st_mode, path)
+        # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a zero byte, or half of a pair of UTF-16
+        raise OSError(errno.EINVAL, f"no path: {error}", ascii(str(path))) from error
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path)
+    except OSError:
         file.close()
-        raise OSError(errno.EINVAL, "no regular file, but a pipe or a device", str(path))
+        raise
     return file
+
+
+def _check_regular(mode: int, path: Path) -> None:
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise OSError(errno.EINVAL, f"no regular file, but {what}", str(path))
 
 
 def read_text_lines(path: Path, *, most: int) -> Iterator[tuple[int, str]]:
@@ -145,15 +194,56 @@ def write_whole(file: Path, data: bytes) -> None:
         StoreError: it cannot be written; what was there before still is.
     """
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    with writing(file):
+        try:
+            part.unlink(missing_ok=True)
+            # A link that lies there already would lead the bytes to another file.
+            with part.open("xb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(file)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder with those above it; one that is there is left as it is.
+
+    Raises:
+        StoreError: it cannot be created.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """What the file system refuses within is a `StoreError`: place, cause and what to do."""
     try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            f"{file}: cannot be written ({error.strerror}); make room and run the same command "
-            "again: it resumes"
-        ) from error
+        yield
+    except SaccadeError:
+        raise
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else f"no path: {error}"
+        number = error.errno if isinstance(error, OSError) else None
+        remedy = _REMEDIES.get(number or 0, "choose another place, such as another out")
+        raise StoreError(f"{place}: cannot be written ({cause}); {remedy}") from error
+
+
+_RESUME = "make room and run the same command again: it resumes"
+_ALLOWED = "choose a folder that you may write to, such as another out"
+_REMEDIES = {
+    errno.ENOSPC: _RESUME,
+    errno.EDQUOT: _RESUME,
+    errno.EFBIG: _RESUME,
+    errno.EIO: "the disk is failing or gone; run the same command again when it is back",
+    errno.EROFS: _ALLOWED,
+    errno.EACCES: _ALLOWED,
+    errno.EPERM: _ALLOWED,
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n) or lower concurrency",
+    errno.ENFILE: "too many files are open on this machine",
+}
+"""What helps against an error of the file system."""

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image as PILImage
 
 from saccade.errors import ConfigError, FormatError
-from saccade.formats.parquet import count_parquet_rows, read_parquet
+from saccade.formats.columns import count_parquet_rows
+from saccade.formats.parquet import read_parquet
 from saccade.recipe import Recipe, count_tasks, make_tasks
 from saccade.runs.preflight import preflight
 

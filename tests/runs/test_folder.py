@@ -114,7 +114,7 @@ def test_a_half_line_is_cut_and_kept_aside(tmp_path: Path) -> None:
 def test_without_the_cut_the_next_line_would_be_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.runs.folder._Journal._keep_torn_end", lambda self, torn: None)
+    monkeypatch.setattr("saccade.runs.journal.Journal._keep_torn_end", lambda self, torn: None)
     with RunFolder(tmp_path / "run", MANIFEST) as run:
         run.append(*episode("a"))
     with (tmp_path / "run" / "trajectories.jsonl").open("ab") as file:

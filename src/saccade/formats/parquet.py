@@ -22,13 +22,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 
-from saccade.errors import FormatError, MissingExtra
-from saccade.formats.rows import id_of, task_of
+from saccade.errors import FormatError
+from saccade.formats.columns import rows_of
+from saccade.formats.rows import id_of, is_read, task_of
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.types import Task
 
 _NAMING = ["data_source", "extra_info"]
-_BATCH_ROWS, _NAMES = 16, 65536
+_BATCH_ROWS, _NAMES = 16, 4096
 """Number of rows in memory at the same time: whole ones, and names of sources alone."""
 
 
@@ -78,9 +79,7 @@ def check_ids(paths: Sequence[Path], *, by_row: bool = False, most: int | None =
     """
     ids = _Ids(paths, by_row=by_row)
     rows = (
-        (row, path, number)
-        for path in paths
-        for number, row in enumerate(_rows(path, columns=_NAMING, together=_NAMES))
+        (row, path, number) for path in paths for number, row in enumerate(_named(path, _NAMING))
     )
     for row, path, number in islice(rows, most):
         ids.take(row, path, number)
@@ -113,16 +112,6 @@ class _Ids:
         return name
 
 
-def count_parquet_rows(path: Path) -> int:
-    """How many rows a file has; those that cannot be used count too.
-
-    Raises:
-        FormatError: the file cannot be read.
-    """
-    with _open(path) as file:
-        return int(file.metadata.num_rows)
-
-
 def first_rows(path: Path) -> dict[str, int]:
     """Name of each source in a file -> its first row; only that column is read.
 
@@ -131,33 +120,14 @@ def first_rows(path: Path) -> dict[str, int]:
         MissingExtra: pyarrow is not installed.
     """
     found: dict[str, int] = {}
-    for number, row in enumerate(_rows(path, columns=["data_source"], together=_NAMES)):
+    for number, row in enumerate(_named(path, ["data_source"])):
         found.setdefault(str(row.get("data_source") or ""), number)
     return found
 
 
-def _rows(
-    path: Path, *, columns: Sequence[str] | None = None, together: int = _BATCH_ROWS
-) -> Iterator[dict[str, object]]:
-    with _open(path) as file:
-        import pyarrow
-
-        try:
-            for batch in file.iter_batches(batch_size=together, columns=columns):
-                yield from batch.to_pylist()
-        except (OSError, pyarrow.ArrowException) as error:
-            raise FormatError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
+def _rows(path: Path) -> Iterator[dict[str, object]]:
+    return rows_of(path, wanted=is_read, together=_BATCH_ROWS)
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]  # pyarrow has no types
-    try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "data") from error
-    if not path.is_file():
-        raise FormatError(f"{path}: no parquet file (it does not exist)")
-    try:
-        return ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise FormatError(f"{path}: no parquet file ({str(error).splitlines()[0]})") from error
+def _named(path: Path, columns: Sequence[str]) -> Iterator[dict[str, object]]:
+    return rows_of(path, wanted=lambda name: name in columns, together=_NAMES)

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from saccade.errors import FormatError, MissingExtra
+from saccade.errors import FormatError
 from saccade.files import open_file, read_text_lines, text_of
+from saccade.formats.columns import rows_of
 from saccade.formats.rows import RowTurn
 from saccade.types import Record
 
@@ -114,19 +115,8 @@ def _json(text: str, path: Path, row: int) -> object:
 
 
 def _read_parquet(path: Path, row: int) -> object:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "data") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            at = row
-            for group in range(file.metadata.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if at < rows:
-                    table = file.read_row_group(group, columns=["prompt", "extra_info"])
-                    return table.slice(at, 1).to_pylist()[0]
-                at -= rows
-    except ArrowException as error:
-        raise FormatError(f"{path}: not a parquet file of such rows ({error})") from error
+    columns = ("prompt", "extra_info")
+    rows = rows_of(path, wanted=columns.__contains__, together=16, first=row)
+    for found in rows:
+        return found
     raise FormatError(f"{path}: there is no row {row}")

@@ -73,6 +73,11 @@ class _Row(BaseModel):
         ]
 
 
+def is_read(column: str) -> bool:
+    """Whether a column says anything of a question, be it that the row cannot be used."""
+    return column in _Row.model_fields or _UNREAD.fullmatch(column) is not None
+
+
 def id_of(raw: dict[str, object], number: int, *, file: str, by_row: bool = False) -> str:
     """What the question of a row is called: by its source and index, or by its file and number.
 

@@ -22,7 +22,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from saccade.config import explain
 from saccade.errors import FormatError, ImageError
-from saccade.files import beside, read_lines, read_text_lines, write_whole
+from saccade.files import beside, make_folder, read_lines, read_text_lines, write_whole
 from saccade.formats.marks import IMAGE, as_text, check_choices, interleaved, marked
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image
@@ -102,7 +102,7 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
         FormatError: two tasks have one id, or a text shows the mark of an image.
         StoreError: the folder cannot be written.
     """
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "images")
     lines: dict[str, str] = {}
     for task in tasks:
         if task.id in lines:

@@ -7,10 +7,12 @@ Everything ends as 8-bit RGB. The rules are deterministic, and part of every fin
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import ImageCms
 
@@ -22,6 +24,10 @@ MAX_PROFILE_BYTES = 4 * 2**20
 SAME_COLOURS = 2
 """A profile that moves no colour by more levels (of 255) is sRGB under another name."""
 
+STRIP_PIXELS = 2**18
+"""Pixels whose levels are an array at the same time."""
+
+Levels = npt.NDArray[np.generic]
 
 HAIR = 0.5 / 255
 """Floats that lie so far outside of their range, as a part of it, are clipped: resampling and
@@ -124,7 +130,9 @@ def to_rgb(pixels: PILImage.Image, color: Color = Color.SRGB) -> PILImage.Image:
     opaque = _eight_bits(pixels) if deep else pixels
     if profile is not None:
         opaque = profile.to_srgb(_without_alpha(opaque))
-    rgb = _without_alpha(opaque).convert("RGB")
+    rgb = _without_alpha(opaque)
+    if rgb is pixels or rgb.mode != "RGB":
+        rgb = rgb.convert("RGB")
     return rgb if alpha is None else _on_ground(rgb, alpha)
 
 
@@ -142,9 +150,10 @@ def _alpha(pixels: PILImage.Image) -> PILImage.Image | None:
     if not pixels.has_transparency_data:
         return None
     if pixels.mode.startswith("I"):  # one level of a deep grey PNG is transparent
-        clear = np.asarray(pixels) == pixels.info["transparency"]
-        return PILImage.fromarray(np.where(clear, 0, 255).astype(np.uint8))
-    alpha = pixels.convert("RGBA").getchannel("A")
+        clear = pixels.info["transparency"]
+        return _by_strips(pixels, lambda levels: np.where(levels == clear, 0, 255))
+    held = pixels if pixels.mode in ("LA", "RGBA") else pixels.convert("RGBA")
+    alpha = held.getchannel("A")
     return None if alpha.getextrema() == (255, 255) else alpha
 
 
@@ -156,21 +165,22 @@ def _without_alpha(pixels: PILImage.Image) -> PILImage.Image:
         return pixels.getchannel("L")
     if pixels.mode == "1":
         return pixels.convert("L")
-    # By way of RGBA: a palette with alpha would lay its colours on black.
-    return (pixels.convert("RGBA") if pixels.has_transparency_data else pixels).convert("RGB")
+    if pixels.mode != "RGBA" and pixels.has_transparency_data:
+        pixels = pixels.convert("RGBA")  # else a palette with alpha lays its colours on black
+    return pixels.convert("RGB")
 
 
 def _on_ground(rgb: PILImage.Image, alpha: PILImage.Image) -> PILImage.Image:
-    """The pixels on white; on black where those that are seen are light on average."""
+    """The pixels, in place, on white; on black where those that are seen are light on average."""
     counts = np.zeros(256, np.int64)
     for least in (128, 1):  # where nothing is opaque, what is faint decides
         if not counts.any():
             seen = alpha.point([255 if level >= least else 0 for level in range(256)])
             counts = np.array(rgb.convert("L").histogram(mask=seen))
     light = counts @ np.arange(256) > 127 * counts.sum()
-    ground = PILImage.new("RGB", rgb.size, (0, 0, 0) if light else (255, 255, 255))
-    ground.paste(rgb, mask=alpha)
-    return ground
+    clear = alpha.point([255 - level for level in range(256)])
+    rgb.paste((0, 0, 0) if light else (255, 255, 255), (0, 0, *rgb.size), mask=clear)
+    return rgb
 
 
 def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
@@ -179,8 +189,7 @@ def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
     Raises:
         ImageError: levels of which nobody knows what is white.
     """
-    levels = np.asarray(pixels, np.float32)
-    low, high = float(levels.min(initial=0)), float(levels.max(initial=0))
+    low, high = _range(pixels)
     top, expected = 65535.0, "0 to 65535"
     if pixels.mode == "F":
         top, expected = 255.0 if high > DIM else 1.0, "0 to 1 or 0 to 255"
@@ -191,7 +200,34 @@ def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
         raise ImageError(
             f"levels from {low:g} to {high:g}: expected {expected}; scale the image to 8 or 16 bits"
         )
-    return PILImage.fromarray((levels.clip(0, top) / top * 255 + 0.5).astype("u1"))
+    return _by_strips(
+        pixels, lambda levels: levels.astype(np.float32).clip(0, top) / top * 255 + 0.5
+    )
+
+
+def _range(pixels: PILImage.Image) -> tuple[float, float]:
+    """The lowest and the highest level; NaN if one is."""
+    low, high = np.float32(0), np.float32(0)
+    for _, levels in _strips(pixels):
+        low = np.minimum(low, levels.astype(np.float32).min())
+        high = np.maximum(high, levels.astype(np.float32).max())
+    return float(low), float(high)
+
+
+def _by_strips(pixels: PILImage.Image, levels_of: Callable[[Levels], Levels]) -> PILImage.Image:
+    """Levels of 8 bits, made strip by strip: arrays of whole photographs do not fit in memory."""
+    made = PILImage.new("L", pixels.size)
+    for top, levels in _strips(pixels):
+        made.paste(PILImage.fromarray(levels_of(levels).astype(np.uint8)), (0, top))
+    return made
+
+
+def _strips(pixels: PILImage.Image) -> Iterator[tuple[int, Levels]]:
+    """The first row of each strip, and its levels."""
+    rows = max(1, STRIP_PIXELS // max(1, pixels.width))
+    for top in range(0, pixels.height, rows):
+        bottom = min(top + rows, pixels.height)
+        yield top, np.asarray(pixels.crop((0, top, pixels.width, bottom)))
 
 
 def _lab_to_srgb(pixels: PILImage.Image) -> PILImage.Image:

@@ -1,12 +1,12 @@
 """From the bytes of an image file to RGB pixels, without trusting the file.
 
-The header is read first, and a file that claims too many pixels is not decoded. Size and pixels
-come from one reading: `orientation_of` is asked by both, and nothing else turns an image.
+The header is read first, and a file that claims too many pixels, or asks for more work than a
+picture of its size does (`saccade.images.bounds`), is not decoded. Size and pixels come from one
+reading: `orientation_of` is asked by both, and nothing else turns an image.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 import warnings
 import zlib
@@ -25,11 +25,14 @@ from PIL import (
 from PIL import Image as PILImage
 
 from saccade.errors import ImageError
+from saccade.images.bounds import Metered, check_work
 from saccade.images.color import Color, Profile, profile_of, to_rgb
 from saccade.images.geometry import Size
 
 MAX_SOURCE_PIXELS = 180_000_000
 """Larger files are refused before a pixel of them is decoded (180 megapixels)."""
+MAX_SIDE = 2**20
+"""So are files with a longer side: what a view of one is computed with grows with its sides."""
 
 _EXTENSIONS = {
     JpegImagePlugin.JpegImageFile.format: "jpg",
@@ -74,29 +77,30 @@ _UPRIGHT = {
 """EXIF orientation -> what makes it upright. Source: EXIF 2.32, 4.6.4, tag 0x0112."""
 _MAY_TURN_A_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 """What a PNG has somewhere if it has an orientation; Pillow decodes all of it to find out."""
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error)
+MAX_EXIF_BYTES = 16 * 2**20
+"""Larger EXIF is not looked at."""
+BROKEN = (
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error,
+    TypeError, LookupError, ArithmeticError, AssertionError, AttributeError, MemoryError, Warning,
+)  # fmt: skip
+"""What a decoder raises for a broken file. The last two lines are of metadata that has another type
+than its reader takes for granted; warnings are raised where the user made them errors."""
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> Header:
     """Read format, size and orientation of an encoded image.
 
     Raises:
-        ImageError: not a known image format, zero-sized, or over `max_pixels`.
+        ImageError: not a known image format, zero-sized, over `max_pixels`, or more work than
+            `saccade.images.bounds` allows.
 
     Warns:
         UserWarning: more than the first picture of the file is left out, or its colour profile.
     """
-    with _opened(data, name) as opened:
+    with _opened(data, name, max_pixels) as opened:
         width, height = opened.size
         kind, mode = opened.format or "", opened.mode
-        if width < 1 or height < 1:
-            raise ImageError(f"{name}: an image needs at least one pixel, got {width}x{height}")
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit "
-                f"is {max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
-            )
-        orientation = orientation_of(opened, data)
+        orientation = _orientation(opened, data, name)
         if orientation >= 5 and kind != TiffImagePlugin.TiffImageFile.format:
             width, height = height, width  # Pillow tells the size of a TIFF as it turns it: upright
         several = kind != _MULTI_PICTURE and _is_animated(opened)
@@ -112,20 +116,42 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
     return Header(_EXTENSIONS.get(kind, _OTHERS.get(kind, "jpg")), Size(width, height), plain)
 
 
-def decode(data: bytes, name: str, color: Color = Color.SRGB) -> PILImage.Image:
+def decode(
+    data: bytes,
+    name: str,
+    color: Color = Color.SRGB,
+    *,
+    max_pixels: int = MAX_SOURCE_PIXELS,
+) -> PILImage.Image:
     """Decode an image to RGB pixels, upright.
 
+    Args:
+        data: The file.
+        name: What error messages call it.
+        color: How its colours are shown.
+        max_pixels: Larger images are refused before a pixel of them is decoded.
+
     Raises:
-        ImageError: the data ends early or is broken, or its levels have no known scale.
+        ImageError: the data ends early or is broken, its levels have no known scale, or it is over
+            `max_pixels` or more work than `saccade.images.bounds` allows.
     """
-    with _opened(data, name) as opened:
+    with _opened(data, name, max_pixels) as opened:
         try:
             opened.load()
-            return to_rgb(upright(opened, orientation_of(opened, data)), color)
+            turned = upright(opened, orientation_of(opened, data))
+            # A copy lets the file and what its decoder holds go before colours are converted.
+            pixels = turned.copy() if turned is opened else turned
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
-        except _BROKEN as error:
+        except BROKEN as error:
             raise ImageError(f"{name}: the image is truncated or broken ({error})") from error
+    del opened, turned
+    try:
+        return to_rgb(pixels, color)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except BROKEN as error:
+        raise ImageError(f"{name}: its colours are broken ({error})") from error
 
 
 def upright(pixels: PILImage.Image, orientation: int) -> PILImage.Image:
@@ -139,21 +165,36 @@ def orientation_of(opened: PILImage.Image, data: bytes | None = None) -> int:
     Args:
         opened: The image; a TIFF has none any more once it is loaded.
         data: The file; with it, a PNG without an orientation need not be decoded.
+
+    Raises:
+        ImageError: it takes more work to find out than `saccade.images.bounds` allows.
     """
     is_png = opened.format == PngImagePlugin.PngImageFile.format
     if is_png and data is not None and not any(mark in data for mark in _MAY_TURN_A_PNG):
         return 1
+    held = opened.info.get("exif")
+    if isinstance(held, bytes) and len(held) > MAX_EXIF_BYTES:
+        return 1
     try:
         orientation = opened.getexif().get(_ORIENTATION_TAG, 1)
-    except _BROKEN:
+        return orientation if orientation in _UPRIGHT else 1
+    except ImageError:
+        raise
+    except BROKEN:
         return 1
-    return orientation if orientation in _UPRIGHT else 1
+
+
+def _orientation(opened: PILImage.Image, data: bytes, name: str) -> int:
+    try:
+        return orientation_of(opened, data)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def _is_animated(opened: PILImage.Image) -> bool:
     try:
         return bool(getattr(opened, "is_animated", False))
-    except _BROKEN:
+    except BROKEN:
         return False
 
 
@@ -168,24 +209,46 @@ def _profile(opened: PILImage.Image) -> Profile | str | None:
     return profile
 
 
-def _opened(data: bytes, name: str) -> PILImage.Image:
-    """Open an image like `PIL.Image.open`, without its bomb check, a setting of the process.
+def check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    """Refuse an image without pixels, or with too many.
 
-    The caller compares the size with its own limit before it decodes.
+    Raises:
+        ImageError: names the limit.
     """
-    if _is_heic(data):
-        return _opened_heic(data, name)
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: an image needs at least one pixel, got {width}x{height}")
+    if max(size) > MAX_SIDE:
+        raise ImageError(f"{name}: {width}x{height} has a side of more than {MAX_SIDE} pixels")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, the limit "
+            f"is {max_pixels / 1e6:.0f}; raise max_image_pixels if you trust the file"
+        )
+
+
+def _opened(data: bytes, name: str, max_pixels: int) -> PILImage.Image:
+    """Open an image like `PIL.Image.open`, with bounds of ours in place of its bomb check.
+
+    That one is a setting of the process, and looks at pixels alone.
+    """
+    check_work(data, name)
+    opened = _opened_heic(data, name) if _is_heic(data) else _opened_by_pillow(data, name)
+    check_pixels(opened.size, name, max_pixels)
+    return opened
+
+
+def _opened_by_pillow(data: bytes, name: str) -> PILImage.Image:
     for kind in _EXTENSIONS:
         factory, accept = PILImage.OPEN.get(kind, (None, None))
         if factory is None or (accept is not None and accept(data[:16]) is not True):
             continue
         try:
-            return factory(io.BytesIO(data), "")
-        except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
-            # The plug-ins of GIF and WebP look at the process-wide limit themselves, and their
-            # warning below it is an error where the user made warnings errors.
+            return factory(Metered(data), "")
+        except (PILImage.DecompressionBombError, ImageError) as error:
+            # The plug-ins of GIF and WebP look at the process-wide limit themselves.
             raise ImageError(f"{name}: {error}") from error
-        except _BROKEN as error:
+        except BROKEN as error:
             raise ImageError(f"{name}: a broken {kind} file ({error})") from error
     known = ", ".join(sorted(set(_EXTENSIONS.values())))
     raise ImageError(f"{name}: not an image that can be read (one of {known})")
@@ -209,7 +272,7 @@ def _opened_heic(data: bytes, name: str) -> PILImage.Image:
             "image as JPEG)"
         ) from None
     try:
-        opened: PILImage.Image = HeifImageFile(io.BytesIO(data), "")
-    except _BROKEN as error:
+        opened: PILImage.Image = HeifImageFile(Metered(data), "")
+    except BROKEN as error:
         raise ImageError(f"{name}: a broken HEIC file ({error})") from error
     return opened

@@ -17,8 +17,15 @@ from PIL import Image as PILImage
 from PIL import ImageFile
 
 from saccade.errors import ImageError
-from saccade.images.color import HAIR, Color, to_rgb
-from saccade.images.decode import MAX_SOURCE_PIXELS, orientation_of, upright
+from saccade.images.bounds import MAX_FILE_BYTES, check_work
+from saccade.images.color import HAIR, STRIP_PIXELS, Color, to_rgb
+from saccade.images.decode import (
+    BROKEN,
+    MAX_SOURCE_PIXELS,
+    check_pixels,
+    orientation_of,
+    upright,
+)
 from saccade.images.image import Image
 
 Picture = (
@@ -75,7 +82,7 @@ def image_of(
     if isinstance(given, PILImage.Image):
         return _copied(given, f"{name} (a PIL image)", max_pixels, color)
     if hasattr(given, "__array__"):
-        pixels = PILImage.fromarray(_levels(_array(given, name), name))
+        pixels = PILImage.fromarray(_levels(_array(given, name), name, max_pixels))
         return _copied(pixels, f"{name} (an array)", max_pixels, color)
     remedy = "; a question without images has []" if given is None else ""
     if hasattr(given, "read"):
@@ -121,17 +128,31 @@ def _of_uri(uri: re.Match[str], text: str, name: str) -> bytes:
 
 
 def _copied(pixels: PILImage.Image, name: str, max_pixels: int, color: Color) -> Image:
-    if pixels.width * pixels.height > max_pixels:
-        raise ImageError(
-            f"{name}: {pixels.width}x{pixels.height} is {pixels.width * pixels.height / 1e6:.0f} "
-            f"megapixels, the limit is {max_pixels / 1e6:.0f}"
-        )
+    check_pixels(pixels.size, name, max_pixels)
     try:
+        orientation = 1
+        if isinstance(pixels, ImageFile.ImageFile):
+            _check_file(pixels, name)
+            pixels.load()
+            orientation = orientation_of(pixels)
         pixels.load()
-        orientation = orientation_of(pixels) if isinstance(pixels, ImageFile.ImageFile) else 1
         return Image.from_pixels(to_rgb(upright(pixels, orientation), color))
-    except (OSError, ValueError) as error:
+    except ImageError:
+        raise
+    except BROKEN as error:
         raise ImageError(f"{name}: {error}") from error
+
+
+def _check_file(opened: ImageFile.ImageFile, name: str) -> None:
+    """Refuse a file that was opened, and not decoded yet, as one that is opened here."""
+    file = opened.fp
+    if file is None or not opened.tile:
+        return
+    place = file.tell()
+    file.seek(0)
+    data = file.read(MAX_FILE_BYTES + 1)
+    file.seek(place)
+    check_work(data, name)
 
 
 def _array(given: object, name: str) -> npt.NDArray[np.generic]:
@@ -143,7 +164,7 @@ def _array(given: object, name: str) -> npt.NDArray[np.generic]:
         raise ImageError(f"{name}: {type(given).__name__} is no NumPy array: {error}") from error
 
 
-def _levels(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
+def _levels(array: npt.NDArray[np.generic], name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
     """The levels of an array, 0 to 255, in the shape that Pillow takes."""
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
@@ -153,6 +174,7 @@ def _levels(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
             f"{name}: expected an array of height x width, with 1, 3 or 4 channels behind or none, "
             f"got the shape {shape}{remedy}"
         )
+    check_pixels((shape[1], shape[0]), f"{name} (an array)", max_pixels)
     flat = array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array
     if flat.dtype == np.uint8:
         return np.ascontiguousarray(flat, np.uint8)
@@ -160,11 +182,15 @@ def _levels(array: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
         raise ImageError(
             f"{name}: expected an array of uint8 (0 to 255) or of floats (0 to 1), got {flat.dtype}"
         )
-    levels = flat.astype(np.float64)
-    low, high = levels.min(initial=0.0), levels.max(initial=0.0)
+    low, high = float(flat.min(initial=0.0)), float(flat.max(initial=0.0))
     if not (low >= -HAIR and high <= 1 + HAIR):  # NaN is in no range
         raise ImageError(
             f"{name}: expected floats from 0 to 1, got {low:g} to {high:g}; levels of 0 to 255 are "
             "uint8: array.round().astype('uint8')"
         )
-    return (levels.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    levels = np.empty(flat.shape, np.uint8)
+    rows = max(1, STRIP_PIXELS // max(1, shape[1]))
+    for top in range(0, shape[0], rows):
+        strip = flat[top : top + rows].astype(np.float64)
+        levels[top : top + rows] = strip.clip(0, 1) * 255 + 0.5
+    return levels

@@ -27,8 +27,9 @@ from pydantic_core import core_schema
 
 from saccade.errors import BoxError, ImageError
 from saccade.files import open_file
+from saccade.images.bounds import MAX_FILE_BYTES
 from saccade.images.color import Color, to_rgb
-from saccade.images.decode import MAX_SOURCE_PIXELS, read_header
+from saccade.images.decode import MAX_SIDE, MAX_SOURCE_PIXELS, check_pixels, read_header
 from saccade.images.encode import EncodedImage, WireFormat, encode
 from saccade.images.geometry import Box, PixelBudget, Size
 from saccade.images.source import Source, keep_decoded
@@ -36,16 +37,14 @@ from saccade.images.source import Source, keep_decoded
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
 
-MAX_FILE_BYTES = 512 * 2**20
-"""Larger files are refused."""
-
 
 class Image:
     """A region of a source, shown at a size. Immutable, hashable, cheap to copy.
 
     In JSON: `{"source": "<sha256>.jpg", "native": [w, h], "verbatim": true, "color": "srgb",
     "region": [x1, y1, x2, y2], "size": [w, h]}`; pixels travel apart (see docs/file_formats.md),
-    and are found again through the validation context `{"images": source name -> bytes}`.
+    and are found again through the validation context `{"images": source name -> bytes,
+    "max_pixels": number}`. What is found must have the digest that the record names.
     """
 
     __slots__ = ("region", "size", "source")
@@ -74,11 +73,8 @@ class Image:
         name = name or str(path)
         try:
             data = read_bounded(Path(path))
-        except (OSError, ValueError) as error:
-            if isinstance(error, ImageError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ImageError(f"{name}: cannot be read ({reason})") from error
+        except OSError as error:
+            raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
         image = cls.from_bytes(data, name=name, max_pixels=max_pixels)
         image.source.file = Path(path).absolute()
         return image
@@ -101,6 +97,7 @@ class Image:
             lambda: data,
             verbatim=header.verbatim,
             label=name,
+            max_pixels=max_pixels,
         )
         return cls(source, Box(0, 0, *header.size), header.size)
 
@@ -187,8 +184,10 @@ class Image:
         """The RGB pixels at `size`, resampled once (bicubic, antialiased). Do not write to them.
 
         Raises:
-            ImageError: the source is truncated or its bytes are not at hand.
+            ImageError: the source is truncated, over a limit or not at hand, or `size` is over it.
         """
+        limit = max(self.source.max_pixels, MAX_SOURCE_PIXELS)
+        check_pixels(self.size, f"{self.source.label}, as it is shown", limit)
         region = self.source.pixels()
         if self.region != Box(0, 0, *self.source.size):
             x1, y1, x2, y2 = map(int, self.region)
@@ -254,10 +253,13 @@ class _ImageRecord(BaseModel):
     def _is_safe(self) -> Self:
         if not _SOURCE_NAME.fullmatch(self.source):
             raise ValueError(f"source must be '<sha256>.<extension>', got {self.source[:80]!r}")
-        if self.region.intersect(Box(0, 0, *self.native)) != self.region or self.region.area <= 0:
-            raise ValueError(f"region {list(self.region)} is not inside {self.native}")
-        if min(self.size) < 1:
-            raise ValueError(f"size must be positive, got {self.size}")
+        for name, (width, height) in (("native", self.native), ("size", self.size)):
+            if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+                raise ValueError(f"{name} must have sides of 1 to {MAX_SIDE}, got {width}x{height}")
+        x1, y1, x2, y2 = self.region
+        inside = 0 <= x1 < x2 <= self.native.width and 0 <= y1 < y2 <= self.native.height
+        if not inside or any(not value.is_integer() for value in map(float, self.region)):
+            raise ValueError(f"region {list(self.region)} is no whole pixels of {self.native}")
         return self
 
 
@@ -280,17 +282,31 @@ def _validate_image(value: object, info: ValidationInfo) -> Image:
     if isinstance(value, Image):
         return value
     record = _ImageRecord.model_validate(value)
-    find: Callable[[str], bytes] = (info.context or {}).get("images", _pixels_are_elsewhere)
+    context = info.context or {}
+    find: Callable[[str], bytes] = context.get("images", _pixels_are_elsewhere)
     digest, extension = record.source.split(".")
     source = Source(
         digest,
         extension,
         record.native,
-        partial(find, record.source),
+        partial(_found, find, record.source),
         verbatim=record.verbatim,
         color=record.color,
+        max_pixels=context.get("max_pixels", MAX_SOURCE_PIXELS),
     )
     return Image(source, record.region, record.size)
+
+
+def _found(find: Callable[[str], bytes], name: str) -> bytes:
+    """The bytes that a record means, or none: decoded pixels are shared between runs by digest."""
+    data = find(name)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != name.partition(".")[0]:
+        raise ImageError(
+            f"{name}: the file holds something else, with the SHA-256 {digest[:16]}...; put the "
+            "right one there, or remove it"
+        )
+    return data
 
 
 def read_bounded(path: Path) -> bytes:
@@ -301,7 +317,7 @@ def read_bounded(path: Path) -> bytes:
         OSError: it cannot be read, or is no file.
     """
     with open_file(path) as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = file.read(MAX_FILE_BYTES + 1) or b""
     if len(data) > MAX_FILE_BYTES:
         raise ImageError(f"{path}: more than {MAX_FILE_BYTES // 2**20} MiB")
     return data

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from saccade.cache import ByteCache
 from saccade.errors import ImageError
 from saccade.images.color import Color
-from saccade.images.decode import decode
+from saccade.images.decode import MAX_SOURCE_PIXELS, decode
 from saccade.images.geometry import Size
 
 CACHE_BYTES = 512 * 2**20
@@ -34,6 +34,7 @@ class Source:
         verbatim: bool,
         color: Color = Color.SRGB,
         label: str = "",
+        max_pixels: int = MAX_SOURCE_PIXELS,
     ) -> None:
         self.digest = digest
         """SHA-256 of the encoded bytes, in hex."""
@@ -46,6 +47,8 @@ class Source:
         """How its colours are shown."""
         self.label = label or self.name
         """What messages call it: the path or URL as the user named it."""
+        self.max_pixels = max_pixels
+        """Number of pixels from which it is refused, whatever a record says of its size."""
         self.file: Path | None = None
         """Where it was read from, if `Image.open` read it here."""
         self._load = load
@@ -69,19 +72,20 @@ class Source:
         """The RGB pixels at native size. Do not write to them: they are shared.
 
         Raises:
-            ImageError: the file is truncated or broken, or has another size than was read before.
+            ImageError: the file is truncated or broken, over a limit, or has another size than was
+                read before.
         """
         with self._lock:
-            cached = _DECODED.get((self.digest, self.color))
-            if cached is None:
-                cached = decode(self._load(), self.label, self.color)
-                if cached.size != self.size:
-                    raise ImageError(
-                        f"{self.label}: the pixels have the size {Size(*cached.size)}, its record "
-                        f"says {self.size}"
-                    )
-                _DECODED.put((self.digest, self.color), cached)
-            return cached
+            found = _DECODED.get((self.digest, self.color))
+            if found is None:
+                found = decode(self._load(), self.label, self.color, max_pixels=self.max_pixels)
+                _DECODED.put((self.digest, self.color), found)
+        if found.size != self.size:
+            raise ImageError(
+                f"{self.label}: the pixels have the size {Size(*found.size)}, its record says "
+                f"{self.size}"
+            )
+        return found
 
     def shown_in(self, color: Color) -> Source:
         """The same file, with its colours shown in another way."""
@@ -95,6 +99,7 @@ class Source:
             verbatim=self.verbatim,
             color=color,
             label=self.label,
+            max_pixels=self.max_pixels,
         )
         source.file = self.file
         return source

@@ -18,7 +18,8 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from saccade.errors import ConfigError, StoreError, StoreLocked
+from saccade.errors import ConfigError, StoreLocked
+from saccade.files import writing
 from saccade.runs.manifest import FINISHED, RUN, Manifest, keep_manifest, read_manifest
 
 LOCK = "lock"
@@ -42,28 +43,38 @@ class Claim:
             StoreError: it cannot be created.
         """
         self._folder, self._begun = Path(folder), tuple(begun)
-        if self._folder.exists() and not self._folder.is_dir():
-            raise ConfigError(f"out={folder}: a file is in the way")
-        above = (self._folder, *self._folder.parents)
-        self._made = tuple(path for path in above if not path.exists())
+        with writing(self._folder):
+            self._hold()
+            self._found = frozenset(path.name for path in self._folder.iterdir()) - {LOCK}
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self._folder / LOCK)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreLocked(
-                f"{folder}: another process writes to this run folder; wait for it or choose "
-                "another out"
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{folder}: cannot be written ({error.strerror})") from error
-        self._found = frozenset(path.name for path in self._folder.iterdir()) - {LOCK}
-        try:
-            self._take_over(manifest.verb)
-            keep_manifest(self._folder, manifest)
+            with writing(self._folder):
+                self._take_over(manifest.verb)
+                keep_manifest(self._folder, manifest)
         except BaseException:
             self.release(failed=True)
             raise
+
+    def _hold(self) -> None:
+        """Create the folder and lock it.
+
+        Raises:
+            StoreLocked: another process holds it.
+            ConfigError: a file is in the way.
+            OSError: it cannot be created.
+        """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ConfigError(f"out={self._folder}: a file is in the way")
+        above = (self._folder, *self._folder.parents)
+        self._made = tuple(path for path in above if not path.exists())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self._folder / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreLocked(
+                f"{self._folder}: another process writes to this run folder; wait for it or "
+                "choose another out"
+            ) from None
 
     def _take_over(self, verb: str) -> None:
         """Make way where a run was killed before it began; refuse a folder of something else.

@@ -19,9 +19,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import FormatError, StoreError
-from saccade.files import write_whole
+from saccade.files import read_whole, write_whole
 from saccade.runs.manifest import (
     FINISHED,
+    MAX_BYTES,
     RUN,
     Manifest,
     check_same,
@@ -66,7 +67,7 @@ def read_finished(folder: Path) -> Finished:
         FormatError: its `finished.json` is damaged.
     """
     try:
-        return Finished.model_validate_json((folder / FINISHED).read_bytes())
+        return Finished.model_validate_json(read_whole(folder / FINISHED, most=MAX_BYTES))
     except OSError as error:
         raise StoreError(f"{folder}: no finished run (no {FINISHED})") from error
     except ValidationError as error:

@@ -12,8 +12,8 @@
 
 Promises. An episode is finished when `append` has returned; from then on neither `kill -9` nor a
 full disk loses it, and a rerun neither repeats nor duplicates it. Lines reach the disk itself at
-the latest `SYNC_SECONDS` later (and when the folder is closed), so a power cut can cost that much.
-One process writes to a folder; a second one is refused.
+the latest `journal.SYNC_SECONDS` later (and when the folder is closed), so a power cut can cost
+that much. One process writes to a folder; a second one is refused.
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from saccade.errors import FormatError, StoreError
-from saccade.files import read_lines, write_whole
+from saccade.files import read_lines, write_whole, writing
+from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image, read_bounded
 from saccade.runs.claim import Claim
+from saccade.runs.journal import Journal
 from saccade.runs.manifest import Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
 JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
-SYNC_SECONDS = 2.0
-MAX_LINE_BYTES = 256 * 2**20
+MAX_LINE_BYTES = 64 * 2**20
+MAX_VALUES, MAX_KEYS, MAX_NESTED = 500_000, 200_000, 100_000
+"""Values, keys, lists and objects of a line: each costs a thousand bytes or two if it is wrong.
+Tokens and their log-probabilities are values, 250 000 tokens an episode."""
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
 _Line = TypeVar("_Line", bound=BaseModel)
 
@@ -66,10 +70,11 @@ class RunFolder:
         self.path = Path(path)
         self._claim = Claim(self.path, manifest, begun=JOURNALS)
         try:
-            self._clear_parts()
-            (self.path / "images").mkdir(exist_ok=True)
+            with writing(self.path):
+                self._clear_parts()
+                (self.path / "images").mkdir(exist_ok=True)
             self._tasks, self._finished, self._aborted, self._failed = (
-                _Journal(self.path, name) for name in JOURNALS
+                Journal(self.path, name) for name in JOURNALS
             )
             reader = RunReader(self.path)
             self._task_ids = {task.id for task in reader.tasks()}
@@ -129,9 +134,10 @@ class RunFolder:
         Args:
             failed: Whether the run failed: if no episode had ended yet, the folder is removed.
         """
-        for journal in (self._tasks, self._finished, self._aborted, self._failed):
-            journal.close()
-        self._claim.release(failed=failed)
+        with ExitStack() as stack:
+            stack.callback(self._claim.release, failed=failed)
+            for journal in (self._tasks, self._finished, self._aborted, self._failed):
+                stack.callback(journal.close)
 
     def __enter__(self) -> Self:
         return self
@@ -154,8 +160,21 @@ class RunFolder:
 class RunReader:
     """A run folder open for reading; the run may still be in progress."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_pixels: int | None = None,
+        on_damaged: Callable[[FormatError], None] | None = None,
+    ) -> None:
         """Look at a run folder.
+
+        Args:
+            path: The folder.
+            max_pixels: Images with more pixels are refused when they are decoded; None: as many as
+                the run itself was allowed.
+            on_damaged: Called for each record that cannot be used, which is then left out; None:
+                the first one is an error.
 
         Raises:
             StoreError: there is no run in this folder.
@@ -163,6 +182,10 @@ class RunReader:
         """
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
+        own = self.manifest.config.get("max_image_pixels")
+        allowed = own if isinstance(own, int) else MAX_SOURCE_PIXELS
+        self._max_pixels = allowed if max_pixels is None else min(max_pixels, allowed)
+        self._on_damaged = on_damaged
 
     def tasks(self) -> Iterator[Task]:
         """The tasks that were attempted."""
@@ -184,60 +207,123 @@ class RunReader:
 
     def entries(self) -> Iterator[Entry]:
         """Every episode with its task: finished ones, then those that were only aborted so far."""
-        tasks: dict[str, Task] = {}
+        tasks = _Tasks(self)
         done: set[Key] = set()
         for trajectory in self.trajectories():
-            done.add((trajectory.task_id, trajectory.sample))
-            yield self._entry(tasks, trajectory)
+            key = (trajectory.task_id, trajectory.sample)
+            if key in done and self._on_damaged is not None:
+                self._on_damaged(self._problem(trajectory, "it comes twice; the first one counts"))
+                continue
+            done.add(key)
+            yield from self._entry(tasks, trajectory)
         attempts = {(t.task_id, t.sample): t for t in self.aborted()}
         for key, trajectory in attempts.items():
             if key not in done:
-                yield self._entry(tasks, trajectory)
+                yield from self._entry(tasks, trajectory)
 
     def waiting(self) -> Iterator[Entry]:
         """Finished episodes on which the reward failed, and that have no score yet."""
         return (entry for entry in self.entries() if entry.trajectory.reward_failed)
 
-    def _entry(self, tasks: dict[str, Task], trajectory: Trajectory) -> Entry:
-        """An episode with its task; tasks are read again where the run has gone on since."""
-        if trajectory.task_id not in tasks:
-            tasks.update((task.id, task) for task in self.tasks())
+    def _entry(self, tasks: _Tasks, trajectory: Trajectory) -> Iterator[Entry]:
         task = tasks.get(trajectory.task_id)
-        if task is None:
-            raise FormatError(f"{self.path}/tasks.jsonl: task {trajectory.task_id!r} is missing")
-        return Entry(task, trajectory)
+        if task is not None:
+            yield Entry(task, trajectory)
+            return
+        missing = FormatError(
+            f"{self.path}/tasks.jsonl: task {trajectory.task_id[:200]!r} is missing"
+        )
+        if self._on_damaged is None:
+            raise missing
+        self._on_damaged(missing)
+
+    def _problem(self, trajectory: Trajectory, what: str) -> FormatError:
+        return FormatError(f"{self.path}: episode {trajectory.id[:200]!r}: {what}")
 
     def image_bytes(self, name: str) -> bytes:
         """The bytes of a source, by the name that an image record holds.
 
         Raises:
-            StoreError: the folder has no such image.
+            StoreError: the folder has no such image, or it lies outside of it.
         """
         file = self.path / "images" / name
-        if not _IMAGE_NAME.fullmatch(name) or file.is_symlink():
+        if not _IMAGE_NAME.fullmatch(name) or not self._is_inside(file):
             raise StoreError(f"{name[:100]!r} is no image of a run folder")
         try:
             return read_bounded(file)
         except OSError as error:
             raise StoreError(f"{file}: cannot be read ({error.strerror})") from error
 
+    def _is_inside(self, file: Path) -> bool:
+        """Whether a file is itself in the folder: a link may lead to anything of this machine."""
+        try:
+            return file.resolve() == self.path.resolve() / file.relative_to(self.path)
+        except (OSError, RuntimeError):  # links in a circle
+            return False
+
     def _lines(self, name: str, record: type[_Line]) -> Iterator[_Line]:
         """The whole lines of a file; a last line without its end is still being written.
 
         Raises:
-            FormatError: names file and line of what is damaged.
+            FormatError: names file and line of what is damaged, unless `on_damaged` takes it.
         """
         file = self.path / name
-        if not file.exists():
+        if not os.path.lexists(file):
             return
-        for number, line in read_lines(file, most=MAX_LINE_BYTES):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield record.model_validate_json(line, context={"images": self.image_bytes})
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise FormatError(f"{file}:{number}: damaged ({reason})") from error
+        context = {"images": self.image_bytes, "max_pixels": self._max_pixels}
+        try:
+            if not self._is_inside(file):
+                raise FormatError(f"{file}: a link that leads out of the run folder is not read")
+            for number, line in read_lines(file, most=MAX_LINE_BYTES, on_long=self._on_damaged):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield _record(line, record, context, f"{file}:{number}")
+                except FormatError as error:
+                    if self._on_damaged is None:
+                        raise
+                    self._on_damaged(error)
+        except FormatError as error:
+            if self._on_damaged is None:
+                raise
+            self._on_damaged(error)
+
+
+class _Tasks:
+    """The tasks of a run by their ids; they are read again where the run has gone on since."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self._reader = reader
+        self._read: dict[str, Task] = {}
+        self._bytes = -1
+
+    def get(self, name: str) -> Task | None:
+        if name not in self._read and (size := self._size()) != self._bytes:
+            self._bytes = size
+            self._read.update((task.id, task) for task in self._reader.tasks())
+        return self._read.get(name)
+
+    def _size(self) -> int:
+        try:
+            return (self._reader.path / "tasks.jsonl").stat().st_size
+        except OSError:
+            return 0
+
+
+def _record(line: bytes, record: type[_Line], context: dict[str, object], where: str) -> _Line:
+    for number, most, what in (
+        (line.count(b","), MAX_VALUES, "values"),
+        (line.count(b'":'), MAX_KEYS, "keys"),
+        (line.count(b"{") + line.count(b"["), MAX_NESTED, "lists and objects"),
+    ):
+        if number > most:
+            raise FormatError(f"{where}: more than {most} {what} in a record")
+    try:
+        return record.model_validate_json(line, context=context)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:200]
+        raise FormatError(f"{where}: damaged ({place}: {first['msg'][:500]})") from error
 
 
 def finished_in(run: str | Path) -> int:
@@ -245,65 +331,3 @@ def finished_in(run: str | Path) -> int:
     files = (Path(run) / name for name in ("trajectories.jsonl", "reward_failed.jsonl"))
     present = [file for file in files if file.exists()]
     return sum(1 for file in present for _ in read_lines(file, most=MAX_LINE_BYTES))
-
-
-class _Journal:
-    """A file of lines that only grows, by whole lines."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / name
-        self._keep_torn_end(folder / "torn")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(self._path, flags, 0o644)
-        self._size = os.fstat(self._file).st_size
-        self._synced = time.monotonic()
-
-    def append(self, line: str) -> None:
-        data = line.encode() + b"\n"
-        try:
-            written = os.write(self._file, data)
-            while written < len(data):
-                written += os.write(self._file, data[written:])
-        except OSError as error:
-            os.ftruncate(self._file, self._size)
-            raise StoreError(
-                f"{self._path}: cannot be written ({error.strerror}); make room and run the same "
-                "command again: it resumes, and nothing that was finished is lost"
-            ) from error
-        self._size += len(data)
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            self._sync()
-
-    def close(self) -> None:
-        self._sync()
-        os.close(self._file)
-
-    def _sync(self) -> None:
-        os.fsync(self._file)
-        self._synced = time.monotonic()
-
-    def _keep_torn_end(self, torn: Path) -> None:
-        """Cut what follows the last whole line, after a crash in the middle of a write."""
-        if not self._path.exists():
-            return
-        with self._path.open("r+b") as file:
-            whole = _end_of_last_line(file)
-            file.seek(whole)
-            half = file.read()
-            if half:
-                torn.mkdir(exist_ok=True)
-                write_whole(torn / f"{self._path.name}.{whole}", half)
-                file.truncate(whole)
-
-
-def _end_of_last_line(file: BinaryIO, step: int = 1 << 16) -> int:
-    """Position after the last newline, searched from the end; 0 if there is none."""
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - step)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0

@@ -25,10 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
-from saccade.files import write_whole
+from saccade.files import read_whole, write_whole
 
 RUN = "run.json"
 FINISHED = "finished.json"
+MAX_BYTES = 16 * 2**20
+"""Larger ones are not read."""
 
 CHANGES_MEANING = {
     # what is asked
@@ -225,7 +227,7 @@ def read_manifest(folder: Path) -> Manifest:
         FormatError: its `run.json` is damaged.
     """
     try:
-        return Manifest.model_validate_json((folder / RUN).read_bytes())
+        return Manifest.model_validate_json(read_whole(folder / RUN, most=MAX_BYTES))
     except OSError as error:
         raise StoreError(f"{folder}: no run folder (no {RUN})") from error
     except ValidationError as error:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from saccade.errors import FormatError
-from saccade.formats.parquet import check_ids, count_parquet_rows, first_rows, read_parquet
+from saccade.formats.columns import count_parquet_rows
+from saccade.formats.parquet import check_ids, first_rows, read_parquet
 from saccade.formats.rows import JUDGES
 from saccade.formats.tasks import count_rows, read_rows, read_tasks
 from saccade.types import Record, Task

@@ -22,6 +22,8 @@ from saccade.view.tables import Part, Table, number
 
 METRICS = "metrics.jsonl"
 MAX_LINE_BYTES = 2**20
+MAX_INTEGER = 2**63
+"""Larger ones are no metric, and do not fit into a float."""
 ROWS = 12
 """Number of steps in the printed table; the JSON holds all of them."""
 
@@ -141,6 +143,8 @@ def _step(file: Path, number: int, data: bytes) -> dict[str, float]:
     for name, value in row.items():
         if not isinstance(value, int | float | None):
             raise FormatError(f"{file}:{number}: {name} must be a number, got {value!r:.40}")
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise FormatError(f"{file}:{number}: {name} must be a number, got an endless one")
     if not isfinite(row.get("step") or nan):
         raise FormatError(f"{file}:{number}: the number of its step is missing")
     return row

@@ -11,21 +11,23 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from saccade.errors import ConfigError, StoreError
-from saccade.files import write_whole
+from saccade.errors import ConfigError
+from saccade.files import open_file, read_whole, write_whole, writing
 from saccade.measures.summary import summary
-from saccade.runs.folder import RunReader
+from saccade.runs.folder import Entry
 from saccade.runs.manifest import read_manifest
 from saccade.types import Task, Trajectory
 from saccade.view.dynamics import is_training
 from saccade.view.names import run_names
 from saccade.view.pictures import Pictures
 from saccade.view.record import Episode, episode_of, finite, visible
+from saccade.view.sound import Damage, attempt, sound_entries
 from saccade.view.steps import KeptStep, in_a_line, kept_steps, metrics_of_steps
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ MAX_PAGE_BYTES = 24 * 2**20
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
 """Larger tokenizer files are not read."""
+
+MAX_LEFT_OUT = 20
+"""Records that could not be used, of which a page says why."""
 
 _GROWING = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
 
@@ -60,15 +65,14 @@ def write_page(runs: Sequence[Path], out: Path) -> Path:
 
     Raises:
         StoreError: there is no run in a folder, or the page cannot be written.
-        FormatError: a line of a run folder is damaged.
+        FormatError: the `run.json` of a folder is damaged. Records that cannot be used are left
+            out, and named on the page.
     """
     page = make_page(runs)
     target = out.with_suffix("") / "index.html" if page.files else out
     images = target.parent / "images" if page.files else target.parent
-    try:
+    with writing(target):
         images.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{target}: cannot be written ({error.strerror})") from error
     for name, content in page.files.items():
         write_whole(images / name, content)
     write_whole(target, page.html.encode())
@@ -108,7 +112,7 @@ class PageBuilder:
         for run in self._runs:
             folders += [folder for step in kept_steps(run) for folder in step.folders]
         files = (folder / name for folder in folders for name in _GROWING)
-        return " ".join(str(file.stat().st_size) if file.exists() else "-" for file in files)
+        return " ".join(map(_size, files))
 
     def page(self, *, follow: bool = False) -> Page:
         """The page of the runs as they are now."""
@@ -134,29 +138,30 @@ class PageBuilder:
     def _run(self, path: Path) -> dict[str, object]:
         if steps := kept_steps(path):
             return self._training(path, steps)
-        reader = RunReader(path)
-        entries = list(reader.entries())
-        total = summary(entries)
-        episodes = [self._episode(path, *entry) for entry in entries]
+        damage = Damage()
+        shown = list(self._shown(path, damage))
+        total = summary(entry for entry, _ in shown)
+        episodes = [episode for _, episode in shown]
         accuracy = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
         interval = "" if total.low is None else f", 95 % CI [{total.low:.3f}, {total.high:.3f}]"
         tasks = f" samples of {total.tasks} tasks" if total.repeated else ""
         line = f"accuracy {accuracy}{interval}, n = {total.scored}{tasks}; environment "
         return {
             "name": visible(self._names[path]),
-            "line": line + visible(reader.manifest.fingerprint or ""),
-            "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
+            "line": line + visible(read_manifest(path).fingerprint or ""),
+            "notes": _notes(path, Counter(e["outcome"] for e in episodes), damage),
             "episodes": episodes,
         }
 
     def _training(self, path: Path, steps: Sequence[KeptStep]) -> dict[str, object]:
         """The episodes of all kept steps of a training; no accuracy of them together."""
         metrics = metrics_of_steps(path)
+        damage = Damage()
         episodes = [
-            self._episode(folder, *entry, step=step.number)
+            episode
             for step in steps
             for folder in step.folders
-            for entry in RunReader(folder).entries()
+            for _, episode in self._shown(folder, damage, step=step.number)
         ]
         lines = [
             {"step": step.number, "line": in_a_line(metrics.get(step.number, {}))} for step in steps
@@ -166,10 +171,19 @@ class PageBuilder:
         return {
             "name": visible(self._names[path]),
             "line": f"{len(steps)} kept steps{done}; environment {visible(fingerprint)}",
-            "notes": _notes(path, Counter(e["outcome"] for e in episodes)),
+            "notes": _notes(path, Counter(e["outcome"] for e in episodes), damage),
             "episodes": episodes,
             "steps": lines,
         }
+
+    def _shown(
+        self, path: Path, damage: Damage, *, step: int | None = None
+    ) -> Iterator[tuple[Entry, Episode]]:
+        """The episodes of a folder that can be shown, and what a page shows of them."""
+        for entry in sound_entries(path, damage):
+            make = partial(self._episode, path, *entry, step=step)
+            if (episode := attempt(make, entry, path, damage)) is not None:
+                yield entry, episode
 
     def _episode(
         self, path: Path, task: Task, trajectory: Trajectory, *, step: int | None = None
@@ -183,17 +197,28 @@ class PageBuilder:
         return self._episodes[key]
 
 
+def _size(file: Path) -> str:
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return "-"
+
+
 def as_json(content: object) -> str:
     """JSON that can stand inside a script element: it is ASCII, and no tag can begin in it."""
     text = json.dumps(finite(content), ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
-def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
+def _notes(path: Path, outcomes: Counter[str], damage: Damage) -> list[str]:
     """Sentences about what is unusual in a run."""
     notes = [
         f"{outcomes[name]} {name}." for name in ("aborted", "timeout", "unscored") if outcomes[name]
     ]
+    left_out = damage.sentences
+    notes += [visible(f"Left out: {said}")[:500] for said in left_out[:MAX_LEFT_OUT]]
+    if len(left_out) > MAX_LEFT_OUT:
+        notes.append(f"Left out: {len(left_out) - MAX_LEFT_OUT} more records.")
     if not outcomes and is_training(path):
         notes.append("A training that kept no episodes; its metrics: saccade report.")
     elif not outcomes:
@@ -207,11 +232,14 @@ def _notes(path: Path, outcomes: Counter[str]) -> list[str]:
 
 
 def _ends_in_a_half_line(path: Path) -> bool:
-    if not path.exists() or not path.stat().st_size:
+    try:
+        with open_file(path) as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
         return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
 
 
 class _Tokenizers:
@@ -227,7 +255,10 @@ class _Tokenizers:
         tokenizer = self._found[model]
         if tokenizer is None:
             return None
-        return [tokenizer.decode([i], skip_special_tokens=False) for i in ids]
+        try:
+            return [tokenizer.decode([i], skip_special_tokens=False) for i in ids]
+        except (OverflowError, TypeError):  # ids that no tokenizer has
+            return None
 
 
 def _read_tokenizer(path: Path) -> Tokenizer | None:
@@ -236,11 +267,11 @@ def _read_tokenizer(path: Path) -> Tokenizer | None:
         from tokenizers import Tokenizer
     except ImportError:
         return None
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_TOKENIZER_BYTES:
-        return None
     try:
-        return Tokenizer.from_str(path.read_text())
-    except UnicodeDecodeError:
+        if path.is_symlink():
+            return None
+        return Tokenizer.from_str(read_whole(path, most=MAX_TOKENIZER_BYTES).decode())
+    except (OSError, UnicodeDecodeError):
         return None
     except Exception as error:
         # What the library raises for a file that is no tokenizer has no class of its own.

@@ -353,7 +353,9 @@ def _piece(part: Part, pictures: Pictures) -> Piece:
 
 def _tokens(completion: Completion, token_text: TokenText) -> list[list[object]]:
     ids, values = completion.token_ids, completion.log_probs
-    texts = token_text(completion.model, ids) if ids and values else None
-    if texts is None or values is None:
+    if not ids or not values or len(ids) != len(values):
+        return []
+    texts = token_text(completion.model, ids)
+    if texts is None:
         return []
     return [[visible(text), round(v, 4)] for text, v in zip(texts, values, strict=True)]

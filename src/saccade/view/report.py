@@ -16,11 +16,9 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from saccade.errors import StoreError
-from saccade.files import write_whole
+from saccade.files import make_folder, write_whole, writing
 from saccade.measures.summary import Pair, Summary, summary, summary_by
-from saccade.runs.folder import RunReader
-from saccade.runs.manifest import as_typed
+from saccade.runs.manifest import as_typed, read_manifest
 from saccade.types import Record
 from saccade.view.compare import (
     FLIPS_SHOWN,
@@ -41,11 +39,14 @@ from saccade.view.dynamics import (
 from saccade.view.figures import Bars, draw
 from saccade.view.names import run_names
 from saccade.view.record import finite
+from saccade.view.sound import Damage, sound_entries
 from saccade.view.tables import Part, Table, interval, latex, markdown, number
 
 ALL = "all"
 PAGES = ("view.html", "view/index.html")
 """Where `saccade view` writes the page of runs in the folder of the first one."""
+LEFT_OUT_SHOWN = 5
+"""Records that could not be used, of which tables say why; the JSON says it of all."""
 KINDS = (".md", ".tex", ".json", ".png")
 """Endings of the files of a report."""
 
@@ -59,6 +60,8 @@ class RunReport(Record):
     command: str
     families: dict[str, Summary]
     """By the family or benchmark of the tasks; last those of `all`."""
+    left_out: tuple[str, ...] = ()
+    """Records that could not be used, and why."""
 
 
 class Report(NamedTuple):
@@ -120,7 +123,8 @@ def report(paths: Sequence[Path]) -> Report:
 
     Raises:
         StoreError: there is no run in a folder.
-        FormatError: a line of a run folder is damaged.
+        FormatError: the `run.json` of a folder, or a line of the metrics of a training, is damaged.
+            Records that cannot be used are left out and named.
     """
     named = list(zip(paths, run_names(paths), strict=True))
     read = [_read(path, name) for path, name in named if not is_training(path)]
@@ -143,7 +147,13 @@ def report_parts(made: Report, link: LinkTo, *, flips: int | None = None) -> lis
     parts: list[Part] = []
     if made.runs:
         accuracy, *others = _summaries(made.runs)
-        parts = [accuracy, *comparison_parts(made.comparisons, link, at_most=flips), *others]
+        notes = [note for run in made.runs for note in _left_out(run)]
+        parts = [
+            accuracy,
+            *notes,
+            *comparison_parts(made.comparisons, link, at_most=flips),
+            *others,
+        ]
     return parts + dynamics_parts(made.trainings)
 
 
@@ -189,14 +199,12 @@ def write_report(made: Report, out: Path) -> tuple[Path, ...]:
     """
     one = out.suffix in KINDS and not out.is_dir()
     files = [out] if one else [out / f"report{kind}" for kind in KINDS]
-    try:
-        files[0].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{out}: cannot be created ({error.strerror})") from error
+    make_folder(files[0].parent)
     for file in files:
         if file.suffix == ".png":
             bars = [Bars(run.run, run.families) for run in made.runs]
-            draw(bars, made.trainings, file)
+            with writing(file):
+                draw(bars, made.trainings, file)
         else:
             write_whole(file, _text(made, file).encode("utf-8", "replace"))
     return tuple(files)
@@ -225,9 +233,9 @@ def as_markdown(made: Report, folder: Path) -> str:
 
 
 def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
-    reader = RunReader(path)
-    manifest = reader.manifest
-    pairs: list[Pair] = [(entry.task, entry.trajectory) for entry in reader.entries()]
+    damage = Damage()
+    manifest = read_manifest(path)
+    pairs: list[Pair] = [(e.task, e.trajectory) for e in sound_entries(path, damage)]
     families = summary_by(lambda task: task.family, pairs)
     named = families if len(families) > 1 else {}
     made = RunReport(
@@ -236,8 +244,18 @@ def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
         fingerprint=manifest.fingerprint,
         command=as_typed(manifest.command),
         families={**named, ALL: summary(pairs)},
+        left_out=damage.sentences,
     )
     return made, outcomes_of(name, manifest, pairs)
+
+
+def _left_out(run: RunReport) -> list[str]:
+    """What was left out of the numbers of a run."""
+    if not run.left_out:
+        return []
+    said = "; ".join(run.left_out[:LEFT_OUT_SHOWN])
+    more = len(run.left_out) - LEFT_OUT_SHOWN
+    return [f"{run.run}: left out: {said}" + (f"; and {more} more" if more > 0 else "")]
 
 
 def _summaries(runs: Sequence[RunReport]) -> list[Part]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.errors import StoreError
+from saccade.errors import FormatError, StoreError
 from saccade.view.dynamics import is_training, read_dynamics
 
 ROLLOUTS = "rollouts"
@@ -39,7 +39,7 @@ def metrics_of_steps(training: Path) -> Mapping[int, Mapping[str, float]]:
         return {}
     try:
         return {round(row["step"]): row for row in read_dynamics(training).steps}
-    except StoreError:
+    except (StoreError, FormatError):
         return {}
 
 
