@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import ServiceError
-from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.cgroups import Cgroups, granted
+from saccade.sandbox.inside.plan import HELD_MIB, MIB, Limits
 from saccade.sandbox.libraries import LONG, USUAL
 from saccade.sandbox.options import Mode, SandboxOptions
 
@@ -77,6 +78,19 @@ class Server:
         self._live: dict[int, Started] = {}
         """By slot."""
         self.landlock = 0
+        self._cgroups: Cgroups | None = None
+        self._resident = 0
+        """Bytes of memory that the libraries take."""
+
+    @property
+    def cgroup(self) -> str:
+        """What limits the kernel's memory of a session: cgroups "v1" or "v2", or "none"."""
+        return "none" if self._cgroups is None else self._cgroups.kind
+
+    def most(self, limits: Limits) -> int:
+        """Bytes that a session takes at most, the kernel's included, where cgroups are granted."""
+        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib + HELD_MIB
+        return self._resident + counted * MIB
 
     def start(self) -> None:
         """Start the server, unless it runs.
@@ -128,10 +142,18 @@ class Server:
             session = Started(ours, reply["pid"], handles[0], printed, slot, scratch)
             self._live[slot] = session
         ours.settimeout(SPAWN_SECONDS)
+        unlimited = ""
+        if self._cgroups is not None and "cgroup" not in off | self._off:
+            try:  # while it locks itself down: the kernel takes its time to move a process
+                self._cgroups.limit(slot, session.pid, self.most(limits))
+            except OSError as error:
+                unlimited = f"no memory cgroup: {error}"
         try:
             up = ours.recv(4096)
         except OSError as error:
             up = str(error).encode()
+        if up == b"up" and unlimited:
+            up = unlimited.encode()
         if up != b"up":
             self.bury(session)
             raise ServiceError(f"sandbox: a session did not lock itself down: {up[:500]!r}")
@@ -168,6 +190,9 @@ class Server:
                     self._process.kill()
                     self._process.wait()
                 self._process = None
+            if self._cgroups is not None:
+                self._cgroups.close()
+                self._cgroups = None
 
     def _start(self) -> None:
         if self._control is not None:  # it has died
@@ -208,6 +233,9 @@ class Server:
         ours.settimeout(SPAWN_SECONDS)
         atexit.register(self.close)
         self._control, self.landlock = ours, reply["landlock"]
+        self._resident = reply["resident"]
+        if self._cgroups is None:
+            self._cgroups = granted()
 
 
 def signal_process(session: Started, number: int) -> None:
