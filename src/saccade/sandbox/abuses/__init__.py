@@ -40,8 +40,15 @@ class Abuse:
 def all_abuses() -> tuple[Abuse, ...]:
     """The list, in the order of its groups."""
     from saccade.sandbox.abuses import (
-        files, harness, held, kernel, machine, processes, resources, signals,
-    )  # fmt: skip
+        files,
+        harness,
+        held,
+        kernel,
+        machine,
+        processes,
+        resources,
+        signals,
+    )
 
     return (
         *files.ABUSES, *machine.ABUSES, *kernel.ABUSES, *processes.ABUSES, *signals.ABUSES,

@@ -101,7 +101,8 @@ def fill():
                 end.setblocking(False)
                 try:
                     while True:
-                        total += end.send(block)
+                        sent = end.send(block)
+                        total += sent
                 except BlockingIOError:
                     pass
     except OSError:

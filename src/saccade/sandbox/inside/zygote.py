@@ -130,7 +130,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
 def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
-    # An event loop waits by poll: what epoll is told to watch, the kernel keeps, and nothing counts.
+    # An event loop waits by poll: what epoll is told to watch, the kernel keeps without a limit.
     vars(selectors)["DefaultSelector"] = selectors.PollSelector
     for name in names:
         with suppress(ImportError):
