@@ -53,6 +53,8 @@ class Cgroups:
             OSError: it cannot be done.
         """
         group = self._folder / str(place)
+        if not group.exists():  # somebody has tidied up
+            self._limits.pop(place, None)
         if self._limits.get(place) != most:
             group.mkdir(exist_ok=True)
             both = self._version.swap_counts_memory

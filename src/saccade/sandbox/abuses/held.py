@@ -92,8 +92,8 @@ together = threading.Barrier(8)
 def fill():
     global total
     _libc.syscall(*map(ctypes.c_long, (CALLS['close_range'], 1 << 20, 1 << 20, 2)))
-    together.wait()
     try:
+        together.wait()
         while total < most:
             pair = socket.socketpair()
             pairs.append(pair)
@@ -105,11 +105,15 @@ def fill():
                         total += sent
                 except BlockingIOError:
                     pass
-    except OSError:
+    except (OSError, threading.BrokenBarrierError):
         pass
 threads = [threading.Thread(target=fill) for _ in range(8)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
+try:
+    for thread in threads: thread.start()
+except RuntimeError:  # an ordinary user's threads count together
+    together.abort()
+for thread in threads:
+    if thread.ident: thread.join()
 for pair in pairs:
     for end in pair: end.detach()
 print("ESCAPED" if total >= most else "CONTAINED", total)

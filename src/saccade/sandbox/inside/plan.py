@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 MIB = 1 << 20
 
 HELD_MIB = 96
-"""Memory that the kernel holds for a session beside what its limits count, at most, tables of pages
-aside: full sockets, mappings, names of files, threads."""
+"""Memory that the kernel holds for a session of the default limits beside what they count, at most,
+page tables aside: full sockets, mappings, names of files, threads."""
 
 
 @dataclass(frozen=True)
