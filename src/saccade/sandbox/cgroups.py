@@ -1,9 +1,12 @@
 """Memory cgroups: a limit that counts the kernel's memory too, where the machine grants one.
 
 There is a group for each place of a session in its fork server; a place is taken again by later
-sessions. Where no group can be made (a container with a read-only /sys/fs/cgroup, an ordinary user
-to whom nothing was delegated) there is none: what the kernel holds for a session is then bounded by
-the filter and the limits alone.
+sessions. To move a process takes the kernel up to ten milliseconds, so no session is moved: its
+fork server goes ahead into the group of the next place while it has nothing else to do.
+
+Where no group can be made (a container with a read-only /sys/fs/cgroup, an ordinary user to whom
+nothing was delegated) there is none: what the kernel holds for a session is then bounded by the
+filter and the limits alone.
 """
 
 from __future__ import annotations
@@ -46,17 +49,26 @@ class Cgroups:
         self.kind = version.name
         """"v1" or "v2"."""
 
-    def limit(self, place: int, pid: int, most: int) -> None:
-        """Put a process into the group of a place; from now on it takes at most so many bytes.
+    def enter(self, place: int, pid: int) -> None:
+        """Move a process into the group of a place; what it starts from now on is there too.
 
         Raises:
             OSError: it cannot be done.
         """
         group = self._folder / str(place)
-        if not group.exists():  # somebody has tidied up
+        if not group.exists():
+            group.mkdir()
             self._limits.pop(place, None)
+        _write(group / "cgroup.procs", pid)
+
+    def limit(self, place: int, most: int) -> None:
+        """Let all in the group of a place take at most so many bytes.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        group = self._folder / str(place)
         if self._limits.get(place) != most:
-            group.mkdir(exist_ok=True)
             both = self._version.swap_counts_memory
             with contextlib.suppress(OSError):  # swap is not counted everywhere
                 _write(group / self._version.swap, -1 if both else 0)
@@ -64,7 +76,6 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 _write(group / self._version.swap, most if both else 0)
             self._limits[place] = most
-        _write(group / "cgroup.procs", pid)
 
     def used(self, place: int) -> int:
         """Bytes that a place takes, the kernel's for it included."""
