@@ -92,8 +92,9 @@ async def test_two_episodes_have_images_of_their_own(sandbox: Sandbox) -> None:
     assert shared_image(red) is shared_image(red)
     before = descriptors()
     many = [PILImage.new("RGB", (4, 4)) for _ in range(200)]
-    assert len({shared_image(image).descriptor for image in many}) <= KEPT + 1
-    assert descriptors() <= before + KEPT
+    # One more: the server's end may have one open for a moment, to move into the next cgroup.
+    assert len({shared_image(image).descriptor for image in many}) <= KEPT + 2
+    assert descriptors() <= before + KEPT + 1
 
 
 async def test_a_cell_that_is_given_up_ends_its_session(sandbox: Sandbox) -> None:
@@ -172,7 +173,7 @@ async def test_sessions_with_abuses_among_them_leave_nothing_behind() -> None:
 
         for start in range(0, 280, 28):
             await asyncio.gather(*(one(start + n) for n in range(28)))
-        assert descriptors() == before
+        await until(lambda: descriptors() == before)
         await until(lambda: children(server) == [])
     assert server not in children(os.getpid())
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from saccade.errors import ConfigError
+from saccade.sandbox.cgroups import granted
 from saccade.sandbox.inside.kernel import landlock_version
 from saccade.sandbox.options import Mode, SandboxOptions
 from saccade.sandbox.server import Refused, Server
@@ -59,7 +60,16 @@ def machine(options: SandboxOptions) -> dict[str, str]:
         "filter actions": _setting("kernel/seccomp/actions_avail"),
         "Landlock": f"version {landlock_version()}" if landlock_version() else "none",
         "scratch": unbounded(options) or f"{options.scratch} is bounded",
+        "memory cgroups": _cgroups(),
     }
+
+
+def _cgroups() -> str:
+    groups = granted()
+    if groups is None:
+        return "none may be made: what the kernel holds is bounded by the filter and limits alone"
+    groups.close()
+    return f"{groups.kind}: they bound all memory of a session, the kernel's included"
 
 
 def tried(options: SandboxOptions) -> dict[str, str]:

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import ServiceError
-from saccade.sandbox.inside.plan import Limits
+from saccade.sandbox.cgroups import Cgroups, granted
+from saccade.sandbox.inside.plan import HELD_MIB, MIB, Limits
 from saccade.sandbox.libraries import LONG, USUAL
 from saccade.sandbox.options import Mode, SandboxOptions
 
 START_SECONDS = 120.0
 SPAWN_SECONDS = 30.0
+UNBOUNDED = 1 << 60
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of the package."""
 
@@ -77,6 +79,22 @@ class Server:
         self._live: dict[int, Started] = {}
         """By slot."""
         self.landlock = 0
+        self._cgroups: Cgroups | None = None
+        self._moving: threading.Thread | None = None
+        self._ahead: int | OSError = 0
+        """The slot whose group the fork server is in, or why it is in none."""
+        self._resident = 0
+        """Bytes of memory that the libraries take."""
+
+    @property
+    def cgroup(self) -> str:
+        """What limits the kernel's memory of a session: cgroups "v1" or "v2", or "none"."""
+        return "none" if self._cgroups is None else self._cgroups.kind
+
+    def most(self, limits: Limits) -> int:
+        """Bytes that a session takes at most, the kernel's included, where cgroups are granted."""
+        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib + HELD_MIB
+        return self._resident + counted * MIB
 
     def start(self) -> None:
         """Start the server, unless it runs.
@@ -98,7 +116,8 @@ class Server:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             assert self._control is not None
-            slot = next(n for n in range(len(self._live) + 1) if n not in self._live)
+            bounded = "cgroup" not in off | self._off
+            slot = self._slot(self.most(limits) if bounded else UNBOUNDED)
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             printed = os.memfd_create("stdout"), os.memfd_create("stderr")
             for descriptor in printed:
@@ -127,6 +146,8 @@ class Server:
                 raise ServiceError(f"sandbox: no session: {reply.get('error') or reason}")
             session = Started(ours, reply["pid"], handles[0], printed, slot, scratch)
             self._live[slot] = session
+            if self._cgroups is not None:
+                self._go_ahead(self._cgroups)
         ours.settimeout(SPAWN_SECONDS)
         try:
             up = ours.recv(4096)
@@ -137,6 +158,49 @@ class Server:
             raise ServiceError(f"sandbox: a session did not lock itself down: {up[:500]!r}")
         ours.setblocking(False)
         return session
+
+    def _next_slot(self) -> int:
+        return next(n for n in range(len(self._live) + 1) if n not in self._live)
+
+    def _go_ahead(self, cgroups: Cgroups) -> None:
+        """Move the fork server into the group of the next session, meanwhile."""
+        assert self._process is not None
+        if self._moving is not None:
+            self._moving.join()
+        slot, pid = self._next_slot(), self._process.pid
+
+        def move() -> None:
+            try:
+                cgroups.enter(slot, pid)
+            except OSError as error:
+                self._ahead = error
+            else:
+                self._ahead = slot
+
+        self._moving = threading.Thread(target=move, daemon=True)
+        self._moving.start()
+
+    def _slot(self, most: int) -> int:
+        """The slot of the next session; with cgroups that whose group the fork server is in.
+
+        Raises:
+            ServiceError: memory could not be limited.
+        """
+        if self._cgroups is None:
+            return self._next_slot()
+        if self._moving is None:
+            self._go_ahead(self._cgroups)
+        assert self._moving is not None
+        self._moving.join()
+        slot = self._ahead
+        try:
+            if isinstance(slot, OSError):
+                raise slot
+            self._cgroups.limit(slot, most)
+        except OSError as error:
+            self._moving = None  # to be tried again
+            raise ServiceError(f"sandbox: no session: no memory cgroup: {error}") from error
+        return slot
 
     def bury(self, session: Started) -> None:
         """Kill a session and give back all that it had; once."""
@@ -168,6 +232,12 @@ class Server:
                     self._process.kill()
                     self._process.wait()
                 self._process = None
+            if self._moving is not None:
+                self._moving.join()
+                self._moving = None
+            if self._cgroups is not None:
+                self._cgroups.close()
+                self._cgroups = None
 
     def _start(self) -> None:
         if self._control is not None:  # it has died
@@ -208,6 +278,11 @@ class Server:
         ours.settimeout(SPAWN_SECONDS)
         atexit.register(self.close)
         self._control, self.landlock = ours, reply["landlock"]
+        self._resident = reply["resident"]
+        if self._cgroups is None:
+            self._cgroups = granted()
+        if self._cgroups is not None:
+            self._go_ahead(self._cgroups)
 
 
 def signal_process(session: Started, number: int) -> None:

@@ -39,8 +39,18 @@ class Abuse:
 
 def all_abuses() -> tuple[Abuse, ...]:
     """The list, in the order of its groups."""
-    from saccade.sandbox.abuses import files, harness, kernel, processes, resources
+    from saccade.sandbox.abuses import (
+        files,
+        harness,
+        held,
+        kernel,
+        machine,
+        processes,
+        resources,
+        signals,
+    )
 
     return (
-        *files.ABUSES, *kernel.ABUSES, *processes.ABUSES, *resources.ABUSES, *harness.ABUSES,
+        *files.ABUSES, *machine.ABUSES, *kernel.ABUSES, *processes.ABUSES, *signals.ABUSES,
+        *resources.ABUSES, *held.ABUSES, *harness.ABUSES,
     )  # fmt: skip

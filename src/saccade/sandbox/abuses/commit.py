@@ -14,7 +14,7 @@ from saccade.sandbox.options import SandboxOptions
 from saccade.sandbox.pool import Sandbox
 from saccade.sandbox.session import Session
 
-OF_THE_SERVER = frozenset({"root", "network", "environment"})
+OF_THE_SERVER = frozenset({"root", "network", "environment", "host name"})
 """Mechanisms that all sessions of a fork server share."""
 
 FOR_EVER, PAST_ITS_LIMIT = 3600.0, 1.5

@@ -37,9 +37,10 @@ ABUSES = (
     Abuse("10 GB at once", "attempt(lambda: len(bytearray(10 << 30)))", (),
           always="off, it would take the memory of the host"),
     Abuse("2 GiB of address space",
-          "import mmap\nattempt(lambda: mmap.mmap(-1, 2 << 30))", ("memory",)),
+          "import mmap\nattempt(lambda: mmap.mmap(-1, 2 << 30, mmap.MAP_PRIVATE))", ("memory",)),
     Abuse("2 GiB of shared memory",
-          "import mmap\nattempt(lambda: mmap.mmap(-1, 2 << 30, mmap.MAP_SHARED))", ("memory",)),
+          "import mmap\nattempt(lambda: mmap.mmap(-1, 2 << 30, mmap.MAP_SHARED))",
+          ("memory", "arguments")),
     Abuse("2 GiB by numpy", "import numpy\nattempt(lambda: numpy.empty(2 << 30, 'u1').shape)",
           ("memory",)),
     Abuse("memory little by little", """
@@ -47,7 +48,7 @@ import mmap
 kept = []
 def grow():
     for _ in range(32):
-        kept.append(mmap.mmap(-1, 64 << 20))
+        kept.append(mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE))
     return len(kept)
 attempt(grow)
 kept.clear()

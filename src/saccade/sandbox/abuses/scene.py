@@ -15,12 +15,15 @@ from types import TracebackType
 from typing import Self
 
 CALLS = """
-    add_key bpf chroot clone clone3 fsopen getpid init_module inotify_init1 io_uring_setup kcmp
-    kexec_load keyctl memfd_create mount move_mount name_to_handle_at open_by_handle_at
-    open_tree perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal pivot_root
-    process_vm_readv process_vm_writev ptrace reboot request_key sched_setaffinity
-    setdomainname sethostname setns setpriority settimeofday setuid shmget splice swapon syslog
-    tee umount2 unshare userfaultfd vhangup acct quotactl delete_module semget msgget mbind
+    acct add_key bpf chroot clone clone3 close_range delete_module fanotify_init fsopen getpid
+    init_module inotify_init1 io_setup io_uring_setup kcmp kexec_load keyctl madvise mbind
+    membarrier memfd_create memfd_secret mlock2 mlockall mmap mount move_mount mq_notify mq_open
+    msgget name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd
+    pidfd_open pidfd_send_signal pipe2 pivot_root prctl process_madvise process_vm_readv
+    process_vm_writev ptrace quotactl reboot remap_file_pages request_key rt_sigqueueinfo
+    rt_tgsigqueueinfo sched_setaffinity semget sendto setdomainname sethostname setns setpgid
+    setpriority settimeofday setuid setxattr shmget signalfd4 splice swapon sysinfo syslog tee
+    timer_create timerfd_create tkill umount2 unshare userfaultfd vhangup vmsplice
 """
 """System calls that abuses name."""
 
@@ -63,6 +66,12 @@ class Scene:
             [sys.executable, "-c", "import time; time.sleep(3600)"],
             env={**os.environ, self.SECRET: self.token},
         )
+        self._sockets = Path(tempfile.mkdtemp(prefix="saccade-socket.", dir="/var/tmp"))
+        self._sockets.chmod(0o777)
+        self._letterbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._letterbox.bind(str(self._sockets / "letterbox"))
+        (self._sockets / "letterbox").chmod(0o777)
+        self._letterbox.setblocking(False)
         self._tcp, self._udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
         self._abstract = socket.socket(socket.AF_UNIX)
         self._tcp.bind(("127.0.0.1", 0))
@@ -81,10 +90,11 @@ class Scene:
     ) -> None:
         self.process.kill()
         self.process.wait()
-        for opened in (self._tcp, self._udp, self._abstract):
+        for opened in (self._letterbox, self._tcp, self._udp, self._abstract):
             opened.close()
         os.environ.pop(self.SECRET, None)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self._sockets):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def code(self, abuse: str, *, long: float = 3600.0) -> str:
         """A cell: the abuse, with what it reaches for as variables.
@@ -108,6 +118,8 @@ class Scene:
             "TCP": self._tcp.getsockname()[1],
             "UDP": self._udp.getsockname()[1],
             "ABSTRACT": f"\0saccade-{self.token}",
+            "LETTERBOX": str(self._sockets / "letterbox"),
+            "HOST_NAME": socket.gethostname(),
             "SECRET": self.SECRET,
             "LONG": long,
         }
@@ -120,7 +132,15 @@ class Scene:
             self.process.poll() is None
             and [path.name for path in self.folder.iterdir()] == [self.file.name]
             and self.file.read_text() == self.token
+            and not self._letters()
         )
+
+    def _letters(self) -> bytes:
+        """What has come by the letterbox since it was last looked into."""
+        try:
+            return self._letterbox.recv(100)
+        except BlockingIOError:
+            return b""
 
     def restore(self) -> None:
         """After an abuse that worked."""
@@ -133,6 +153,8 @@ class Scene:
             path.unlink()
         self.file.write_text(self.token)
         self.file.chmod(0o666)
+        while self._letters():
+            pass
 
     def _answer(self) -> None:
         while True:

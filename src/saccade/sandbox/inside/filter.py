@@ -1,7 +1,8 @@
 """Which system calls a session may make: an allow-list, everything else is refused.
 
 A session is exactly one process: it cannot fork, execute or open a socket, so limits on memory, a
-kill and a freeze reach all of it.
+kill and a freeze reach all of it. Where a call does several things, it is allowed by its arguments:
+what would reach another process, or keep memory of the kernel that no limit counts, is left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import os
 import struct
 from contextlib import suppress
+from typing import NamedTuple
 
 from saccade.sandbox.inside.kernel import CLONE_THREAD, CLONE_VM
 
@@ -19,62 +21,158 @@ def _words(text: str) -> list[str]:
 
 
 FILES = _words("""
-    read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 open openat close
-    close_range stat fstat lstat newfstatat statx access faccessat faccessat2 lseek poll ppoll
-    select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
-    eventfd2 dup dup2 dup3 pipe pipe2 fcntl flock fsync fdatasync ftruncate truncate fallocate
-    getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat
-    renameat2 link linkat symlink symlinkat readlink readlinkat chmod fchmod fchmodat utime
-    utimes utimensat futimesat umask statfs fstatfs copy_file_range
+    read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close stat fstat lstat
+    newfstatat statx access faccessat faccessat2 lseek poll ppoll select pselect6 eventfd2 dup dup2
+    dup3 pipe fsync fdatasync ftruncate truncate fallocate getdents getdents64 getcwd chdir fchdir
+    mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat
+    readlink readlinkat chmod fchmod fchmodat utime utimes utimensat futimesat umask
+    copy_file_range
 """)
 MEMORY = _words("""
-    mmap munmap mprotect mremap madvise msync brk
+    munmap mprotect mremap msync brk
 """)
 TIME = _words("""
-    timerfd_create timerfd_settime timerfd_gettime setitimer getitimer alarm pause nanosleep
-    clock_nanosleep clock_gettime clock_getres gettimeofday time times
+    setitimer getitimer alarm pause nanosleep clock_nanosleep clock_gettime clock_getres
+    gettimeofday time times
 """)
 SELF = _words("""
     getpid gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp
-    getpgid getsid setpgid setsid getrusage sysinfo uname getrlimit setrlimit prlimit64
-    sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
-    sched_get_priority_min getpriority capget arch_prctl set_tid_address set_robust_list
-    get_robust_list rseq getrandom getcpu map_shadow_stack exit exit_group restart_syscall
-    wait4 waitid
+    getpgid getsid getrusage uname getrlimit setrlimit sched_yield sched_getaffinity sched_getparam
+    sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority capget arch_prctl
+    set_tid_address set_robust_list rseq getrandom getcpu map_shadow_stack exit exit_group
+    restart_syscall wait4 waitid
 """)
 THREADS = _words("""
-    futex futex_waitv futex_wake futex_wait futex_requeue membarrier
+    futex futex_waitv futex_wake futex_wait futex_requeue
 """)
 SIGNALS = _words("""
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend
-    sigaltstack kill tkill tgkill
+    sigaltstack
 """)
 CHANNEL = _words("""
-    sendto recvfrom recvmsg shutdown getsockopt getsockname getpeername
+    recvfrom recvmsg shutdown getsockname getpeername
 """)
 ALLOWED = (*FILES, *MEMORY, *TIME, *SELF, *THREADS, *SIGNALS, *CHANNEL)
 
 NEEDS_NAMESPACES = frozenset(
     _words("""
-        kill tkill tgkill setpgid setsid chmod fchmod fchmodat utime utimes utimensat futimesat
-        flock
+        chmod fchmod fchmodat utime utimes utimensat futimesat getpgid getsid sched_getaffinity
+        sched_getparam sched_getscheduler getpriority
     """)
 )
-"""What Landlock has no rule for: signals to others, and changes of metadata."""
+"""What Landlock has no rule for: changes of metadata, and questions about other processes."""
 
-_IOCTLS = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451, 0x5413)
-"""TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TIOCGWINSZ."""
-
-_NEW_NAMESPACE_OR_TRACED = 0x7E020000 | 0x80 | 0x2000
 _OWN_PID = 0x7FFFFFF1
 """Stands in the program for the pid that is not known yet."""
 
+_INT = (1 << 32) - 1
+"""The bits of an argument that the kernel looks at, but for a place in memory."""
 
-def build(*, namespaces: bool) -> bytes:
+_O_ASYNC = 0x2000
+_PRIVATE, _ANONYMOUS, _KIND_OF_MAPPING, _HUGETLB = 0x02, 0x20, 0x0F, 0x40000
+_STREAM, _NONBLOCK, _CLOEXEC = 1, 0x800, 0x80000
+_MEMBER = CLONE_VM | CLONE_THREAD | 0x200 | 0x400 | 0x800
+"""A thread shares memory, folder, table of descriptors and handlers with the others: a table of its
+own would have descriptors of its own, beyond the limit."""
+_LOCAL = 0x40000 | 0x80000 | 0x100000 | 0x200000 | 0x400000 | 0x1000000
+"""What else libc asks for: places in memory that the kernel writes to, nothing that it keeps."""
+
+
+class Where(NamedTuple):
+    """What an argument must be: `value`, in the bits of `mask`."""
+
+    argument: int
+    value: int
+    mask: int = _INT
+
+
+def _none_but(argument: int, bits: int) -> Where:
+    return Where(argument, 0, _INT & ~bits)
+
+
+_OWN = (Where(0, 0), Where(0, _OWN_PID))
+"""The process that asks."""
+
+# Signals by fcntl (F_SETOWN, F_SETSIG), watching folders (F_NOTIFY), leases and locks, which the
+# kernel keeps without a limit, and larger pipes are left out: duplicates, flags and questions stay.
+_F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_DUPFD_CLOEXEC = 0, 1, 2, 3, 4, 1030
+_F_GETLK, _F_SETLK, _F_SETLKW, _F_GETPIPE_SZ, _F_GET_SEALS = 5, 6, 7, 1032, 1034
+
+BY_ARGUMENT: tuple[tuple[str, tuple[Where, ...]], ...] = (
+    *(
+        ("fcntl", (Where(1, command),))
+        for command in (
+            _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_GETLK, _F_DUPFD_CLOEXEC, _F_GETPIPE_SZ,
+            _F_GET_SEALS,
+        )
+    ),
+    ("fcntl", (Where(1, _F_SETFL), Where(2, 0, _O_ASYNC))),
+    ("open", (Where(1, 0, _O_ASYNC),)),
+    ("openat", (Where(2, 0, _O_ASYNC),)),
+    # TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TIOCGWINSZ.
+    *(
+        ("ioctl", (Where(1, request),))
+        for request in (0x5401, 0x541B, 0x5421, 0x5450, 0x5451, 0x5413)
+    ),
+    ("close_range", (_none_but(2, 4),)),  # CLOSE_RANGE_CLOEXEC
+    ("pipe2", (_none_but(1, _NONBLOCK | _CLOEXEC),)),
+    # Shared memory without a file is kept whole while a page of it is mapped, whatever the limit
+    # says. Huge pages are the host's.
+    ("mmap", (Where(3, _PRIVATE | _ANONYMOUS, _KIND_OF_MAPPING | _ANONYMOUS | _HUGETLB),)),
+    ("mmap", (Where(3, 0, _ANONYMOUS | _HUGETLB),)),
+    # No merging with equal pages of other sessions, no pages that are locked or poisoned.
+    *(
+        ("madvise", (Where(2, advice),))
+        for advice in (0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 22, 23, 25)
+    ),
+    ("clone", (Where(0, _MEMBER, _INT & ~_LOCAL),)),
+    *(("prctl", (Where(0, option),)) for option in (15, 16)),  # the name of a thread
+    # A limit on the processor time of another process kills it.
+    *(("prlimit64", (own,)) for own in _OWN),
+    *((name, (_OWN[1],)) for name in ("kill", "tgkill")),
+    # An event loop wakes itself through a pair of sockets. Only of streams: others take an address.
+    ("socketpair", (Where(0, 1), Where(1, _STREAM, _INT & ~(_NONBLOCK | _CLOEXEC)))),
+    ("sendto", (Where(4, 0, (1 << 64) - 1),)),
+    # SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN: not who is at the other end.
+    *(("getsockopt", (Where(1, 1), Where(2, name))) for name in (3, 4, 38, 39)),
+)  # fmt: skip
+"""Calls that are allowed with some arguments."""
+
+WITHOUT_NAMESPACES: tuple[tuple[str, tuple[Where, ...]], ...] = (
+    *(
+        (name, (own,))
+        for name in ("getpgid", "getsid", "sched_getaffinity", "sched_getparam",
+                     "sched_getscheduler")
+        for own in _OWN
+    ),
+    *(("getpriority", (Where(0, 0), Where(1, own.value))) for own in _OWN),
+)  # fmt: skip
+"""What is asked of itself only where other processes could be named."""
+
+ANSWERED: tuple[tuple[str, int, tuple[Where, ...]], ...] = (
+    ("socket", errno.ENETUNREACH, ()),  # what a model will understand
+    ("execve", errno.EACCES, ()),
+    ("execveat", errno.EACCES, ()),
+    # Their arguments are behind a pointer; without them libc goes back to what can be checked.
+    ("clone3", errno.ENOSYS, ()),
+    ("openat2", errno.ENOSYS, ()),
+    ("statfs", errno.ENOSYS, ()),
+    ("fstatfs", errno.ENOSYS, ()),
+    # A byte-range lock holds off other processes, and a session has none: each is granted, and the
+    # kernel has nothing to keep. SQLite asks for them.
+    ("fcntl", 0, (Where(1, _F_SETLK),)),
+    ("fcntl", 0, (Where(1, _F_SETLKW),)),
+    ("flock", errno.ENOLCK, ()),
+)
+"""Calls that are not made, and what they answer."""
+
+
+def build(*, namespaces: bool, arguments: bool = True) -> bytes:
     """A BPF program; `for_process` completes it.
 
     Args:
         namespaces: Whether sessions have a pid and a mount namespace of their own.
+        arguments: Whether calls that do several things are told apart.
     """
     import pyseccomp as seccomp
 
@@ -83,27 +181,25 @@ def build(*, namespaces: bool) -> bytes:
         rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
     except OSError:  # gVisor
         rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL)
+    with suppress(OSError, ValueError):  # an older libseccomp compares one number after the other
+        rules.set_attr(seccomp.Attr.CTL_OPTIMIZE, 2)
+
+    def add(action: int, name: str, where: tuple[Where, ...]) -> None:
+        with suppress(ValueError, RuntimeError, OSError):  # no such call on this machine
+            rules.add_rule(
+                action,
+                name,
+                *(seccomp.Arg(w.argument, seccomp.MASKED_EQ, w.mask, w.value) for w in where),
+            )
+
     for name in ALLOWED:
         if namespaces or name not in NEEDS_NAMESPACES:
-            with suppress(ValueError, RuntimeError, OSError):  # no such call on this machine
-                rules.add_rule(seccomp.ALLOW, name)
-    thread = CLONE_THREAD | CLONE_VM
-    mask = _NEW_NAMESPACE_OR_TRACED | thread
-    rules.add_rule(seccomp.ALLOW, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, mask, thread))
-    # Its flags are behind a pointer; without it libc goes back to clone.
-    rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-    for request in _IOCTLS:
-        rules.add_rule(seccomp.ALLOW, "ioctl", seccomp.Arg(1, seccomp.EQ, request))
-    for option in (15, 16):  # the name of a thread
-        rules.add_rule(seccomp.ALLOW, "prctl", seccomp.Arg(0, seccomp.EQ, option))
-    # An event loop wakes itself through a pair of sockets.
-    rules.add_rule(seccomp.ALLOW, "socketpair", seccomp.Arg(0, seccomp.EQ, 1))
-    rules.add_rule(seccomp.ERRNO(errno.ENETUNREACH), "socket")  # what a model will understand
-    for name in ("execve", "execveat"):
-        rules.add_rule(seccomp.ERRNO(errno.EACCES), name)
-    if not namespaces:
-        for name in ("kill", "tgkill"):
-            rules.add_rule(seccomp.ALLOW, name, seccomp.Arg(0, seccomp.EQ, _OWN_PID))
+            add(seccomp.ALLOW, name, ())
+    for name, where in (*BY_ARGUMENT, *(() if namespaces else WITHOUT_NAMESPACES)):
+        add(seccomp.ALLOW, name, where if arguments else ())
+    for name, number, where in ANSWERED:
+        if arguments or not where:
+            add(seccomp.ERRNO(number), name, where)
     memory = os.memfd_create("filter")
     with os.fdopen(memory, "w+b") as file:
         rules.export_bpf(file)

@@ -25,7 +25,14 @@ _LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/fonts", "/usr/share/zoneinfo",
     "/etc/ld.so.cache",
 )  # fmt: skip
-_DEVICES = ("null", "zero", "random", "urandom")
+_DEVICES = ("null", "random", "urandom")
+"""Not zero: what is mapped of it is shared memory, which the limit on memory does not hold."""
+
+HOST_NAME = "sandbox"
+"""What a machine is called inside."""
+
+PENDING_SIGNALS = 128
+"""Signals of a session that wait to be handled; the kernel keeps each."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +72,18 @@ def become_nobody(user: int) -> None:
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
 
 
-def enter_namespaces(proc: int, *, root: bool, network: bool) -> None:
+def enter_namespaces(proc: int, *, root: bool, off: frozenset[str]) -> None:
     """Leave those of the host."""
     flags = kernel.NEWNS | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
-    flags |= kernel.NEWNET if network else 0
+    flags |= kernel.NEWNET if "network" not in off else 0
     if root:
         kernel.unshare(flags)
-        return
-    user, group = os.getuid(), os.getgid()
-    kernel.unshare(flags | kernel.NEWUSER)
-    map_user(proc, "self", inside=0, user=user, group=group)
+    else:
+        user, group = os.getuid(), os.getgid()
+        kernel.unshare(flags | kernel.NEWUSER)
+        map_user(proc, "self", inside=0, user=user, group=group)
+    if "host name" not in off:
+        socket.sethostname(HOST_NAME)
 
 
 def map_user(proc: int, process: str, *, inside: int, user: int, group: int) -> None:
@@ -87,7 +96,7 @@ def map_user(proc: int, process: str, *, inside: int, user: int, group: int) -> 
 
 
 def build_root(new: str, readable: tuple[str, ...]) -> None:
-    """Change into a root of read-only copies of `readable`, four devices and a place for scratch.
+    """Change into a root of read-only copies of `readable`, devices and a place for scratch.
 
     `new` is an empty folder, which can be removed afterwards.
     """
@@ -111,6 +120,9 @@ def build_root(new: str, readable: tuple[str, ...]) -> None:
     for name in _DEVICES:
         _touch(f"{new}/dev/{name}")
         kernel.mount(f"/dev/{name}", f"{new}/dev/{name}", None, kernel.MS_BIND)
+        # What is written to a device passes; its times, owner and mode are the host's.
+        again = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
+        kernel.mount(None, f"{new}/dev/{name}", None, again | kernel.MS_NOSUID | kernel.MS_NOEXEC)
     os.mkdir(new + SCRATCH)
     if not os.path.exists(f"{new}/tmp"):  # no library is beneath it
         os.symlink(SCRATCH, f"{new}/tmp")
@@ -132,6 +144,8 @@ def lock_down(house: House, order: Order, channel: int, printed: tuple[int, int]
         The channel, now descriptor 3.
     """
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if order.has("processes"):
+        os.setsid()  # its group reaches beyond a process namespace: kill(0) would end the host
     folder = _own_user_and_scratch(house, order)
     os.environ.update(HOME=folder, TMPDIR=folder, MPLCONFIGDIR=folder)
     tempfile.tempdir = None  # to be looked up again
@@ -146,12 +160,15 @@ def lock_down(house: House, order: Order, channel: int, printed: tuple[int, int]
     _set_limits(house, order)
     os.chdir(folder)
     if order.has("landlock") and house.landlock:
-        devices = [f"/dev/{name}" for name in ("zero", "random", "urandom")]
+        devices = [f"/dev/{name}" for name in ("random", "urandom")]
         kernel.landlock([*house.readable, *devices], [folder, "/dev/null"])
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     if order.has("seccomp"):
-        kernel.load_filter(calls.for_process(house.program, os.getpid()))
+        program = house.program
+        if not order.has("arguments"):
+            program = calls.build(namespaces=house.namespaces, arguments=False)
+        kernel.load_filter(calls.for_process(program, os.getpid()))
     if not order.off:
         prove(house)
     return channel
@@ -237,6 +254,7 @@ def _set_limits(house: House, order: Order) -> None:
         ("threads", resource.RLIMIT_NPROC, limits.threads),
         ("memory", resource.RLIMIT_MEMLOCK, 0),
         ("memory", resource.RLIMIT_MSGQUEUE, 0),
+        ("memory", resource.RLIMIT_SIGPENDING, PENDING_SIGNALS),
         ("", resource.RLIMIT_CORE, 0),
         ("", resource.RLIMIT_STACK, 16 * MIB),
         ("cpu", resource.RLIMIT_CPU, limits.cpu_seconds),

@@ -6,6 +6,10 @@ from dataclasses import dataclass, fields
 
 MIB = 1 << 20
 
+HELD_MIB = 96
+"""Memory that the kernel holds for a session of the default limits beside what they count, at most,
+page tables aside: full sockets, mappings, names of files, threads."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -57,7 +61,10 @@ MECHANISMS = {
     "capabilities": "no capability, now or later",
     "landlock": "Landlock rules for files, TCP, signals and abstract sockets",
     "seccomp": "an allow-list of system calls: no fork, no exec, no socket, no tracing",
+    "arguments": "of calls that do several things, what concerns nobody else and keeps no memory",
+    "host name": "a name that says nothing of the machine",
     "memory": "a limit on memory",
+    "cgroup": "a limit on all memory, the kernel's included, where the machine grants one",
     "threads": "a limit on threads",
     "cpu": "a limit on processor time",
     "file size": "a limit on the size of a file, printed text included",

@@ -14,6 +14,7 @@ import os
 import re
 import resource
 import select
+import selectors
 import signal
 import socket
 import sys
@@ -100,7 +101,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     root = os.geteuid() == 0
     readable = jail.readable_paths((sys.base_prefix, sys.prefix, *wanted["packages"]))
     if namespaces:
-        jail.enter_namespaces(proc, root=root, network="network" not in off)
+        jail.enter_namespaces(proc, root=root, off=off)
         if "root" not in off:
             jail.build_root(wanted["root"], readable)
     version = kernel.landlock_version()
@@ -116,18 +117,21 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     threads = len(_listed(proc, "self/task"))
     if threads != 1:
         raise OSError(f"a library started {threads - 1} threads; their locks cannot be copied")
+    space, resident = (int(pages) * PAGE for pages in _read(proc, "self/statm").split()[:2])
     house = House(
         namespaces=namespaces, root=root, first_user=wanted["first_user"],
         scratch=wanted["scratch"], own_scratch="/tmp" if "root" in off else jail.SCRATCH,
         proc=proc, program=program, readable=readable,
-        address_space=int(_read(proc, "self/statm").split()[0]) * PAGE, landlock=version,
+        address_space=space, landlock=version,
     )  # fmt: skip
-    return house, {"ready": True, "landlock": version}
+    return house, {"ready": True, "landlock": version, "resident": resident}
 
 
 def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
+    # An event loop waits by poll: what epoll is told to watch, the kernel keeps without a limit.
+    vars(selectors)["DefaultSelector"] = selectors.PollSelector
     for name in names:
         with suppress(ImportError):
             import_module(name)
