@@ -11,10 +11,9 @@ import sys
 import warnings
 from typing import NoReturn, TextIO
 
-import typer
-
 from saccade import __version__
 from saccade.cli.commands import Example, Group, Row
+from saccade.cli.common.say import say
 from saccade.errors import ConfigError, SaccadeError
 
 INTERRUPTED = 130
@@ -93,9 +92,7 @@ def main() -> NoReturn:
     try:
         app()
     except SaccadeError as error:
-        from saccade.cli.common.printable import printable
-
-        typer.secho(f"error: {printable(str(error))}", fg="red", err=True)
+        say(f"error: {error}", colour="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -115,6 +112,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning as a sentence, without the line of code that raised it."""
-    from saccade.cli.common.printable import printable
-
-    typer.secho(f"warning: {printable(str(message))}", fg="yellow", err=True)
+    say(f"warning: {message}", colour="yellow", err=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.common.say import say
+
 if TYPE_CHECKING:
     from saccade.config import Part, Table
 
@@ -54,18 +56,21 @@ def read_file(path: Path) -> Table:
 def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
     """A table with settings over it; names of embedded models become folders.
 
-    Says so if a model is none that is here.
+    Says so if a model is none that is here, and which keys are sent to whom.
 
     Raises:
         ConfigError: a setting is not `key=value`, or a model that does not exist.
     """
     from saccade.config import with_overrides
     from saccade.embedded import with_folders
+    from saccade.secrets import sent_along
 
     chosen = with_folders(with_overrides(table, list(settings or [])))
     for name in _models(chosen):
         if not Path(name).is_dir():
-            typer.echo(f"{name}: no folder here, so it is a model of the hub", err=True)
+            say(f"{name}: no folder here, so it is a model of the hub", err=True)
+    for line in dict.fromkeys(sent_along(chosen)):
+        say(line, err=True)
     return chosen
 
 
