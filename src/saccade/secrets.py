@@ -274,14 +274,17 @@ def _letter(c: str, *, any_case: bool) -> str:
         code = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{ord(way):02x}")
         ways += [
             rf"%(?:25)*{code}",
-            rf"\\(?:\\)*(?:[uU](?:0000)?00|x){code}",
+            rf"\\{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
+            rf"%(?:25)*5[cC]{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
             rf"&(?:amp;)*#(?:[xX]0*{code}|0*{ord(way)});",
         ]
     if c in "/\"'\\":
-        ways.append(rf"\\(?:\\)*{re.escape(c)}")
+        ways.append(rf"\\{_SLASHES}*{re.escape(c)}")
     if c in _ENTITIES:
         ways.append(rf"&(?:amp;)*{_ENTITIES[c]}")
     return f"(?:{'|'.join(ways)})"
 
 
+_SLASHES = r"(?:\\|%(?:25)*5[cC])"
+"""A backslash, which a URL encodes."""
 _ENTITIES = {"&": "amp;", "<": "lt;", ">": "gt;", '"': "quot;", "'": "apos;"}
