@@ -77,12 +77,12 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 
 class Command:
-    """A command on three questions, in a folder of its own."""
+    """A command on two questions, in a folder of its own."""
 
     def __init__(self, folder: Path, verb: str) -> None:
         self.folder, self.verb = folder, verb
         folder.mkdir()
-        names = [f"t{number}" for number in range(3)]
+        names = [f"t{number}" for number in range(2)]
         rows = [{"id": name, "question": "What?", "answer": "1"} for name in names]
         (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         turns = [{"task": name, "turns": ["<answer>1</answer>"]} for name in names]
@@ -113,14 +113,16 @@ class Command:
         return [json.loads(line)["id"] for line in lines if line.endswith(b"\n")]
 
 
-@pytest.mark.parametrize("verb", ["rollout", "rescore"])
-def test_whatever_step_fails_nothing_finished_is_lost(tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize(("verb", "stride"), [("rollout", 1), ("rescore", 5)])
+def test_whatever_step_fails_nothing_finished_is_lost(
+    tmp_path: Path, verb: str, stride: int
+) -> None:
     whole = Command(tmp_path / "whole", verb)
     with disk(whole.out, "killed") as counted:
         whole.run()
-    assert len(whole.finished()) == 3
+    assert len(whole.finished()) == 2
     assert counted.steps > 12
-    for step in range(counted.steps):
+    for step in range(0, counted.steps, stride):
         kind = KINDS[step % len(KINDS)]
         made = Command(tmp_path / f"{step}", verb)
         if kind == "killed":
@@ -138,4 +140,4 @@ def test_whatever_step_fails_nothing_finished_is_lost(tmp_path: Path, verb: str)
         again = made.run()
         assert again.returncode == 0, (kind, step, again.stderr)
         assert made.finished()[: len(before)] == before
-        assert sorted(made.finished()) == ["t0:0", "t1:0", "t2:0"], (kind, step)
+        assert sorted(made.finished()) == ["t0:0", "t1:0"], (kind, step)

@@ -89,6 +89,7 @@ class Claim:
         """Whether nothing in the folder has content, the files of every run left aside."""
         files = (path for path in self._folder.rglob("*") if path.is_file())
         ours = {self._folder / LOCK, self._folder / RUN}
+        ours |= set(self._folder.glob(f".{RUN}.*.part"))  # of a writer that was killed
         return not any(path.stat().st_size for path in files if path not in ours)
 
     @property
