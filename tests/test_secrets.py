@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saccade.client.options import ClientOptions
+from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.recipe import Recipe
 from saccade.runs.manifest import manifest_of
@@ -218,7 +220,7 @@ def test_a_key_in_place_of_its_variable_is_not_shown(key: str) -> None:
     for field in ({"api_key_env": key}, {"headers": {"X-A": f"env:{key}"}}):
         with pytest.raises(ValueError, match="variable") as caught:
             ClientOptions.model_validate({"base_url": "http://h/v1", "model": "m"} | field)
-        assert key not in str(caught.value).partition("[type=")[0]
+        assert key not in str(caught.value)
 
 
 def test_a_run_file_says_which_variable_goes_where(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +239,16 @@ def test_a_run_file_says_which_variable_goes_where(monkeypatch: pytest.MonkeyPat
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "field", [{"headers": {"X-Api-Key": 12345678}}, {"headers": {"X-A": {"sk-opensesame": 1}}},
+              {"max_retries": "sk-12345678"}],
+)  # fmt: skip
+def test_a_mistake_beside_a_key_does_not_show_it(field: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate(ClientOptions, {"base_url": "http://h/v1", "model": "m"} | field)
+    assert not {"12345678", "opensesame"} & set(re.findall(r"\w+", str(caught.value)))
+
+
 # What is kept of URLs and run files.
 
 
@@ -252,7 +264,7 @@ def test_a_run_file_says_which_variable_goes_where(monkeypatch: pytest.MonkeyPat
 def test_a_url_with_what_may_be_a_secret_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"URL|HOST") as caught:
         ClientOptions.model_validate({"base_url": url, "model": "m"})
-    assert "opensesame" not in str(caught.value).partition("[type=")[0]
+    assert "opensesame" not in str(caught.value)
 
 
 def test_what_is_kept_of_a_run_file_holds_no_secret() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from saccade.client.servers import Rules, ServerKind, rules_of
 from saccade.errors import ConfigError
@@ -32,6 +32,8 @@ _SENT_BY_US = {"messages": "the conversation", "model": "{0}.model", "stream": "
 
 class ClientOptions(Record):
     """A chat server, or several that serve the same model."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have put a key there
 
     base_url: str | tuple[str, ...]
     """One endpoint or more, such as "http://127.0.0.1:8000/v1"; a query in it is kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,15 +64,22 @@ def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
     """
     from saccade.config import with_overrides
     from saccade.embedded import with_folders
-    from saccade.secrets import sent_along
 
     chosen = with_folders(with_overrides(table, list(settings or [])))
     for name in _models(chosen):
         if not Path(name).is_dir():
             say(f"{name}: no folder here, so it is a model of the hub", err=True)
-    for line in dict.fromkeys(sent_along(chosen)):
-        say(line, err=True)
+    say_what_is_sent(chosen)
     return chosen
+
+
+def say_what_is_sent(table: Table) -> None:
+    """Say on stderr which variables of the environment a run file sends to whom."""
+    from saccade.secrets import sent_along
+
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one says it
+        for line in dict.fromkeys(sent_along(table)):
+            say(line, err=True)
 
 
 def _models(table: Table) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.common.options import read_file
+from saccade.cli.common.options import read_file, say_what_is_sent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,9 @@ def read_table(arguments: Sequence[str] | None) -> Table:
 
     given = list(arguments or [])
     table = read_file(Path(given.pop(0))) if given and "=" not in given[0] else {}
-    return with_overrides(table, given)
+    chosen = with_overrides(table, given)
+    say_what_is_sent(chosen)
+    return chosen
 
 
 def classifier_recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
