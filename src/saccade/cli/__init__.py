@@ -14,7 +14,6 @@ from typing import NoReturn, TextIO
 
 from saccade import __version__
 from saccade.cli.commands import Example, Group, Row
-from saccade.cli.common.say import say
 from saccade.errors import ConfigError, SaccadeError
 
 INTERRUPTED = 130
@@ -105,11 +104,15 @@ def main() -> NoReturn:
     try:
         app()
     except SaccadeError as error:
+        from saccade.cli.common.say import say
+
         say(f"error: {error}", colour="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except OSError as error:
         if error.errno not in OF_THE_DISK:
             raise
+        from saccade.cli.common.say import say
+
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror}; {OF_THE_DISK[error.errno]}", colour="red", err=True)
         sys.exit(1)
@@ -131,4 +134,6 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning as a sentence, without the line of code that raised it."""
+    from saccade.cli.common.say import say
+
     say(f"warning: {message}", colour="yellow", err=True)
