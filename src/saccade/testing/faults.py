@@ -133,7 +133,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
 def _patches(made: Disk) -> Sequence[tuple[Any, str, Callable[..., object]]]:
     """What Python writes with, each with the function that stands in for it."""
 
-    def guarded(name: str, step: Step) -> tuple[Any, str, Callable[..., object]]:
+    def _guarded(name: str, step: Step) -> tuple[Any, str, Callable[..., object]]:
         real = getattr(os, name)
 
         def _stands_in(*places: Any, **more: Any) -> object:
@@ -172,7 +172,7 @@ def _patches(made: Disk) -> Sequence[tuple[Any, str, Callable[..., object]]]:
         ("rmdir", "remove"), ("truncate", "cut"), ("ftruncate", "cut"),
     )  # fmt: skip
     return [
-        *(guarded(name, step) for name, step in named),
+        *(_guarded(name, step) for name, step in named),
         (os, "write", _write), (os, "open", _os_open),
         (io, "open", _open), (builtins, "open", _open),
     ]  # fmt: skip

@@ -55,8 +55,8 @@ LIES: Mapping[str, Callable[[ScriptedRequest], ScriptedReply]] = {
     "the key in a header": lambda r: ScriptedReply(
         status=302, raw=b"", headers={"Location": f"http://127.0.0.1:9/?key={key_of(r)}"}
     ),
-    "the key in a text": lambda r: ScriptedReply(f"<answer>{key_of(r)}</answer>"),
-    "commands for a terminal": lambda r: ScriptedReply(f"<answer>{HOSTILE_TEXT}</answer>"),
+    "the key in a text": lambda r: ScriptedReply(key_of(r)),
+    "commands for a terminal": lambda r: ScriptedReply(HOSTILE_TEXT),
     "commands in an error": lambda r: _error(400, HOSTILE_TEXT),
     "a redirect to itself": lambda r: ScriptedReply(
         status=307, raw=b"", headers={"Location": "/v1/chat/completions"}
