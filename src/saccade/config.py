@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, Validati
 
 from saccade.errors import ConfigError, FormatError, MissingExtra
 from saccade.files import text_of
+from saccade.secrets import is_secret, names_secret
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -250,7 +251,8 @@ def _explain(model: type[BaseModel], item: ErrorDetails) -> str:
         return f"{place}: missing"
     came = item["input"]
     short = isinstance(came, int | float) or (isinstance(came, str) and len(came) <= 80)
-    got = f", got {came!r}" if short and item["type"] != "value_error" else ""
+    secret = any(names_secret(str(part)) for part in loc) or is_secret(str(came))
+    got = f", got {came!r}" if short and not secret and item["type"] != "value_error" else ""
     return f"{place}: {message[:1].lower()}{message[1:]}{got}"
 
 

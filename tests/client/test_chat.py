@@ -317,9 +317,9 @@ async def test_a_secret_of_the_query_reaches_no_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """httpx logs each request with its whole URL."""
-    monkeypatch.setenv("GATE", "sesame-1")
+    monkeypatch.setenv("GATE_KEY", "sesame-1")
     with ScriptedServer(lambda request: "B") as server, caplog.at_level(logging.DEBUG):
-        await say(server, query={"key": "env:GATE"})
+        await say(server, query={"key": "env:GATE_KEY"})
     assert server.requests[0].query == {"key": "sesame-1"}
     assert "/v1/chat/completions" in caplog.text
     assert "sesame" not in caplog.text

@@ -181,10 +181,10 @@ def test_a_query_stays_behind_the_path(fields: dict[str, object], address: str) 
 
 
 async def test_headers_and_query_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE", "s3cret")
+    monkeypatch.setenv("GATE_KEY", "s3cret")
     with ScriptedServer(lambda request: "x") as server:
-        settings = {"headers": {"X-Title": "Saccade", "X-Api-Key": "env:GATE"},
-                    "query": {"v": "2", "key": "env:GATE"}}  # fmt: skip
+        settings = {"headers": {"X-Title": "Saccade", "X-Api-Key": "env:GATE_KEY"},
+                    "query": {"v": "2", "key": "env:GATE_KEY"}}  # fmt: skip
         await say(client(server, **settings))
     (request,) = server.requests
     assert (request.headers["x-title"], request.headers["x-api-key"]) == ("Saccade", "s3cret")
@@ -204,7 +204,7 @@ def test_azure_reads_the_key_from_a_header_of_its_own(monkeypatch: pytest.Monkey
     ("fields", "mend"),
     [
         ({"headers": {"Authorization": "Bearer sk-1"}}, "api_key_env"),
-        ({"headers": {"authorization": "env:KEY"}}, "api_key_env"),
+        ({"headers": {"authorization": "env:A_KEY"}}, "api_key_env"),
         ({"headers": {"api-key": "sk-1"}}, 'headers.api-key="env:VARIABLE"'),
         ({"headers": {"X-API-Key": "sk-1"}}, "env:VARIABLE"),
         ({"headers": {"Ocp-Apim-Subscription-Key": "sk-1"}}, "env:VARIABLE"),
@@ -248,21 +248,24 @@ def test_what_makes_no_header_is_refused(headers: dict[str, str]) -> None:
 async def test_a_variable_that_holds_nothing_to_send_is_named(
     value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("GATE", raising=False)
+    monkeypatch.delenv("GATE_KEY", raising=False)
     if value is not None:
-        monkeypatch.setenv("GATE", value)
-    with ScriptedServer(lambda request: "x") as server, pytest.raises(ConfigError, match="GATE"):
-        await say(client(server, headers={"X-Api-Key": "env:GATE"}))
+        monkeypatch.setenv("GATE_KEY", value)
+    with (
+        ScriptedServer(lambda request: "x") as server,
+        pytest.raises(ConfigError, match="GATE_KEY"),
+    ):
+        await say(client(server, headers={"X-Api-Key": "env:GATE_KEY"}))
     assert server.requests == []
 
 
 def test_what_is_written_of_the_options_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE", "s3cret")
-    made = options(headers={"X-Api-Key": "env:GATE"}, query={"key": "env:GATE"})
+    monkeypatch.setenv("GATE_KEY", "s3cret")
+    made = options(headers={"X-Api-Key": "env:GATE_KEY"}, query={"key": "env:GATE_KEY"})
     assert "s3cret" in headers_of(made).values()
     written = json.dumps(made.model_dump(mode="json"))
     assert "s3cret" not in written
-    assert "env:GATE" in written
+    assert "env:GATE_KEY" in written
 
 
 # Money and the cache.

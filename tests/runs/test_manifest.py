@@ -74,7 +74,7 @@ def test_only_libraries_that_were_used_have_a_version() -> None:
         {"out": "elsewhere"}, {"concurrency": 3}, {"max_aborts": 1}, {"samples": 9},
         {"tasks": {"kind": "world", "n": 50}},
         {"policy": POLICY | {"base_url": ["http://127.0.0.1:2/v1", "http://127.0.0.1:3/v1"]}},
-        {"policy": POLICY | {"timeout_s": 900, "max_retries": 9, "api_key_env": "KEY"}},
+        {"policy": POLICY | {"timeout_s": 900, "max_retries": 9, "api_key_env": "A_KEY"}},
         {"environment": {"limits": {"max_seconds": 5}}},
     ],
     ids=lambda c: str(c)[:40],

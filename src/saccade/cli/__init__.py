@@ -5,19 +5,30 @@ Exit codes: 0 done, 1 failed, 2 the command or its run file is wrong, 130 interr
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
 import warnings
 from typing import NoReturn, TextIO
 
-import typer
-
 from saccade import __version__
 from saccade.cli.commands import Example, Group, Row
 from saccade.errors import ConfigError, SaccadeError
 
 INTERRUPTED = 130
+
+_AGAIN = "and run the same command again: what was finished is kept"
+OF_THE_DISK = {
+    errno.ENOSPC: f"make room {_AGAIN}",
+    errno.EDQUOT: f"make room {_AGAIN}",
+    errno.EFBIG: f"choose a disk that takes larger files {_AGAIN}",
+    errno.EROFS: f"make it writable {_AGAIN}",
+    errno.EACCES: f"see who may read and write it {_AGAIN}",
+    errno.EPERM: f"see who may change it {_AGAIN}",
+    errno.EIO: f"look after the disk {_AGAIN}",
+}
+"""What a disk says that no command can mend, and what a user can do."""
 
 COMMANDS = (
     Row("demo", "saccade.cli.demo:demo",
@@ -93,10 +104,18 @@ def main() -> NoReturn:
     try:
         app()
     except SaccadeError as error:
-        from saccade.cli.common.printable import printable
+        from saccade.cli.common.say import say
 
-        typer.secho(f"error: {printable(str(error))}", fg="red", err=True)
+        say(f"error: {error}", colour="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        from saccade.cli.common.say import say
+
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"error: {where}{error.strerror}; {OF_THE_DISK[error.errno]}", colour="red", err=True)
+        sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             from saccade.cli.common.interrupt import end_process
@@ -115,6 +134,6 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning as a sentence, without the line of code that raised it."""
-    from saccade.cli.common.printable import printable
+    from saccade.cli.common.say import say
 
-    typer.secho(f"warning: {printable(str(message))}", fg="yellow", err=True)
+    say(f"warning: {message}", colour="yellow", err=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json, Threads
 from saccade.cli.common.robust import (
     Arguments,
@@ -21,6 +19,7 @@ from saccade.cli.common.robust import (
     show_table,
     shown_progress,
 )
+from saccade.cli.common.say import say, say_record
 
 if TYPE_CHECKING:
     from saccade.config import Table
@@ -81,13 +80,13 @@ def _of_classifier(recipe: RobustRecipe, threads: int | None, *, as_json: bool) 
     else:
         result = AttackResult.model_validate(done)
     if as_json:
-        typer.echo(result.model_dump_json())
+        say_record(result)
         return
-    typer.echo(f"{caption(result)}\n\n{RATES}")
+    say(f"{caption(result)}\n\n{RATES}")
     show_table(attack_table(result))
-    typer.echo(SCORES)
+    say(SCORES)
     show_table(vulnerability_table(result))
-    typer.echo(f"written to {folder}: {', '.join(FILES['attack'])}")
+    say(f"written to {folder}: {', '.join(FILES['attack'])}")
 
 
 def _attack_classifier(recipe: RobustRecipe, threads: int | None, *, quiet: bool) -> AttackResult:
@@ -157,13 +156,13 @@ def _of_agent(
     else:
         result = AgentAttackResult.model_validate(done)
     if as_json:
-        typer.echo(result.model_dump_json())
+        say_record(result)
         return
-    typer.echo(f"{caption(result)}\n")
+    say(f"{caption(result)}\n")
     for threat in result.threats:
-        typer.echo(TITLES[threat])
+        say(TITLES[threat])
         show_table(agent_table(result, threat), keys=KEYS)
-    typer.echo(f"written to {folder}: {', '.join(FILES)}")
+    say(f"written to {folder}: {', '.join(FILES)}")
 
 
 def _attack_agent(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -47,7 +47,7 @@ def recipe(
     """
     from saccade.cli.checks.examine import Examination, Finding, examine_parts
     from saccade.cli.checks.kinds import kind_of, read_as
-    from saccade.cli.common.printable import one_line
+    from saccade.printable import one_line
 
     table = read_runfile(path, settings)
     kind = kind_of(table, str(path))
@@ -55,11 +55,11 @@ def recipe(
 
     def show(finding: Finding) -> None:
         if not as_json:
-            typer.echo(f"{finding.state:<10} {finding.part:<12} {one_line(finding.text)}")
+            say(f"{finding.state:<10} {finding.part:<12} {one_line(finding.text)}")
 
     found = Examination(show)
     if not as_json:
-        typer.echo(f"{path}: a run file of saccade {kind.verb}")
+        say(f"{path}: a run file of saccade {kind.verb}")
     examine_parts(kind, chosen, found)
     more: dict[str, JsonValue] = {}
     if not found.has_error("packages"):
@@ -70,8 +70,12 @@ def recipe(
             more = _estimated(chosen, found, processes, sharded=sharded, memory=memory)
     if as_json:
         findings = [finding._asdict() for finding in found.findings]
-        content = {"kind": kind.name, "fingerprint": found.fingerprint, "findings": findings}
-        typer.echo(json.dumps(content | more))
+        content: dict[str, object] = {
+            "kind": kind.name,
+            "fingerprint": found.fingerprint,
+            "findings": findings,
+        }
+        say_json({**content, **more})
     if found.failed:
         raise typer.Exit(1)
 
@@ -134,14 +138,14 @@ def policy(
     lines = lines_of(findings)
     if as_json:
         listed = [found.model_dump(mode="json") for found in findings]
-        typer.echo(json.dumps({"findings": listed, "lines": lines}))
+        say_json({"findings": listed, "lines": lines})
     else:
         show(findings, lines)
     if any(found.state == "error" for found in findings):
         raise typer.Exit(1)
     if write is not None:
         write_lines(write, lines, begin=given)
-        typer.echo(f"written to {write}", err=True)
+        say(f"written to {write}", err=True)
 
 
 def sandbox(
@@ -181,22 +185,22 @@ def sandbox(
     if not as_json:
         works = {f"mode {mode}": found for mode, found in modes.items()}
         for name, found in {**has, **works}.items():
-            typer.echo(f"{name:<16} {found}")
-        typer.echo("")
+            say(f"{name:<16} {found}")
+        say("")
 
     def on_done(done: Committed) -> None:
         if not as_json:
             held = "contained    " if done.contained else "NOT CONTAINED"
-            typer.echo(f"{held} {done.name:<48} {done.mechanism}")
+            say(f"{held} {done.name:<48} {done.mechanism}")
             if not done.contained:
-                typer.echo(f"              {done.evidence[:200]!r}")
+                say(f"              {done.evidence[:200]!r}")
 
     facts, abuses = asyncio.run(commit_all(options, only=only, on_done=on_done))
     escaped = [done for done in abuses if not done.contained]
     if as_json:
         listed = [done._asdict() for done in abuses]
-        typer.echo(json.dumps({"machine": has, "modes": modes, **facts, "abuses": listed}))
+        say_json({"machine": has, "modes": modes, **facts, "abuses": listed})
     else:
-        typer.echo("")
-        typer.echo(f"mode {facts['mode']}: {len(abuses) - len(escaped)} of {len(abuses)} contained")
+        say("")
+        say(f"mode {facts['mode']}: {len(abuses) - len(escaped)} of {len(abuses)} contained")
     raise typer.Exit(1 if escaped else 0)

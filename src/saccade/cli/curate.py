@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile, spare_threads
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -39,14 +38,14 @@ def curate(
         spare_threads(chosen.policy)
         result = _curate(chosen, out, total, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
         return
     dropped = result["dropped"]
     assert isinstance(dropped, dict)
-    typer.echo(f"{result['kept']} of {result['questions']} questions kept")
+    say(f"{result['kept']} of {result['questions']} questions kept")
     for reason, count in dropped.items():
-        typer.echo(f"  {count:6d}  {reason}")
-    typer.echo(f"tasks.kind=file tasks.path={result['tasks']}; why each: {out / 'report.jsonl'}")
+        say(f"  {count:6d}  {reason}")
+    say(f"tasks.kind=file tasks.path={result['tasks']}; why each: {out / 'report.jsonl'}")
 
 
 def _curate(

@@ -37,14 +37,13 @@ def demo(
 
     Then it is compared with itself where it must answer without looking again.
     """
-    from rich.console import Console
-
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.interrupt import keeps
     from saccade.cli.common.outcome import finished_before
 
     folder = out or Path(time.strftime("runs/demo-%Y%m%d-%H%M%S"))
     recipe = _recipe(seed, n)
-    console = Console(highlight=False)
+    console = terminal()
     result = finished_before("demo", recipe.model_dump(mode="json"), folder)
     if result is None:
         keeps(folder, f"saccade demo --n {n} --seed {seed} --out {folder}")

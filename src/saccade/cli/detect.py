@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json, Threads
 from saccade.cli.common.robust import (
     Arguments,
@@ -20,6 +18,7 @@ from saccade.cli.common.robust import (
     show_table,
     shown_progress,
 )
+from saccade.cli.common.say import say, say_record
 
 if TYPE_CHECKING:
     from saccade.robust.classifiers.recipe import RobustRecipe
@@ -69,13 +68,13 @@ def detect(
     else:
         result = DetectResult.model_validate(done)
     if as_json:
-        typer.echo(result.model_dump_json())
+        say_record(result)
         return
-    typer.echo(f"{caption(result)}\n\n{AREAS}")
+    say(f"{caption(result)}\n\n{AREAS}")
     show_table(detection_table(result))
-    typer.echo(CROSSED)
+    say(CROSSED)
     show_table(cross_table(result))
-    typer.echo(f"written to {folder}: {', '.join(FILES['detect'])}")
+    say(f"written to {folder}: {', '.join(FILES['detect'])}")
 
 
 def _measure(recipe: RobustRecipe, threads: int | None, *, quiet: bool) -> DetectResult:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -35,8 +34,6 @@ def env(as_json: Json = False) -> None:
 
     It names no file, host, or value of an environment variable.
     """
-    import json
-
     found: dict[str, dict[str, JsonValue] | list[JsonValue]] = {
         "saccade": _saccade(),
         "machine": _machine(),
@@ -47,11 +44,12 @@ def env(as_json: Json = False) -> None:
         "variables": _variables(),
     }
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        say_json(found, indent=2)
         return
     for title, content in found.items():
         for line in _lines(content) or ["none"]:
-            typer.echo(f"{typer.style(f'{title:<10}', bold=True)} {line}")
+            say(f"{title:<10}", bold=True, end=" ")
+            say(line)
             title = ""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saccade.cli.common.options import Json
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,8 +37,6 @@ def keys(
     Without a section it lists the sections. A star stands at keys of which another value is another
     run, which does not go on in the same folder.
     """
-    import json
-
     from saccade.cli.reference.variables import OF_LIBRARIES, OWN
 
     if page and as_json:
@@ -47,22 +46,22 @@ def keys(
     if page:
         from saccade.cli.reference.page import page_of_keys
 
-        typer.echo(page_of_keys(), nl=False)
+        say(page_of_keys(), end="")
     elif not section and as_json:
-        typer.echo(json.dumps(_sections(), indent=2))
+        say_json(_sections(), indent=2)
     elif not section:
         _list_sections()
     elif section == VARIABLES:
         variables = OWN | OF_LIBRARIES
         if as_json:
-            typer.echo(json.dumps(variables, indent=2))
+            say_json(variables, indent=2)
         for name, about in [] if as_json else variables.items():
-            _show(typer.style(name, bold=True), about)
+            _show(name, "", about)
     else:
         found = _found(section)
         if as_json:
             rows = [{"section": s.name, **key._asdict()} for s, listed in found for key in listed]
-            typer.echo(json.dumps(rows, indent=2))
+            say_json(rows, indent=2)
         else:
             _show_keys(found)
 
@@ -121,15 +120,15 @@ def _is_under(name: str, wanted: str) -> bool:
 def _list_sections() -> None:
     from saccade.cli.reference.sections import GROUPS, RUN_FILES, parts
 
-    typer.echo("Run files, and what takes key=value:")
+    say("Run files, and what takes key=value:")
     for section in RUN_FILES:
-        typer.echo(f"  {section.name:<18} {section.about}")
-    typer.echo("\nParts, by the key that names one:")
+        say(f"  {section.name:<18} {section.about}")
+    say("\nParts, by the key that names one:")
     for group in GROUPS:
         names = ", ".join(part.name.removeprefix(f"{group.name}.") for part in parts(group))
-        typer.echo(f"  {group.name:<18} {names}")
-    typer.echo(f"\n  {VARIABLES:<18} environment variables")
-    typer.echo("\nsaccade keys policy.openai, saccade keys train, ... describes each key.")
+        say(f"  {group.name:<18} {names}")
+    say(f"\n  {VARIABLES:<18} environment variables")
+    say("\nsaccade keys policy.openai, saccade keys train, ... describes each key.")
 
 
 def _sections() -> list[dict[str, str | None]]:
@@ -147,23 +146,24 @@ def _show_keys(found: Iterable[tuple[Section, list[Key]]]) -> None:
 
     marked = False
     for section, listed in found:
-        typer.secho(f"{section.name}: {about(section)}", fg="cyan")
+        say(f"{section.name}: {about(section)}", colour="cyan")
         for key in listed:
             marked |= key.another_run
             given = f" = {key.default}" if key.default else " (required)" * (key.default is None)
             star = " *" if key.another_run else ""
-            _show(f"{typer.style(key.key, bold=True)}{given}   {key.type}{star}", key.about)
+            _show(key.key, f"{given}   {key.type}{star}", key.about)
         if not listed:
-            typer.echo("  no options")
-        typer.echo("")
+            say("  no options")
+        say("")
     if marked:
-        typer.echo("* another value is another run, which needs a folder of its own")
+        say("* another value is another run, which needs a folder of its own")
 
 
-def _show(head: str, about: str) -> None:
+def _show(name: str, more: str, about: str) -> None:
     import shutil
     import textwrap
 
     width = min(WIDTH, shutil.get_terminal_size().columns)
-    typer.echo(f"  {head}")
-    typer.echo(textwrap.fill(about, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    say(f"  {name}", bold=True, end="")
+    say(more)
+    say(textwrap.fill(about, width, initial_indent=" " * 6, subsequent_indent=" " * 6))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saccade.cli.common.options import Json
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -29,9 +29,9 @@ def probe(
 
     Exit code 1 if the world is not as hard as it must be.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
 
@@ -51,9 +51,7 @@ def probe(
         )
     passed = {s: LIMITS[s][0] <= r.accuracy <= LIMITS[s][1] for s, r in found.items()}
     if as_json:
-        typer.echo(
-            json.dumps({s: r.model_dump() | {"passed": passed[s]} for s, r in found.items()})
-        )
+        say_json({s: r.model_dump() | {"passed": passed[s]} for s, r in found.items()})
     else:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("held-out digits")
@@ -67,7 +65,7 @@ def probe(
                 s.replace("_", " in the "), str(r.n), f"{r.accuracy:.3f}",
                 f"{r.low:.3f}-{r.high:.3f}", wanted + verdict,
             )  # fmt: skip
-        Console(highlight=False).print(table)
+        terminal().print(table)
     if not all(passed.values()):
         raise typer.Exit(1)
 
@@ -101,14 +99,14 @@ def train_base(
     if result is None:
         result = _train_base(options, out, threads, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
         return
     stages, folder = result["skills"], result["folder"]
     assert isinstance(stages, dict)
     for stage, skills in stages.items():
         assert isinstance(skills, dict)
-        typer.echo(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
-    typer.echo(f"written to {folder}; try it with: saccade nano eval --model {folder}")
+        say(f"{stage}: " + ", ".join(f"{k} {v:.3f}" for k, v in skills.items()))
+    say(f"written to {folder}; try it with: saccade nano eval --model {folder}")
 
 
 def _train_base(
@@ -175,9 +173,8 @@ def evaluate(
 
     Nothing is kept: another run starts over, also with a larger --n.
     """
-    from rich.console import Console
-
     from saccade.arms import ARMS
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
     from saccade.embedded import DEFAULT, resolve
@@ -218,9 +215,9 @@ def evaluate(
             "model": name, "fingerprint": environment().fingerprint, "seed": seed, "n": n,
             "split": split, "temperature": temperature, "samples": samples, "families": cells,
         }  # fmt: skip
-        typer.echo(json.dumps(content))
+        say_json(content)
     else:
-        console = Console(highlight=False)
+        console = terminal()
         console.print(_arms_table(found))
         console.print(
             f"{name}, environment {environment().fingerprint}, split {split}, seed {seed}, "
@@ -229,7 +226,7 @@ def evaluate(
         )
     aborted = sum(s.aborted for row in found.values() for s in row.values())
     if aborted:
-        typer.echo(f"{aborted} episodes were aborted: they failed on our side", err=True)
+        say(f"{aborted} episodes were aborted: they failed on our side", err=True)
         raise typer.Exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli.common.options import Json, Runs
+from saccade.cli.common.say import say, say_json
 
 
 def report(
@@ -33,15 +33,14 @@ def report(
 
     made = reports.report(runs)
     if as_json:
-        typer.echo(json.dumps(reports.as_json(made), allow_nan=False))
+        say_json(reports.as_json(made))
     elif sys.stdout.isatty():
-        from rich.console import Console
-
+        from saccade.cli.common.console import terminal
         from saccade.cli.common.tables import show_parts
 
-        show_parts(Console(highlight=False), reports.short_parts(made))
+        show_parts(terminal(), reports.short_parts(made))
     else:
-        typer.echo(reports.as_markdown(made, Path()), nl=False)
+        say(reports.as_markdown(made, Path()), end="")
     if out is not None:
         for path in reports.write_report(made, out):
-            typer.echo(str(path), err=True)
+            say(str(path), err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saccade.cli.common.options import Json, Settings
+from saccade.cli.common.say import say, say_record
 
 if TYPE_CHECKING:
     from saccade.runs.rescore import Rescored, RescoreRecipe
@@ -35,8 +36,8 @@ def rescore(
     import asyncio
 
     from saccade.cli.common.outcome import finished_before
-    from saccade.cli.common.printable import one_line
     from saccade.cli.common.progress import bars, one_bar
+    from saccade.printable import one_line
     from saccade.runs.finished import finish
     from saccade.runs.folder import finished_in
     from saccade.runs.rescore import VERB, Rescored, compared, manifest_for
@@ -55,11 +56,11 @@ def rescore(
             kept = result.model_dump(mode="json")
             finish(out, VERB, config, kept, needs=["trajectories.jsonl"], total=total)
     if as_json:
-        typer.echo(result.model_dump_json())
+        say_record(result)
     else:
         _show(result)
     if result.failed:
-        typer.echo(
+        say(
             f"{result.failed} episodes have no score because the reward failed; the same command "
             f"judges them again. Most often: {one_line(result.reason or '')}",
             err=True,
@@ -89,13 +90,13 @@ def _recipe(run: Path, file: Path | None, settings: list[str] | None) -> Rescore
 
 
 def _show(result: Rescored) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from saccade.cli.common.printable import one_line
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.show import interval, number
+    from saccade.printable import one_line
 
-    console = Console(highlight=False)
+    console = terminal()
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("")
     rows = {"before": result.before, "after": result.after}
@@ -129,5 +130,5 @@ def _show(result: Rescored) -> None:
         ):
             more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
             named = one_line(", ".join(ids[:MOST_NAMED]))
-            console.print(f"{what}  {len(ids)}  {named}{more}", markup=False, soft_wrap=True)
+            console.print(f"{what}  {len(ids)}  {named}{more}", soft_wrap=True)
     console.print(f"environment {result.fingerprint}, run folder {result.out}", style="dim")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -42,13 +40,13 @@ def rl(
     if os.environ.get("RANK", "0") != "0":  # the first process of a launch reports
         return
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
         return
     for end in ("first", "last"):
         metrics = result[end]
         assert isinstance(metrics, dict)
-        typer.echo(f"step {metrics['step']}: {_line(metrics)}")
-    typer.echo(f"written to {result['model']}; every step: saccade report {chosen.out}")
+        say(f"step {metrics['step']}: {_line(metrics)}")
+    say(f"written to {result['model']}; every step: saccade report {chosen.out}")
 
 
 def _train(recipe: RLRecipe, threads: int | None, *, quiet: bool) -> dict[str, JsonValue]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from saccade.cli.common.options import Json, RecipeFile, Settings, read_runfile, spare_threads
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -163,39 +163,38 @@ def _result(out: Path, asked: frozenset[Key]) -> tuple[dict[str, JsonValue], Fai
 
 
 def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
-    from rich.console import Console
-
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.show import summary_table
     from saccade.measures.summary import Summary
 
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
         return
-    console, groups = Console(highlight=False), result["groups"]
+    console, groups = terminal(), result["groups"]
     assert isinstance(groups, dict)
     by_group = {name: Summary.model_validate(s) for name, s in groups.items()}
     console.print(summary_table(by_group, Summary.model_validate(result["all"])))
     causes = result["causes"]
     assert isinstance(causes, list)
     for cause in causes:
-        console.print(cause, style="yellow", markup=False)
+        console.print(cause, style="yellow")
     where = f"environment {result['fingerprint']}, run folder {result['out']}"
     console.print(where, style="dim")
 
 
 def _show_failures(failures: Failures) -> None:
-    from saccade.cli.common.printable import one_line
+    from saccade.printable import one_line
 
     if failures.aborted:
-        typer.echo(
+        say(
             f"{failures.aborted} episodes were aborted: they failed on our side, not the model's; "
             "the same command attempts them again",
             err=True,
         )
     if failures.unscored:
-        typer.echo(
+        say(
             f"{failures.unscored} episodes are finished but have no score, because the reward "
             "failed; the same command scores them again, without playing them",
             err=True,
         )
-    typer.echo(f"most often: {one_line(failures.reasons.most_common(1)[0][0])}", err=True)
+    say(f"most often: {one_line(failures.reasons.most_common(1)[0][0])}", err=True)

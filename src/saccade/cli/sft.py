@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.options import Json, RecipeFile, Settings, Threads, read_runfile
+from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -40,21 +38,19 @@ def sft(
         check_runs(chosen.runs)
         result = _train(chosen, threads, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(result))
+        say_json(result)
         return
     left_out, losses = result["left_out"], result["losses"]
     assert isinstance(left_out, dict)
     assert isinstance(losses, list)
     reasons = ", ".join(f"{n} {why}" for why, n in left_out.items())
-    typer.echo(
+    say(
         f"trained on {result['trajectories']} trajectories"
         + (f" (left out: {reasons})" if reasons else "")
         + (f"; loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else "")
     )
     folder = result["model"]
-    typer.echo(
-        f"written to {folder}; it loads as its base did: policy.kind=hf policy.path={folder}"
-    )
+    say(f"written to {folder}; it loads as its base did: policy.kind=hf policy.path={folder}")
 
 
 def _train(recipe: SFTRecipe, threads: int | None, *, quiet: bool) -> dict[str, JsonValue]:

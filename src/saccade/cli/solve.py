@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saccade.cli.common.options import Json, spare_threads, with_settings
+from saccade.cli.common.say import say, say_record
 
 if TYPE_CHECKING:
     from saccade.recipe import Recipe
@@ -77,9 +78,8 @@ def solve(
     """
     import asyncio
 
-    from rich.console import Console
-
     from saccade.agent import make_task
+    from saccade.cli.common.console import terminal
     from saccade.cli.common.interrupt import says
     from saccade.cli.common.show import show_task, show_turns
     from saccade.client.download import Hosts
@@ -113,15 +113,15 @@ def solve(
     if answer is not None:
         make_reward(recipe).check(task)
     out = Path(recipe.out or time.strftime("runs/solve-%Y%m%d-%H%M%S"))
-    console = Console(quiet=as_json, highlight=False)
+    console = terminal(quiet=as_json)
     show_task(console, task)
     trajectory = _finished(recipe, task, out)
     if trajectory is not None:
-        typer.echo(f"{out} is finished: nothing was left to do; this is its result", err=True)
+        say(f"{out} is finished: nothing was left to do; this is its result", err=True)
     else:
         spare_threads(recipe.policy)
         says("interrupted: nothing of this question is kept, ask it again")
-        with Console(stderr=True, quiet=as_json).status("looking ..."):
+        with terminal(stderr=True, quiet=as_json).status("looking ..."):
             asyncio.run(
                 run("solve", recipe, [Job(task)], out, on_finish=lambda task, trajectory: None)
             )
@@ -129,7 +129,7 @@ def solve(
         attempts = [*reader.aborted(), *reader.trajectories()]
         trajectory = next(t for t in reversed(attempts) if t.task_id == task.id)
     if as_json:
-        typer.echo(trajectory.model_dump_json())
+        say_record(trajectory)
     else:
         show_turns(console, trajectory)
         console.print(f"run folder: {out}", style="dim")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli.common.options import Runs
+from saccade.cli.common.say import say
 
 
 def view(
@@ -36,7 +37,7 @@ def view(
 
     if follow:
         with FollowServer(runs, port) as server:
-            typer.echo(f"{server.url}  (Ctrl+C ends it)")
+            say(f"{server.url}  (Ctrl+C ends it)")
             if open_:
                 webbrowser.open(server.url)
             try:
@@ -45,6 +46,6 @@ def view(
             except KeyboardInterrupt:
                 raise typer.Exit(0) from None
     written = write_page(runs, out or runs[0] / "view.html")
-    typer.echo(str(written))
+    say(str(written))
     if open_:
         webbrowser.open(written.resolve().as_uri())

@@ -21,8 +21,17 @@ from saccade.client import cache
 from saccade.client.failures import Response, Retry
 from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply, Usage, read
-from saccade.client.request import body_of, cache_key, cost_bound, headers_of, not_sent, url_of
+from saccade.client.request import (
+    body_of,
+    cache_key,
+    cost_bound,
+    headers_of,
+    not_sent,
+    secrets_of,
+    url_of,
+)
 from saccade.errors import BudgetExceeded, ContextOverflow, ServiceTimeout
+from saccade.secrets import Redactor, bare
 
 if TYPE_CHECKING:
     import httpx
@@ -51,6 +60,7 @@ class ChatClient:
         self._next = 0
         self._warned: set[str] = set()
         self._http: httpx.AsyncClient | None = None
+        self._hidden: tuple[dict[str, str], Redactor] = ({}, Redactor({}))
         self.spent = 0.0
         """Money spent, by the server's token counts; a request under way counts with its bound."""
 
@@ -160,10 +170,11 @@ class ChatClient:
         self.spent += bound
         cost = bound
         try:
-            response = await self._post(url, data)
+            redact = self._redactor()
+            response = await self._post(url, data, redact)
             if response.status != 200:
                 cost = 0.0
-            reply = read(url, response, section=self._section)
+            reply = read(bare(url), response, section=self._section, redact=redact)
             cost = self._price(reply.usage, bound)
         except Retry as failure:
             if not failure.sent:
@@ -176,7 +187,14 @@ class ChatClient:
             self.spent += cost - bound
         return reply
 
-    async def _post(self, url: str, data: bytes) -> Response:
+    def _redactor(self) -> Redactor:
+        """What hides the secrets that a request holds; they may change from one to the next."""
+        secrets = secrets_of(self._options)
+        if secrets != self._hidden[0]:
+            self._hidden = (secrets, Redactor(secrets))
+        return self._hidden[1]
+
+    async def _post(self, url: str, data: bytes, redact: Redactor) -> Response:
         from saccade.client import post
 
         headers, address = headers_of(self._options), url_of(self._options, url)
@@ -187,9 +205,10 @@ class ChatClient:
             address,
             data,
             headers,
-            name=url,
+            name=bare(url),
             timeout_s=self._options.timeout_s,
             max_bytes=MAX_REPLY_BYTES,
+            redact=redact,
         )
 
     def _endpoint(self) -> str:

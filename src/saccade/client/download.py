@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from saccade.errors import ConfigError, ImageError
+from saccade.printable import printable
+from saccade.secrets import bare
 
 if TYPE_CHECKING:
     import httpx
@@ -98,6 +100,7 @@ def download(url: str, hosts: Hosts, *, max_bytes: int = MAX_BYTES) -> bytes:
     from saccade.client.post import trusted_certificates
 
     ends, place = time.monotonic() + MAX_SECONDS, url
+    named = printable(bare(url))[:200]  # a query may hold a signature
     try:
         with httpx.Client(
             trust_env=False,
@@ -111,11 +114,11 @@ def download(url: str, hosts: Hosts, *, max_bytes: int = MAX_BYTES) -> bytes:
                     return found
                 place = urljoin(place, found.location)
     except ImageError as error:
-        raise ImageError(f"{url[:200]}: {error}") from error
+        raise ImageError(f"{named}: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         reason = str(error) or type(error).__name__
-        raise ImageError(f"{url[:200]}: cannot be fetched ({reason})") from error
-    raise ImageError(f"{url[:200]}: more than {MAX_REDIRECTS} redirects")
+        raise ImageError(f"{named}: cannot be fetched ({reason})") from error
+    raise ImageError(f"{named}: more than {MAX_REDIRECTS} redirects")
 
 
 class _Stream(Protocol):
@@ -227,7 +230,7 @@ def _left(ends: float) -> float:
 def _checked(parts: SplitResult) -> tuple[str, int]:
     """Host and port of a URL."""
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ImageError(f"expected an http or https URL, got {parts.geturl()[:200]!r}")
+        raise ImageError(f"expected an http or https URL, got {bare(parts.geturl())[:200]!r}")
     if parts.username is not None:
         raise ImageError("a URL with a user name or password is not fetched")
     return parts.hostname.lower().rstrip("."), parts.port or _PORTS[parts.scheme]

@@ -17,6 +17,8 @@ from saccade.client.wordings.advice import advice
 from saccade.client.wordings.overflow import context_is_full, output_alone_is_too_long
 from saccade.client.wordings.pause import pause
 from saccade.errors import ContextOverflow, ServiceError
+from saccade.printable import printable
+from saccade.secrets import bare
 
 MAX_MESSAGE_CHARS = 2000
 """So much of a server's message is looked at."""
@@ -90,7 +92,7 @@ class Response(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    """Their names are in lower case, or looked up in any case."""
+    """Their names are in lower case."""
     content: bytes
 
 
@@ -141,7 +143,7 @@ def failed(response: Response, body: JsonValue) -> Failure | None:
 
 def error_of(url: str, failure: Failure, headers: Mapping[str, str], section: str) -> Exception:
     """The error for a failure: `Retry`, `ContextOverflow`, or `ServiceError` with advice."""
-    status, said = failure.status, failure.message[:MAX_SHOWN_CHARS]
+    status, said = failure.status, printable(failure.message)[:MAX_SHOWN_CHARS]
     problem = f"{url}: status {status}: {said}"
     if _NO_MONEY.search(failure.text):
         return ServiceError(f"{problem}; {_HINTS[402]}")
@@ -169,7 +171,7 @@ def error_of(url: str, failure: Failure, headers: Mapping[str, str], section: st
 def _hint(failure: Failure, headers: Mapping[str, str]) -> str:
     """What to look at."""
     if 300 <= failure.status < 400:
-        place = headers.get("location", "another address").partition("?")[0][:MAX_SHOWN_CHARS]
+        place = printable(bare(headers.get("location", "another address")))[:MAX_SHOWN_CHARS]
         return f"it sends on to {place}, where the key is not sent: is base_url the right one?"
     if _MODERATED.search(failure.text):
         return "the provider refuses what is in the question"

@@ -5,29 +5,35 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from saccade.client.servers import Rules, ServerKind, rules_of
+from saccade.errors import ConfigError
+from saccade.secrets import (
+    bare,
+    check_variable,
+    in_query,
+    is_made,
+    is_secret,
+    keeps_secret,
+    names_secret,
+)
 from saccade.types import Record
 
 FROM_ENVIRONMENT = "env:"
 """A header or a query value that begins so is the content of the variable that it names."""
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET = re.compile(
-    r"(^|[-_])(api-?key|keys?|auth|token|secrets?|cookie|password|sig|signature|credentials?)"
-    r"([-_]|$)",
-    re.IGNORECASE,
-)
 _OURS = {"authorization", "content-type", "content-length", "host", "transfer-encoding"}
 _SENT_BY_US = {"messages": "the conversation", "model": "{0}.model", "stream": "{0}.stream"}
 
 
 class ClientOptions(Record):
     """A chat server, or several that serve the same model."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have put a key there
 
     base_url: str | tuple[str, ...]
     """One endpoint or more, such as "http://127.0.0.1:8000/v1"; a query in it is kept."""
@@ -77,18 +83,39 @@ class ClientOptions(Record):
         for url in (value,) if isinstance(value, str) else value:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"expected http://HOST/v1 or https://HOST/v1, got {url!r}")
-            if parts.username or parts.password:
+                raise ValueError(f"expected http://HOST/v1 or https://HOST/v1, got {bare(url)!r}")
+            if "@" in parts.netloc:
                 raise ValueError("a URL with a password; name its variable in api_key_env")
             if parts.fragment:
-                raise ValueError(f"expected no '#' in a URL, got {url!r}")
-            for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-                if _SECRET.search(name):
-                    raise ValueError(f'a URL with a secret; write query.{name}="env:VARIABLE"')
+                raise ValueError(f"expected no '#' in a URL, got one behind {bare(url)!r}")
+            if (name := next(in_query(parts), None)) is not None:
+                raise ValueError(
+                    f'a URL with a secret, or what may be one; write query.{name}="env:VARIABLE"'
+                    f", or query.{name}=VALUE if everybody may read it"
+                )
+            if is_made(parts.path):
+                raise ValueError("a URL with a secret in its path; it would be kept in run.json")
             _ = parts.port  # refuses what is no port number
         if not value:
             raise ValueError("at least one URL is needed")
         return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_variable(cls, value: str) -> str:
+        check_variable(value)
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _holds_no_secret(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name, value in body.items():
+            if isinstance(value, str) and (is_made(value) or keeps_secret(name)):
+                raise ValueError(
+                    f"{name}: a secret would be written into run.json; it is sent in a header: "
+                    'headers.NAME="env:VARIABLE"'
+                )
+        return body
 
     @field_validator("headers")
     @classmethod
@@ -145,9 +172,11 @@ def _check_secrets(option: str, values: dict[str, str]) -> None:
     """A run file is copied into `run.json`: a secret in it would be kept there."""
     for name, value in values.items():
         if value.startswith(FROM_ENVIRONMENT):
-            if not _VARIABLE.fullmatch(value.removeprefix(FROM_ENVIRONMENT)):
-                raise ValueError(f"{name}: expected env:VARIABLE, got {value!r}")
-        elif _SECRET.search(name):
+            try:
+                check_variable(value.removeprefix(FROM_ENVIRONMENT))
+            except ConfigError as error:
+                raise ValueError(f"{name}: {error}") from error
+        elif names_secret(name) or is_secret(value):
             raise ValueError(
                 f"{name}: a secret would be written into run.json; put it into a variable of the "
                 f'environment and write {option}.{name}="env:VARIABLE"'

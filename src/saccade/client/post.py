@@ -11,6 +11,7 @@ import httpx
 
 from saccade.client.failures import Response, Retry
 from saccade.errors import ServiceError, ServiceTimeout
+from saccade.secrets import Redactor
 
 _NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """Requests to this machine bypass a proxy of the environment, which could not reach it."""
@@ -44,6 +45,7 @@ async def post(
     name: str,
     timeout_s: float,
     max_bytes: int,
+    redact: Redactor,
 ) -> Response:
     """Send a body and read the response to its end, whatever its status is.
 
@@ -55,6 +57,7 @@ async def post(
         name: What the server is called in messages.
         timeout_s: Seconds until the response must have come whole.
         max_bytes: Longer responses are refused.
+        redact: Hides what the request holds of the environment, wherever the response repeats it.
 
     Raises:
         Retry: no whole response came.
@@ -76,10 +79,13 @@ async def post(
     except TimeoutError:
         raise Retry(ServiceTimeout(f"{name}: no reply within {timeout_s:g} s")) from None
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
+        reason = redact(str(error)) or type(error).__name__
         sent = not isinstance(error, httpx.ConnectError)
-        raise Retry(ServiceError(f"{name}: {reason}"), sent=sent) from error
-    return Response(response.status_code, response.headers, bytes(content))
+        # What h11 says of a header line that is none holds the line: it is no cause to be printed.
+        cause = error if reason == str(error) else None
+        raise Retry(ServiceError(f"{name}: {reason}"), sent=sent) from cause
+    told = {key.lower(): redact(value) for key, value in response.headers.items()}
+    return Response(response.status_code, told, redact.content(bytes(content)))
 
 
 @cache

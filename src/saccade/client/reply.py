@@ -19,6 +19,8 @@ from saccade.client.stream import assembled, is_stream
 from saccade.client.tokens import tokens_of
 from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
 from saccade.errors import ServiceError
+from saccade.printable import printable
+from saccade.secrets import Redactor
 from saccade.types import Record, WireCall
 
 _THOUGHTS = (
@@ -84,13 +86,19 @@ class Reply(Record):
     """The kind of server (a preset's name) where the reply shows it."""
 
 
-def read(url: str, response: Response, *, section: str = "policy") -> Reply:
+NOTHING_HIDDEN = Redactor({})
+
+
+def read(
+    url: str, response: Response, *, section: str = "policy", redact: Redactor = NOTHING_HIDDEN
+) -> Reply:
     """The reply in a response.
 
     Args:
         url: Where it came from, for messages.
         response: Read to its end.
         section: The section of the run file with the server's options, for advice.
+        redact: Hides secrets that came in pieces, which `post` could not see.
 
     Raises:
         Retry: another attempt may succeed.
@@ -103,15 +111,25 @@ def read(url: str, response: Response, *, section: str = "policy") -> Reply:
         body, problem = None, str(error)
     failure = failed(response, body)
     if failure is not None:
+        failure = failure._replace(message=redact(failure.message), codes=redact(failure.codes))
         raise error_of(url, failure, response.headers, section)
     choices = tables(table(body).get("choices"))
     choice = next((c for c in choices if c.get("index") == 0), choices[0] if choices else {})
     message = _message(choice)
     if not message:
         problem = problem or ("no choices" if not choices else "a choice without a message")
-        excerpt = response.content[:300].decode(errors="replace")
+        excerpt = printable(response.content[:300].decode(errors="replace"))
         raise Retry(ServiceError(f"{url}: not a chat completion ({problem}): {excerpt}"))
-    return _reply(url, table(body), choice, message)
+    return _without_secrets(_reply(url, table(body), choice, message), redact)
+
+
+def _without_secrets(reply: Reply, redact: Redactor) -> Reply:
+    """A reply as it is kept; tokens that a secret could be read from are not."""
+    whole: dict[str, JsonValue] = reply.model_dump(mode="json")
+    hidden = redact.value(whole)
+    if hidden == whole:
+        return reply
+    return Reply.model_validate(table(hidden) | {"token_ids": None, "log_probs": None})
 
 
 def _body(response: Response) -> JsonValue:

@@ -71,12 +71,20 @@ def headers_of(options: ClientOptions) -> dict[str, str]:
     """
     name = options.api_key_env
     key = os.environ.get(name, "").strip() or "EMPTY"
-    if not (key.isascii() and key.isprintable()):
+    if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError(f"{name}: the key in it has characters that no key has; copy it again")
     header = options.rules.key_header
     value = f"Bearer {key}" if header == "Authorization" else key
     fixed = {"Content-Type": "application/json", header: value}
     return fixed | _filled("headers", options.headers)
+
+
+def secrets_of(options: ClientOptions) -> dict[str, str]:
+    """What a server is sent of the environment: the name of each variable and its content."""
+    named = [*options.headers.values(), *options.query.values()]
+    variables = [v.removeprefix(FROM_ENVIRONMENT) for v in named if v.startswith(FROM_ENVIRONMENT)]
+    names = (options.api_key_env, *variables)
+    return {name: os.environ.get(name, "").strip() for name in names}
 
 
 def cache_key(options: ClientOptions, data: bytes) -> str:

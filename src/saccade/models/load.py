@@ -18,6 +18,7 @@ from transformers.utils.logging import (
 )
 
 from saccade import __version__
+from saccade.checkpoints import refuse_code
 from saccade.errors import FormatError
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.types import Record
@@ -70,8 +71,9 @@ def load(
         dtype: Of the weights.
 
     Raises:
-        ConfigError: the checkpoint is of a family that has no renderer.
+        ConfigError: the checkpoint is of a family that has no renderer, or brings code.
     """
+    refuse_code(path)
     renderer = load_renderer(path)
     with without_bars():
         model = AutoModelForImageTextToText.from_pretrained(

@@ -23,6 +23,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 
 from saccade.cache import ByteCache
+from saccade.checkpoints import refuse_code
 from saccade.errors import ConfigError, RenderError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
@@ -326,12 +327,13 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
     """The renderer of a checkpoint: a folder, or a model id of the hub.
 
     Raises:
-        ConfigError: there is no such checkpoint, or its family is not known here.
+        ConfigError: there is no such checkpoint, it brings code, or its family is not known here.
     """
     if str(path).startswith((".", "/", "~")) and not Path(path).is_dir():
         raise ConfigError(f"{path}: no such folder; name a checkpoint, or a model id of the hub")
+    refuse_code(path)
     try:
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except OSError as error:
         raise ConfigError(f"{path}: no checkpoint ({str(error).splitlines()[0]})") from error
     if config.model_type not in COORDS:
@@ -348,7 +350,8 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
         mean=tuple(images["image_mean"]),
         std=tuple(images["image_std"]),
     )
-    return QwenVLRenderer(AutoTokenizer.from_pretrained(path), rule, COORDS[config.model_type])
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    return QwenVLRenderer(tokenizer, rule, COORDS[config.model_type])
 
 
 def chat_template() -> str:

@@ -100,6 +100,7 @@ class Claim:
         """Whether nothing in the folder has content, the files of every run left aside."""
         files = (path for path in self._folder.rglob("*") if path.is_file())
         ours = {self._folder / LOCK, self._folder / RUN}
+        ours |= set(self._folder.glob(f".{RUN}.*.part"))  # of a writer that was killed
         return not any(path.stat().st_size for path in files if path not in ours)
 
     @property
@@ -113,13 +114,17 @@ class Claim:
 
         What was in the folder before stays, whatever it is.
         """
-        if failed and not self.has_begun:
-            self._remove_what_was_made()
-            (self._folder / LOCK).unlink(missing_ok=True)  # while it is held, or it is another's
-            for folder in self._made:
-                with suppress(OSError):  # it holds something else by now
-                    folder.rmdir()
-        self._lock.release()
+        try:
+            if failed and not self.has_begun:
+                with suppress(OSError):  # a disk that can take nothing gives nothing up either
+                    self._remove_what_was_made()
+                    # While it is held, or it is another's.
+                    (self._folder / LOCK).unlink(missing_ok=True)
+                for folder in self._made:
+                    with suppress(OSError):  # it holds something else by now
+                        folder.rmdir()
+        finally:
+            self._lock.release()
 
     def _remove_what_was_made(self) -> None:
         """Beside what others have put there, `run.json` stays: it marks the folder as a run's."""

@@ -27,6 +27,7 @@ from saccade.runs.manifest import (
     Manifest,
     check_same,
     differences,
+    kept_of,
     read_manifest,
 )
 
@@ -134,7 +135,11 @@ def finish(
         StoreError: the folder cannot be written.
     """
     made = Finished(
-        verb=verb, config=dict(config), result=dict(result), needs=tuple(needs), total=total
+        verb=verb,
+        config=kept_of(config),
+        result=dict(result),
+        needs=tuple(needs),
+        total=total,
     )
     write_whole(folder / FINISHED, made.model_dump_json(indent=1).encode() + b"\n")
     return made

@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import read_whole, write_whole
+from saccade.secrets import without_secrets
 
 RUN = "run.json"
 FINISHED = "finished.json"
@@ -152,7 +153,8 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
         recipe: Its run file, resolved.
         fingerprint: Of the environment, where there is one.
     """
-    config = recipe.model_dump(mode="json")
+    config = kept_of(recipe.model_dump(mode="json"))
+    words = [str(without_secrets(word)) for word in sys.argv]
     seed = config.get("seed")
     commit, dirty = checkout()
     return Manifest(
@@ -164,9 +166,16 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
         versions={"python": platform.python_version(), **_versions()},
         commit=commit,
         dirty=dirty,
-        command=shlex.join(sys.argv).encode("utf-8", "replace").decode(),
+        command=shlex.join(words).encode("utf-8", "replace").decode(),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
+
+
+def kept_of(config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A run file as `run.json` keeps it: without passwords, and secrets of URLs, that are in it."""
+    kept = without_secrets(dict(config))
+    assert isinstance(kept, dict)
+    return kept
 
 
 def as_typed(command: str) -> str:
@@ -243,7 +252,7 @@ def differences(held: Manifest, new: Manifest) -> list[str]:
     """
     if held.verb != new.verb:
         return [f"it was made by `saccade {held.verb}`, this is `saccade {new.verb}`"]
-    lines = list(_differences(held.config, new.config, new.chosen))
+    lines = list(_differences(kept_of(held.config), kept_of(new.config), new.chosen))
     known = held.fingerprint is not None and new.fingerprint is not None
     another = known and held.fingerprint != new.fingerprint
     if not lines and another and changes_meaning("fingerprint"):

@@ -13,6 +13,9 @@ interface only.
 `ScriptedServer(answer, like="gemini")` refuses what that server refuses, in its words, and signs
 its replies as it does: see `saccade.testing.strict`.
 
+`saccade.testing.lies` has what a hostile server sends, and `saccade.testing.faults` disks that fail
+and processes that are killed at a chosen moment.
+
 Where no socket is needed, `saccade.policies.replay:ReplayPolicy` is the scripted policy: it takes
 the turns of each task, or a function from a trajectory to the next text.
 """

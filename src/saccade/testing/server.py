@@ -15,9 +15,11 @@ from pydantic import JsonValue
 
 from saccade.client.servers import ServerKind
 from saccade.testing import strict
-from saccade.testing.wire import ScriptedReply, ScriptedRequest, completion, streamed
+from saccade.testing.wire import Fail, ScriptedReply, ScriptedRequest, completion, streamed
 
 MAX_REQUEST_BYTES = 512 * 2**20
+DRIP_S = 0.02
+"""Seconds between two bytes of a reply that drips."""
 
 Script = Callable[[ScriptedRequest], "str | ScriptedReply"]
 
@@ -66,6 +68,10 @@ class ScriptedServer:
     def wait_until_stopped(self) -> None:
         """Block until the server stops, for a request that hangs."""
         self._stopped.wait()
+
+    def stopped(self, wait_s: float) -> bool:
+        """Whether the server stops within so many seconds."""
+        return self._stopped.wait(wait_s)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -135,23 +141,39 @@ class _Handler(BaseHTTPRequestHandler):
                 usage = isinstance(wanted, dict) and wanted.get("include_usage") is True
                 sent = streamed(whole, usage=usage)
                 headers = {"Content-Type": "text/event-stream", **headers}
-        self._send(reply.status, sent, headers, cut=reply.fail == "cut")
+        if reply.fail in ("drip", "endless"):
+            self._go_on(reply.status, sent, headers, drip=reply.fail == "drip")
+        else:
+            self._send(reply.status, sent, headers, fail=reply.fail)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: requests are kept in `ScriptedServer.requests`."""
 
     def _send(
-        self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False
+        self, status: int, content: bytes, headers: dict[str, str], *, fail: Fail = ""
     ) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        length = len(content) // 2 if fail == "short" else len(content)
+        self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if cut else content)
-        if cut:
+        self.wfile.write(content[: len(content) // 2] if fail == "cut" else content)
+        if fail:
             self.wfile.flush()
             self._hang_up()
+
+    def _go_on(self, status: int, content: bytes, headers: dict[str, str], *, drip: bool) -> None:
+        """A body without an end, until the server stops or the client leaves."""
+        self.close_connection = True  # and no length: what comes until then is the body
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        rest = iter(content)
+        while not self.server.script.stopped(DRIP_S if drip else 0):
+            self.wfile.write(bytes([next(rest, 0x20)]) if drip else content or b" ")
+            self.wfile.flush()
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -20,7 +20,7 @@ from saccade.config import check_choice
 CHUNK_CHARS = 7
 """Number of characters in a chunk of a streamed text."""
 
-Fail = Literal["", "hang", "drop", "cut"]
+Fail = Literal["", "hang", "drop", "cut", "drip", "endless", "short"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class ScriptedReply:
     raw: bytes | None = None
     """Sent instead of a chat completion."""
     fail: Fail = ""
-    """hang: no reply until the server stops; drop: closes at once; cut: closes within the body."""
+    """hang: no reply until the server stops; drop: closes at once; cut: closes within the body;
+    drip: a byte at a time, without an end; endless: a body that goes on until the client leaves;
+    short: says that the body is shorter than it is."""
 
     def __post_init__(self) -> None:
         """Check `fail`.

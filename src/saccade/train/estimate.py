@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from saccade.checkpoints import refuse_code
 from saccade.errors import ConfigError
 from saccade.models.scores import CHUNK
 from saccade.train.recipe import RLRecipe
@@ -170,7 +171,8 @@ def config_of(model: str) -> PreTrainedConfig:
         ConfigError: neither.
     """
     if (Path(model) / "config.json").is_file():
-        return AutoConfig.from_pretrained(model)
+        refuse_code(model)
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
     if model in SHAPES:
         return Qwen2_5_VLConfig(**SHAPES[model])
     raise ConfigError(

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-import typer
-
 from saccade.cli.checks.kinds import kind_of, read_as
 from saccade.cli.common.options import read_file, spare_threads, with_settings
-from saccade.cli.common.printable import one_line
 from saccade.cli.common.progress import bars, one_bar
+from saccade.cli.common.say import say
 from saccade.cli.reference.values import toml
 from saccade.config import Part, Table, validate, with_overrides
 from saccade.errors import ConfigError
+from saccade.printable import one_line
 from saccade.recipe import Recipe, check_policy
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ def show(findings: Iterable[Finding], lines: Mapping[str, JsonValue]) -> None:
             for reply in found.replies:
                 _echo(f"{'':<27} | ", one_line(reply))
     if lines:
-        typer.echo("\nlines for the run file (--write FILE puts them into any, in its form):")
+        say("\nlines for the run file (--write FILE puts them into any, in its form):")
         for key, value in lines.items():
-            typer.echo(f"{key} = {toml(value)}")
+            say(f"{key} = {toml(value)}")
 
 
 def _echo(head: str, text: str) -> None:
@@ -91,7 +90,7 @@ def _echo(head: str, text: str) -> None:
         text = textwrap.fill(
             text, width, initial_indent=rest, subsequent_indent=rest, break_on_hyphens=False
         ).lstrip()
-    typer.echo(head + text)
+    say(head + text)
 
 
 def _interval(found: Finding) -> str:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import typer
 
+from saccade.printable import printable
+
 CODE = 130
 PREPARED = {"run.json", "lock", "images", "examples.json"}
 """What a run folder holds before anything was done."""
@@ -160,5 +162,5 @@ def _say() -> None:
             return
         show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a bar hides it
         with suppress(OSError):
-            typer.echo(f"{show_cursor}{_ending.message()}", err=True)
+            typer.echo(f"{show_cursor}{printable(_ending.message())}", err=True)
         _ending.said.set()

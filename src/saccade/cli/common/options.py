@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from saccade.cli.common.say import say
 
 if TYPE_CHECKING:
     from saccade.config import Part, Table
@@ -54,7 +57,7 @@ def read_file(path: Path) -> Table:
 def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
     """A table with settings over it; names of embedded models become folders.
 
-    Says so if a model is none that is here.
+    Says so if a model is none that is here, and which keys are sent to whom.
 
     Raises:
         ConfigError: a setting is not `key=value`, or a model that does not exist.
@@ -65,8 +68,18 @@ def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
     chosen = with_folders(with_overrides(table, list(settings or [])))
     for name in _models(chosen):
         if not Path(name).is_dir():
-            typer.echo(f"{name}: no folder here, so it is a model of the hub", err=True)
+            say(f"{name}: no folder here, so it is a model of the hub", err=True)
+    say_what_is_sent(chosen)
     return chosen
+
+
+def say_what_is_sent(table: Table) -> None:
+    """Say on stderr which variables of the environment a run file sends to whom."""
+    from saccade.secrets import sent_along
+
+    if os.environ.get("RANK", "0") == "0":  # of several processes the first one says it
+        for line in dict.fromkeys(sent_along(table)):
+            say(line, err=True)
 
 
 def _models(table: Table) -> Iterator[str]:

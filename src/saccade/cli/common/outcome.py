@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from saccade.cli.common.interrupt import keeps
+from saccade.cli.common.say import say
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -40,5 +39,5 @@ def finished_before(
     beyond = ", ".join(done.beyond(config))
     more = f", and holds more than is asked for ({beyond})" if beyond else ""
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one says it
-        typer.echo(f"{out} is finished{more}: nothing was left to do; this is its result", err=True)
+        say(f"{out} is finished{more}: nothing was left to do; this is its result", err=True)
     return done.result

@@ -28,10 +28,12 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from saccade.cli.common.console import terminal
+from saccade.printable import one_line
 
 EVERY_S = 30.0
 
@@ -42,14 +44,14 @@ def bars(*, quiet: bool = False) -> Progress:
     Args:
         quiet: Whether a terminal shows no bars. Lines are printed all the same.
     """
-    console = Console(stderr=True, highlight=False)
+    console = terminal(stderr=True)
     if os.environ.get("RANK", "0") != "0":  # of several processes the first one reports
         console.quiet = True
     if not console.is_interactive:
         return Lines(console)
     console.quiet |= quiet
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        _What(), BarColumn(), MofNCompleteColumn(),
         TimeRemainingColumn(), _Note(),
     )  # fmt: skip
     return Progress(*columns, console=console, transient=True)
@@ -150,24 +152,31 @@ class Lines(Progress):
         last, line = self._printed.get(task.id, (now, ""))
         if task.total is None or not (at_once or now - last >= self._every_s):
             return
-        count = f"{task.description} {task.completed:g}/{task.total:g}".strip()
+        count = f"{one_line(task.description)} {task.completed:g}/{task.total:g}".strip()
         if count == line:
             return
         self._printed[task.id] = (now, count)
-        self.console.print(self._with_time(task, count, now), markup=False, soft_wrap=True)
+        self.console.print(Text(self._with_time(task, count, now)), soft_wrap=True)
 
     def _with_time(self, task: Task, count: str, now: float) -> str:
         began, before = self._began[task.id]
         took, done, left = now - began, task.completed - before, (task.total or 0) - task.completed
-        parts = [count, str(task.fields.get("note", ""))]
+        parts = [count, one_line(str(task.fields.get("note", "")))]
         if done > 0:
             seconds = round(took * left / done if left > 0 else took)
             parts.append(f"{'ETA' if left > 0 else 'after'} {timedelta(seconds=seconds)}")
         return ", ".join(part for part in parts if part)
 
 
+class _What(ProgressColumn):
+    """What is under way: names of families, stages and benchmarks are a user's."""
+
+    def render(self, task: Task) -> Text:
+        return Text(one_line(task.description))
+
+
 class _Note(ProgressColumn):
     """What there is to say beside the count."""
 
     def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get("note", "")))
+        return Text(one_line(str(task.fields.get("note", ""))))

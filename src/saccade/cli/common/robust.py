@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from saccade.cli.common.options import read_file
+from saccade.cli.common.options import read_file, say_what_is_sent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,9 @@ def read_table(arguments: Sequence[str] | None) -> Table:
 
     given = list(arguments or [])
     table = read_file(Path(given.pop(0))) if given and "=" not in given[0] else {}
-    return with_overrides(table, given)
+    chosen = with_overrides(table, given)
+    say_what_is_sent(chosen)
+    return chosen
 
 
 def classifier_recipe(table: Table, flags: Mapping[str, str | int | None]) -> RobustRecipe:
@@ -108,7 +110,7 @@ def shown_progress(*, quiet: bool) -> Iterator[tuple[OnProgress, OnNote]]:
             progress.update(bar, description=what, completed=done)
             last = done, total
 
-        yield on_progress, partial(progress.console.print, markup=False)
+        yield on_progress, partial(progress.console.print)
 
 
 def show_table(rows: Rows, *, keys: int = 1, console: Console | None = None) -> None:
@@ -119,13 +121,13 @@ def show_table(rows: Rows, *, keys: int = 1, console: Console | None = None) -> 
         keys: Number of its first columns that name a row.
         console: Where to; the terminal if left out.
     """
-    from rich.console import Console
     from rich.table import Table as Shown
     from rich.text import Text
 
+    from saccade.cli.common.console import terminal
     from saccade.robust.tables import GAP, widths_of, within
 
-    console = console or Console(highlight=False)
+    console = console or terminal()
     for part in within(rows, console.width, keys=keys):
         shown = Shown(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
         for place, (head, width) in enumerate(zip(part[0], widths_of(part), strict=True)):

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from saccade.cli.common.printable import one_line
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.measures.summary import Summary, is_undecided
+from saccade.printable import one_line
 from saccade.runs.diagnosis import unread_text, what_may_help
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 from rich.text import Text
 
+from saccade.cli.common.console import linked
 from saccade.view.tables import Cell, Link, Part, Table, plain
 
 PROSE_WIDTH = 24
@@ -81,5 +82,5 @@ def _shown(table: Table, places: Sequence[int]) -> Shown:
 def _cell(cell: Cell) -> Text:
     text = Text(plain(cell))
     if isinstance(cell, Link):
-        text.stylize(f"link {cell.target}")
+        text.stylize(linked(cell.target))
     return text

@@ -8,6 +8,8 @@ OWN = {
     "SACCADE_SANDBOX_TOKEN": "The token of a sandbox server: `saccade serve sandbox` asks its "
     "clients for it, and the tool `python` shows it to remote hosts; `token_env` names another "
     "variable.",
+    "SACCADE_ALLOW_ENV": "Names of further variables, with commas between them, that a run file "
+    "may send to its servers; else it may name those that end in `_KEY` or `_TOKEN`.",
     "RANK": "Set by `torchrun` and `accelerate launch`: of several processes that train together, "
     "only the first reports progress and the result.",
     "LD_LIBRARY_PATH": "The only variable that reaches the process in which a sandbox runs code: "

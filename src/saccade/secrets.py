@@ -1,0 +1,290 @@
+"""Keys and tokens: which variables may hold them, and that no text of a server repeats them.
+
+    check_variable("OPENAI_API_KEY")          # or raises: a run file may not name any variable
+    hide = Redactor({"OPENAI_API_KEY": "sk-12345678"})
+    hide("Incorrect key: sk-12345678")        # "Incorrect key: [the key of OPENAI_API_KEY]"
+
+What this guarantees: a secret that a server sends back as a whole is replaced, as it is, in letters
+of any case, percent-encoded, escaped as in JSON, HTML or Python, as hex, and within base64. What it
+does not: a server that was given a secret has it, and can hide it in ways of its own (backwards,
+word by word). Less than `SHORTEST` characters is no secret: a model may say "EMPTY".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import JsonValue
+
+from saccade.errors import ConfigError
+
+SHORTEST = 6
+"""Number of characters that a secret has at least."""
+SHORTEST_PART = 8
+"""Number of characters of a word in a header's value that is a secret of its own: not "Bearer"."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENDS_AS_KEY = re.compile(r".*_(KEY|TOKEN)", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
+"""What is a name for sure: some keys are names by their letters, and are not repeated."""
+
+_NAMED = re.compile(
+    r"(^|[-_.])(api-?key|(access|auth|secret|private|account)-?(key|token)|keys?|auth"
+    r"|authorization|token|jwt|bearer|secrets?|cookie|pass(word|wd|phrase)?|pwd|sig|signature"
+    r"|credentials?)([-_.]|$)",
+    re.IGNORECASE,
+)
+_SURELY_NAMED = re.compile(
+    r"(^|[-_.])(api[-_]?key|(access|auth|secret|private)[-_]?(key|token)|authorization|secrets?"
+    r"|password|passwd|credentials?)$",
+    re.IGNORECASE,
+)
+_MADE = re.compile(
+    r"^(?i:bearer|basic|token) \S{8}|\b(pk|rk|gsk|hf|xai|ghp|gho|github_pat|glpat|nvapi|r8"
+    r"|xox[abp])[-_][A-Za-z0-9]{8}|\bsk[-_][A-Za-z0-9]|\b(AKIA|ASIA|AIza|eyJ)\w{12}"
+)
+"""How keys of known makers begin."""
+_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
+"""Letters and digits without a break: no word, no date and no version."""
+_VERSION = re.compile(r"v?\d[\d.-]*([-.]?(preview|alpha|beta|rc|ga)[\d.]*)?", re.IGNORECASE)
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+HIDDEN = "HIDDEN"
+"""Stands where a secret was, in what is kept of a run file."""
+
+
+def check_variable(name: str) -> None:
+    """Refuse that a run file sends any variable of the environment to a server of its choice.
+
+    Raises:
+        ConfigError: it is no name, or one that neither ends as keys do nor was listed by the user.
+    """
+    listed = {word.strip() for word in os.environ.get("SACCADE_ALLOW_ENV", "").split(",")}
+    if not _VARIABLE.fullmatch(name):
+        raise ConfigError(
+            "expected the name of an environment variable, got something else; is it the key "
+            "itself? It belongs into the variable"
+        )
+    if _ENDS_AS_KEY.fullmatch(name) or name in listed:
+        return
+    shown = name if _PLAIN.fullmatch(name) else "NAME"
+    raise ConfigError(
+        "a run file may only send variables whose names end in _KEY or _TOKEN"
+        f"{'' if shown == 'NAME' else f', got {shown}'}; rename it, or allow it on the command "
+        f"line: SACCADE_ALLOW_ENV={shown} saccade ..."
+    )
+
+
+def names_secret(name: str) -> bool:
+    """Whether a header or a parameter of this name usually holds a secret: `key`, `apiKey`."""
+    return bool(_NAMED.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)))
+
+
+def is_made(value: str) -> bool:
+    """Whether a text begins as the keys of known makers do, or holds one: `sk-...`."""
+    return bool(_MADE.search(value))
+
+
+def is_secret(value: str) -> bool:
+    """Whether a text is a key by its looks; words, dates and versions are none."""
+    return is_made(value) or bool(_RUN.search(value))
+
+
+def keeps_secret(name: str) -> bool:
+    """Whether a setting of this name holds nothing but a secret: `api_key`, `password`."""
+    return bool(_SURELY_NAMED.search(name))
+
+
+def bare(url: str) -> str:
+    """A URL as messages and files show it: without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a URL that cannot be read"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def in_query(parts: SplitResult) -> Iterator[str]:
+    """The parameters of a URL's query whose values may be secrets: neither short nor a version."""
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        long = len(value) >= SHORTEST and not _VERSION.fullmatch(value)
+        if value and (names_secret(name) or long):
+            yield name
+
+
+def without_secrets(value: JsonValue) -> JsonValue:
+    """What is kept of a run file: values of keys that are called secrets, and of URLs, are hidden.
+
+    Args:
+        value: Of the run file, or a word of a command line.
+    """
+    if isinstance(value, str):
+        key, equals, rest = value.partition("=")
+        if equals and rest and not rest.startswith("env:") and keeps_secret(key):
+            return f"{key}={HIDDEN}"
+        return _URL.sub(lambda found: _hidden_url(found[0]), value)
+    if isinstance(value, list):
+        return [without_secrets(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _kept(key, inner) for key, inner in value.items()}
+    return value
+
+
+def _kept(key: str, value: JsonValue) -> JsonValue:
+    secret = isinstance(value, str) and value and not value.startswith("env:")
+    return HIDDEN if secret and keeps_secret(key) else without_secrets(value)
+
+
+def _hidden_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        hidden = set(in_query(parts))
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    if not hidden and "@" not in parts.netloc:
+        return url
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    query = urlencode([(n, HIDDEN if n in hidden else v) for n, v in pairs])
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+
+
+def sent_along(table: JsonValue) -> Iterator[str]:
+    """Which variables of the environment a run file sends where, a line for each that is set.
+
+    Args:
+        table: The run file, its defaults included or left out.
+    """
+    if isinstance(table, list):
+        for inner in table:
+            yield from sent_along(inner)
+    if not isinstance(table, dict):
+        return
+    hosts = [url for key in _PLACES for url in _listed(table.get(key)) if "://" in url]
+    for name in _variables(table) if hosts else ():
+        if os.environ.get(name):
+            yield f"{name} is sent to {', '.join(sorted(set(map(_host, hosts))))}"
+    for inner in table.values():
+        yield from sent_along(inner)
+
+
+_PLACES = ("base_url", "url", "urls")
+_USUAL = {"base_url": "OPENAI_API_KEY", "urls": "SACCADE_SANDBOX_TOKEN"}
+"""Key of a run file with the address of a server -> the variable that is sent there by default."""
+
+
+def _variables(table: Mapping[str, JsonValue]) -> Iterator[str]:
+    named = [v for k, v in table.items() if k.endswith("_env") and isinstance(v, str)]
+    usual = [name for key, name in _USUAL.items() if key in table]
+    yield from named or usual
+    for option in ("headers", "query"):
+        values = table.get(option)
+        for value in values.values() if isinstance(values, dict) else ():
+            if isinstance(value, str) and value.startswith("env:"):
+                yield value.removeprefix("env:")
+
+
+def _listed(value: JsonValue) -> list[str]:
+    several = value if isinstance(value, list) else [value]
+    return [url for url in several if isinstance(url, str)]
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(bare(url))
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class Redactor:
+    """Puts a mark in place of secrets, in whatever a server sends.
+
+    Args:
+        secrets: Name of a variable -> its value, or a header's value that holds it.
+    """
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._marks = [
+            (re.compile(pattern), f"[the key of {name}]")
+            for name, value in secrets.items()
+            for secret in sorted(_parts(value), key=len, reverse=True)
+            for pattern in _patterns(secret)
+        ]
+
+    def __call__(self, text: str) -> str:
+        """The text with a mark in place of each secret."""
+        for pattern, mark in self._marks:
+            text = pattern.sub(mark, text)
+        return text
+
+    def content(self, data: bytes) -> bytes:
+        """The same for the bytes of a body; those without a secret stay as they are."""
+        text = data.decode(errors="surrogateescape")
+        hidden = self(text)
+        return data if hidden == text else hidden.encode(errors="surrogateescape")
+
+    def value(self, value: JsonValue) -> JsonValue:
+        """The same for JSON, names of fields included."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, list):
+            return [self.value(inner) for inner in value]
+        if isinstance(value, dict):
+            return {self(key): self.value(inner) for key, inner in value.items()}
+        return value
+
+
+def _parts(value: str) -> set[str]:
+    """A value, its words, and what basic authentication encodes of user and password."""
+    found = {value, *(word for word in re.split(r"[\s;,=]+", value) if len(word) >= SHORTEST_PART)}
+    scheme, _, packed = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user = base64.b64decode(packed, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            user = ""
+        found |= {user, user.partition(":")[2]}
+    return {secret for secret in found if len(secret) >= SHORTEST}
+
+
+def _patterns(secret: str) -> Iterator[str]:
+    """What a secret looks like in a text, each way of writing it."""
+    yield "".join(_letter(c, any_case=True) for c in secret)
+    data = secret.encode()
+    for before in range(3):  # base64 depends on how many bytes stand in front
+        packed = base64.b64encode(b"\0" * before + data).decode()
+        inner = packed[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
+        if len(inner) >= SHORTEST:
+            yield "".join(_letter(c, any_case=False) for c in inner)
+    digits = "[-:_ ]?".join(f"{byte:02x}" for byte in data)
+    yield re.sub("[a-f]", lambda c: f"[{c[0]}{c[0].upper()}]", digits)
+
+
+def _letter(c: str, *, any_case: bool) -> str:
+    """One character: itself, or an escape of it.
+
+    Every way begins with a character of its own, by which the search skips what cannot match.
+    """
+    cases = sorted({c.lower(), c.upper()} if any_case else {c})
+    same = {"+": ["-"], "/": ["_"]}.get(c, []) if not any_case else []
+    ways = [re.escape(way) for way in (*cases, *same)]
+    for way in (*cases, *same):
+        code = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{ord(way):02x}")
+        ways += [
+            rf"%(?:25)*{code}",
+            rf"\\{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
+            rf"%(?:25)*5[cC]{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
+            rf"&(?:amp;)*#(?:[xX]0*{code}|0*{ord(way)});",
+        ]
+    if c in "/\"'\\":
+        ways.append(rf"\\{_SLASHES}*{re.escape(c)}")
+    if c in _ENTITIES:
+        ways.append(rf"&(?:amp;)*{_ENTITIES[c]}")
+    return f"(?:{'|'.join(ways)})"
+
+
+_SLASHES = r"(?:\\|%(?:25)*5[cC])"
+"""A backslash, which a URL encodes."""
+_ENTITIES = {"&": "amp;", "<": "lt;", ">": "gt;", '"': "quot;", "'": "apos;"}
