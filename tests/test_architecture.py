@@ -27,7 +27,7 @@ ROWS: list[tuple[str, bool]] = [
     ("dialects tools render rewards world measures", True),
     ("sandbox formats", False),
     ("types config client", False),
-    ("errors plugins cache files inert images embedded checkpoints printable secrets", False),
+    ("errors plugins cache files untrusted images embedded", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {

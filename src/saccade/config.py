@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, Validati
 
 from saccade.errors import ConfigError, FormatError, MissingExtra
 from saccade.files import text_of
-from saccade.secrets import is_secret, names_secret
+from saccade.untrusted.secrets import is_secret, names_secret
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

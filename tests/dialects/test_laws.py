@@ -17,8 +17,8 @@ from saccade.dialects.plain import Plain
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
-from saccade.inert import inert
 from saccade.types import Action, Completion, Task, ToolCall, ToolResult, WireCall
+from saccade.untrusted.inert import inert
 
 DIALECTS: list[Dialect] = [DeepEyes(), DeepEyesV2(), Plain(), Native()]
 every = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda d: d.name)

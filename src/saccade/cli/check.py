@@ -47,7 +47,7 @@ def recipe(
     """
     from saccade.cli.checks.examine import Examination, Finding, examine_parts
     from saccade.cli.checks.kinds import kind_of, read_as
-    from saccade.printable import one_line
+    from saccade.untrusted.printable import one_line
 
     table = read_runfile(path, settings)
     kind = kind_of(table, str(path))

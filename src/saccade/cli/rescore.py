@@ -37,11 +37,11 @@ def rescore(
 
     from saccade.cli.common.outcome import finished_before
     from saccade.cli.common.progress import bars, one_bar
-    from saccade.printable import one_line
     from saccade.runs.finished import finish
     from saccade.runs.folder import finished_in
     from saccade.runs.rescore import VERB, Rescored, compared, manifest_for
     from saccade.runs.rescore import rescore as judge
+    from saccade.untrusted.printable import one_line
 
     chosen = _recipe(run, recipe, settings)
     out, config, total = Path(chosen.out), manifest_for(chosen).config, finished_in(run)
@@ -94,7 +94,7 @@ def _show(result: Rescored) -> None:
 
     from saccade.cli.common.console import terminal
     from saccade.cli.common.show import interval, number
-    from saccade.printable import one_line
+    from saccade.untrusted.printable import one_line
 
     console = terminal()
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)

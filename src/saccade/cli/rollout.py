@@ -183,7 +183,7 @@ def _show(result: dict[str, JsonValue], *, as_json: bool) -> None:
 
 
 def _show_failures(failures: Failures) -> None:
-    from saccade.printable import one_line
+    from saccade.untrusted.printable import one_line
 
     if failures.aborted:
         say(

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from saccade.client.untrusted import items, parsed, table, tables, word
 from saccade.types import WireCall
+from saccade.untrusted.values import items, parsed, table, tables, word
 
 _ARGUMENTS = ("arguments", "parameters", "input", "args")
 """Source: OpenAI API reference (arguments); Llama 3.1 prompt format (parameters); Anthropic API

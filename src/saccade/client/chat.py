@@ -31,7 +31,7 @@ from saccade.client.request import (
     url_of,
 )
 from saccade.errors import BudgetExceeded, ContextOverflow, ServiceTimeout
-from saccade.secrets import Redactor, bare
+from saccade.untrusted.secrets import Redactor, bare
 
 if TYPE_CHECKING:
     import httpx

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from saccade.errors import ConfigError, ImageError
-from saccade.printable import printable
-from saccade.secrets import bare
+from saccade.untrusted.printable import printable
+from saccade.untrusted.secrets import bare
 
 if TYPE_CHECKING:
     import httpx

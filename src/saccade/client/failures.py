@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.client.untrusted import items, table, tables, texts, word
 from saccade.client.wordings.advice import advice
 from saccade.client.wordings.overflow import context_is_full, output_alone_is_too_long
 from saccade.client.wordings.pause import pause
 from saccade.errors import ContextOverflow, ServiceError
-from saccade.printable import printable
-from saccade.secrets import bare
+from saccade.untrusted.printable import printable
+from saccade.untrusted.secrets import bare
+from saccade.untrusted.values import items, table, tables, texts, word
 
 MAX_MESSAGE_CHARS = 2000
 """So much of a server's message is looked at."""

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, JsonValue, field_validator, model_valida
 
 from saccade.client.servers import Rules, ServerKind, rules_of
 from saccade.errors import ConfigError
-from saccade.secrets import (
+from saccade.types import Record
+from saccade.untrusted.secrets import (
     bare,
     check_variable,
     in_query,
@@ -20,7 +21,6 @@ from saccade.secrets import (
     keeps_secret,
     names_secret,
 )
-from saccade.types import Record
 
 FROM_ENVIRONMENT = "env:"
 """A header or a query value that begins so is the content of the variable that it names."""

@@ -11,7 +11,7 @@ import httpx
 
 from saccade.client.failures import Response, Retry
 from saccade.errors import ServiceError, ServiceTimeout
-from saccade.secrets import Redactor
+from saccade.untrusted.secrets import Redactor
 
 _NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """Requests to this machine bypass a proxy of the environment, which could not reach it."""

@@ -17,11 +17,11 @@ from saccade.client.failures import Response, Retry, error_of, failed
 from saccade.client.servers import ServerKind
 from saccade.client.stream import assembled, is_stream
 from saccade.client.tokens import tokens_of
-from saccade.client.untrusted import count, items, parsed, table, tables, texts, word
 from saccade.errors import ServiceError
-from saccade.printable import printable
-from saccade.secrets import Redactor
 from saccade.types import Record, WireCall
+from saccade.untrusted.printable import printable
+from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.values import count, items, parsed, table, tables, texts, word
 
 _THOUGHTS = (
     *("reasoning_content", "reasoning", "thinking", "reasoning_text"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from saccade.client.untrusted import items, parsed, table, tables, word
+from saccade.untrusted.values import items, parsed, table, tables, word
 
 _DONE = "[DONE]"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from saccade.client.untrusted import items, table
+from saccade.untrusted.values import items, table
 
 
 class Tokens(NamedTuple):

@@ -11,7 +11,6 @@ from saccade.dialects.whole import put_together
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
-from saccade.inert import inert, kept_apart
 from saccade.types import (
     Action,
     Completion,
@@ -24,6 +23,7 @@ from saccade.types import (
     ToolSpec,
     option_letter,
 )
+from saccade.untrusted.inert import inert, kept_apart
 
 IMAGE = "<image>"
 """Where a template wants the next image of the question."""

@@ -18,10 +18,10 @@ from transformers.utils.logging import (
 )
 
 from saccade import __version__
-from saccade.checkpoints import refuse_code
 from saccade.errors import FormatError
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.types import Record
+from saccade.untrusted.checkpoints import refuse_code
 
 STAMP = "saccade.json"
 

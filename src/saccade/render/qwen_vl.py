@@ -23,13 +23,13 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 
 from saccade.cache import ByteCache
-from saccade.checkpoints import refuse_code
 from saccade.errors import ConfigError, RenderError
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
-from saccade.inert import kept_apart
 from saccade.render.patches import Grid, PatchRule, Pixels, as_tensor, grid_of, join, patchify
 from saccade.types import Message, Part, ToolSpec, Trajectory, Turn
+from saccade.untrusted.checkpoints import refuse_code
+from saccade.untrusted.inert import kept_apart
 
 COORDS = {
     "qwen2_vl": CoordSpace.RELATIVE_1000,

@@ -17,9 +17,9 @@ import re
 from saccade.client.chat import ChatClient
 from saccade.client.options import ClientOptions
 from saccade.errors import ContextOverflow
-from saccade.inert import inert
 from saccade.rewards.judges import gold_with_letter
 from saccade.types import Task, Verdict, option_letter
+from saccade.untrusted.inert import inert
 
 MAX_ANSWER_CHARS = 2000
 

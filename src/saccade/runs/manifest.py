@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from saccade import __version__
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import read_whole, write_whole
-from saccade.secrets import without_secrets
+from saccade.untrusted.secrets import without_secrets
 
 RUN = "run.json"
 FINISHED = "finished.json"

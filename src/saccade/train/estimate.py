@@ -13,11 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-from saccade.checkpoints import refuse_code
 from saccade.errors import ConfigError
 from saccade.models.scores import CHUNK
 from saccade.train.recipe import RLRecipe
 from saccade.types import Record
+from saccade.untrusted.checkpoints import refuse_code
 
 GIB = 2**30
 

@@ -18,8 +18,8 @@ from saccade.cli.common.say import say
 from saccade.cli.reference.values import toml
 from saccade.config import Part, Table, validate, with_overrides
 from saccade.errors import ConfigError
-from saccade.printable import one_line
 from saccade.recipe import Recipe, check_policy
+from saccade.untrusted.printable import one_line
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 from rich.style import Style
 
-from saccade.printable import printable
+from saccade.untrusted.printable import printable
 
 
 def terminal(*, stderr: bool = False, quiet: bool = False) -> Console:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import typer
 
-from saccade.printable import printable
+from saccade.untrusted.printable import printable
 
 CODE = 130
 PREPARED = {"run.json", "lock", "images", "examples.json"}

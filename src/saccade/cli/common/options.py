@@ -75,7 +75,7 @@ def with_settings(table: Table, settings: Sequence[str] | None) -> Table:
 
 def say_what_is_sent(table: Table) -> None:
     """Say on stderr which variables of the environment a run file sends to whom."""
-    from saccade.secrets import sent_along
+    from saccade.untrusted.secrets import sent_along
 
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one says it
         for line in dict.fromkeys(sent_along(table)):

@@ -33,7 +33,7 @@ from rich.progress import (
 from rich.text import Text
 
 from saccade.cli.common.console import terminal
-from saccade.printable import one_line
+from saccade.untrusted.printable import one_line
 
 EVERY_S = 30.0
 

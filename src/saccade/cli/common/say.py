@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from saccade.printable import printable
+from saccade.untrusted.printable import printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -14,9 +14,9 @@ from rich.text import Text
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.measures.summary import Summary, is_undecided
-from saccade.printable import one_line
 from saccade.runs.diagnosis import unread_text, what_may_help
 from saccade.types import StopReason, Task, ToolResult, Trajectory, Turn, option_letter
+from saccade.untrusted.printable import one_line
 
 STOPS = {
     StopReason.ANSWER: "answered",

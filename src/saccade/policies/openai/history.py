@@ -16,10 +16,10 @@ from pydantic import JsonValue
 from saccade.dialects.native import as_user_turn
 from saccade.dialects.tags import MAX_DEPTH, finite, nesting, refuse_constant
 from saccade.images.image import Image
-from saccade.inert import kept_apart
 from saccade.policies.openai.options import OpenAIOptions
 from saccade.policies.openai.pictures import Pictures
 from saccade.types import Message, Part, Trajectory, Turn
+from saccade.untrusted.inert import kept_apart
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Source: OpenAI API reference, function names of tool calls."""

@@ -24,7 +24,6 @@ from saccade.cache import ByteCache
 from saccade.dialects.base import Dialect
 from saccade.errors import ConfigError
 from saccade.images.image import Image
-from saccade.inert import inert
 from saccade.policies.reader.evidence import (
     SHORTEST,
     Seen,
@@ -47,6 +46,7 @@ from saccade.types import (
     WireCall,
     option_letter,
 )
+from saccade.untrusted.inert import inert
 
 MODEL = "reader (a rule, not a model)"
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from saccade.images.geometry import Box, Size, box_of
 from saccade.images.image import Image
-from saccade.inert import inert
 from saccade.policies.reader.evidence import CLEAR, Seen, similarity
 from saccade.tools.ocr import Line
 from saccade.types import ToolCall, Trajectory
+from saccade.untrusted.inert import inert
 
 ZOOM = "image_zoom_in_tool"
 LEVELS = (2, 4, 6)

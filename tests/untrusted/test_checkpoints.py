@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from command import here
 
-from saccade.checkpoints import refuse_code
 from saccade.embedded import resolve
 from saccade.errors import ConfigError
+from saccade.untrusted.checkpoints import refuse_code
 
 EMBEDDED = Path(resolve("nano-agent"))
 CODE = """

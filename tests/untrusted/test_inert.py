@@ -17,15 +17,15 @@ from building import a_task, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saccade import inert as module
 from saccade.dialects.base import Dialect, merged
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.dialects.native import Native
 from saccade.dialects.plain import Plain
 from saccade.images.image import Image
-from saccade.inert import inert, inert_parts, kept_apart
 from saccade.types import Message, Part, ToolCall, ToolResult
+from saccade.untrusted import inert as module
+from saccade.untrusted.inert import inert, inert_parts, kept_apart
 
 FAMILIES = json.loads(Path(__file__).with_name("control_tokens.json").read_text())
 TOKENS = sorted({token for family in FAMILIES.values() for token in family})

@@ -18,8 +18,8 @@ from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.recipe import Recipe
 from saccade.runs.manifest import manifest_of
-from saccade.secrets import Redactor, check_variable, sent_along, without_secrets
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
+from saccade.untrusted.secrets import Redactor, check_variable, sent_along, without_secrets
 
 KEY = "sk-Zx9/Qw+7&\"echo'5512"
 MARK = "[the key of ECHO_KEY]"
