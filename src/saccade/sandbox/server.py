@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from saccade.errors import ServiceError
 from saccade.sandbox.cgroups import Cgroups, granted
-from saccade.sandbox.inside.plan import HELD_MIB, MIB, Limits
+from saccade.sandbox.inside.plan import MIB, Limits
 from saccade.sandbox.libraries import LONG, USUAL
 from saccade.sandbox.options import Mode, SandboxOptions
 
@@ -93,8 +93,8 @@ class Server:
 
     def most(self, limits: Limits) -> int:
         """Bytes that a session takes at most, the kernel's included, where cgroups are granted."""
-        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib + HELD_MIB
-        return self._resident + counted * MIB
+        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib
+        return self._resident + (counted + limits.held_mib()) * MIB
 
     def start(self) -> None:
         """Start the server, unless it runs.

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 CALLS = """
-    acct add_key bpf chroot clone clone3 close_range delete_module fanotify_init fsopen getpid
+    acct add_key bpf capget chroot clone clone3 close_range delete_module fanotify_init fsopen futex
+    getpid
     init_module inotify_init1 io_setup io_uring_setup kcmp kexec_load keyctl madvise mbind
     membarrier memfd_create memfd_secret mlock2 mlockall mmap mount move_mount mq_notify mq_open
     msgget name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd

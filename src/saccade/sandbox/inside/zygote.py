@@ -92,9 +92,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     """
     os.umask(0o022)
     off = frozenset(wanted["off"])
-    load_libraries(wanted["libraries"])
     namespaces = wanted["mode"] == "namespaces"
-    program = calls.build(namespaces=namespaces)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if namespaces and os.geteuid() == 0 and not _may_administer(proc):
         jail.become_nobody(wanted["first_user"])
@@ -102,8 +100,11 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     readable = jail.readable_paths((sys.base_prefix, sys.prefix, *wanted["packages"]))
     if namespaces:
         jail.enter_namespaces(proc, root=root, off=off)
-        if "root" not in off:
-            jail.build_root(wanted["root"], readable)
+    # Libraries remember what they asked the machine, such as its name.
+    load_libraries(wanted["libraries"])
+    program = calls.build(namespaces=namespaces)
+    if namespaces and "root" not in off:
+        jail.build_root(wanted["root"], readable)
     version = kernel.landlock_version()
     if wanted["mode"] == "landlock" and version < (1 if root else 3):
         raise OSError(
