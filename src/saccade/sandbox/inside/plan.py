@@ -54,8 +54,11 @@ class Limits:
                 raise ValueError(f"{field.name} must be more than 0, got {value!r}")
 
     def held_mib(self) -> int:
-        """MiB that the kernel holds for a session beside what it counts, at most, page tables aside:
-        full sockets, mappings, names of files, threads with the signals that wait."""
+        """MiB that the kernel holds for a session beside what is counted, at most.
+
+        Those are full sockets, mappings, names of files, threads and the signals that wait, and not
+        page tables.
+        """
         sockets = 256 * (self.open_files + self.threads * WAITED_FOR)
         mappings = MAPPINGS * 9 // 16
         names = self.scratch_files * 11 // 2
