@@ -61,6 +61,12 @@ import struct
 header = struct.pack('<Ii', 0x20080522, VICTIM)
 reaches('capget', header, ctypes.create_string_buffer(24))
 """, ("seccomp", "processes")),
+    Abuse("processor time of a process of the host",
+          "attempt(lambda: time.clock_gettime((~VICTIM << 3) | 2))", _MEMBER_OF_THE_HOST),
+    Abuse("wait for the processor time of a process of the host", """
+moment = ctypes.create_string_buffer(16)
+reaches('clock_nanosleep', (~VICTIM << 3) | 2, 1, moment, 0, refused=(1, 22))
+""", _MEMBER_OF_THE_HOST),
     Abuse("whether a process of the host lives", """
 import errno
 lock = ctypes.c_uint32(VICTIM)  # as if it held a lock that inherits its priority

@@ -32,8 +32,7 @@ MEMORY = _words("""
     munmap mprotect mremap msync brk
 """)
 TIME = _words("""
-    setitimer getitimer alarm pause nanosleep clock_nanosleep clock_gettime clock_getres
-    gettimeofday time times
+    setitimer getitimer alarm pause nanosleep gettimeofday time times
 """)
 SELF = _words("""
     getpid gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp
@@ -121,6 +120,11 @@ BY_ARGUMENT: tuple[tuple[str, tuple[Where, ...]], ...] = (
     # `select` the largest number counts.
     *((name, (_none_but(1, WAITED_FOR),)) for name in ("poll", "ppoll")),
     *((name, (_none_but(0, WAITED_FOR),)) for name in ("select", "pselect6")),
+    # A negative number is the processor time of a thread, which may be of any process.
+    *(
+        (name, (Where(0, 0, 1 << 31),))
+        for name in ("clock_gettime", "clock_getres", "clock_nanosleep")
+    ),
     # Not with inheritance of priorities, which looks up a thread of any process by its number.
     *(
         ("futex", (Where(1, operation, _INT & ~(_FUTEX_PRIVATE | _FUTEX_REALTIME)),))
