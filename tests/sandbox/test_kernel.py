@@ -33,6 +33,13 @@ async def not_held(sandbox: Sandbox, off: frozenset[str]) -> list[tuple[str, str
     return escaped
 
 
+@pytest.fixture
+def no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork server that starts soon."""
+    monkeypatch.setattr("saccade.sandbox.server.USUAL", ())
+
+
+@pytest.mark.usefixtures("no_libraries")
 async def test_landlock_below_6_and_an_ordinary_user_do_not_matter() -> None:
     """Sessions that are root as the host is, with no rule about signals."""
     options = SandboxOptions(mode="landlock", allow_degraded=True, limits=UNHURRIED)
@@ -125,7 +132,7 @@ async def test_groups_that_are_gone_are_made_anew(sandbox: Sandbox) -> None:
         session.close()
 
 
-@pytest.mark.usefixtures("cgroups")
+@pytest.mark.usefixtures("cgroups", "no_libraries")
 async def test_groups_that_nobody_may_enter_break_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     own = group_of(os.getpid())
     assert own is not None
