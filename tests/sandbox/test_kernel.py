@@ -165,7 +165,7 @@ def until_refused(action, most):
 def lock(number):
     fcntl.lockf(locked, fcntl.LOCK_EX, 1, 2 * number)
 def share(number):
-    memory = mmap.mmap(-1, 8 << 20)
+    memory = mmap.mmap(-1, 8 << 20, mmap.MAP_SHARED)
     memory[::4096] = bytes(2048)
     memory.resize(4096)
     return memory
@@ -248,7 +248,8 @@ sorted(results)
 """: "[0, 1, 2, 3]",
         "import numpy\nkept = numpy.memmap('m', 'u1', 'w+', shape=5000)\nkept[:] = 3\n"
         "kept.flush()\nint(numpy.fromfile('m', 'u1').sum())": "15000",
-        "import mmap\nlen(mmap.mmap(-1, 4096, mmap.MAP_PRIVATE))": "4096",
+        "import mmap\nkept = mmap.mmap(-1, 4096)\nkept[:2] = b'ab'\nkept.resize(8192)\nkept[:3]":
+            r"b'ab\x00'",
         "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: results.append('signal'))\n"
         "signal.raise_signal(signal.SIGUSR1)\nresults[-1]": "'signal'",
         "import os\nend, other = os.pipe()\nos.set_blocking(end, False)\nos.write(other, b'x')\n"

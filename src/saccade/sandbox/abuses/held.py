@@ -82,7 +82,7 @@ import mmap
 kept = []
 def grow():
     for _ in range(40):
-        memory = mmap.mmap(-1, 64 << 20)
+        memory = mmap.mmap(-1, 64 << 20, mmap.MAP_SHARED)
         memory.resize(4096)
         kept.append(memory)
 attempt(grow)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import mmap
 import os
 import re
 import resource
@@ -20,7 +21,7 @@ import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TypedDict
+from typing import Self, TypedDict
 
 from PIL import Image
 
@@ -128,11 +129,22 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     return house, {"ready": True, "landlock": version, "resident": resident}
 
 
+class Memory(mmap.mmap):
+    """Shared where it is asked for: no other process is there to share it with."""
+
+    def __new__(cls, fileno: int, length: int, *args: int, **named: int) -> Self:
+        """What has no file is private, unless something else is said."""
+        if fileno == -1 and not args and not {"flags", "access"} & named.keys():
+            named["flags"] = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        return super().__new__(cls, fileno, length, *args, **named)
+
+
 def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
     # An event loop waits by poll: what epoll is told to watch, the kernel keeps without a limit.
     vars(selectors)["DefaultSelector"] = selectors.PollSelector
+    vars(mmap)["mmap"] = Memory
     for name in names:
         with suppress(ImportError):
             import_module(name)
