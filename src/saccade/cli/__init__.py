@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
 import sys
+import threading
+import traceback
 import warnings
+from types import TracebackType
 from typing import NoReturn, TextIO
 
 from saccade import __version__
@@ -99,7 +103,7 @@ def main() -> NoReturn:
     # torch and transformers make half a million objects that stay. To look for garbage among them
     # again and again takes a tenth of their import.
     gc.set_threshold(50_000, 10, 10)
-    warnings.showwarning = _show_warning
+    make_printable()
     sys.path.append(os.getcwd())  # a run file may name "package.module:Name" of the user's own
     try:
         app()
@@ -123,6 +127,35 @@ def main() -> NoReturn:
             end_process()
         raise
     sys.exit(0)
+
+
+def make_printable() -> None:
+    """Take the commands for a terminal out of what is printed by whoever does not know of them."""
+    warnings.showwarning = _show_warning
+    sys.excepthook = _show_traceback
+    threading.excepthook = lambda told: _show_traceback(
+        told.exc_type, told.exc_value, told.exc_traceback
+    )
+    logging.setLogRecordFactory(_Logged)
+
+
+class _Logged(logging.LogRecord):
+    """What anybody logs, as text of which a terminal takes nothing for a command."""
+
+    def getMessage(self) -> str:
+        from saccade.untrusted.printable import printable
+
+        if self.exc_info and not self.exc_text:
+            self.exc_text = printable(logging.Formatter().formatException(self.exc_info))
+        return printable(super().getMessage())
+
+
+def _show_traceback(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    from saccade.cli.common.say import say
+
+    say("".join(traceback.format_exception(kind, error, trace)), err=True, end="")
 
 
 def _show_warning(
