@@ -9,6 +9,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import sys
 import threading
 import traceback
@@ -33,6 +34,8 @@ OF_THE_DISK = {
     errno.EIO: f"look after the disk {_AGAIN}",
 }
 """What a disk says that no command can mend, and what a user can do."""
+_NATIVE = re.compile(r"\(os error (\d+)\)|PytorchStreamWriter|inline_container\.cc")
+"""Source: Rust, std::io::Error; torch, caffe2/serialize/inline_container.cc."""
 
 COMMANDS = (
     Row("demo", "saccade.cli.demo:demo",
@@ -112,13 +115,12 @@ def main() -> NoReturn:
 
         say(f"error: {error}", colour="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except OSError as error:
-        if error.errno not in OF_THE_DISK:
+    except Exception as error:
+        if (problem := of_the_disk(error)) is None:
             raise
         from saccade.cli.common.say import say
 
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror}; {OF_THE_DISK[error.errno]}", colour="red", err=True)
+        say(f"error: {problem}", colour="red", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -127,6 +129,21 @@ def main() -> NoReturn:
             end_process()
         raise
     sys.exit(0)
+
+
+def of_the_disk(error: Exception) -> str | None:
+    """What a disk says, and what a user can do; None for an error of another kind.
+
+    safetensors and tokenizers, which write with code of their own, say the number in words; torch
+    says only that less was written than it wanted.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    if native := _NATIVE.search(str(error)):
+        code = int(native[1] or errno.ENOSPC)
+    if code not in OF_THE_DISK:
+        return None
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{where}{os.strerror(code)}; {OF_THE_DISK[code]}"
 
 
 def make_printable() -> None:
