@@ -162,7 +162,7 @@ class Command:
         return [json.loads(line)["id"] for line in lines if line.endswith(b"\n")]
 
 
-@pytest.mark.parametrize(("verb", "stride"), [("rollout", 1), ("rescore", 5)])
+@pytest.mark.parametrize(("verb", "stride"), [("rollout", 2), ("rescore", 5)])
 def test_whatever_step_fails_nothing_finished_is_lost(
     tmp_path: Path, verb: str, stride: int
 ) -> None:
@@ -171,8 +171,8 @@ def test_whatever_step_fails_nothing_finished_is_lost(
         whole.run()
     assert len(whole.finished()) == 2
     assert counted.steps > 12
-    for step in range(0, counted.steps, stride):
-        kind = KINDS[step % len(KINDS)]
+    for number, step in enumerate(range(0, counted.steps, stride)):
+        kind = KINDS[number % len(KINDS)]
         made = Command(tmp_path / f"{step}", verb)
         if kind == "killed":
             with disk(made.out, kind, at=step):

@@ -14,6 +14,7 @@ from command import here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saccade.agent import Agent
 from saccade.client.failures import Response
 from saccade.client.options import ClientOptions
 from saccade.client.reply import read
@@ -271,6 +272,17 @@ def test_a_run_file_says_which_variable_goes_where(monkeypatch: pytest.MonkeyPat
         "JUDGE_TOKEN is sent to http://j:1",
         "SACCADE_SANDBOX_TOKEN is sent to http://s:1, http://s:2",
     ]  # fmt: skip
+
+
+def test_an_agent_logs_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "opensesame")
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    with caplog.at_level("INFO", logger="saccade"), Agent(policy=policy):
+        pass
+    assert "OPENAI_API_KEY is sent to http://127.0.0.1:9" in caplog.messages
+    assert "opensesame" not in caplog.text
 
 
 def test_a_host_that_looks_like_another_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
