@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-from waiting import LIMIT_S
+from waiting import LIMIT_S, Clock
 
 
 class Host:
@@ -131,9 +131,12 @@ async def gated(gate: object) -> AsyncIterator[int]:
 
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     server = GateServer(gate, ready.set_result)  # type: ignore[arg-type]
-    serving = asyncio.create_task(server.serve())
+    serving, clock = asyncio.create_task(server.serve()), Clock()
     try:
         yield int((await ready).rpartition(":")[2])
     finally:
         server.should_exit = True
+        for _ in range(10):  # it looks every tenth of a second
+            clock.forward(0.1)
+            await asyncio.sleep(0)
         await serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
@@ -28,6 +29,9 @@ SLICE = 64 << 10
 CLIENT = "saccade.client"
 """Where a request carries who sent it, once that is known."""
 SAID_OF_ALL = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+
+_log = logging.getLogger("uvicorn.error")
+"""Where the server writes what is wrong with us."""
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -153,7 +157,8 @@ class _Front:
         except Gone:
             return
         except ServiceError as error:
-            refusal = Refusal(503, str(error))
+            _log.error("%s", error)  # it may name what is on this machine
+            refusal = Refusal(503, "what this needs has failed; the log of the server says why")
         except Refusal as error:
             refusal = error
         else:
