@@ -338,8 +338,8 @@ async def test_connections_are_limited_for_each_address_and_in_all() -> None:
     async with gated(gate(connections=3, connections_per_client=2)) as port:
         async with connected(port) as (first, _), connected(port), connected(port) as (third, _):
             assert status(await ended(third)) == 503
-            transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-            async with httpx.AsyncClient(transport=transport) as other:
+            transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2", verify=False)
+            async with httpx.AsyncClient(transport=transport, trust_env=False) as other:
                 assert (await other.get(f"http://127.0.0.1:{port}/who")).json()[0] == "127.0.0.2"
                 async with connected(port) as (fourth, _):
                     assert status(await ended(fourth)) == 503
