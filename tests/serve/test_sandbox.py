@@ -15,11 +15,12 @@ from PIL import Image as PILImage
 from serving import Host, hosted
 from waiting import LIMIT_S
 
+from saccade.errors import ConfigError
 from saccade.sandbox.pool import Sandbox
 from saccade.serve.gate import Client, Refusal
 from saccade.serve.guests import Guests
 from saccade.serve.options import ServeOptions
-from saccade.serve.sandbox import SandboxServer
+from saccade.serve.sandbox import SandboxServer, serve
 
 UNHURRIED = tuple(f"sandbox.limits.{name}={9 * LIMIT_S}" for name in ("seconds", "grace_seconds"))
 KEYS = b"{" + b",".join(b'"k%d":0' % number for number in range(330_000)) + b"}"
@@ -306,6 +307,15 @@ def test_without_owners_and_without_a_bound_it_is_otherwise() -> None:
             guests.hold(guest, "image_1", 2 << 20)
 
 
+def test_a_machine_that_cannot_isolate_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: object) -> None:
+        raise ConfigError("sandbox: this machine cannot isolate")
+
+    monkeypatch.setattr("saccade.sandbox.pool.choose", choose)
+    with pytest.raises(ConfigError, match="cannot isolate"):
+        serve(ServeOptions(port=0))
+
+
 async def test_a_name_that_a_client_chose_is_never_that_of_another() -> None:
     """Addresses of IPv6 hold colons, and so may names: the two were put together with one."""
     server = SandboxServer(ServeOptions(session_mib=1, sessions_per_client=1)).application()
@@ -315,10 +325,10 @@ async def test_a_name_that_a_client_chose_is_never_that_of_another() -> None:
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     too_much = {"code": "1 #" + "x" * (2 << 20)}
-    async with client("2001:db8::1") as one, client("2001:db8::") as other:
+    async with client("2001:db8::1:2") as one, client("2001:db8::1") as other:
         reply = await one.post("/jupyter_sandbox", json={"session_id": "x", **too_much})
         assert reply.status_code == 413, "the session is there, and the code was too much for it"
-        await other.post("/clear_session", json={"session_id": "1:x"})
+        await other.post("/clear_session", json={"session_id": "2:x"})
         reply = await one.post("/jupyter_sandbox", json={"session_id": "y", **too_much})
         assert reply.status_code == 429, "the session is still there"
 

@@ -79,6 +79,14 @@ class SandboxServer:
         self._guests = Guests(options, self._sandbox, off=off)
         self.gate = Gate(options, self._endpoints(), self._lifespan, off=off)
 
+    async def start(self) -> None:
+        """Start the sandbox ahead of the application, where an error would be logged only.
+
+        Raises:
+            ConfigError: this machine cannot isolate.
+        """
+        await self._sandbox.start()
+
     def application(self) -> Starlette:
         """The routes, behind the gate."""
         return self.gate.application()
@@ -211,7 +219,9 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
     Raises:
         ConfigError: no token where one is needed; or this machine cannot isolate.
     """
-    run(SandboxServer(options).gate, on_ready=on_ready)
+    server = SandboxServer(options)
+    asyncio.run(server.start())
+    run(server.gate, on_ready=on_ready)
 
 
 def _json(data: bytes) -> Response:
