@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import httpx
 import pytest
@@ -33,7 +33,7 @@ JSON_ROUTES = (
 )
 JSON, PNG = {"Content-Type": "application/json"}, {"Content-Type": "image/png"}
 HEAD = (
-    b"POST /run_code HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n"
 )
 
@@ -226,14 +226,41 @@ def test_every_way_to_run_code_counts_as_a_session_and_as_a_cell(
         assert [each.result(LIMIT_S).status_code for each in running] == [404] * 3
 
 
+@contextmanager
+def asked(host: Host, path: str, body: dict[str, object]) -> Iterator[socket.socket]:
+    """A connection on which a request was sent, whose answer does not fit into its buffers."""
+    content = json.dumps(body).encode()
+    with socket.socket() as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        asking.settimeout(LIMIT_S)
+        asking.connect(("127.0.0.1", httpx.URL(host.url).port))
+        asking.sendall(HEAD % (path.encode(), len(content)) + content)
+        yield asking
+
+
 def test_a_program_ends_when_its_client_leaves(host: Host, client: httpx.Client) -> None:
     """Nobody can ask for it again, and it ran on to its limit."""
-    port = httpx.URL(host.url).port
-    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as gone:
-        body = json.dumps({"code": SLOW, "language": "python", "run_timeout": 1e9}).encode()
-        gone.sendall(HEAD % len(body) + body)
+    program = {"code": SLOW, "language": "python", "run_timeout": 1e9}
+    with asked(host, "/run_code", program):
         waiting(client, 1)
     waiting(client, 0)
+
+
+def test_an_answer_counts_until_it_was_taken(host: Host, client: httpx.Client) -> None:
+    """Answers of up to 32 MiB that nobody read were kept, as many as there are connections."""
+    noise = "from PIL import Image\nimport random\nsize = (1300, 1300)\n"
+    noise += "Image.frombytes('RGB', size, random.randbytes(3 * 1300 * 1300))"
+    large, small = ({"session_id": "large", "code": code} for code in (noise, "1"))
+    with host.client() as other:
+        with ExitStack() as stack:
+            for _ in range(3):
+                asking = stack.enter_context(asked(host, "/jupyter_sandbox", large))
+                assert asking.recv(12) == b"HTTP/1.1 200"
+            assert client.get("/v1/health").json()["waiting"] == 3
+            assert other.post("/jupyter_sandbox", json=small).status_code == 429
+        waiting(client, 0)
+        assert other.post("/jupyter_sandbox", json=small).status_code == 200
+        other.post("/clear_session", json={"session_id": "large"})
 
 
 def test_a_session_that_was_deleted_is_not_begun_again(host: Host, client: httpx.Client) -> None:

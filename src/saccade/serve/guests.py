@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import Notebook, Sandbox
 from saccade.sandbox.replay import AfterKill
-from saccade.serve.gate import Client, Quota, Refusal
+from saccade.serve.gate import Call, Client, Quota, Refusal
 from saccade.serve.options import ServeOptions
 
 ENDED = "the session was ended while this request was under way"
@@ -61,7 +61,7 @@ class Guests:
 
     @property
     def waiting(self) -> int:
-        """How many requests run a cell or wait for that."""
+        """How many requests run a cell, wait for that or have an answer that was not taken."""
         return self._cells.used
 
     def admit(
@@ -100,12 +100,15 @@ class Guests:
         return guest
 
     @asynccontextmanager
-    async def turn(self, guest: Guest, size: int = 0) -> AsyncIterator[None]:
+    async def turn(self, guest: Guest, call: Call, size: int = 0) -> AsyncIterator[None]:
         """Wait until no other request of the session is under way.
+
+        It counts until its answer was taken: an answer is memory too.
 
         Args:
             guest: The session.
-            size: Bytes that the request keeps while it waits.
+            call: The request.
+            size: Bytes that it keeps while it waits.
 
         Raises:
             Refusal: too many wait, or with too much; or the session ended meanwhile.
@@ -113,23 +116,21 @@ class Guests:
         share = guest.client.share
         if not self._cells.take(share):
             raise Refusal(429, "too many cells wait; try again", retry_after=1)
+        call.sent.callback(self._cells.give_back, share)
+        self.hold_more(guest, "waiting", size)
         try:
-            self.hold_more(guest, "waiting", size)
-            try:
-                await guest.turn.acquire()
-            finally:
-                self.hold_more(guest, "waiting", -size)
-            try:
-                if guest.ended:
-                    raise Refusal(404, ENDED)
-                yield
-            finally:
-                guest.turn.release()
-                guest.used = time.monotonic()
-                if guest.ended:  # while its process was being made, there was none to end
-                    await guest.notebook.close()
+            await guest.turn.acquire()
         finally:
-            self._cells.give_back(share)
+            self.hold_more(guest, "waiting", -size)
+        try:
+            if guest.ended:
+                raise Refusal(404, ENDED)
+            yield
+        finally:
+            guest.turn.release()
+            guest.used = time.monotonic()
+            if guest.ended:  # while its process was being made, there was none to end
+                await guest.notebook.close()
 
     async def run(self, guest: Guest, code: str, seconds: float | None) -> Cell:
         """Run a cell, in the turn of its request.

@@ -50,7 +50,7 @@ from saccade.serve.cells import (
     png_size,
     read_png,
 )
-from saccade.serve.gate import Body, Call, Client, Endpoint, Gate, Refusal, Shape, run
+from saccade.serve.gate import Body, Call, Endpoint, Gate, Refusal, Shape, run
 from saccade.serve.guests import Guest, Guests
 from saccade.serve.options import ServeOptions
 
@@ -136,7 +136,7 @@ class SandboxServer:
             raise Refusal(422, "an image is named image_1, image_2, ...")
         data = bytes(await call.body())
         size = await in_thread(lambda: png_size(data))
-        async with self._guests.turn(guest):
+        async with self._guests.turn(guest, call):
             images = sum(what.startswith("image_") for what in guest.held)
             if name not in guest.held and images >= MOST_IMAGES:
                 raise Refusal(413, f"a session holds {MOST_IMAGES} images at most")
@@ -150,7 +150,7 @@ class SandboxServer:
 
     async def _run(self, call: Call) -> Response:
         guest, wanted = self._guest(call), await call.read(NumberedCell)
-        async with self._guests.turn(guest, sys.getsizeof(wanted.code)):
+        async with self._guests.turn(guest, call, sys.getsizeof(wanted.code)):
             if wanted.number < guest.number:
                 raise Refusal(409, f"a later cell was run; the next is {guest.number + 1}")
             if wanted.number > guest.number:
@@ -171,7 +171,7 @@ class SandboxServer:
         if not self._guests.has(name, call.client):
             self._guests.admit(name, call.client)
         guest = self._guests.find(name, call.client)
-        async with self._guests.turn(guest, sys.getsizeof(wanted.code)):
+        async with self._guests.turn(guest, call, sys.getsizeof(wanted.code)):
             return _json(await self._cell(guest, wanted.code, wanted.timeout, jupyter_answer))
 
     async def _clear(self, call: Call) -> Response:
@@ -184,16 +184,16 @@ class SandboxServer:
         wanted = await call.read(FusionRun)
         if what := not_supported(wanted):
             return JSONResponse(fusion_refusal(f"not supported here: {what}"))
-        return _json(await call.unless_gone(self._program(call.client, wanted)))
+        return _json(await call.unless_gone(self._program(call, wanted)))
 
-    async def _program(self, client: Client, wanted: FusionRun) -> bytes:
+    async def _program(self, call: Call, wanted: FusionRun) -> bytes:
         name = f"run:{secrets.token_hex(16)}"
-        guest = self._guests.admit(name, client)
+        guest = self._guests.admit(name, call.client)
         try:
-            async with self._guests.turn(guest):
+            async with self._guests.turn(guest, call):
                 return await self._cell(guest, wanted.code, wanted.run_timeout, fusion_answer)
         finally:
-            await self._guests.end(name, client)
+            await self._guests.end(name, call.client)
 
     async def _cell(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -79,6 +80,8 @@ class Call:
         """
         self.client = client
         self.params: Mapping[str, str] = scope["path_params"]
+        self.sent = ExitStack()
+        """What is given back when the answer was taken, or there is none."""
         self._receive, self._takes, self._bodies, self._off = receive, takes, bodies, off
         self._taken = 0
         self._check_head(Headers(scope), scope["method"])

@@ -119,11 +119,12 @@ class Gate:
     def _route(self, endpoint: Endpoint) -> Route:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             call = Call(scope, receive, scope[CLIENT], endpoint.body, self._bodies, off=self.off)
-            try:
-                made = await endpoint.handler(call)
-            finally:
-                call.end()
-            await made(scope, receive, send)
+            with call.sent:
+                try:
+                    made = await endpoint.handler(call)
+                finally:
+                    call.end()
+                await made(scope, receive, send)
 
         route = Route(endpoint.path, _Answering(answer), methods=[endpoint.method])
         route.methods = {endpoint.method}  # HEAD is not taken for GET
