@@ -138,8 +138,9 @@ class Call:
         working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._left())
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+            if not working.done() and "gone" not in self._off:
                 raise Gone
+            await asyncio.wait((working,))
             return working.result()
         finally:
             for task in (working, leaving):

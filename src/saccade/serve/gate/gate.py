@@ -69,7 +69,8 @@ class Gate:
             endpoints: Its routes.
             lifespan: What is open while it serves.
             off: Mechanisms that are left out, in tests of what they are for: `host`, `origin`,
-                `framing`, `path`, `type`, `shape`, `bodies`, `slices`, `connections`, `times`.
+                `framing`, `path`, `type`, `shape`, `bodies`, `slices`, `connections`, `times`,
+                `sent`, `gone`.
 
         Raises:
             ConfigError: no token on an interface that others can reach, or an option that is none.
@@ -124,6 +125,8 @@ class Gate:
                     made = await endpoint.handler(call)
                 finally:
                     call.end()
+                if "sent" in self.off:
+                    call.sent.close()
                 await made(scope, receive, send)
 
         route = Route(endpoint.path, _Answering(answer), methods=[endpoint.method])
