@@ -32,7 +32,7 @@ _FONTS = (
 )
 _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\left(?![a-z])|\\right(?![a-z])|\\displaystyle|\\!", ""),
-    (r"\\(?:[,;: ]|q?quad)|(?<=\S)~(?=\S)", " "),
+    (r"(?<!\\)\\(?:[,;: ]|q?quad)|(?<=\S)~(?=\S)", " "),
     (r"\\[dtc]frac", r"\\frac"),
     (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
     (r"\\sqrt\s*(\d+|[a-z](?![a-z]))", r"\\sqrt{\1}"),
