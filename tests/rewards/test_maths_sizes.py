@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from saccade.rewards.maths.sizes import TooLargeError, apart, size
 
 TOWER = "9^{9^{9^{9}}}"
-SYMBOLS = r"\begin{pmatrix}%s\end{pmatrix}" % r"\\".join(
-    " & ".join("abcdfghjklmnopqrstuvwxyz"[7 * i % 18 : 7 * i % 18 + 6]) for i in range(6)
-)
+ROWS = [" & ".join("abcdfghjklmnopqrstuvwxyz"[7 * i % 18 :][:6]) for i in range(6)]
+SYMBOLS = "\\begin{pmatrix}" + "\\\\".join(ROWS) + "\\end{pmatrix}"
 WRONG = [
     TOWER, "9^9^9^9", f"${TOWER}$", f"\\boxed{{{TOWER}}}", f"x = {TOWER}", f"-{TOWER}",
     f"{TOWER} + 1", f"{TOWER} cm", f"{TOWER}\\%", f"\\frac{{{TOWER}}}{{2}}", f"1, {TOWER}",
@@ -36,7 +35,8 @@ UNDECIDED = [
     "x^{99999999}", "(x+1)^{100000}", "(((x^{99}+1)^{99}+1)^{99}+1)^{99}", "1.0000001^{10^{12}}",
     "\\binom{10^9}{5\\cdot 10^8}", "\\sum_{n=1}^{10^9} n", "\\prod_{n=1}^{10^6} n",
     "\\int_0^1 x^{x^x} dx", "2^{\\int_0^9 x^9 dx}", "\\int_1^3 \\frac{x}{1+x^3+x} dx",
-    "\\lim_{n\\to\\infty} n^{n^n}", "\\sum_{n=1}^{\\infty} \\frac{(-1)^n}{6n+7}", "\\gcd(10^{10^9}, 3)",
+    "\\lim_{n\\to\\infty} n^{n^n}", "\\sum_{n=1}^{\\infty} \\frac{(-1)^n}{6n+7}",
+    "\\gcd(10^{10^9}, 3)",
     "\\log(10^{10^{10}})", "\\lfloor 10^{10^{10}} \\rfloor", "\\sqrt[10^{10}]{3^{10^{10}}}",
     "\\frac{1}{" * 900 + "2" + "}" * 900, "\\sqrt{" * 900 + "2" + "}" * 900,
     "(" * 40 + "7" + ")" * 40, "\\sqrt[3]{" * 30 + "x" + "}" * 30, "\\sin(" * 30 + "x" + ")" * 30,
