@@ -76,7 +76,9 @@ ORDINARY = [
     ("(-\\infty, 4] \\cup (16, \\infty)", "x<4 or x>16", None),
     ("(2,\\infty)", "\\{x \\mid x > 2\\}", True), ("(3,\\infty)", "\\{x|x>2\\}", False),
     ("30^\\circ", "\\frac{\\pi}{6}", True), ("30°", "\\frac{\\pi}{3}\\text{ rad}", False),
-    ("10", "C_5^2", None),
+    ("10", "C_5^2", None), ("2n\\pi", "2k\\pi", None), ("2n\\pi", "3k\\pi", False),
+    ("-2 < x < 3", "3 > x > -2", True), ("-2 < x < 3", "3 \\ge x > -2", False),
+    ("(-\\infty,\\infty)", "\\mathbb{R}", True), ("-4", "2\\sqrt[3]{-8}", True),
     ("\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}", "\\begin{bmatrix} 2 \\\\ 1 \\end{bmatrix}", True),
 ]  # fmt: skip
 """Answers of textbooks, which no bound may take for absurd, and no convention for wrong."""

@@ -44,6 +44,8 @@ _CHAIN = re.compile(
     r"(?P<low>[^<>=]+?) ?(?P<from><|\\le ) ?[a-z] ?(?P<to><|\\le ) ?(?P<high>[^<>=]+)"
 )
 _BUILDER = re.compile(r"\\\{ ?[a-z](?: ?\\in ?\\mathbb\{R\})? ?(?:\||\\mid|:) ?(?P<rule>.+?) ?\\\}")
+_FALLING = re.compile(r"([^<>=]+?) ?(>|\\ge ) ?([a-z]) ?(>|\\ge ) ?([^<>=]+)")
+_LINE = re.compile(r"\(-\\infty ?, ?\+?\\infty ?\)")
 _BOUND = re.compile(r"[a-z] ?(?P<sign><|>|\\le |\\ge ) ?(?P<end>[^<>=]+)")
 
 
@@ -133,8 +135,15 @@ def _joined(text: str) -> str:
 
 
 def _rule(text: str) -> str:
-    """What the members of a set fulfil, if a text says that of one: x > 2 of {x | x > 2}."""
-    return found["rule"] if (found := _BUILDER.fullmatch(text)) else text
+    """What the members of a set fulfil, if a text says that of one: x > 2 of {x | x > 2}.
+
+    What falls is turned around (3 > x > 1), and all real numbers have one name.
+    """
+    text = found["rule"] if (found := _BUILDER.fullmatch(text)) else text
+    if found := _FALLING.fullmatch(text):
+        signs = ["<" if found[place] == ">" else "\\le " for place in (4, 2)]
+        text = f"{found[5]}{signs[0]}{found[3]}{signs[1]}{found[1]}"
+    return r"\mathbb{R}" if _LINE.fullmatch(text) else text
 
 
 def _is_value(named: re.Match[str], other: str) -> bool:

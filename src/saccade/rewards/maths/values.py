@@ -105,10 +105,20 @@ def same(gold: str, answer: str) -> bool | None:
         imaginary = {Symbol("i"): I}
         if equal is False and (left.free_symbols | right.free_symbols) & imaginary.keys():
             return _same_expressions(left.subs(imaginary), right.subs(imaginary))
+        if equal is False and _is_renamed(left, right):
+            return None
         if equal is False and not (left.free_symbols or right.free_symbols):
             return _rounds(gold, right) or _rounds(answer, left)
         return equal
     return _verified(left, right)
+
+
+def _is_renamed(left: Any, right: Any) -> bool:
+    """Whether two expressions are one but for the name of a running number: 2n and 2k."""
+    one, other = left.free_symbols - right.free_symbols, right.free_symbols - left.free_symbols
+    if len(one) != 1 or len(other) != 1 or {str(s) for s in one | other} - {"k", "m", "n"}:
+        return False
+    return _same_expressions(left.subs({one.pop(): other.pop()}), right) is True
 
 
 def _same_expressions(left: Any, right: Any) -> bool | None:

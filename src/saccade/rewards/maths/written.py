@@ -42,6 +42,7 @@ _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\varnothing(?![a-z])|\\\{ ?\\\}", r"\\emptyset"),
     (r"\\(?:leq|leqslant)(?![a-z])|<=", r"\\le "),
     (r"\\(?:geq|geqslant)(?![a-z])|>=", r"\\ge "),
+    (r"\\sqrt\[([3579])\]\{-(\d+(?:\.\d+)?)\}", r"(-\\sqrt[\1]{\2})"),
     (r"√\s*\(([^()]*)\)|√\s*\{([^{}]*)\}|√\s*(\d+(?:\.\d+)?|\w)|(?<![a-z])\\?sqrt\(([^()]*)\)",
      lambda m: rf"\sqrt{{{next(g for g in m.groups() if g is not None)}}}"),
     (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
