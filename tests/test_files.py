@@ -21,6 +21,7 @@ from saccade.formats.tasks import read_tasks
 from saccade.images.given import image_of
 from saccade.images.image import Image
 from saccade.policies.replay import read_script
+from saccade.robust.arrays import read_arrays
 from saccade.runs.finished import read_finished
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest, read_manifest
@@ -119,6 +120,8 @@ WAYS_IN: dict[str, Callable[[Path], object]] = {
     "manifest": lambda path: read_manifest(path.parent / path.name),
     "finished": lambda path: read_finished(path),
     "run": lambda path: list(RunReader(path).entries()),
+    "run file": read_toml,
+    "arrays": lambda path: read_arrays(path, "arrays", most=2**20),
 }
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, Union, cast, get_args, get
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, FormatError, MissingExtra
-from saccade.files import text_of
+from saccade.files import read_whole, text_of
 from saccade.untrusted.secrets import is_secret, names_secret
 
 if TYPE_CHECKING:
@@ -63,12 +63,9 @@ def read_toml(path: Path) -> Table:
         ConfigError: it cannot be read, is too large, or is no TOML.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_whole(path, most=MAX_FILE_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: a run file of more than {MAX_FILE_BYTES} bytes")
     try:
         return tomllib.loads(text_of(data, path))
     except FormatError as error:
