@@ -12,6 +12,7 @@ from saccade.runs import lines
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest
 from saccade.types import Action, StopReason, ToolCall, Trajectory, Turn
+from saccade.types.trajectory import WireCall, distinct_ids
 
 MANIFEST = Manifest(verb="rollout", config={})
 
@@ -140,3 +141,19 @@ def test_a_million_mistakes_cost_one_message(wrong: str, monkeypatch: pytest.Mon
     assert (
         mistakes <= 3 if wrong in ("token_ids", "turns") else "1000 mistakes" in str(caught.value)
     )
+
+
+def test_ids_that_are_made_up_are_found_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids that take what would be made up next, before calls that have none."""
+    copies = []
+    copied = WireCall.model_copy
+
+    def model_copy(call: WireCall, *, update: dict[str, object]) -> WireCall:
+        copies.append(call)
+        return copied(call, update=update)
+
+    monkeypatch.setattr(WireCall, "model_copy", model_copy)
+    ids = [f"call{300 + n:05d}" for n in range(300)] + [""] * 300
+    made = distinct_ids([WireCall(id=name, name="z", arguments="{}") for name in ids])
+    assert len({call.id for call in made}) == 600
+    assert len(copies) < 700
