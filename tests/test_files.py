@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from saccade.config import read_toml
 from saccade.errors import FormatError, SaccadeError, StoreError
 from saccade.files import beside, read_whole, text_of, write_whole, writing
 from saccade.formats.columns import count_parquet_rows
+from saccade.formats.marks import marked
 from saccade.formats.parquet import read_parquet
 from saccade.formats.prompts import read_prompts
 from saccade.formats.tasks import read_tasks
@@ -79,6 +81,38 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(FormatError, match=r"here: .*(lies outside|is no path)"):
         beside(tmp_path / "tasks.jsonl", name, "here")
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "1" * 5000, "a = " + "[" * 5000, "a" + ".a" * 5000 + "=1"]
+)
+def test_a_run_file_of_endless_numbers_or_lists_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(SaccadeError, match=r"run\.toml: not TOML"):
+        read_toml(tmp_path / "run.toml")
+
+
+def test_what_is_wrong_with_a_long_line_is_said_at_once(tmp_path: Path) -> None:
+    """What came is looked at only where it would be shown."""
+    (tmp_path / "t.jsonl").write_text('{"question": "q", "meta": {"x": ' + "1" * 900_000 + "}}")
+    before = time.thread_time()
+    with pytest.raises(FormatError, match="number out of range"):
+        list(read_tasks(tmp_path / "t.jsonl"))
+    assert time.thread_time() - before < 5, "of the square of its length it would be an hour"
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(lambda text: marked(text, 1, "x"), "<image" + " " * 50_000 + "!"),
+     (lambda text: image_of(text, 1), "iVBOR" + " " * 50_000 + "!")],
+)  # fmt: skip
+def test_white_space_without_end_is_read_in_one_pass(
+    read: Callable[[str], object], text: str
+) -> None:
+    before = time.thread_time()
+    with contextlib.suppress(SaccadeError):
+        read(text)
+    assert time.thread_time() - before < 2, "of its square it would be a minute"
 
 
 def a_pipe(folder: Path) -> Path:

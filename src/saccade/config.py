@@ -70,7 +70,8 @@ def read_toml(path: Path) -> Table:
         return tomllib.loads(text_of(data, path))
     except FormatError as error:
         raise ConfigError(str(error)) from error
-    except tomllib.TOMLDecodeError as error:
+    # Of numbers of thousands of digits, and of lists in lists without end, Python says so itself.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
@@ -248,8 +249,10 @@ def _explain(model: type[BaseModel], item: ErrorDetails) -> str:
         return f"{place}: missing"
     came = item["input"]
     short = isinstance(came, int | float) or (isinstance(came, str) and len(came) <= 80)
-    secret = any(names_secret(str(part)) for part in loc) or is_secret(str(came))
-    got = f", got {came!r}" if short and not secret and item["type"] != "value_error" else ""
+    got = ""
+    if short and item["type"] != "value_error":
+        secret = any(names_secret(str(part)) for part in loc) or is_secret(str(came))
+        got = "" if secret else f", got {came!r}"
     return f"{place}: {message[:1].lower()}{message[1:]}{got}"
 
 
