@@ -83,9 +83,7 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
         beside(tmp_path / "tasks.jsonl", name, "here")
 
 
-@pytest.mark.parametrize(
-    "text", ["a = " + "1" * 5000, "a = " + "[" * 5000, "a" + ".a" * 5000 + "=1"]
-)
+@pytest.mark.parametrize("text", ["a = " + "1" * 5000, "a = " + "[" * 5000])
 def test_a_run_file_of_endless_numbers_or_lists_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(SaccadeError, match=r"run\.toml: not TOML"):
