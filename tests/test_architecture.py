@@ -209,6 +209,61 @@ def test_a_handler_of_every_exception_is_seen() -> None:
     assert not catches_everything(ast.parse(f"{begin} ValueError:\n    pass"))
 
 
+READERS = {
+    "files.py": "the one place that opens what a path of others leads to",
+    "runs/journal.py": "its own file, of which it has made sure that it is one",
+    "train/checkpoints.py": "it writes there",
+    "sandbox/cgroups.py": "files of the kernel",
+    "sandbox/modes.py": "files of the kernel",
+    "world/digits.py": "a file of this package",
+    "view/page.py": "a file of this package",
+    "render/qwen_vl.py": "a file of this package",
+    "cli/reference/sections.py": "a file of this package",
+    "rewards/math_worker.py": "a pipe that it was given",
+    "sandbox/memory.py": "memory that it was given",
+}
+"""Files that may open files by themselves, and why. So may what runs within the sandbox, and what
+breaks things for the tests."""
+
+
+def opens(tree: ast.AST) -> Iterator[int]:
+    """Lines that open a file, or read one by its path: for a reader of `saccade.files`."""
+    modules = {"gzip", "bz2", "lzma", "io", "codecs", "tarfile"}
+    by_path = {"zipfile.ZipFile", "np.load", "torch.load", "np.fromfile", "np.memmap"}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        owner, _, last = name.rpartition(".")
+        known = name == "open" or last in ("read_text", "read_bytes", "fdopen")
+        modes = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+        known |= last == "open" and (owner in modules or any(m in MODES for m in modes))
+        given = ast.unparse(node.args[0]) if node.args else ""
+        if known or (name in by_path and given not in ("file", "member")):
+            yield node.lineno
+
+
+MODES = {"r", "rb", "r+b", "a", "ab", "w", "wb", "x", "xb"}
+
+
+def test_a_file_is_opened_in_one_place() -> None:
+    """A path may lead to a pipe that never ends, or to more bytes than there is memory."""
+    found = set()
+    for path in modules():
+        place = str(path.relative_to(PACKAGE))
+        if not place.startswith(("sandbox/inside/", "sandbox/abuses/", "testing/")):
+            found |= {place for _ in opens(ast.parse(path.read_text()))}
+    assert found == set(READERS)
+
+
+def test_a_call_that_opens_a_file_is_seen() -> None:
+    for call in ("open(path)", "path.open('rb')", "path.read_text()", "gzip.open(path)",
+                 "np.load(path)", "zipfile.ZipFile(path)", "os.fdopen(3)"):  # fmt: skip
+        assert list(opens(ast.parse(call))) == [1], call
+    for call in ("open_file(path)", "Image.open(path)", "tool.open(context)", "torch.load(file)"):
+        assert not list(opens(ast.parse(call))), call
+
+
 def folders() -> list[Path]:
     return sorted({path.parent for path in modules()})
 

@@ -4,23 +4,25 @@ import contextlib
 import errno
 import os
 import socket
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from saccade import files
 from saccade.config import read_toml
 from saccade.errors import FormatError, SaccadeError, StoreError
-from saccade.files import beside, text_of, write_whole, writing
+from saccade.files import beside, read_whole, text_of, write_whole, writing
 from saccade.formats.columns import count_parquet_rows
+from saccade.formats.marks import marked
 from saccade.formats.parquet import read_parquet
 from saccade.formats.prompts import read_prompts
 from saccade.formats.tasks import read_tasks
 from saccade.images.given import image_of
 from saccade.images.image import Image
 from saccade.policies.replay import read_script
+from saccade.robust.arrays import read_arrays
 from saccade.runs.finished import read_finished
 from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest, read_manifest
@@ -81,6 +83,36 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
         beside(tmp_path / "tasks.jsonl", name, "here")
 
 
+@pytest.mark.parametrize("text", ["a = " + "1" * 5000, "a = " + "[" * 5000])
+def test_a_run_file_of_endless_numbers_or_lists_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(SaccadeError, match=r"run\.toml: not TOML"):
+        read_toml(tmp_path / "run.toml")
+
+
+def test_what_is_wrong_with_a_long_line_is_said_at_once(tmp_path: Path) -> None:
+    """What came is looked at only where it would be shown."""
+    (tmp_path / "t.jsonl").write_text('{"question": "q", "meta": {"x": ' + "1" * 900_000 + "}}")
+    before = time.thread_time()
+    with pytest.raises(FormatError, match="number out of range"):
+        list(read_tasks(tmp_path / "t.jsonl"))
+    assert time.thread_time() - before < 5, "of the square of its length it would be an hour"
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(lambda text: marked(text, 1, "x"), "<image" + " " * 50_000 + "!"),
+     (lambda text: image_of(text, 1), "iVBOR" + " " * 50_000 + "!")],
+)  # fmt: skip
+def test_white_space_without_end_is_read_in_one_pass(
+    read: Callable[[str], object], text: str
+) -> None:
+    before = time.thread_time()
+    with contextlib.suppress(SaccadeError):
+        read(text)
+    assert time.thread_time() - before < 2, "of its square it would be a minute"
+
+
 def a_pipe(folder: Path) -> Path:
     os.mkfifo(folder / "pipe")  # nobody will ever write to it
     return folder / "pipe"
@@ -119,6 +151,8 @@ WAYS_IN: dict[str, Callable[[Path], object]] = {
     "manifest": lambda path: read_manifest(path.parent / path.name),
     "finished": lambda path: read_finished(path),
     "run": lambda path: list(RunReader(path).entries()),
+    "run file": read_toml,
+    "arrays": lambda path: read_arrays(path, "arrays", most=2**20),
 }
 
 
@@ -147,11 +181,14 @@ def test_a_pipe_in_a_run_folder_holds_nobody_up(tmp_path: Path, name: str) -> No
         read_dynamics(tmp_path)
 
 
-def test_without_the_look_before_it_a_pipe_is_waited_for(tmp_path: Path) -> None:
-    """What the standard library does, which is why no reader here uses it."""
-    script = "import sys; open(sys.argv[1], 'rb').read()"
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([sys.executable, "-S", "-c", script, str(a_pipe(tmp_path))], timeout=1)
+def test_without_the_look_at_it_a_pipe_is_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = a_pipe(tmp_path)
+    with pytest.raises(OSError, match="a pipe or a device"):
+        read_whole(pipe, most=9)
+    monkeypatch.setattr(files, "_check_regular", lambda *_: None)
+    assert read_whole(pipe, most=9) == b""
 
 
 REFUSED = [errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EIO]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, Union, cast, get_args, get
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 from saccade.errors import ConfigError, FormatError, MissingExtra
-from saccade.files import text_of
+from saccade.files import read_whole, text_of
 from saccade.untrusted.secrets import is_secret, names_secret
 
 if TYPE_CHECKING:
@@ -63,17 +63,15 @@ def read_toml(path: Path) -> Table:
         ConfigError: it cannot be read, is too large, or is no TOML.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_whole(path, most=MAX_FILE_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: a run file of more than {MAX_FILE_BYTES} bytes")
     try:
         return tomllib.loads(text_of(data, path))
     except FormatError as error:
         raise ConfigError(str(error)) from error
-    except tomllib.TOMLDecodeError as error:
+    # Of numbers of thousands of digits, and of lists in lists without end, Python says so itself.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
@@ -251,8 +249,10 @@ def _explain(model: type[BaseModel], item: ErrorDetails) -> str:
         return f"{place}: missing"
     came = item["input"]
     short = isinstance(came, int | float) or (isinstance(came, str) and len(came) <= 80)
-    secret = any(names_secret(str(part)) for part in loc) or is_secret(str(came))
-    got = f", got {came!r}" if short and not secret and item["type"] != "value_error" else ""
+    got = ""
+    if short and item["type"] != "value_error":
+        secret = any(names_secret(str(part)) for part in loc) or is_secret(str(came))
+        got = "" if secret else f", got {came!r}"
     return f"{place}: {message[:1].lower()}{message[1:]}{got}"
 
 

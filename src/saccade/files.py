@@ -21,6 +21,9 @@ from typing import BinaryIO, NamedTuple
 
 from saccade.errors import FormatError, SaccadeError, StoreError
 
+MAX_KEPT_BYTES = 256 * 2**20
+"""What a file that a command left beside its run, to read it again, may have."""
+
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 

@@ -228,7 +228,7 @@ def test_files_of_a_run_that_are_none_are_named(
 def test_a_record_of_very_many_values_is_refused_before_it_is_read(
     tmp_path: Path, lines: dict[str, dict[str, JsonValue]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.runs.folder.MAX_VALUES", 1000)
+    monkeypatch.setattr("saccade.runs.lines.MAX_VALUES", 1000)
     many = lines["episode"] | {"id": "u:0", "annotations": {"x": [0] * 1001}}
     run = folder_of(tmp_path / "run", lines, [lines["task"]], [many, lines["episode"]])
     monkeypatch.setattr("saccade.runs.folder.MAX_LINE_BYTES", len(json.dumps(many)) + 1)

@@ -55,6 +55,7 @@ def _curate(
 
     from saccade.cli.common.progress import bars
     from saccade.data.curate import curate as run
+    from saccade.files import MAX_KEPT_BYTES, read_whole
     from saccade.runs.finished import finish
 
     with bars(quiet=quiet) as progress:
@@ -66,7 +67,7 @@ def _curate(
             progress.update(stages[stage], completed=done)
 
         curated = asyncio.run(run(recipe, on_progress=on_progress))
-    counts = json.loads((out / "summary.json").read_text())
+    counts = json.loads(read_whole(out / "summary.json", most=MAX_KEPT_BYTES))
     result: dict[str, JsonValue] = {"tasks": str(curated.tasks), **counts}
     if not curated.aborted:
         needs = [str(curated.tasks.relative_to(out)), "report.jsonl"]

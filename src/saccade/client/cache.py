@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from saccade.client.reply import Reply
+from saccade.files import MAX_KEPT_BYTES, read_whole
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ def kept(folder: Path | None, key: str) -> Reply | None:
     if folder is None:
         return None
     try:
-        return Reply.model_validate_json((folder / f"{key}.json").read_bytes())
+        return Reply.model_validate_json(read_whole(folder / f"{key}.json", most=MAX_KEPT_BYTES))
     except (OSError, ValidationError):
         return None  # it is asked again and replaced
 

@@ -11,6 +11,7 @@ Not bounded: a file whose pages hold more than its metadata says. Arrow unfolds 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,10 @@ MAX_RATIO = 64
 times its bytes."""
 MAX_VALUES_A_ROW = 1_000
 """Values of a column for each row of a row group, on average, 100 000 aside."""
-MAX_ROWS = 50_000_000
-"""Rows of a file."""
+MAX_ROWS = 200_000
+MIN_ROW_BYTES = 8
+"""A file may have `MAX_ROWS`, or one for so many of its bytes: rows of nothing cost no byte in it,
+and each is named before the first question."""
 MAX_LISTED = 20_000
 """Row groups, columns, and whatever else a footer lists."""
 MAX_FOOTER_TEXT = 16 * 2**20
@@ -117,7 +120,10 @@ def _opened(path: Path) -> Iterator[Any]:
             parquet = ParquetFile(file, read_dictionary=texts, **limits)
         except (OSError, ValueError, ArrowException) as error:
             raise FormatError(f"{path}: no parquet file ({_first_line(error)})") from error
-        _limited(parquet.metadata.num_rows, MAX_ROWS, "rows", str(path))
+        held = parquet.metadata
+        rows = sum(held.row_group(place).num_rows for place in range(held.num_row_groups))
+        most = max(MAX_ROWS, os.fstat(file.fileno()).st_size // MIN_ROW_BYTES)
+        _limited(max(held.num_rows, rows), most, "rows", str(path))
         yield parquet
 
 

@@ -19,7 +19,7 @@ from saccade.images.image import Image
 from saccade.types import Part
 
 IMAGE = "<image>"
-_MARK = re.compile(r"<\s*image\s*(?:[-_#]?\s*(?P<number>\d{1,3})\s*)?/?>", re.IGNORECASE)
+_MARK = re.compile(r"<\s*+image\s*+(?:[-_#]?\s*+(?P<number>\d{1,3})\s*+)?/?>", re.IGNORECASE)
 _FOREIGN = re.compile(
     r"<[\s/]*(?:img|image|video|audio)[^<>\n]{0,80}>"
     r"|<(?:start|end)_of_image>"

@@ -33,8 +33,9 @@ MAX_SECONDS = 60.0
 
 MAX_SCANS = 100
 """Scans of a JPEG; encoders make up to 10, and some that optimise about 20."""
-MAX_PASSES = 1_500_000_000
-"""Scans of a JPEG times its pixels: 15 s or so at the 10 ns that a pixel of a scan may cost."""
+MAX_PASSES = 2_500_000_000
+"""Scans of a JPEG times its pixels: 25 s or so at the 10 ns that a pixel of a scan may cost. Usual
+progressive files have 10 scans, so that the largest pictures pass."""
 MAX_SEGMENTS = 2_000
 """Segments of a JPEG before its first scan, and of one kind beside it."""
 MAX_NOTES_BYTES = 32 * 2**20

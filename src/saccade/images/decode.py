@@ -16,6 +16,7 @@ from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -28,6 +29,7 @@ from saccade.errors import ImageError
 from saccade.images.bounds import Metered, check_work
 from saccade.images.color import Color, Profile, profile_of, to_rgb
 from saccade.images.geometry import Size
+from saccade.images.netpbm import scaled
 
 MAX_SOURCE_PIXELS = 180_000_000
 """Larger files are refused before a pixel of them is decoded (180 megapixels)."""
@@ -105,7 +107,10 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
             width, height = height, width  # Pillow tells the size of a TIFF as it turns it: upright
         several = kind != _MULTI_PICTURE and _is_animated(opened)
         profile = _profile(opened)
-        opaque = not opened.has_transparency_data
+        try:
+            opaque = not opened.has_transparency_data
+        except BROKEN as error:  # a palette that is none
+            raise ImageError(f"{name}: its colours are broken ({error})") from error
     if several:
         warnings.warn(f"{name}: only the first picture of the file is shown", stacklevel=2)
     if isinstance(profile, str):
@@ -137,21 +142,26 @@ def decode(
     """
     with _opened(data, name, max_pixels) as opened:
         try:
-            opened.load()
-            turned = upright(opened, orientation_of(opened, data))
-            # A copy lets the file and what its decoder holds go before colours are converted.
-            pixels = turned.copy() if turned is opened else turned
+            pixels = scaled(opened, data) or _loaded(opened, data)
         except ImageError as error:
             raise ImageError(f"{name}: {error}") from error
         except BROKEN as error:
             raise ImageError(f"{name}: the image is truncated or broken ({error})") from error
-    del opened, turned
+    del opened
     try:
         return to_rgb(pixels, color)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     except BROKEN as error:
         raise ImageError(f"{name}: its colours are broken ({error})") from error
+
+
+def _loaded(opened: ImageFile.ImageFile, data: bytes) -> PILImage.Image:
+    """The pixels of an opened file, upright."""
+    opened.load()
+    turned = upright(opened, orientation_of(opened, data))
+    # A copy lets the file and what its decoder holds go before colours are converted.
+    return turned.copy() if turned is opened else turned
 
 
 def upright(pixels: PILImage.Image, orientation: int) -> PILImage.Image:
@@ -227,7 +237,7 @@ def check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
         )
 
 
-def _opened(data: bytes, name: str, max_pixels: int) -> PILImage.Image:
+def _opened(data: bytes, name: str, max_pixels: int) -> ImageFile.ImageFile:
     """Open an image like `PIL.Image.open`, with bounds of ours in place of its bomb check.
 
     That one is a setting of the process, and looks at pixels alone.
@@ -238,7 +248,7 @@ def _opened(data: bytes, name: str, max_pixels: int) -> PILImage.Image:
     return opened
 
 
-def _opened_by_pillow(data: bytes, name: str) -> PILImage.Image:
+def _opened_by_pillow(data: bytes, name: str) -> ImageFile.ImageFile:
     for kind in _EXTENSIONS:
         factory, accept = PILImage.OPEN.get(kind, (None, None))
         if factory is None or (accept is not None and accept(data[:16]) is not True):
@@ -263,7 +273,7 @@ def _is_heic(data: bytes) -> bool:
     return not brands.isdisjoint(_HEIF_BRANDS) and brands.isdisjoint(_AVIF_BRANDS)
 
 
-def _opened_heic(data: bytes, name: str) -> PILImage.Image:
+def _opened_heic(data: bytes, name: str) -> ImageFile.ImageFile:
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -272,7 +282,7 @@ def _opened_heic(data: bytes, name: str) -> PILImage.Image:
             "image as JPEG)"
         ) from None
     try:
-        opened: PILImage.Image = HeifImageFile(Metered(data), "")
+        opened: ImageFile.ImageFile = HeifImageFile(Metered(data), "")
     except BROKEN as error:
         raise ImageError(f"{name}: a broken HEIC file ({error})") from error
     return opened

@@ -43,7 +43,7 @@ Picture = (
 _URI = re.compile(r"\s*data:(?P<head>[^,]{0,200}),", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:https?|file|ftp):/|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 """Also with one slash, which is what `Path` leaves of two."""
-_BASE64 = re.compile(r"\s*(?:iVBOR|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{20,}=*\s*")
+_BASE64 = re.compile(r"\s*(?:iVBOR|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/\s]{20,}+=*+\s*")
 """How PNG, JPEG, GIF and WebP begin in base64."""
 MAX_NAME = 200
 """Characters of a path that a message shows; names of files are no longer than 255 bytes."""

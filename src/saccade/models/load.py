@@ -19,6 +19,7 @@ from transformers.utils.logging import (
 
 from saccade import __version__
 from saccade.errors import FormatError
+from saccade.files import MAX_KEPT_BYTES, read_whole
 from saccade.render.qwen_vl import QwenVLRenderer, load_renderer
 from saccade.types import Record
 from saccade.untrusted.checkpoints import refuse_code
@@ -93,7 +94,7 @@ def save_weights(model: PreTrainedModel, folder: str | Path, *, dtype: torch.dty
     with without_bars():
         model.save_pretrained(folder, state_dict=state)
     path = Path(folder) / "config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(read_whole(path, most=MAX_KEPT_BYTES))
     name = str(dtype).removeprefix("torch.")
     for section in (config, *(v for v in config.values() if isinstance(v, dict))):
         if "dtype" in section:
@@ -114,9 +115,11 @@ def read_stamp(folder: str | Path) -> Stamp:
         FormatError: the file is no stamp.
     """
     path = Path(folder) / STAMP
-    if not path.is_file():
-        return Stamp()
     try:
-        return Stamp.model_validate_json(path.read_bytes())
+        return Stamp.model_validate_json(read_whole(path, most=MAX_KEPT_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return Stamp()
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise FormatError(f"{path}: {error.errors()[0]['msg']}") from error

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from saccade.errors import TrainingError
-from saccade.files import write_whole
+from saccade.files import open_file, write_whole
 
 WARM_UP_STEPS = 40
 MUON_LR, ADAMW_LR = 4e-3, 3e-3
@@ -182,7 +182,8 @@ class _State:
         """Load the checkpoint, if there is one."""
         if not self._path.exists():
             return
-        saved = torch.load(self._path, weights_only=True)
+        with open_file(self._path) as file:
+            saved = torch.load(file, weights_only=True)
         self._stage.modules.load_state_dict(saved["modules"])
         for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from pydantic import JsonValue
 
-from saccade.files import read_lines
+from saccade.files import MAX_KEPT_BYTES, read_lines, read_whole
 from saccade.measures.intervals import wilson
 from saccade.runs.manifest import Manifest, as_typed
 
@@ -167,7 +167,7 @@ def _last_metrics(file: Path) -> dict[str, float]:
 
 def _read(file: Path) -> dict[str, JsonValue]:
     try:
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(read_whole(file, most=MAX_KEPT_BYTES)))
     except (OSError, ValueError):
         return {}
 

@@ -106,7 +106,7 @@ def keeper(
 
     def keep(task: Task, trajectory: Trajectory) -> None:
         nonlocal in_a_row
-        folder.append(task, trajectory)
+        trajectory = folder.append(task, trajectory)
         on_finish(task, trajectory)
         in_a_row = 0 if trajectory.error is None else in_a_row + 1
         if in_a_row < most:

@@ -26,22 +26,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from saccade.errors import FormatError, StoreError
 from saccade.files import read_lines, write_whole, writing
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image, read_bounded
+from saccade.plugins import MAX_REASON
 from saccade.runs.claim import Claim
 from saccade.runs.journal import Journal
+from saccade.runs.lines import MAX_LINE_BYTES, line_of, record_of
 from saccade.runs.manifest import Manifest, read_manifest
 from saccade.types import StopReason, Task, Trajectory
 
 JOURNALS = ("tasks.jsonl", "trajectories.jsonl", "aborted.jsonl", "reward_failed.jsonl")
-MAX_LINE_BYTES = 64 * 2**20
-MAX_VALUES, MAX_KEYS, MAX_NESTED = 500_000, 200_000, 100_000
-"""Values, keys, lists and objects of a line: each costs a thousand bytes or two if it is wrong.
-Tokens and their log-probabilities are values, 250 000 tokens an episode."""
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]{3,4}")
 _Line = TypeVar("_Line", bound=BaseModel)
 
@@ -97,11 +95,16 @@ class RunFolder:
         """Episodes that need no rerun either, but a score: the reward failed on them."""
         return frozenset(self._waiting)
 
-    def append(self, task: Task, trajectory: Trajectory) -> None:
+    def append(self, task: Task, trajectory: Trajectory) -> Trajectory:
         """Keep a finished episode: its images first, then its task, then its line.
+
+        Returns:
+            The episode as it is kept. One that no reader would take (`saccade.runs.lines`) is kept
+            as aborted, without its turns: it is attempted again, and holds up no other.
 
         Raises:
             ValueError: the episode is not finished, or is in the folder already.
+            FormatError: no reader would take the task.
             StoreError: the disk is full or failing; nothing that was finished is lost.
         """
         key = (trajectory.task_id, trajectory.sample)
@@ -112,21 +115,23 @@ class RunFolder:
         with self._mutex:
             if key in self._done:
                 raise ValueError(f"{trajectory.id}: already in {self.path}")
-            for image in {*task.images, *trajectory.images}:
+            named = line_of(task, f"{self.path}/tasks.jsonl: {task.id}")
+            kept, line = _readable(trajectory, f"{self.path}: {trajectory.id}")
+            for image in {*task.images, *kept.images}:
                 self._keep_image(image)
             if task.id not in self._task_ids:
-                self._tasks.append(task.model_dump_json())
+                self._tasks.append(named)
                 self._task_ids.add(task.id)
-            line = trajectory.model_dump_json()
-            if trajectory.stop is StopReason.ABORTED:
+            if kept.stop is StopReason.ABORTED:
                 self._aborted.append(line)
-            elif trajectory.reward_failed:
+            elif kept.reward_failed:
                 self._failed.append(line)
                 self._waiting.add(key)
             else:
                 self._finished.append(line)
                 self._done.add(key)
                 self._waiting.discard(key)
+        return kept
 
     def close(self, *, failed: bool = False) -> None:
         """Bring everything to the disk and let others write.
@@ -155,6 +160,18 @@ class RunFolder:
         file = self.path / "images" / image.source.name
         if not file.exists():
             write_whole(file, image.source.encoded())
+
+
+def _readable(trajectory: Trajectory, where: str) -> tuple[Trajectory, bytes]:
+    """An episode with its line, or the note that it cannot be kept."""
+    try:
+        return trajectory, line_of(trajectory, where)
+    except FormatError as error:
+        bare = trajectory.model_copy(
+            update={"turns": (), "stop": StopReason.ABORTED, "verdict": None, "score": None,
+                    "annotations": {}, "error": str(error)[:MAX_REASON], "traceback": None}
+        )  # fmt: skip
+        return bare, line_of(bare, where)
 
 
 class RunReader:
@@ -278,7 +295,7 @@ class RunReader:
                 if not line.endswith(b"\n"):
                     return
                 try:
-                    yield _record(line, record, context, f"{file}:{number}")
+                    yield record_of(line, record, context, f"{file}:{number}")
                 except FormatError as error:
                     if self._on_damaged is None:
                         raise
@@ -308,22 +325,6 @@ class _Tasks:
             return (self._reader.path / "tasks.jsonl").stat().st_size
         except OSError:
             return 0
-
-
-def _record(line: bytes, record: type[_Line], context: dict[str, object], where: str) -> _Line:
-    for number, most, what in (
-        (line.count(b","), MAX_VALUES, "values"),
-        (line.count(b'":'), MAX_KEYS, "keys"),
-        (line.count(b"{") + line.count(b"["), MAX_NESTED, "lists and objects"),
-    ):
-        if number > most:
-            raise FormatError(f"{where}: more than {most} {what} in a record")
-    try:
-        return record.model_validate_json(line, context=context)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:200]
-        raise FormatError(f"{where}: damaged ({place}: {first['msg'][:500]})") from error
 
 
 def finished_in(run: str | Path) -> int:

@@ -33,13 +33,12 @@ class Journal:
         self._size = os.fstat(self._file).st_size
         self._synced = time.monotonic()
 
-    def append(self, line: str) -> None:
-        """Write a line.
+    def append(self, data: bytes) -> None:
+        """Write a line, its end included.
 
         Raises:
             StoreError: the disk is full or failing; nothing that was written before is lost.
         """
-        data = line.encode() + b"\n"
         try:
             written = os.write(self._file, data)
             while written < len(data):

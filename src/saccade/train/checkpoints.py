@@ -31,7 +31,7 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from saccade.errors import ConfigError
-from saccade.files import write_whole
+from saccade.files import MAX_KEPT_BYTES, read_lines, read_whole, write_whole
 from saccade.models.load import LoadedModel, save_weights, write_stamp
 from saccade.render.qwen_vl import CHAT_TEMPLATE, chat_template
 from saccade.runs.card import CARD, model_card
@@ -120,14 +120,13 @@ class Journal(TrainerCallback):
         if not state.is_world_process_zero:
             return
         path = self._out / METRICS
-        text = path.read_text() if path.exists() else ""
-        whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        whole = [line for line in _lines(path) if line.endswith(b"\n")]
         kept = [line for line in whole if json.loads(line)["step"] <= state.global_step]
         if later := whole[len(kept) :]:
             (self._out / SUPERSEDED).mkdir(exist_ok=True)
-            with (self._out / SUPERSEDED / METRICS).open("a") as file:
+            with (self._out / SUPERSEDED / METRICS).open("ab") as file:
                 file.writelines(later)
-        write_whole(path, "".join(kept).encode())
+        write_whole(path, b"".join(kept))
 
     def on_log(
         self,
@@ -146,8 +145,14 @@ class Journal(TrainerCallback):
 
 def read_metrics(out: Path) -> list[dict[str, JsonValue]]:
     """The metrics of every step of a training, each with its number as `step`."""
-    path = out / METRICS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in _lines(out / METRICS)]
+
+
+def _lines(metrics: Path) -> list[bytes]:
+    """The lines of a file that a training may not have begun yet, with their ends."""
+    if not metrics.exists():
+        return []
+    return [line for _, line in read_lines(metrics, most=MAX_KEPT_BYTES)]
 
 
 def last_checkpoint(out: Path, *, steps: int) -> Path | None:
@@ -172,7 +177,7 @@ def last_checkpoint(out: Path, *, steps: int) -> Path | None:
 
 def _whole(path: Path) -> bool:
     try:
-        json.loads(path.read_text())
+        json.loads(read_whole(path, most=MAX_KEPT_BYTES))
     except ValueError:
         return False
     return True

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 from saccade.images.color import Color
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
-from saccade.types.task import Record
+from saccade.types.task import Many, Record
 
 
 class ToolSpec(Record):
@@ -55,10 +55,10 @@ class EnvironmentRecord(Record):
     dialect: str
     prompts: str
     """Hash of the prompt templates."""
-    tools: tuple[ToolSpec, ...] = ()
+    tools: Many[ToolSpec] = ()
     native_tools: bool = False
     """Whether tools go through the server's `tools` field or the model's own tool template."""
-    stop: tuple[str, ...] = ()
+    stop: Many[str] = ()
     prefill: bool = False
     """Whether turns start with a given prefix, which a policy must be able to continue."""
     coords: CoordSpace = CoordSpace.ABSOLUTE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from typing import Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -12,6 +12,12 @@ from saccade.images.image import Image
 
 Part = str | Image
 """A piece of a message: text, or an image."""
+
+
+_Item = TypeVar("_Item")
+Many = Annotated[tuple[_Item, ...], Field(fail_fast=True)]
+"""Items of a record, of which reading tells the first that is wrong: a list of a million wrong ones
+would be a gigabyte of messages."""
 
 
 class Record(BaseModel):
@@ -43,14 +49,14 @@ class Task(Record):
     """A question with its images, and what is known about the right answer."""
 
     id: str = Field(min_length=1, max_length=500)
-    prompt: tuple[Part, ...]
+    prompt: Many[Part]
     """The question as the asker wrote it: text and images in order, no instructions."""
     answer: str | None = None
     """The gold answer, or None: then nothing scores the trajectory. Where options are letters, a
     capital is the letter of an option; write `C. A` for both."""
-    choices: tuple[str, ...] = Field(default=(), max_length=len(OPTION_LETTERS))
+    choices: Many[str] = Field(default=(), max_length=len(OPTION_LETTERS))
     """Options of a multiple-choice question, without letters."""
-    boxes: tuple[TargetBox, ...] = ()
+    boxes: Many[TargetBox] = ()
     judge: str | None = None
     """Name of the judge that this task wants; None leaves it to the reward."""
     source: str = ""

@@ -12,7 +12,7 @@ from saccade.images.image import Image
 from saccade.plugins import failure_of
 from saccade.types.environment import EnvironmentRecord
 from saccade.types.novelty import Shown
-from saccade.types.task import Part, Record
+from saccade.types.task import Many, Part, Record
 
 
 class ToolCall(Record):
@@ -34,7 +34,7 @@ class ToolResult(Record):
     """What came of a call: content for the model, or an error that it can act on."""
 
     call: ToolCall
-    content: tuple[Part, ...] = ()
+    content: Many[Part] = ()
     error: str | None = None
     data: dict[str, JsonValue] = Field(default_factory=dict)
     """What the tool knows beside what it shows: search hits, boxes, scores. For reports and
@@ -59,7 +59,7 @@ class Message(Record):
     """One message of a conversation, as templates and chat servers know it."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: tuple[Part, ...]
+    content: Many[Part]
     call_id: str | None = None
     """On a `tool` message: the id of the call that it answers."""
 
@@ -106,9 +106,9 @@ class Action(Record):
     """What a turn meant: at most one of `calls` and `answer` is acted on."""
 
     thought: str | None = None
-    calls: tuple[ToolCall, ...] = ()
+    calls: Many[ToolCall] = ()
     answer: str | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: Many[Problem] = ()
 
 
 class WireCall(Record):
@@ -130,8 +130,9 @@ def distinct_ids(calls: Sequence[WireCall], taken: Iterable[str] = ()) -> tuple[
     """
     used = set(taken)
     several: list[WireCall] = []
+    number = 0
     for call in calls:
-        number = len(used)
+        number = max(number, len(used))
         while not call.id or call.id in used:
             call = call.model_copy(update={"id": f"call{number:05d}"})
             number += 1
@@ -151,11 +152,11 @@ class Completion(Record):
     thought: str | None = None
     """What a server sent as the thought in a field of its own, which is then not in the text."""
     finish: Literal["stop", "length"] = "stop"
-    tool_calls: tuple[WireCall, ...] = ()
+    tool_calls: Many[WireCall] = ()
     """Native calls of a chat server; empty for text dialects and token policies."""
-    token_ids: tuple[int, ...] | None = None
+    token_ids: Many[int] | None = None
     """Sampled ids, verbatim, the end-of-turn token included if it was sampled."""
-    log_probs: tuple[float, ...] | None = None
+    log_probs: Many[float] | None = None
     """Natural log-probability of each sampled id, at the sampling temperature (at 1 if greedy),
     before any top-p or top-k cut."""
     model: str = ""
@@ -179,8 +180,8 @@ class Turn(Record):
     """Text that the environment put at the start of the assistant's turn."""
     completion: Completion
     action: Action
-    results: tuple[ToolResult, ...] = ()
-    observation: tuple[Message, ...] = ()
+    results: Many[ToolResult] = ()
+    observation: Many[Message] = ()
     dropped: Literal["context", "images"] | None = None
     """Why the observation of these results did not fit and was left out as a whole."""
 
@@ -230,8 +231,8 @@ class Trajectory(Record):
     """Which of several rollouts of the task, counted from 0."""
     seed: int = 0
     environment: EnvironmentRecord
-    prompt: tuple[Message, ...]
-    turns: tuple[Turn, ...] = ()
+    prompt: Many[Message]
+    turns: Many[Turn] = ()
     prefix: str = ""
     """Text that the next assistant turn starts with; empty in most dialects."""
     stop: StopReason | None = None

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from PIL import Image
 
 from saccade.errors import ConfigError, FormatError
+from saccade.robust.arrays import read_arrays
 from saccade.robust.classifiers.datasets import CIFAR_ROW, load_dataset
 from saccade.robust.classifiers.nets import kept_net, load_model
 from saccade.robust.classifiers.splits import Dataset, Split
 
+PACKED = zipfile.ZIP_DEFLATED
 RNG = np.random.default_rng(0)
 
 
@@ -38,6 +41,45 @@ def test_mnist_is_read_from_idx_and_npz_alike(tmp_path: Path) -> None:
         assert made.train.x.shape == (6, 1, 28, 28)
         np.testing.assert_array_equal(made.test.x[:, 0].mul(255).round().numpy(), images["t10k"])
         np.testing.assert_array_equal(made.train.y.numpy(), labels["train"])
+
+
+def test_a_file_that_unpacks_to_more_than_a_data_set_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.robust.classifiers.datasets.MOST_BYTES", 1000)
+    for name, held, says in (
+        ("bomb", gzip.compress(bytes(10**6)), "more than 1000 bytes unpacked"),
+        ("cut", gzip.compress(idx(np.zeros((1, 4, 4), np.uint8)))[:-9], "idx3"),
+        ("broken", gzip.compress(b"x" * 99)[:12] + b"\xff" * 40, "idx3"),
+        ("dimensions", gzip.compress(b"\0\0\x08\xff" + b"\0\0\0\1" * 200 + b"x"), "no idx file"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train-images-idx3-ubyte.gz").write_bytes(held)
+        with pytest.raises(FormatError, match=says):
+            load_dataset(str(tmp_path / name))
+
+
+def member(shape: str, kind: str = "|u1") -> bytes:
+    """A .npy (NumPy Enhancement Proposal 1) of 16 bytes whose header says this shape."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("held", "packing", "says"),
+    [(member("(4000000000, 4)"), PACKED, r"\(4000000000, 4\) of uint8 in"),
+     (member("(" * 999), PACKED, "EOF"),
+     (member(f"({10**40}, 0)"), PACKED, "too large"), (member("(-1, -1)"), PACKED, ""),
+     (member("(4000000000,)", "|S0"), PACKED, "of "), (member("(2,)", "|O"), PACKED, "[Oo]bject"),
+     (member("(16,)"), zipfile.ZIP_LZMA, "packed by"), (b"no array", PACKED, "magic")],
+)  # fmt: skip
+def test_an_array_holds_what_its_header_says_or_is_refused(
+    tmp_path: Path, held: bytes, packing: int, says: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as packed:
+        packed.writestr("x.npy", held)
+    with pytest.raises(FormatError, match=f"no arrays .*{says}"):
+        read_arrays(tmp_path / "a.npz", "arrays", most=10**12)
 
 
 def test_cifar_is_read_from_its_binary_version(tmp_path: Path) -> None:

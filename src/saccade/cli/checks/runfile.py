@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from saccade.cli.reference.values import toml
 from saccade.config import MAX_FILE_BYTES, Table, read_toml
 from saccade.errors import ConfigError
-from saccade.files import write_whole
+from saccade.files import read_whole, write_whole
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
@@ -77,8 +77,7 @@ def write_lines(file: Path, lines: Mapping[str, JsonValue], *, begin: Table) -> 
     if not file.exists():
         write_whole(file, with_lines("", {**begin, **lines}).encode())
         return
-    with file.open("rb") as held:
-        text = held.read(MAX_FILE_BYTES).decode()
+    text = read_whole(file, most=MAX_FILE_BYTES).decode()
     write_whole(file, with_lines(text, lines, where=str(file)).encode())
 
 

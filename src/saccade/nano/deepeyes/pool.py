@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from saccade.errors import FormatError
 from saccade.images.geometry import Box, Size
 from saccade.nano.spec import CROP_SIDE, MIN_BOX, NATIVE
+from saccade.robust.arrays import read_arrays
 from saccade.world.digits import Split
 from saccade.world.scene import COLOURS, Scene, draw_scene
 from saccade.world.scene import VIEW as VIEW_SIDE
+
+MAX_BYTES = 16 * 2**30
+"""What a saved pool may have: a million scenes."""
 
 CHUNK = 250
 """Number of scenes that a process draws at a time."""
@@ -64,11 +69,24 @@ class Pool:
 
     @classmethod
     def load(cls, path: Path) -> Pool:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            content = dict(file)
-        views, crops = content.pop("views"), content.pop("crops")
-        return cls(views, crops, Objects(**content))
+        """Read what `save` wrote.
+
+        Raises:
+            FormatError: the file is damaged.
+        """
+        held = read_arrays(path, "pool of scenes", most=MAX_BYTES)
+        try:
+            objects = Objects(
+                scene=np.asarray(held["scene"], np.int32),
+                colour=np.asarray(held["colour"], np.int64),
+                digit=np.asarray(held["digit"], np.int64),
+                large=np.asarray(held["large"], np.bool_),
+                box=np.asarray(held["box"], np.float32),
+            )
+            views, crops = (np.asarray(held[name], np.uint8) for name in ("views", "crops"))
+        except KeyError as error:
+            raise FormatError(f"{path}: no pool of scenes ({error} is missing)") from error
+        return cls(views, crops, objects)
 
 
 def draw_pool(

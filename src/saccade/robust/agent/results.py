@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 from pydantic import JsonValue, ValidationError
 
 from saccade.errors import ConfigError, FormatError
+from saccade.files import MAX_KEPT_BYTES, read_whole
 from saccade.measures.boxes import looks
 from saccade.measures.intervals import Interval, wilson
 from saccade.measures.paired import Paired, paired
@@ -124,8 +125,8 @@ class AttackOutcomes(Record):
         if not file.exists():
             return None
         try:
-            kept = cls.model_validate_json(file.read_bytes())
-        except ValidationError as error:
+            kept = cls.model_validate_json(read_whole(file, most=MAX_KEPT_BYTES))
+        except (OSError, ValidationError) as error:
             raise FormatError(
                 f"{file}: not what this version keeps of an attack; delete it to attack again"
             ) from error

@@ -20,7 +20,7 @@ from scipy import stats
 from torch import nn
 
 from saccade.errors import ConfigError, FormatError
-from saccade.files import write_whole
+from saccade.files import MAX_KEPT_BYTES, read_whole, write_whole
 from saccade.fisher.spectrum import eigenpairs
 from saccade.fisher.target import CHUNK, Classifier, tail_of
 from saccade.measures.intervals import wilson
@@ -130,8 +130,8 @@ class KeptNet:
         self._kept = KeptAttack(net=subject.seed, accuracy=subject.accuracy)
         if file.exists():
             try:
-                self._kept = KeptAttack.model_validate_json(file.read_bytes())
-            except ValidationError as error:
+                self._kept = KeptAttack.model_validate_json(read_whole(file, most=MAX_KEPT_BYTES))
+            except (OSError, ValidationError) as error:
                 raise FormatError(
                     f"{file}: not what this version keeps of a net; delete it to attack the net "
                     "again"

@@ -12,6 +12,8 @@ executed (the Python version of CIFAR-10 is a pickle and is refused).
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from saccade.config import resolve
 from saccade.errors import ConfigError, FormatError, ImageError, MissingExtra
+from saccade.files import open_file, read_whole
 from saccade.images.image import Image
 from saccade.robust.arrays import Array, read_arrays
 from saccade.robust.classifiers.own import as_dataset
@@ -96,20 +99,28 @@ def _mnist(folder: Path) -> Dataset:
 
 
 def _idx(path: Path) -> NDArray[np.uint8]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        try:
-            data = file.read(MOST_BYTES + 1)
-        except (OSError, EOFError) as error:
-            raise FormatError(f"{path}: {error}") from error
-    if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
+    data = _bytes(path)
+    if len(data) < 4 or data[:3] != b"\0\0\x08" or data[3] > 3 or len(data) < 4 + 4 * data[3]:
         raise FormatError(f"{path}: no idx file of bytes")
-    shape = np.frombuffer(data, ">u4", data[3], 4).astype(np.int64)
+    shape = np.frombuffer(data, ">u4", data[3], 4).tolist()
     start = 4 + 4 * data[3]
-    if int(np.prod(shape)) != len(data) - start:
-        raise FormatError(
-            f"{path}: {shape.tolist()} values expected, {len(data) - start} bytes found"
-        )
+    if math.prod(shape) != len(data) - start:
+        raise FormatError(f"{path}: {shape} values expected, {len(data) - start} bytes found")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _bytes(path: Path) -> bytes:
+    """The content of a file, unpacked."""
+    try:
+        if path.suffix != ".gz":
+            return read_whole(path, most=MOST_BYTES)
+        with open_file(path) as file, gzip.GzipFile(fileobj=file) as packed:
+            data = packed.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{path}: {error}") from error
+    if len(data) > MOST_BYTES:
+        raise FormatError(f"{path}: more than {MOST_BYTES} bytes unpacked")
+    return data
 
 
 def _cifar(folder: Path) -> Dataset:
@@ -118,8 +129,7 @@ def _cifar(folder: Path) -> Dataset:
     def rows(paths: list[Path]) -> Split:
         parts = []
         for path in paths:
-            with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+            data = _bytes(path)
             if not data or len(data) % CIFAR_ROW:
                 raise FormatError(f"{path}: {len(data)} bytes, expected rows of {CIFAR_ROW}")
             parts.append(np.frombuffer(data, np.uint8).reshape(-1, CIFAR_ROW))

@@ -19,7 +19,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from saccade.errors import FormatError
-from saccade.files import write_whole
+from saccade.files import MAX_KEPT_BYTES, read_whole, write_whole
 from saccade.fisher.target import Classifier
 from saccade.plugins import guarded
 from saccade.robust.classifiers.folder import folder_of, hold
@@ -128,8 +128,8 @@ def _kept(file: Path, now: Seen, n: int, on_note: OnNote) -> NetDetection | None
     if not file.exists():
         return None
     try:
-        held = KeptDetection.model_validate_json(file.read_bytes())
-    except ValidationError as error:
+        held = KeptDetection.model_validate_json(read_whole(file, most=MAX_KEPT_BYTES))
+    except (OSError, ValidationError) as error:
         raise FormatError(
             f"{file}: not what this version keeps of a net; delete it to measure the net again"
         ) from error

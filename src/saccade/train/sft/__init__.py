@@ -29,7 +29,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from saccade.errors import ConfigError
-from saccade.files import write_whole
+from saccade.files import MAX_KEPT_BYTES, read_whole, write_whole
 from saccade.models.batch import collate
 from saccade.models.load import LoadedModel, load, without_bars
 from saccade.render.qwen_vl import Rendered
@@ -143,7 +143,7 @@ def _keep_counts(file: Path, counts: dict[str, JsonValue], *, resumed: bool) -> 
     Raises:
         ConfigError: a training that goes on was begun on other demonstrations.
     """
-    if resumed and file.exists() and json.loads(file.read_bytes()) != counts:
+    if resumed and file.exists() and json.loads(read_whole(file, most=MAX_KEPT_BYTES)) != counts:
         raise ConfigError(
             f"{file}: the demonstrations have changed since this training began; choose another "
             "out to train on those of today"
