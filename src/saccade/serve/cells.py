@@ -13,7 +13,7 @@ from saccade.errors import ImageError
 from saccade.images.decode import decode, read_header
 from saccade.images.geometry import Size
 from saccade.sandbox.cells import Cell
-from saccade.sandbox.pool import AfterKill
+from saccade.sandbox.replay import AfterKill
 from saccade.serve.gate import Refusal
 from saccade.types import Record
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from saccade.sandbox.cells import Cell
-from saccade.sandbox.pool import AfterKill, Notebook, Sandbox
+from saccade.sandbox.pool import Notebook, Sandbox
+from saccade.sandbox.replay import AfterKill
 from saccade.serve.gate import Client, Quota, Refusal
 from saccade.serve.options import ServeOptions
 
