@@ -155,7 +155,7 @@ def fingerprint(**options: object) -> str:
 
 def test_the_fingerprint_says_what_the_model_sees_and_not_where_cells_run() -> None:
     plain = fingerprint()
-    remote = {"urls": ["http://a:1"], "token_env": "TOKEN"}
+    remote = {"urls": ["http://a:1"], "token_env": "A_TOKEN"}
     sandbox = {"mode": "landlock", "max_sessions": 3, "scratch": "/var/tmp", "libraries": "long"}
     assert fingerprint(remote=remote) == fingerprint(sandbox=sandbox) == plain
     reordered = dict(reversed(installed().items()))
