@@ -85,7 +85,7 @@ HOG = "held = []\ntry:\n    while True: held.append({})\nexcept {}: pass"
 @pytest.mark.parametrize(
     ("code", "what"),
     [
-        (HOG.format("__import__('mmap').mmap(-1, 1 << 20)", "OSError"), "memory"),
+        (HOG.format("__import__('mmap').mmap(-1, 1 << 20, flags=34)", "OSError"), "memory"),
         (HOG.format("open('f', 'w')", "OSError"), "descriptor"),
     ],
 )

@@ -177,7 +177,9 @@ async def test_a_replay_that_is_given_up_is_begun_again(sandbox: Sandbox) -> Non
             await waiting
         cell = await notebook.run("x", seconds=1)
         assert cell.value == "1"
-        assert "cell 3 could not be run again in time" in str(cell.notes)
+        assert cell.notes[-1] == (
+            "cell 3 took too long when run again, and what it had changed is there in part"
+        )
 
 
 def _has_printed(session: Session) -> bool:

@@ -168,10 +168,11 @@ class Session:
         pixels = bytearray()
         while len(pixels) < wanted:
             packet = await self._packet()
-            fits = packet[:1] == b"D" and 1 < len(packet) <= wanted - len(pixels) + 1
+            fits = packet[:1] == b"D" and len(packet) == min(CHUNK, wanted - len(pixels)) + 1
             if not fits and not self._trust:
                 raise ChannelError("pixels")
             pixels += packet[1:]
+            await asyncio.sleep(0)  # a session that sends without a pause holds up nobody else
         return pixels
 
     async def _packet(self) -> bytes:
