@@ -4,7 +4,6 @@ import asyncio
 import io
 import random
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -102,6 +101,32 @@ async def test_an_image_for_which_a_cell_has_left_no_room_is_told(
     assert notebook.restarts == 0
 
 
+async def test_images_arrive_whatever_a_cell_has_replaced(notebook: Notebook) -> None:
+    await notebook.run("import PIL.Image; PIL.Image.open = PIL.Image.new = None")
+    await notebook.give("image_1", PILImage.new("RGB", SHARED))
+    assert (await notebook.run("image_1.getpixel((0, 0))")).value == "(0, 0, 0)"
+
+
+CRUMBS = """
+import json, os
+head = {"number": 1, "status": "ok", "value": None, "error": None, "notes": [], "images": [[4, 4]]}
+os.write(3, b"R" + json.dumps(head).encode())
+for _ in range(48):
+    os.write(3, b"D0")
+"""
+
+
+@pytest.mark.parametrize("off", [frozenset(), frozenset({"channel"})])
+async def test_pixels_come_in_no_more_packets_than_they_need(
+    sandbox: Sandbox, off: frozenset[str]
+) -> None:
+    session = await sandbox.session(off=off)
+    cell = await session.run(CRUMBS)
+    assert cell.status == ("ok" if off else "killed")
+    assert off or "sent back what it must not (pixels)" in str(cell.error)
+    session.close()
+
+
 @pytest.mark.parametrize(
     ("name", "size"),
     [("image_1", (0, 5)), ("image_1", (5, 0)), ("a b", (1, 1)), ("x=1;y", (1, 1)), ("if", (1, 1)),
@@ -158,17 +183,18 @@ async def test_a_session_that_takes_no_images_is_given_up(
         assert notebook.restarts == len(sleepy) == 2
 
 
-@pytest.fixture(scope="module")
-def tool() -> Iterator[Python]:
+@pytest.fixture
+def tool(sandbox: Sandbox) -> Python:
+    """With the sandbox of all tests, which nobody has to start for it."""
     made = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
-    yield made
-    asyncio.run(made.close())
+    made._sandbox = sandbox
+    return made
 
 
 async def look(tool: Python) -> float:
     """How long the loop is held up by a cell that is given a photograph and shows it."""
     file = io.BytesIO()
-    noise(1600, 1200).save(file, "JPEG")
+    noise(1000, 800).save(file, "JPEG")
     async with tool.open(context(Image.from_bytes(file.getvalue()))) as call:
         output, held = await longest_hold(call({"code": "image_1"}))
     assert len(output.content) == 2

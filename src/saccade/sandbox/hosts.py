@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_ANSWER_BYTES = 64 << 20
-MAX_FACTS_BYTES = 1 << 20
+MAX_FACTS_BYTES = 1 << 16
 """Of an answer that is about no cell."""
 MAX_NODES = 1_000_000
 """Commas, colons and brackets of an answer: what is made of JSON takes memory by their number."""
@@ -275,7 +275,7 @@ async def _answer(
         async for chunk in reply.aiter_raw():
             data += chunk
             if len(data) > most:
-                raise HostLost(f"{url}: an answer of more than {most >> 20} MiB")
+                raise HostLost(f"{url}: an answer of more than {most:,} bytes")
         return reply.status_code, reply.headers, bytes(data)
 
 

@@ -61,7 +61,7 @@ class RemoteSandbox:
         """Notebooks that went on at another host."""
         self._busy = dict.fromkeys(options.urls, 0)
         self._avoided: dict[str, float] = {}
-        self._last = ""
+        self.last = ""
         """Why the last host was lost, of those that were."""
 
     async def start(self) -> None:
@@ -128,7 +128,7 @@ class RemoteSandbox:
 
     def no_host(self) -> ServiceError:
         """That none is left, and why the last one is not."""
-        why = f"; the last: {self._last}" if self._last else ""
+        why = f"; the last: {self.last}" if self.last else ""
         return ServiceError(f"sandbox: none of {len(self.options.urls)} hosts answers{why}")
 
     def host(
@@ -155,7 +155,7 @@ class RemoteSandbox:
 
     def _avoid(self, url: str, why: Exception) -> None:
         self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
-        self._last = str(why) or f"{url}: {type(why).__name__}"
+        self.last = self._redact(clean(str(why))) or f"{url}: {type(why).__name__}"
 
     def _client(self) -> httpx.AsyncClient:
         import httpx
@@ -241,14 +241,15 @@ class RemoteNotebook:
             except HostLost as error:
                 self._refuse_if_closed()
                 self._lose(host, error)
-                last = error
             except ToolError:  # it has refused, and nothing has changed
                 self._whole = True
                 raise
             else:
                 self._whole = True
                 return answer
-        raise ServiceError(f"sandbox: {MOST_HOSTS} hosts were lost with one cell; the last: {last}")
+        raise ServiceError(
+            f"sandbox: {MOST_HOSTS} hosts were lost with one cell; the last: {self._sandbox.last}"
+        )
 
     async def _caught_up(self, seconds: float | None) -> Host:
         """The host, or another one once it has seen the whole log.
