@@ -10,7 +10,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -163,19 +163,26 @@ class JupyterHost(Host):
         return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        inlined = await in_thread(lambda: base64.b64encode(_png(image)).decode())
-        cell = await self.run(
-            "import base64, io\nfrom PIL import Image\n"
-            f"{name} = Image.open(io.BytesIO(base64.b64decode({inlined!r})))\n{name}.load()",
-            seconds=None,
-            number=0,
-        )
+        def inlined() -> str:
+            file = base64.b64encode(_png(image)).decode()
+            return (
+                "import base64, io\nfrom PIL import Image\n"
+                f"{name} = Image.open(io.BytesIO(base64.b64decode({file!r})))\n{name}.load()"
+            )
+
+        cell = await self._run(inlined, None)
         if cell.status != "ok":
             raise HostLost(f"{self.url}: it takes no image: {cell.error}")
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
-        body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
-        begun, data = time.monotonic(), json.dumps(body).encode()
+        return await self._run(lambda: code, seconds)
+
+    async def _run(self, code: Callable[[], str], seconds: float | None) -> Cell:
+        def written() -> bytes:
+            body = {"session_id": self._session, "code": code(), "timeout": seconds or 200}
+            return json.dumps(body).encode()
+
+        data, begun = await in_thread(written), time.monotonic()
         answer = await self._ask("POST", "/jupyter_sandbox", data, MAX_ANSWER_BYTES)
         output = answer.get("output")
         if not isinstance(output, dict):
@@ -199,24 +206,13 @@ class JupyterHost(Host):
 class FusionHost(Host):
     """SandboxFusion. Source: `sandbox/server/sandbox_api.py`, RunCodeRequest, RunCodeResponse."""
 
-    def __init__(
-        self,
-        url: str,
-        client: httpx.AsyncClient,
-        seed: int,
-        after_kill: AfterKill,
-        redact: Redactor,
-    ) -> None:
-        super().__init__(url, client, seed, after_kill, redact)
-        self._cells: list[str] = []
-
-    @property
-    def opened(self) -> bool:
-        """There are no sessions."""
-        return True
-
     async def health(self) -> Mapping[str, JsonValue]:
         """Nothing: hosts of this protocol do not say what they are."""
+        return {}
+
+    async def open(self) -> Mapping[str, JsonValue]:
+        """There are no sessions there; begin to remember cells."""
+        self._session, self._cells = "", list[str]()
         return {}
 
     async def give(self, name: str, image: PILImage.Image) -> None:
@@ -231,7 +227,7 @@ class FusionHost(Host):
         answer = await self._ask("POST", "/run_code", data, MAX_ANSWER_BYTES)
         run = answer.get("run_result")
         if answer.get("status") == "SandboxError" or not isinstance(run, dict):
-            reason = self._said(str(answer.get("message")).encode(errors="replace"))
+            reason = self._redact(clean(str(answer.get("message"))))[:MAX_REASON]
             raise ServiceError(f"sandbox: {self.url}: {reason}")
         late = run.get("status") == "TimeLimitExceeded"
         failed = bool(run.get("return_code"))
