@@ -69,7 +69,7 @@ class Notebook:
         """Processes that were lost so far."""
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image.
+        """Define a variable that holds an image, which stays as it is: a replay gives it again.
 
         Raises:
             ImageError: it has no pixels, or its name is none of a variable.
@@ -101,6 +101,10 @@ class Notebook:
             else:
                 self._log.ran(number, code, seconds, cell)
             return replace(cell, notes=(*self._log.take_notes(), *cell.notes))
+
+    def count_from(self, number: int) -> None:
+        """Give the next cell this number: those before it ran elsewhere, or are not run again."""
+        self._log.count_from(number)
 
     async def close(self) -> None:
         """End it; a cell under way ends as killed."""

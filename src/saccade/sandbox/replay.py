@@ -110,6 +110,10 @@ class Log:
         self._number += 1
         return self._number
 
+    def count_from(self, number: int) -> None:
+        """The next cell has this number, or a later one."""
+        self._number = max(self._number, number - 1)
+
     def admit(self, name: str, image: PILImage.Image) -> None:
         """Find out whether an image may be given.
 
