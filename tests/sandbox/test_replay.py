@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
+from unhurried import UNHURRIED
 from waiting import LIMIT_S, until
 
 from saccade.errors import ServiceError
 from saccade.sandbox import Notebook, Sandbox, Session, pool, replay
+from saccade.sandbox.cells import Cell
 from saccade.sandbox.replay import Log
 from saccade.sandbox.server import Server
 
@@ -194,6 +196,39 @@ async def test_a_replay_takes_no_longer_than_the_cell_that_waits_for_it(
         assert cell.status in ("ok", "timeout")
         slow_ones = [number for number in ran if number > 2]
         assert len(slow_ones) <= 1 if bounded else len(slow_ones) == 3
+
+
+class Sluggish:
+    """A place in which each cell takes a second, and each image after it two."""
+
+    outlives_cells = has_ended = False
+
+    def __init__(self) -> None:
+        self.waits: list[float | None] = []
+        self.ran: list[int] = []
+
+    async def give(self, name: str, image: PILImage.Image, *, seconds: float | None) -> float:
+        self.waits.append(seconds)
+        return 2.0
+
+    async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
+        self.ran.append(number)
+        return Cell("ok", seconds=1.0)
+
+
+async def test_images_in_a_replay_have_what_cells_have_left() -> None:
+    log, place = Log(UNHURRIED, "replay"), Sluggish()
+    for name in "abc":
+        log.gave(name, PILImage.new("RGB", (2, 2)))
+    log.ran(1, "", None, Cell("ok"))
+    for name in "def":
+        log.gave(name, PILImage.new("RGB", (2, 2)))
+    log.ran(2, "", None, Cell("ok"))
+    log.ran(3, "", None, Cell("ok"))
+    assert await log.replay(place, 7.5) == -0.5
+    assert place.waits == [None, None, None, 6.5, 4.5, 2.5]
+    assert place.ran == [1, 2]
+    assert "cell 3 could not be run again in time" in str(log.take_notes())
 
 
 async def test_a_cell_that_took_longer_than_there_is_time_is_not_begun(sandbox: Sandbox) -> None:

@@ -80,9 +80,12 @@ class Host:
         self._session = name
         return self._sandbox_of(answer)
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         file = await in_thread(lambda: _png(image))
         await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file)
+        return 0.0
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         body = {"number": number, "code": code, "seconds": seconds}
@@ -162,7 +165,9 @@ class JupyterHost(Host):
         self._session = secrets.token_hex(16)
         return {}
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         def inlined() -> str:
             file = base64.b64encode(_png(image)).decode()
             return (
@@ -173,6 +178,7 @@ class JupyterHost(Host):
         cell = await self._run(inlined, None)
         if cell.status != "ok":
             raise HostLost(f"{self.url}: it takes no image: {cell.error}")
+        return 0.0
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         return await self._run(lambda: code, seconds)
@@ -215,7 +221,9 @@ class FusionHost(Host):
         self._session, self._cells = "", list[str]()
         return {}
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         raise ConfigError(
             "sandbox.remote: protocol sandbox_fusion cannot be given images; use one of the others"
         )

@@ -176,8 +176,8 @@ class _Place:
     def has_ended(self) -> bool:
         return self._session.ended is not None
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        await self._session.give(name, image)
+    async def give(self, name: str, image: PILImage.Image, *, seconds: float | None) -> float:
+        return await self._session.give(name, image, seconds=seconds)
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         async with self._sandbox.turn():

@@ -84,8 +84,11 @@ class Place(Protocol):
     def has_ended(self) -> bool:
         """Whether it takes nothing any more."""
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image."""
+    async def give(self, name: str, image: PILImage.Image, *, seconds: float | None) -> float:
+        """Define a variable that holds an image; how many of the seconds it took.
+
+        A host has seconds of its own for that.
+        """
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         """Run a cell."""
@@ -212,7 +215,7 @@ class Log:
 
         Args:
             place: A fresh one.
-            seconds: How long cells may run, all of them together.
+            seconds: How long cells may run, and hold up images, all of them together.
 
         Returns:
             What is left of the seconds.
@@ -221,7 +224,9 @@ class Log:
         late, last = False, 0
         for entry in list(self._entries):
             if isinstance(entry, Given):
-                await place.give(entry.name, entry.image)
+                # Only what cells have left behind makes a place slow.
+                took = await place.give(entry.name, entry.image, seconds=seconds if last else None)
+                seconds -= took if last else 0
                 if place.has_ended:
                     lost[last] = _ENDED  # it took images before that cell
                     break

@@ -57,17 +57,27 @@ class Session:
         """How much it has printed since its last cell began."""
         return sum(os.fstat(descriptor).st_size for descriptor in self._started.printed)
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         """Define a variable that holds an image: its pixels, without name, path or metadata.
 
-        A session that does not take it in the time of a cell is ended.
+        A session that does not take it in time is ended.
+
+        Args:
+            name: Of the variable.
+            image: The image.
+            seconds: How long the session may take; the default is the time of a cell.
+
+        Returns:
+            How long it took.
         """
         if self.ended:
-            return
+            return 0.0
         message = json.dumps({"op": "image", "name": name}).encode()
         memory = await threads.in_thread(lambda: shared_image(image))
-        patience = self._patience(self._limits.seconds)
-        stopped = self._stopped
+        patience = self._patience(self._limits.seconds if seconds is None else seconds)
+        stopped, begun = self._stopped, time.monotonic()
         try:
             async with asyncio.timeout(patience):
                 while not self._sent(message, memory.descriptor):
@@ -88,6 +98,7 @@ class Session:
             raise
         else:
             self._stop(stopped)
+        return time.monotonic() - begun
 
     async def run(
         self, code: str, *, seconds: float | None = None, number: int | None = None
