@@ -3,8 +3,10 @@
 import contextlib
 import gc
 import io
+import logging
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -25,12 +27,15 @@ def in_a_process(*arguments: str, cwd: Path | None = None) -> subprocess.Complet
 def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The same exit code, output and errors, from the same entry point."""
     out, errors, collected = io.StringIO(), io.StringIO(), gc.get_threshold()
+    logged = logging.getLogRecordFactory()
     with (
         contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(errors),
         mock.patch.object(sys, "argv", ["saccade", *arguments]),
         mock.patch.object(sys, "path", list(sys.path)),
+        mock.patch.object(sys, "excepthook", sys.excepthook),
+        mock.patch.object(threading, "excepthook", threading.excepthook),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("default")
@@ -40,6 +45,7 @@ def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProces
             code = end.code
         finally:
             gc.set_threshold(*collected)
+            logging.setLogRecordFactory(logged)
     assert isinstance(code, int)
     return subprocess.CompletedProcess(
         ["saccade", *arguments], code, out.getvalue(), errors.getvalue()

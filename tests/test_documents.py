@@ -64,6 +64,19 @@ def test_modules_that_are_named_exist(document: Path) -> None:
         assert inside or published or name in ("utils.py", "helpers.py", "my_parts.py"), name
 
 
+def test_tests_that_hold_a_promise_exist() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    sources = [
+        Path(path).read_text() for path in FILES if Path(path).is_relative_to(ROOT / "tests")
+    ]
+    there = {name for source in sources for name in re.findall(r"def (test_\w+)", source)}
+    assert len(named) > 40
+    assert named <= there, named - there
+    for path in re.findall(r"`(tests/[\w/]+\.py)`", page):
+        assert (ROOT / path).is_file(), path
+
+
 def test_make_targets_that_are_named_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for document in DOCUMENTS:

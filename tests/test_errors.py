@@ -20,7 +20,7 @@ ELSEWHERE = {
     "art": "peers", "eagerpy": "peers", "foolbox": "peers", "torchattacks": "peers",
     "vllm": "an environment of its own", "pydantic_core": "comes with pydantic",
     "tokenizers": "comes with transformers", "huggingface_hub": "comes with transformers",
-    "pillow_heif": "a plug-in of Pillow",
+    "pillow_heif": "a plug-in of Pillow", "h11": "comes with uvicorn",
 }  # fmt: skip
 """Modules that no extra of a user holds, and where they come from."""
 IN_THE_SANDBOX = "sandbox/inside"

@@ -3,13 +3,19 @@
 import errno
 import json
 import os
+import re
+import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import here
+from safetensors.numpy import save_file
 
+import saccade.cli
 from saccade.errors import ConfigError
 from saccade.testing.faults import Fault, disk
 
@@ -60,6 +66,49 @@ def test_half_of_a_write_is_there_and_other_folders_are_whole(tmp_path: Path) ->
 def test_a_fault_that_no_disk_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="kind"), disk(tmp_path, "tired"):  # type: ignore[arg-type]
         pass
+
+
+# Libraries that write with code of their own, which no patch of Python reaches.
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """What a disk that takes no larger files is to everybody."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def save_safetensors(file: Path) -> None:
+    save_file({"weights": np.zeros(100_000)}, file)
+
+
+def save_pickle(file: Path) -> None:
+    import torch  # only here: what else stands in this file needs no seconds for it
+
+    torch.save({"weights": torch.zeros(100_000)}, file)
+
+
+@pytest.mark.parametrize("save", [save_safetensors, save_pickle])
+def test_a_full_disk_is_told_whoever_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[[Path], None]
+) -> None:
+    def command() -> None:
+        with files_of_at_most(65_536):
+            save(tmp_path / "weights")
+
+    monkeypatch.setattr(saccade.cli, "app", command)
+    done = here()
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "run the same command again" in done.stderr
+    with monkeypatch.context() as off:
+        off.setattr(saccade.cli, "_NATIVE", re.compile("^$"))
+        with pytest.raises(Exception, match=r"too large|inline_container"):
+            here()
 
 
 # Commands.
@@ -113,7 +162,7 @@ class Command:
         return [json.loads(line)["id"] for line in lines if line.endswith(b"\n")]
 
 
-@pytest.mark.parametrize(("verb", "stride"), [("rollout", 1), ("rescore", 5)])
+@pytest.mark.parametrize(("verb", "stride"), [("rollout", 2), ("rescore", 5)])
 def test_whatever_step_fails_nothing_finished_is_lost(
     tmp_path: Path, verb: str, stride: int
 ) -> None:
@@ -122,8 +171,8 @@ def test_whatever_step_fails_nothing_finished_is_lost(
         whole.run()
     assert len(whole.finished()) == 2
     assert counted.steps > 12
-    for step in range(0, counted.steps, stride):
-        kind = KINDS[step % len(KINDS)]
+    for number, step in enumerate(range(0, counted.steps, stride)):
+        kind = KINDS[number % len(KINDS)]
         made = Command(tmp_path / f"{step}", verb)
         if kind == "killed":
             with disk(made.out, kind, at=step):

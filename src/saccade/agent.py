@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import hashlib
+import logging
 import os
 import threading
 import weakref
@@ -32,8 +33,11 @@ from saccade.recipe import Recipe
 from saccade.rollout import rollout
 from saccade.runs.assemble import assemble
 from saccade.types import Task, Trajectory
+from saccade.untrusted.secrets import sent_along
 
 Done = TypeVar("Done")
+
+_log = logging.getLogger(__name__)
 
 NOWHERE = Hosts.of(False)
 """No URL is fetched."""
@@ -68,6 +72,8 @@ class Agent:
         """
         self._hosts = Hosts.of(allow_urls)
         self.recipe = validate(Recipe, with_folders(sections))
+        for line in dict.fromkeys(sent_along(sections)):
+            _log.info("%s", line)
         self._parts = assemble(self.recipe)
         self._slots = asyncio.Semaphore(self.recipe.concurrency)
         self._loop = _LoopThread(self._parts.close)

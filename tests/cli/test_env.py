@@ -80,7 +80,7 @@ def variables_in(tree: ast.AST) -> Iterator[str]:
     """Names that are looked up in `os.environ`, and the defaults of options that name one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target).endswith("_env"):
-            yield ast.literal_eval(node.value) if node.value else ""
+            yield from [ast.literal_eval(node.value)] if node.value else []
         lookup: ast.AST | None = None
         if isinstance(node, ast.Call):
             if ast.unparse(node.func).endswith(("environ.get", "environ.pop", "getenv")):

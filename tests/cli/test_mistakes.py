@@ -113,7 +113,7 @@ MISTAKES = {
     f"{FILES}=twice.jsonl": "twice.jsonl:3: the id 'a' is that of twice.jsonl:1 already",
     f"{FILES}=mark.jsonl": "mark.jsonl:1: question: 1 mark <image> for 0 images",
     f"{FILES}=gold.jsonl": "gold.jsonl:2: the gold answer 'cow' does not name one of the choices "
-    "(A. cat, B. dog)",
+    "for sure (A. cat, B. dog)",
     f"{FILES}=judge.jsonl": "judge.jsonl:1: there is no judge 'mth'; did you mean 'math'",
     SOLVE: "policy.kind=openai",
     f"solve http://127.0.0.1:9/a.png Which? {SERVER}": "a URL, and none is fetched",

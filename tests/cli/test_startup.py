@@ -24,7 +24,7 @@ JYTHON = {"org"}
 SHARED = {
     "saccade", "saccade.__main__", "saccade.errors", "saccade.cli", "saccade.cli.commands",
     "saccade.cli.common", "saccade.cli.common.options", "saccade.cli.common.robust",
-    "saccade.cli.common.say", "saccade.untrusted.printable",
+    "saccade.cli.common.say", "saccade.untrusted", "saccade.untrusted.printable",
 }  # fmt: skip
 SLOW = {"asyncio", "http", "importlib.metadata", "socket", "ssl", "unittest"}
 """Modules of the standard library that cost more than a few milliseconds."""

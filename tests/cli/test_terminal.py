@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from building import a_task, a_trajectory, a_turn, plain
 from command import here
 from PIL import Image as PILImage
+from waiting import LIMIT_S
 
 import saccade.cli.common.console
 import saccade.cli.common.say
@@ -111,6 +114,34 @@ def test_without_the_filter_they_would(folder: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(module, "printable", lambda text: text)
     found = [commands_in(text) for _, text in said(folder)]
     assert sum(map(bool, found)) > 2
+
+
+HOSTILE_COMMAND = f"""
+import logging, warnings
+import saccade.cli as cli
+def command():
+    logging.getLogger("a.library").warning("log %s", {HOSTILE_TEXT!r})
+    warnings.warn("warn" + {HOSTILE_TEXT!r})
+    try:
+        raise KeyError({HOSTILE_TEXT!r})
+    except KeyError:
+        logging.getLogger("a.library").exception("caught")
+    raise SystemError("raised " + {HOSTILE_TEXT!r})
+cli.app = command
+"""
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_nor_what_libraries_log_and_raise(off: bool) -> None:
+    """In a process of its own: pytest takes what is logged here."""
+    switch = "cli.make_printable = lambda: None\n" if off else ""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{HOSTILE_COMMAND}{switch}cli.main()"],
+        capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
+    )  # fmt: skip
+    for said in ("log ", "warn", "caught", "KeyError: ", "raised "):
+        assert said in done.stderr
+    assert bool(commands_in(done.stdout + done.stderr)) is off
 
 
 def test_nothing_else_of_the_command_line_prints() -> None:

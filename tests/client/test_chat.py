@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import logging
 import time
@@ -215,6 +216,23 @@ async def test_a_full_context_ends_the_episode_and_costs_nothing(status: int) ->
             await say(server, made)
     assert len(server.requests) == 2
     assert made.spent == 0
+
+
+@pytest.mark.parametrize("packed", ["gzip", "gzip, gzip", "br", "x\x1b[2J"])
+async def test_only_what_unpacks_to_a_bounded_size_is_unpacked(packed: str) -> None:
+    """A piece of 64 KiB that is packed twice would be 64 GiB."""
+    raw = json.dumps({"choices": [{"message": {"content": "hello"}}]}).encode()
+    for _ in range(packed.count("gzip")):
+        raw = gzip.compress(raw)
+    with ScriptedServer(
+        lambda _: ScriptedReply(raw=raw, headers={"Content-Encoding": packed})
+    ) as server:
+        if packed == "gzip":
+            assert await say(server) == "hello"
+        else:
+            with pytest.raises(ServiceError, match="packed as"):
+                await say(server)
+        assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
 async def test_a_reply_of_many_megabytes_is_read_in_linear_time() -> None:

@@ -96,6 +96,7 @@ def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:
             question("3-glance-helps"),
             question("1-noboxes", boxes=()),
             question("1-helps-choices", **options),
+            question("1-helps-letters", choices=("red", "A"), answer="A"),
             question("1-bad-choices", choices=("red", "blue"), answer="green"),
             question("1-empty", answer=" "),
             question("1-signs", answer="???"),
@@ -112,6 +113,7 @@ def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:
         "3-glance-helps": (False, "utility: right at a glance"),
         "1-noboxes": (True, ": "),
         "1-helps-choices": (True, ": "),
+        "1-helps-letters": (True, ": "),
         "1-bad-choices": (False, "structure: the answer is none of the options"),
         "1-empty": (False, "verifiability: no gold answer"),
         "1-signs": (False, "verifiability: the gold answer is not readable"),
@@ -119,13 +121,14 @@ def test_every_reason_is_given_and_the_rest_is_kept(tmp_path: Path) -> None:
         "1-down": (False, "difficulty: not measured: no attempt has a score"),
     }
     kept = {task.id: task for task in read_tasks(curated.tasks)}
-    assert set(kept) == {"1-helps", "1-noboxes", "1-helps-choices"}
-    assert (kept["1-helps-choices"].choices, kept["1-helps-choices"].answer) == ((), "red")
+    assert set(kept) == {"1-helps", "1-noboxes", "1-helps-choices", "1-helps-letters"}
+    for name in ("1-helps-choices", "1-helps-letters"):
+        assert (kept[name].choices, kept[name].answer) == ((), "red")
     assert kept["1-helps"].boxes[0].box == Box(10, 10, 60, 60)
     report = (tmp_path / "out" / "report.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in report] == list(found)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["questions"], summary["kept"]) == (12, 3)
+    assert (summary["questions"], summary["kept"]) == (13, 4)
     assert sum(summary["dropped"].values()) == 9
 
 

@@ -12,7 +12,6 @@ import pytest
 from building import a_task
 
 from saccade.rewards.judges import Choice, gold_option, gold_text
-from saccade.rewards.math import Math, MathOptions
 
 LETTERS = "ABCDEFGH"
 ALONE = ["{}", "{}.", "({})", "[{}]", "**{}**", "\\boxed{{{}}}", "The answer is {}", "Answer: ({})",
@@ -64,7 +63,7 @@ def test_two_letters_are_two_options_or_undecided_and_never_one_of_them() -> Non
     for choices in [("A", "B", "C", "D"), ("C", "D", "A", "B"), ("B", "C", "D", "A")]:
         for one, other in itertools.permutations("ABCD", 2):
             for form in ("{} or {}", "{}, {}", "{} {}", "{}-{}", "{}/{}", "{} and {}"):
-                for gold in "ABCD":
+                for gold in (one, other):
                     found = verdict(gold, form.format(one, other), choices)
                     assert found is not True, (choices, gold, form.format(one, other))
 
@@ -123,11 +122,3 @@ def test_what_else_looks_like_a_letter(
 def test_the_text_of_the_gold_option_is_that_of_its_letter() -> None:
     assert gold_text(a_task(answer="A", choices=("C", "D", "A", "B"))) == "C"
     assert gold_text(a_task(answer="C. A", choices=("C", "D", "A", "B"))) == "A"
-
-
-async def test_the_judge_of_mathematics_reads_letters_too() -> None:
-    judge = Math(MathOptions(workers=1, timeout_s=60.0))
-    task = a_task(answer="B", choices=("3", "1/2", "x"))
-    found = [(await judge.judge(task, answer)).correct for answer in ("B", "(A)", "0.5", "3")]
-    await judge.close()
-    assert found == [True, False, True, False]

@@ -64,6 +64,24 @@ def test_an_answer_in_a_reply_is_no_verdict() -> None:
     assert verdict_in("> a green bicycle\nINCORRECT\n> CORRECT") is False
 
 
+@pytest.mark.parametrize(
+    "before", ["NOT", "The answer is not\n", "It isn't", "Verdict: **not**", "in-"]
+)
+def test_a_word_that_is_turned_around_is_no_verdict(before: str) -> None:
+    assert verdict_in(f"{before}\nCORRECT") is None
+
+
+def test_a_denial_that_has_ended_is_no_part_of_a_verdict() -> None:
+    assert verdict_in("Does it match? It does not.\nINCORRECT") is False
+
+
+@pytest.mark.parametrize(
+    "reply", ["CORRECT?", "\uff1e CORRECT", "Is it\nCORRECT?", "CORRECT\nCORRECT?"]
+)
+def test_a_question_or_a_repeated_line_is_no_verdict(reply: str) -> None:
+    assert verdict_in(reply) is None
+
+
 def test_what_is_compared_reads_as_before() -> None:
     plain = "a blue one (50 %), x < 3, [0, 1], 5'11\", \u4e2d\u6587, \U0001f469\u200d\U0001f680"
     assert llm.as_data(plain) == f"> {plain}"

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from saccade.rewards.maths.sizes import TooLargeError, apart, size
 
 TOWER = "9^{9^{9^{9}}}"
+ROWS = [" & ".join("abcdfghjklmnopqrstuvwxyz"[7 * i % 18 :][:6]) for i in range(6)]
+SYMBOLS = "\\begin{pmatrix}" + "\\\\".join(ROWS) + "\\end{pmatrix}"
 WRONG = [
     TOWER, "9^9^9^9", f"${TOWER}$", f"\\boxed{{{TOWER}}}", f"x = {TOWER}", f"-{TOWER}",
     f"{TOWER} + 1", f"{TOWER} cm", f"{TOWER}\\%", f"\\frac{{{TOWER}}}{{2}}", f"1, {TOWER}",
@@ -32,7 +34,9 @@ UNDECIDED = [
     f"2^{{x^{{{TOWER}}}}}",
     "x^{99999999}", "(x+1)^{100000}", "(((x^{99}+1)^{99}+1)^{99}+1)^{99}", "1.0000001^{10^{12}}",
     "\\binom{10^9}{5\\cdot 10^8}", "\\sum_{n=1}^{10^9} n", "\\prod_{n=1}^{10^6} n",
-    "\\int_0^1 x^{x^x} dx", "\\lim_{n\\to\\infty} (1+\\frac{1}{n})^n", "\\gcd(10^{10^9}, 3)",
+    "\\int_0^1 x^{x^x} dx", "2^{\\int_0^9 x^9 dx}", "\\int_1^3 \\frac{x}{1+x^3+x} dx",
+    "\\lim_{n\\to\\infty} n^{n^n}", "\\sum_{n=1}^{\\infty} \\frac{(-1)^n}{6n+7}",
+    "\\gcd(10^{10^9}, 3)",
     "\\log(10^{10^{10}})", "\\lfloor 10^{10^{10}} \\rfloor", "\\sqrt[10^{10}]{3^{10^{10}}}",
     "\\frac{1}{" * 900 + "2" + "}" * 900, "\\sqrt{" * 900 + "2" + "}" * 900,
     "(" * 40 + "7" + ")" * 40, "\\sqrt[3]{" * 30 + "x" + "}" * 30, "\\sin(" * 30 + "x" + ")" * 30,
@@ -43,7 +47,7 @@ UNDECIDED = [
     "0.(" + "1" * 5000 + ")", "\\text{" * 1500 + "a" + "}" * 1500, "1=" * 1000 + "1",
     "\\begin{pmatrix}" + "\\\\".join("&".join("1" * 40) for _ in range(40)) + "\\end{pmatrix}",
     "\\begin{pmatrix}1&1\\\\1&0\\end{pmatrix}^{10^6}",
-    "\\det\\begin{pmatrix}" + "\\\\".join("&".join("x" * 12) for _ in range(12)) + "\\end{pmatrix}",
+    SYMBOLS.replace("pmatrix", "vmatrix"), f"|{SYMBOLS}|", SYMBOLS * 2, f"\\det{SYMBOLS}",
 ]  # fmt: skip
 OTHERS = [
     ("7", "\\boxed{" * 1200 + "7" + "}" * 1200, True),
@@ -57,11 +61,33 @@ OTHERS = [
     ("10^{300}", "1e300", True), ("5", "\\boxed{\\boxed{5}}", True),
 ]  # fmt: skip
 
+ORDINARY = [
+    ("\\frac{1}{2}", "\\int_0^1 x dx", True), ("1", "\\frac{1}{2}\\int_{0}^{2} x\\,dx", True),
+    ("2", "\\int_0^{\\pi} \\sin x \\, dx", True), ("3", "\\int_0^1 x^2+3x+1 dx", False),
+    ("\\frac{1}{3}", "\\int_0^\\infty e^{-3x} dx", True),
+    ("e", "\\lim_{n\\to\\infty} (1+\\frac{1}{n})^n", True),
+    ("3", "\\lim_{x\\to 0} \\frac{\\sin(3x)}{x}", True),
+    ("\\frac{3}{2}", "\\sum_{k=0}^{\\infty} \\frac{1}{3^k}", True),
+    ("|x|+|y|+|z|+|w|", "|w|+|x|+|y|+|z|", True),
+    ("-1", "e^{i\\pi}", True), ("-1", "i^2", True), ("2i", "3i", False),
+    ("(2, -2)", "(x,y)=(2,-2)", True), ("(2, -3)", "(x,y)=(2,-2)", False),
+    ("(x,y)=(2,-2)", "x=2, y=-2", None),
+    ("(-\\infty, 4) \\cup (16, \\infty)", "x<4 \\text{ or } x>16", True),
+    ("(-\\infty, 4] \\cup (16, \\infty)", "x<4 or x>16", None),
+    ("(2,\\infty)", "\\{x \\mid x > 2\\}", True), ("(3,\\infty)", "\\{x|x>2\\}", False),
+    ("30^\\circ", "\\frac{\\pi}{6}", True), ("30°", "\\frac{\\pi}{3}\\text{ rad}", False),
+    ("10", "C_5^2", None), ("2n\\pi", "2k\\pi", None), ("2n\\pi", "3k\\pi", False),
+    ("-2 < x < 3", "3 > x > -2", True), ("-2 < x < 3", "3 \\ge x > -2", False),
+    ("(-\\infty,\\infty)", "\\mathbb{R}", True), ("-4", "2\\sqrt[3]{-8}", True),
+    ("\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}", "\\begin{bmatrix} 2 \\\\ 1 \\end{bmatrix}", True),
+]  # fmt: skip
+"""Answers of textbooks, which no bound may take for absurd, and no convention for wrong."""
+
 MOST_S = 1.0
-"""Seconds of one comparison; ten times what the slowest takes on a quiet core."""
+"""CPU seconds of one comparison; many times what the slowest takes on a quiet core."""
 
 _CHILD = """
-import json, os, resource, sys, time
+import json, os, signal, sys, time
 from saccade.rewards.maths import compare, values
 from saccade.rewards.math_worker import _FAILURES
 compare("1", "\\\\frac{2}{2}")
@@ -74,7 +100,7 @@ for line in sys.stdin:
         found = (None, repr(error), True)
     print(json.dumps([time.process_time() - started, *found]), flush=True)
 if not os.fork():
-    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+    signal.setitimer(signal.ITIMER_PROF, 0.5)
     values.is_computable = lambda size: True
     values.apart = lambda one, other: False
     compare("7", "9^{9^{9^9}}")
@@ -87,7 +113,7 @@ print(json.dumps(os.wait()[1]))
 def compared() -> tuple[dict[tuple[str, str], list[object]], int]:
     """Seconds and verdict of each pair, and how a process ended that does not look at sizes."""
     pairs = [("7", answer) for answer in (*WRONG, *UNDECIDED)]
-    pairs += [(gold, answer) for gold, answer, _ in OTHERS]
+    pairs += [(gold, answer) for gold, answer, _ in OTHERS + ORDINARY]
     lines = "".join(json.dumps(pair) + "\n" for pair in pairs)
     child = subprocess.run(
         [sys.executable, "-c", _CHILD], input=lines, capture_output=True, text=True, check=True
@@ -117,6 +143,11 @@ def test_what_cannot_be_computed_is_the_fault_of_the_answer(compared: Compared) 
     found = {answer: compared[0]["7", answer][1] for answer in UNDECIDED}
     assert found == dict.fromkeys(UNDECIDED, None)
     assert not [a[:40] for a in UNDECIDED if compared[0]["7", a][3]], "that would be unscored"
+
+
+def test_ordinary_answers_are_read(compared: Compared) -> None:
+    found = [(gold, answer, compared[0][gold, answer][1]) for gold, answer, _ in ORDINARY]
+    assert found == ORDINARY
 
 
 @pytest.mark.parametrize(("gold", "answer", "equal"), OTHERS)

@@ -400,6 +400,8 @@ async def test_math() -> None:
     of_options = a_task(answer="B", choices=("3", "1/2"))
     assert (await judge.judge(of_options, r"\frac{2}{4}")).correct is True
     assert (await judge.judge(of_options, "half")).unread
+    letters = [(await judge.judge(of_options, answer)).correct for answer in ("B", "(A)", "3")]
+    assert letters == [True, False, False]
     worker = judge._free.get_nowait()
     assert worker is not None
     worker.kill()

@@ -38,15 +38,17 @@ def looking(*turns: str, announce: bool = False) -> Trajectory:
     return asyncio.run(rollout(policy, environment, TASK))
 
 
-def running(*codes: str) -> Trajectory:
-    """An episode of cells, and the right answer."""
-    turns = [f"look</think><code>\n```python\n{code}\n```\n</code>" for code in codes]
+def running(*episodes: list[str]) -> list[Trajectory]:
+    """Episodes of cells, each with the right answer in the end, in one sandbox."""
     tool = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
     environment = Environment(DeepEyesV2(), [tool], view=BUDGET, limits=LIMITS)
 
-    async def play() -> Trajectory:
-        policy = ReplayPolicy({TASK.id: (*turns, "</think><answer>7</answer>")})
-        done = await rollout(policy, environment, TASK)
+    async def play() -> list[Trajectory]:
+        done = []
+        for codes in episodes:
+            turns = [f"look</think><code>\n```python\n{code}\n```\n</code>" for code in codes]
+            policy = ReplayPolicy({TASK.id: (*turns, "</think><answer>7</answer>")})
+            done.append(await rollout(policy, environment, TASK))
         await environment.close()
         return done
 
@@ -65,10 +67,20 @@ FAILED = [
     "display(image_1)\n1 / 0", "(" * 300,
 ]  # fmt: skip
 SILENT = ["# a comment", "x = 1", "print('  ')", "None"]
+CROP = "print(7); image_1.crop((0, 0, 200, 200))"
+SHOWN = [
+    "print(7)", "7", "print(7)  # again", "x = 8", "x", "image_1", "image_1.copy()", CROP, "1 / 0",
+    "print(9)",
+]  # fmt: skip
 
 
-def test_a_cell_that_fails_or_shows_nothing_is_no_use_of_a_tool() -> None:
-    done, n = running(*FAILED, *SILENT), len(FAILED + SILENT)
+@pytest.fixture(scope="module")
+def cells() -> list[Trajectory]:
+    return running([*FAILED, *SILENT], SHOWN)
+
+
+def test_a_cell_that_fails_or_shows_nothing_is_no_use_of_a_tool(cells: list[Trajectory]) -> None:
+    done, n = cells[0], len(FAILED + SILENT)
     assert [r.outcome for r in done.results] == ["failed"] * len(FAILED) + ["nothing"] * len(SILENT)
     assert all(result.ok for result in done.results), "the model is shown what came of them"
     assert [result.failed for result in done.results] == [True] * len(FAILED) + [False] * 4
@@ -81,12 +93,9 @@ def test_a_cell_that_fails_or_shows_nothing_is_no_use_of_a_tool() -> None:
     assert published == dict(zip(TERMS, (1, 1, n), strict=True))
 
 
-def test_a_cell_that_shows_something_new_is_use() -> None:
-    crop = "print(7); image_1.crop((0, 0, 200, 200))"
-    done = running("print(7)", "7", "print(7)  # again", "x = 8", "x", "image_1", "image_1.copy()",
-                   crop, "1 / 0", "print(9)")  # fmt: skip
-    used = [result.call.arguments["code"] for result in done.successes]
-    assert used == ["print(7)", "x", crop, "print(9)"], "the question showed image_1"
+def test_a_cell_that_shows_something_new_is_use(cells: list[Trajectory]) -> None:
+    used = [result.call.arguments["code"] for result in cells[1].successes]
+    assert used == ["print(7)", "x", CROP, "print(9)"], "the question showed image_1"
 
 
 def test_equal_looks_are_one() -> None:

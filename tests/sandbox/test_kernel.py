@@ -1,17 +1,19 @@
 """What the kernel does and keeps for a session is bounded, and honest cells do without the rest."""
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from unhurried import UNHURRIED
+from waiting import until
 
 from saccade.sandbox import Notebook, Sandbox, SandboxOptions
 from saccade.sandbox.abuses import signals
 from saccade.sandbox.abuses.commit import commit, neighbour_in
 from saccade.sandbox.abuses.scene import Scene
-from saccade.sandbox.inside.plan import HELD_MIB
+from saccade.sandbox.cgroups import Cgroups, granted
 from saccade.sandbox.server import Server
 
 
@@ -31,10 +33,13 @@ async def not_held(sandbox: Sandbox, off: frozenset[str]) -> list[tuple[str, str
     return escaped
 
 
-async def test_the_filter_alone_holds_every_signal(sandbox: Sandbox) -> None:
-    assert await not_held(sandbox, frozenset({"processes", "user", "landlock"})) == []
+@pytest.fixture
+def no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork server that starts soon."""
+    monkeypatch.setattr("saccade.sandbox.server.USUAL", ())
 
 
+@pytest.mark.usefixtures("no_libraries")
 async def test_landlock_below_6_and_an_ordinary_user_do_not_matter() -> None:
     """Sessions that are root as the host is, with no rule about signals."""
     options = SandboxOptions(mode="landlock", allow_degraded=True, limits=UNHURRIED)
@@ -104,6 +109,49 @@ async def test_a_cgroup_counts_what_the_kernel_holds(
     free.close()
 
 
+@pytest.mark.usefixtures("cgroups")
+async def test_groups_that_are_gone_are_made_anew(sandbox: Sandbox) -> None:
+    first = await sandbox.session()
+    group, own = group_of(first.pid), group_of(os.getpid())
+    assert group is not None
+    assert own is not None
+
+    def is_gone(folder: Path) -> bool:
+        for inside in [*folder.glob("*/"), folder]:
+            for pid in (inside / "cgroup.procs").read_text().split():
+                (own / "cgroup.procs").write_text(pid)
+            with suppress(OSError):  # a process that is ending is in it
+                inside.rmdir()
+        return not folder.exists()
+
+    await until(lambda: is_gone(group.parent))
+    second = await sandbox.session()
+    assert used(second.pid) > 0
+    assert group_of(second.pid) != group
+    for session in (first, second):
+        session.close()
+
+
+@pytest.mark.usefixtures("cgroups", "no_libraries")
+async def test_groups_that_nobody_may_enter_break_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = group_of(os.getpid())
+    assert own is not None
+    before = {*own.glob("saccade-*"), *own.parent.glob("saccade-*")}
+    monkeypatch.setattr(Cgroups, "enter", refused)
+    async with Sandbox(SandboxOptions(limits=UNHURRIED)) as without, without.notebook() as notebook:
+        assert (await notebook.run("1 + 1")).value == "2"
+    assert {*own.glob("saccade-*"), *own.parent.glob("saccade-*")} == before
+
+
+def refused(groups: Cgroups, place: int, pid: int) -> None:
+    raise PermissionError(groups, place, pid)
+
+
+def test_a_kernel_without_cgroups_grants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.sandbox.cgroups.Path", lambda name: Path(f"/nowhere{name}"))
+    assert granted() is None
+
+
 GREEDY = f"""
 import fcntl, mmap, os, socket, threading, time
 {SPARSE}
@@ -117,7 +165,7 @@ def until_refused(action, most):
 def lock(number):
     fcntl.lockf(locked, fcntl.LOCK_EX, 1, 2 * number)
 def share(number):
-    memory = mmap.mmap(-1, 8 << 20)
+    memory = mmap.mmap(-1, 8 << 20, mmap.MAP_SHARED)
     memory[::4096] = bytes(2048)
     memory.resize(4096)
     return memory
@@ -157,9 +205,11 @@ async def test_all_at_once_is_no_more_than_stated(
 ) -> None:
     """Sockets, shared memory, locks, names, mappings: counted from outside, not stopped there."""
     monkeypatch.setattr(Server, "most", lambda server, limits: 1 << 40)
-    limits = replace(UNHURRIED, memory_mib=48, scratch_mib=8)
+    limits = replace(
+        UNHURRIED, memory_mib=48, scratch_mib=8, scratch_files=1000, open_files=64, threads=10
+    )
     tables = 2 * limits.memory_mib  # two for each page
-    most = limits.memory_mib + tables + limits.scratch_mib + HELD_MIB
+    most = limits.memory_mib + tables + limits.scratch_mib + limits.held_mib()
     held = await sandbox.session(limits=limits)
     cell = await held.run(GREEDY)
     assert cell.status == "ok", cell.error
@@ -198,11 +248,17 @@ sorted(results)
 """: "[0, 1, 2, 3]",
         "import numpy\nkept = numpy.memmap('m', 'u1', 'w+', shape=5000)\nkept[:] = 3\n"
         "kept.flush()\nint(numpy.fromfile('m', 'u1').sum())": "15000",
-        "import mmap\nlen(mmap.mmap(-1, 4096, mmap.MAP_PRIVATE))": "4096",
+        "import mmap\nkept = mmap.mmap(-1, 4096)\nkept[:2] = b'ab'\nkept.resize(8192)\nkept[:3]":
+            r"b'ab\x00'",
         "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: results.append('signal'))\n"
         "signal.raise_signal(signal.SIGUSR1)\nresults[-1]": "'signal'",
         "import os\nend, other = os.pipe()\nos.set_blocking(end, False)\nos.write(other, b'x')\n"
         "os.read(end, 1)": "b'x'",
+        "import os, shutil\nos.makedirs('a/b')\nshutil.copytree('a', 'c')\nos.listdir('c')":
+            "['b']",
+        "import getpass, selectors, socket\nseveral = selectors.DefaultSelector()\n"
+        "for end in socket.socketpair(): several.register(end, selectors.EVENT_WRITE)\n"
+        "getpass.getuser(), len(several.select())": "('sandbox', 2)",
         "open('/dev/null', 'w').write('x'), len(os.urandom(4))": "(1, 4)",
     }  # fmt: skip
     for code, value in cells.items():

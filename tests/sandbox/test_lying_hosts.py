@@ -22,7 +22,7 @@ from saccade.sandbox import hosts, remote, threads
 from saccade.sandbox.hosts import HostLost, cell_of
 from saccade.sandbox.options import Offer, RemoteOptions
 from saccade.sandbox.remote import RemoteSandbox
-from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.redactor import Redactor
 
 PHOTO = PILImage.new("RGB", (4, 4))
 FINE = {"status": "ok", "stdout": "fine"}

@@ -32,6 +32,7 @@ from saccade.rollout import rollout
 from saccade.sandbox.options import SandboxOptions
 from saccade.tools import BUILT_IN, arguments
 from saccade.tools.python import Python, PythonOptions
+from saccade.tools.read_text import ReadText
 from saccade.tools.staged import StagedZoom
 from saccade.tools.zoom import Rotate, ZoomIn
 from saccade.types import (
@@ -76,12 +77,14 @@ def boxes() -> Iterator[list[object]]:
 
 
 def built_in() -> dict[str, Tool]:
-    """The tools of the table, with their usual options."""
+    """The tools of the table; the reader is asked to read no more than a corner."""
     made: dict[str, Tool] = {}
     for name in BUILT_IN:
         if name == "python":
             made[name] = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
-        elif name != "read_text" or OCR:
+        elif name == "read_text":
+            made.update({name: ReadText(max_pixels=1500)} if OCR else {})
+        else:
             made[name] = resolve(name, BUILT_IN, "tools")()  # type: ignore[operator]
     return made
 

@@ -3,10 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from command import here
 
+import saccade.untrusted.checkpoints
 from saccade.embedded import resolve
 from saccade.errors import ConfigError
 from saccade.untrusted.checkpoints import refuse_code
@@ -44,6 +46,7 @@ HOSTILE = [
     ("processor_config.json", {"auto_map": {"AutoProcessor": "evil.Evil"}}),
     ("generation_config.json", {"custom_generate": "someone/else"}),
     ("adapter_config.json", {"auto_mapping": {"parent_library": "evil"}}),
+    ("config.4.0.0.json", {"auto_map": {"AutoConfig": "evil.Evil"}}),
 ]
 
 
@@ -51,8 +54,11 @@ HOSTILE = [
 def test_a_checkpoint_that_names_code_is_refused(
     tmp_path: Path, name: str, settings: dict[str, object]
 ) -> None:
+    made = with_settings(tmp_path, name, **settings)
     with pytest.raises(ConfigError, match=f"{name}: .*names code"):
-        refuse_code(with_settings(tmp_path, name, **settings))
+        refuse_code(made)
+    with mock.patch.object(saccade.untrusted.checkpoints, "_named", return_value=()):
+        refuse_code(made)  # nothing else would find it
 
 
 def test_what_lies_below_an_adapter_is_looked_at_too(tmp_path: Path) -> None:
@@ -69,9 +75,10 @@ def test_what_lies_below_an_adapter_is_looked_at_too(tmp_path: Path) -> None:
         refuse_code(adapter)
 
 
-@pytest.mark.parametrize("part", ["../other.safetensors", "/etc/passwd", "a/b", "..", 3])
-def test_parts_of_weights_lie_beside_their_index(tmp_path: Path, part: object) -> None:
-    name = "model.safetensors.index.json"
+@pytest.mark.parametrize("kind", ["model", "adapter_model", "other"])
+@pytest.mark.parametrize("part", ["../other.safetensors", "/etc/passwd", "..", 3])
+def test_parts_of_weights_lie_beside_their_index(tmp_path: Path, part: object, kind: str) -> None:
+    name = f"{kind}.safetensors.index.json"
     made = with_settings(tmp_path, name, weight_map={"a": "model-1.safetensors", "b": part})
     with pytest.raises(ConfigError, match="files beside it"):
         refuse_code(made)
@@ -82,8 +89,7 @@ def test_pickled_weights_are_refused(tmp_path: Path, name: str) -> None:
     made = with_settings(tmp_path, "config.json")
     (made / name).touch()
     refuse_code(made)  # they are not read where there are better ones
-    for file in made.glob("*.safetensors"):
-        file.unlink()
+    (made / "model.safetensors").rename(made / "model-other.safetensors")  # which nobody reads
     with pytest.raises(ConfigError, match="pickle"):
         refuse_code(made)
 

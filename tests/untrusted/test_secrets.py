@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -13,13 +14,17 @@ from command import here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saccade.agent import Agent
+from saccade.client.failures import Response
 from saccade.client.options import ClientOptions
+from saccade.client.reply import read
 from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.recipe import Recipe
 from saccade.runs.manifest import manifest_of
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
-from saccade.untrusted.secrets import Redactor, check_variable, sent_along, without_secrets
+from saccade.untrusted.redactor import Redactor
+from saccade.untrusted.secrets import check_variable, sent_along, without_secrets
 
 KEY = "sk-Zx9/Qw+7&\"echo'5512"
 MARK = "[the key of ECHO_KEY]"
@@ -41,6 +46,13 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "python": lambda k: "".join(f"\\x{ord(c):02x}" for c in k),
     "hex": lambda k: k.encode().hex(),
     "hex, apart": lambda k: k.encode().hex(":").upper(),
+    "backwards": lambda k: k[::-1],
+    "with spaces": " ".join,
+    "with a line's end": lambda k: f"{k[:7]}\r\n {k[7:]}",
+    "with what shows nothing": "\u200b".join,
+    "with what shows nothing, escaped": "\\u200b\\u00ad".join,
+    "of two bytes": "\0".join,
+    "hex, as a list": lambda k: ", ".join(f"0x{ord(c):02x}" for c in k),
     "base64": lambda k: base64.b64encode(k.encode()).decode(),
     "base64 of a user": lambda k: base64.b64encode(f"me:{k}".encode()).decode(),
     "base64 of a header": lambda k: base64.b64encode(f"Bearer {k}\n".encode()).decode(),
@@ -55,13 +67,14 @@ def test_a_key_is_hidden_however_it_is_written(how: str) -> None:
     assert len(said) <= len(MARK) + 16  # at most the neighbours of a base64 text are left
 
 
-@given(st.text("aZ09-_/+=.~", min_size=8, max_size=40), st.sampled_from(sorted(WRITTEN)), st.text())
+@given(st.text("aZ09-_/+.~", min_size=8, max_size=40), st.sampled_from(sorted(WRITTEN)), st.text())
 @settings(max_examples=25, deadline=None)
-def test_no_key_survives_and_nothing_else_is_lost(key: str, how: str, around: str) -> None:
-    said = Redactor({"A_KEY": key})(f"{around}\n{WRITTEN[how](key)}\n{around}")
+def test_no_key_survives_and_nothing_else_is_lost(end: str, how: str, around: str) -> None:
+    key = f"k{end}"
+    said = Redactor({"A_KEY": key})(f"{around}|{WRITTEN[how](key)}|{around}")
     assert "[the key of A_KEY]" in said
     if key.lower() not in around.lower() and how != "hex":
-        assert said.startswith(f"{around}\n")
+        assert said.startswith(f"{around}|")
 
 
 def test_words_of_a_header_and_the_password_in_it_are_secrets_too() -> None:
@@ -72,8 +85,30 @@ def test_words_of_a_header_and_the_password_in_it_are_secrets_too() -> None:
     assert said.endswith(" Basic")
 
 
-def test_a_short_word_is_no_secret() -> None:
-    assert Redactor({"A_KEY": "EMPTY"})("an EMPTY glass") == "an EMPTY glass"
+@pytest.mark.parametrize("key", ["EMPTY", "ollama", "lm-studio", "123456", "sk-1", "test", "none"])
+def test_what_may_be_an_answer_is_no_secret(key: str) -> None:
+    assert Redactor({"A_KEY": key})(f"an {key} glass") == f"an {key} glass"
+
+
+@pytest.mark.parametrize("bait", ["\\", "%5c", "%25", "&amp;", "&#0", "k", "\\u00", " \\", "%"])
+def test_a_text_of_escapes_takes_time_by_its_length(bait: str) -> None:
+    """Measured on the thread of the event loop, which all episodes share."""
+    hide = Redactor({"A_KEY": KEY})
+    begin = time.thread_time()
+    hide(bait * 10_000)
+    assert time.thread_time() - begin < 1
+
+
+@pytest.mark.parametrize("where", ["content", "reasoning", "model"])
+def test_tokens_of_a_text_with_a_key_are_not_kept_and_others_are(where: str) -> None:
+    message = {"content": "x", where: KEY} if where != "model" else {"content": "x"}
+    choice = {"message": message, "token_ids": list(KEY.encode())}
+    body = json.dumps({"model": KEY if where == "model" else "m", "choices": [choice]}).encode()
+    redact = Redactor({"ECHO_KEY": KEY})
+    for seen in (body, redact.content(body)):
+        reply = read("http://h", Response(200, {}, seen), redact=redact)
+        assert not leaks(f"{reply.text} {reply.thought} {reply.model}")
+        assert (reply.token_ids is None) is (where != "model")
 
 
 # What a server sends back.
@@ -137,7 +172,7 @@ PLACES: dict[str, Callable[[str], ScriptedReply]] = {
 }
 
 
-HOW = ("in capitals", "json, every letter", "base64 of a header")
+HOW = ("with what shows nothing", "json, every letter", "base64 of a header")
 
 
 def run(server: ScriptedServer, folder: Path, *more: str) -> str:
@@ -239,6 +274,23 @@ def test_a_run_file_says_which_variable_goes_where(monkeypatch: pytest.MonkeyPat
     ]  # fmt: skip
 
 
+def test_an_agent_logs_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "opensesame")
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    with caplog.at_level("INFO", logger="saccade"), Agent(policy=policy):
+        pass
+    assert "OPENAI_API_KEY is sent to http://127.0.0.1:9" in caplog.messages
+    assert "opensesame" not in caplog.text
+
+
+def test_a_host_that_looks_like_another_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    (said,) = sent_along({"base_url": "https://api.open\u0430i.com/v1"})
+    assert said == "OPENAI_API_KEY is sent to https://api.open\\u0430i.com"
+
+
 @pytest.mark.parametrize(
     "field", [{"headers": {"X-Api-Key": 12345678}}, {"headers": {"X-A": {"sk-opensesame": 1}}},
               {"max_retries": "sk-12345678"}],
@@ -280,6 +332,21 @@ def test_what_is_kept_of_a_run_file_holds_no_secret() -> None:
     assert kept["tools"]["my:Search"] == {"api_key": "HIDDEN", "max_tokens": 3, "key": "column"}
     assert kept["named"] == table["named"]
     assert "v=2" in kept["tasks"]["path"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        'tools.a={api_key="opensesame"}', "tools.a={ 'password' = 'opensesame', n = 1 }",
+        'tools.a=[{api_key="open\\"sesame"}]', 'tools.a."api_key"=opensesame',
+        "tools.a.api_key = opensesame",
+    ],
+)  # fmt: skip
+def test_no_way_of_writing_a_setting_shows_its_secret(typed: str) -> None:
+    kept = str(without_secrets(typed))
+    assert "sesame" not in kept
+    assert kept.startswith("tools.a")
+    assert without_secrets("tools.a={name='opensesame'}") == "tools.a={name='opensesame'}"
 
 
 def test_a_command_line_is_kept_without_the_secrets_of_its_urls(

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
+import re
 import sys
+import threading
+import traceback
 import warnings
+from types import TracebackType
 from typing import NoReturn, TextIO
 
 from saccade import __version__
@@ -29,6 +34,8 @@ OF_THE_DISK = {
     errno.EIO: f"look after the disk {_AGAIN}",
 }
 """What a disk says that no command can mend, and what a user can do."""
+_NATIVE = re.compile(r"\(os error (\d+)\)|PytorchStreamWriter|inline_container\.cc")
+"""Source: Rust, std::io::Error; torch, caffe2/serialize/inline_container.cc."""
 
 COMMANDS = (
     Row("demo", "saccade.cli.demo:demo",
@@ -99,7 +106,7 @@ def main() -> NoReturn:
     # torch and transformers make half a million objects that stay. To look for garbage among them
     # again and again takes a tenth of their import.
     gc.set_threshold(50_000, 10, 10)
-    warnings.showwarning = _show_warning
+    make_printable()
     sys.path.append(os.getcwd())  # a run file may name "package.module:Name" of the user's own
     try:
         app()
@@ -108,13 +115,12 @@ def main() -> NoReturn:
 
         say(f"error: {error}", colour="red", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
-    except OSError as error:
-        if error.errno not in OF_THE_DISK:
+    except Exception as error:
+        if (problem := of_the_disk(error)) is None:
             raise
         from saccade.cli.common.say import say
 
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror}; {OF_THE_DISK[error.errno]}", colour="red", err=True)
+        say(f"error: {problem}", colour="red", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -123,6 +129,50 @@ def main() -> NoReturn:
             end_process()
         raise
     sys.exit(0)
+
+
+def of_the_disk(error: Exception) -> str | None:
+    """What a disk says, and what a user can do; None for an error of another kind.
+
+    safetensors and tokenizers, which write with code of their own, say the number in words; torch
+    says only that less was written than it wanted.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    if native := _NATIVE.search(str(error)):
+        code = int(native[1] or errno.ENOSPC)
+    if code not in OF_THE_DISK:
+        return None
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{where}{os.strerror(code)}; {OF_THE_DISK[code]}"
+
+
+def make_printable() -> None:
+    """Take the commands for a terminal out of what is printed by whoever does not know of them."""
+    warnings.showwarning = _show_warning
+    sys.excepthook = _show_traceback
+    threading.excepthook = lambda told: _show_traceback(
+        told.exc_type, told.exc_value, told.exc_traceback
+    )
+    logging.setLogRecordFactory(_Logged)
+
+
+class _Logged(logging.LogRecord):
+    """What anybody logs, as text of which a terminal takes nothing for a command."""
+
+    def getMessage(self) -> str:
+        from saccade.untrusted.printable import printable
+
+        if self.exc_info and not self.exc_text:
+            self.exc_text = printable(logging.Formatter().formatException(self.exc_info))
+        return printable(super().getMessage())
+
+
+def _show_traceback(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    from saccade.cli.common.say import say
+
+    say("".join(traceback.format_exception(kind, error, trace)), err=True, end="")
 
 
 def _show_warning(

@@ -31,7 +31,8 @@ from saccade.client.request import (
     url_of,
 )
 from saccade.errors import BudgetExceeded, ContextOverflow, ServiceTimeout
-from saccade.untrusted.secrets import Redactor, bare
+from saccade.untrusted.redactor import Redactor
+from saccade.untrusted.secrets import bare
 
 if TYPE_CHECKING:
     import httpx

@@ -11,10 +11,14 @@ import httpx
 
 from saccade.client.failures import Response, Retry
 from saccade.errors import ServiceError, ServiceTimeout
-from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.redactor import Redactor
 
 _NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """Requests to this machine bypass a proxy of the environment, which could not reach it."""
+
+
+_PACKED = ("gzip", "deflate")
+"""Ways to pack a reply, of which the unpacked size of a piece is bounded."""
 
 
 class _Address(httpx.URL):
@@ -61,15 +65,19 @@ async def post(
 
     Raises:
         Retry: no whole response came.
-        ServiceError: the response is too long.
+        ServiceError: the response is too long, or packed in a way that was not asked for.
     """
-    request = client.build_request("POST", address, content=data, headers=dict(headers))
+    told = {"Accept-Encoding": ", ".join(_PACKED), **headers}
+    request = client.build_request("POST", address, content=data, headers=told)
     request.url = _Address(address)
     content = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             response = await client.send(request, stream=True)
             try:
+                packed = response.headers.get("content-encoding", "identity").strip().lower()
+                if packed not in (*_PACKED, "identity", ""):  # twice is any size: it is not begun
+                    raise ServiceError(f"{name}: a reply that is packed as {redact(packed)!r}")
                 async for piece in response.aiter_bytes():
                     content += piece
                     if len(content) > max_bytes:
@@ -84,8 +92,8 @@ async def post(
         # What h11 says of a header line that is none holds the line: it is no cause to be printed.
         cause = error if reason == str(error) else None
         raise Retry(ServiceError(f"{name}: {reason}"), sent=sent) from cause
-    told = {key.lower(): redact(value) for key, value in response.headers.items()}
-    return Response(response.status_code, told, redact.content(bytes(content)))
+    fields = {key.lower(): redact(value) for key, value in response.headers.items()}
+    return Response(response.status_code, fields, redact.content(bytes(content)))
 
 
 @cache

@@ -20,7 +20,7 @@ from saccade.client.tokens import tokens_of
 from saccade.errors import ServiceError
 from saccade.types import Record, WireCall
 from saccade.untrusted.printable import printable
-from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.redactor import Redactor
 from saccade.untrusted.values import count, items, parsed, table, tables, texts, word
 
 _THOUGHTS = (
@@ -111,14 +111,18 @@ def read(
         body, problem = None, str(error)
     failure = failed(response, body)
     if failure is not None:
-        failure = failure._replace(message=redact(failure.message), codes=redact(failure.codes))
+        failure = failure._replace(
+            message=redact(failure.message),
+            codes=redact(failure.codes),
+            parameters=tuple(map(redact, failure.parameters)),
+        )
         raise error_of(url, failure, response.headers, section)
     choices = tables(table(body).get("choices"))
     choice = next((c for c in choices if c.get("index") == 0), choices[0] if choices else {})
     message = _message(choice)
     if not message:
         problem = problem or ("no choices" if not choices else "a choice without a message")
-        excerpt = printable(response.content[:300].decode(errors="replace"))
+        excerpt = printable(redact(response.content[:300].decode(errors="replace")))
         raise Retry(ServiceError(f"{url}: not a chat completion ({problem}): {excerpt}"))
     return _without_secrets(_reply(url, table(body), choice, message), redact)
 
@@ -126,10 +130,10 @@ def read(
 def _without_secrets(reply: Reply, redact: Redactor) -> Reply:
     """A reply as it is kept; tokens that a secret could be read from are not."""
     whole: dict[str, JsonValue] = reply.model_dump(mode="json")
-    hidden = redact.value(whole)
-    if hidden == whole:
-        return reply
-    return Reply.model_validate(table(hidden) | {"token_ids": None, "log_probs": None})
+    hidden = Reply.model_validate(redact.value(whole))
+    if redact.has_hidden(hidden.model_dump_json(exclude={"model", "server"})):
+        return hidden.model_copy(update={"token_ids": None, "log_probs": None})
+    return hidden
 
 
 def _body(response: Response) -> JsonValue:

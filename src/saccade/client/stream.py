@@ -87,7 +87,7 @@ def _events(content: bytes) -> Iterator[JsonValue]:
         )
         event = ""
     if pending:
-        raise BrokenStream(f"an event that is no JSON: {pending[:100]!r}")
+        raise BrokenStream("an event that is no JSON")
 
 
 @dataclass

@@ -48,10 +48,15 @@ who mark each word. We mark each line, since a line is the least that could pass
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _LABELLED = re.compile(
     r"\W*(?:(?:final\s+)?(?:verdict|judge?ment|answer|result|conclusion|decision)\W+(?:is\W+)?)?"
-    r"(CORRECT|INCORRECT)\W*",
+    r"(CORRECT|INCORRECT)[^\w?]*",
     re.IGNORECASE,
 )
-"""The word alone, or after "Verdict:" and the like, in any markup; JSON reads so too."""
+"""The word alone, or after "Verdict:" and the like, in any markup; JSON reads so too. A question is
+no verdict."""
+_GOES_ON = re.compile(
+    r"(?:\b(?:not|never|hardly)|n['\u2019]t|^\W*(?:in|un)-?)[\s*_:\"'-]*$", re.IGNORECASE
+)
+"""A line that turns the word on the next one around."""
 _LONGEST_REPLY = 10_000
 _UNPRINTED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
@@ -107,10 +112,12 @@ def verdict_in(reply: str) -> bool | None:
     Lines that repeat the answer, with its mark, do not count.
     """
     lines = _THOUGHT.sub("", reply[-_LONGEST_REPLY:]).strip().splitlines()
-    lines = [line for line in lines if not line.lstrip().startswith(QUOTE)]
+    lines = [line for line in lines if not line.lstrip().startswith((QUOTE, "\uff1e"))]
     lines = [line for line in lines if any(c.isalnum() for c in line)]
     found = [match for line in lines if (match := _LABELLED.fullmatch(line))]
     if not found or _LABELLED.fullmatch(lines[-1]) is None:
+        return None
+    if any(_GOES_ON.search(line) for line in lines[:-1]):
         return None
     words = {match[1].upper() for match in found}
     return words == {"CORRECT"} if len(words) == 1 else None

@@ -302,10 +302,13 @@ def _versions() -> dict[str, str]:
     for name in _VERSIONED:
         if _MODULES.get(name, name) in sys.modules:
             try:
-                found[name] = importlib.metadata.version(name)
+                found[name] = _version(name)
             except importlib.metadata.PackageNotFoundError:
                 continue
     return found
+
+
+_version = cache(importlib.metadata.version)  # a reading of a file, milliseconds each time
 
 
 @cache

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,13 +31,11 @@ class _Version(NamedTuple):
     limit: str
     swap: str
     """What bounds swapped memory."""
-    used: str
     swap_counts_memory: bool
 
 
-_V1 = _Version("v1", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes",
-               "memory.usage_in_bytes", True)  # fmt: skip
-_V2 = _Version("v2", "memory.max", "memory.swap.max", "memory.current", False)
+_V1 = _Version("v1", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", True)
+_V2 = _Version("v2", "memory.max", "memory.swap.max", False)
 
 
 class Cgroups:
@@ -77,10 +75,6 @@ class Cgroups:
                 _write(group / self._version.swap, most if both else 0)
             self._limits[place] = most
 
-    def used(self, place: int) -> int:
-        """Bytes that a place takes, the kernel's for it included."""
-        return int((self._folder / str(place) / self._version.used).read_text())
-
     def close(self) -> None:
         """Remove the groups, whose processes have been killed."""
         for _ in range(PATIENCE):
@@ -92,8 +86,11 @@ class Cgroups:
 
 def granted() -> Cgroups | None:
     """Groups of a new fork server, or None where this process may make none."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    own = dict(_own(line) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        own = dict(_own(line) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    except OSError:  # a kernel without cgroups
+        return None
     for line in mounts:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
@@ -107,11 +104,23 @@ def granted() -> Cgroups | None:
         if path is None:
             continue
         here = Path(mounted) / os.path.relpath(path, root)
-        # A group of version 2 that has processes cannot have limited groups below it.
-        for beside in (here, here.parent) if version is _V1 else (here.parent, here):
-            if (made := _make(beside, version)) is not None:
+        for folder in _places(here, version):
+            if (made := _make(folder, version)) is not None:
                 return made
     return None
+
+
+def _places(here: Path, version: _Version) -> Iterator[Path]:
+    """Where the groups of a process of the group `here` may be."""
+    if version is _V2:
+        # Only the root has processes and limited groups below it, so others are made beside; not
+        # where that would take sessions out of a limit of its own.
+        limit = ""
+        with contextlib.suppress(OSError):
+            limit = (here / version.limit).read_text().strip()
+        if limit == "max":
+            yield here.parent
+    yield here
 
 
 def _own(line: str) -> tuple[str, str]:
@@ -123,7 +132,7 @@ def _own(line: str) -> tuple[str, str]:
 def _make(beneath: Path, version: _Version) -> Cgroups | None:
     """Groups in a folder, if they can be limited there."""
     _sweep(beneath)
-    folder = beneath / f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+    folder = beneath / f"{_mine()}{os.getpid()}-{os.urandom(4).hex()}"
     try:
         folder.mkdir()
     except OSError:
@@ -143,10 +152,15 @@ def _make(beneath: Path, version: _Version) -> Cgroups | None:
 def _sweep(beneath: Path) -> None:
     """Remove what hosts that were killed have left."""
     with contextlib.suppress(OSError):
-        for folder in beneath.glob(f"{PREFIX}*"):
-            found = re.match(rf"{PREFIX}(\d+)-", folder.name)
-            if found and not Path(f"/proc/{found[1]}").exists():
+        for folder in beneath.glob(f"{_mine()}*"):
+            process = folder.name.removeprefix(_mine()).partition("-")[0]
+            if not Path(f"/proc/{process}").exists():
                 _remove(folder)
+
+
+def _mine() -> str:
+    """How names of groups begin whose maker is known here by its number."""
+    return f"{PREFIX}{os.stat('/proc/self/ns/pid').st_ino}-"
 
 
 def _remove(folder: Path) -> None:

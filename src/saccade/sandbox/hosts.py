@@ -23,7 +23,7 @@ from saccade.images.decode import decode, read_header
 from saccade.sandbox.cells import MAX_NOTES, NOTE_CHARS, Cell, Status, clean
 from saccade.sandbox.replay import AfterKill
 from saccade.sandbox.threads import in_thread
-from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.redactor import Redactor
 from saccade.untrusted.values import parsed
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from saccade.sandbox.hosts import HOSTS, Host, HostLost
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.options import Offer, RemoteOptions
 from saccade.sandbox.replay import AfterKill, Log
-from saccade.untrusted.secrets import Redactor
+from saccade.untrusted.redactor import Redactor
 
 if TYPE_CHECKING:
     import httpx

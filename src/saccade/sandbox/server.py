@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from saccade.errors import ServiceError
 from saccade.sandbox.cgroups import Cgroups, granted
-from saccade.sandbox.inside.plan import HELD_MIB, MIB, Limits
+from saccade.sandbox.inside.plan import MIB, Limits
 from saccade.sandbox.libraries import LONG, USUAL
 from saccade.sandbox.options import Mode, SandboxOptions
 
@@ -80,6 +80,7 @@ class Server:
         """By slot."""
         self.landlock = 0
         self._cgroups: Cgroups | None = None
+        self._given_up: list[Cgroups] = []
         self._moving: threading.Thread | None = None
         self._ahead: int | OSError = 0
         """The slot whose group the fork server is in, or why it is in none."""
@@ -93,8 +94,8 @@ class Server:
 
     def most(self, limits: Limits) -> int:
         """Bytes that a session takes at most, the kernel's included, where cgroups are granted."""
-        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib + HELD_MIB
-        return self._resident + counted * MIB
+        counted = limits.memory_mib + limits.scratch_mib + 2 * limits.file_mib
+        return self._resident + (counted + limits.held_mib()) * MIB
 
     def start(self) -> None:
         """Start the server, unless it runs.
@@ -183,24 +184,28 @@ class Server:
     def _slot(self, most: int) -> int:
         """The slot of the next session; with cgroups that whose group the fork server is in.
 
-        Raises:
-            ServiceError: memory could not be limited.
+        Groups that somebody has removed or closed are made anew, and if that is no longer granted
+        it goes on as where it never was.
         """
-        if self._cgroups is None:
-            return self._next_slot()
-        if self._moving is None:
-            self._go_ahead(self._cgroups)
-        assert self._moving is not None
-        self._moving.join()
-        slot = self._ahead
-        try:
-            if isinstance(slot, OSError):
-                raise slot
-            self._cgroups.limit(slot, most)
-        except OSError as error:
-            self._moving = None  # to be tried again
-            raise ServiceError(f"sandbox: no session: no memory cgroup: {error}") from error
-        return slot
+        for again in (True, False):
+            if self._cgroups is None:
+                break
+            if self._moving is None:
+                self._go_ahead(self._cgroups)
+            assert self._moving is not None
+            self._moving.join()
+            slot = self._ahead
+            if not isinstance(slot, OSError):
+                try:
+                    self._cgroups.limit(slot, most)
+                except OSError:
+                    pass
+                else:
+                    return slot
+            self._moving = None
+            self._given_up.append(self._cgroups)
+            self._cgroups = granted() if again else None
+        return self._next_slot()
 
     def bury(self, session: Started) -> None:
         """Kill a session and give back all that it had; once."""
@@ -236,8 +241,10 @@ class Server:
                 self._moving.join()
                 self._moving = None
             if self._cgroups is not None:
-                self._cgroups.close()
+                self._given_up.append(self._cgroups)
                 self._cgroups = None
+            while self._given_up:
+                self._given_up.pop().close()
 
     def _start(self) -> None:
         if self._control is not None:  # it has died
@@ -283,6 +290,11 @@ class Server:
             self._cgroups = granted()
         if self._cgroups is not None:
             self._go_ahead(self._cgroups)
+            assert self._moving is not None
+            self._moving.join()
+            if isinstance(self._ahead, OSError):  # they can be made, but not entered
+                self._given_up.append(self._cgroups)
+                self._moving = self._cgroups = None
 
 
 def signal_process(session: Started, number: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import Notebook, Sandbox
 from saccade.sandbox.replay import AfterKill
-from saccade.serve.gate import Client, Quota, Refusal
+from saccade.serve.gate import Call, Client, Quota, Refusal
 from saccade.serve.options import ServeOptions
 
 ENDED = "the session was ended while this request was under way"
@@ -48,7 +48,8 @@ class Guests:
             off: Mechanisms that are left out, in tests of what they are for: `owner`, `held`.
         """
         self._options, self._sandbox, self._off = options, sandbox, off
-        self._guests: dict[str, Guest] = {}
+        self._guests: dict[tuple[str, str], Guest] = {}
+        """By whose they are, and their names: two clients may choose the same."""
         self._open = Quota(options.sandbox.max_sessions, options.sessions_per_client)
         self._cells = Quota(options.cells_waiting)
         self._held = Quota(options.sessions_mib << 20)
@@ -60,7 +61,7 @@ class Guests:
 
     @property
     def waiting(self) -> int:
-        """How many requests run a cell or wait for that."""
+        """How many requests run a cell, wait for that or have an answer that was not taken."""
         return self._cells.used
 
     def admit(
@@ -79,12 +80,12 @@ class Guests:
                 error = "all sessions are taken; try again"
             raise Refusal(429, error, retry_after=1)
         notebook = Notebook(self._sandbox, seed=seed, after_kill=after_kill)
-        self._guests[name] = Guest(notebook, client)
-        return self._guests[name]
+        guest = self._guests[self._key(name, client)] = Guest(notebook, client)
+        return guest
 
-    def has(self, name: str) -> bool:
-        """Whether there is a session of this name."""
-        return name in self._guests
+    def has(self, name: str, client: Client) -> bool:
+        """Whether a client has a session of this name."""
+        return self._key(name, client) in self._guests
 
     def find(self, name: str, client: Client) -> Guest:
         """A session of a client.
@@ -92,34 +93,44 @@ class Guests:
         Raises:
             Refusal: there is none; of another client's it says the same.
         """
-        guest = self._guests.get(name)
-        if guest is None or (guest.client.name != client.name and "owner" not in self._off):
+        guest = self._guests.get(self._key(name, client))
+        if guest is None:
             raise Refusal(404, "there is no such session; it may have been idle for too long")
         guest.used = time.monotonic()
         return guest
 
     @asynccontextmanager
-    async def turn(self, guest: Guest) -> AsyncIterator[None]:
+    async def turn(self, guest: Guest, call: Call, size: int = 0) -> AsyncIterator[None]:
         """Wait until no other request of the session is under way.
 
+        It counts until its answer was taken: an answer is memory too.
+
+        Args:
+            guest: The session.
+            call: The request.
+            size: Bytes that it keeps while it waits.
+
         Raises:
-            Refusal: too many wait, or the session ended meanwhile.
+            Refusal: too many wait, or with too much; or the session ended meanwhile.
         """
         share = guest.client.share
         if not self._cells.take(share):
             raise Refusal(429, "too many cells wait; try again", retry_after=1)
+        call.sent.callback(self._cells.give_back, share)
+        self.hold_more(guest, "waiting", size)
         try:
-            async with guest.turn:
-                try:
-                    if guest.ended:
-                        raise Refusal(404, ENDED)
-                    yield
-                finally:
-                    guest.used = time.monotonic()
-                    if guest.ended:  # while its process was being made, there was none to end
-                        await guest.notebook.close()
+            await guest.turn.acquire()
         finally:
-            self._cells.give_back(share)
+            self.hold_more(guest, "waiting", -size)
+        try:
+            if guest.ended:
+                raise Refusal(404, ENDED)
+            yield
+        finally:
+            guest.turn.release()
+            guest.used = time.monotonic()
+            if guest.ended:  # while its process was being made, there was none to end
+                await guest.notebook.close()
 
     async def run(self, guest: Guest, code: str, seconds: float | None) -> Cell:
         """Run a cell, in the turn of its request.
@@ -143,9 +154,9 @@ class Guests:
         Raises:
             Refusal: that is too much.
         """
-        if "held" in self._off or guest.ended:
-            return
         more, share = size - guest.held.get(what, 0), guest.client.share
+        if not more or guest.ended or "held" in self._off:
+            return
         if sum(guest.held.values()) + more > self._options.session_mib << 20:
             raise Refusal(413, f"a session may hold {self._options.session_mib} MiB; end this one")
         if more < 0:
@@ -154,9 +165,17 @@ class Guests:
             raise Refusal(429, "sessions hold too much already; try again", retry_after=5)
         guest.held[what] = size
 
-    async def end(self, name: str) -> None:
+    def hold_more(self, guest: Guest, what: str, size: int) -> None:
+        """Keep so many bytes beside what is kept under that name.
+
+        Raises:
+            Refusal: that is too much.
+        """
+        self.hold(guest, what, guest.held.get(what, 0) + size)
+
+    async def end(self, name: str, client: Client) -> None:
         """End a session, whatever it does; requests that wait for it are told so."""
-        guest = self._guests.pop(name, None)
+        guest = self._guests.pop(self._key(name, client), None)
         if guest is None:
             return
         guest.ended, share = True, guest.client.share
@@ -171,14 +190,17 @@ class Guests:
 
     async def end_all(self) -> None:
         """End every session."""
-        for name in list(self._guests):
-            await self.end(name)
+        for (_, name), guest in list(self._guests.items()):
+            await self.end(name, guest.client)
 
     async def sweep(self) -> None:
         """End sessions that nobody uses."""
         while True:
             await asyncio.sleep(min(10.0, self._options.idle_seconds / 2))
             late = time.monotonic() - self._options.idle_seconds
-            for name, guest in list(self._guests.items()):
+            for (_, name), guest in list(self._guests.items()):
                 if guest.used < late and not guest.turn.locked():
-                    await self.end(name)
+                    await self.end(name, guest.client)
+
+    def _key(self, name: str, client: Client) -> tuple[str, str]:
+        return "" if "owner" in self._off else client.name, name

@@ -21,8 +21,8 @@ class ServeOptions(GateOptions):
     sessions_per_client: int = Field(default=128, ge=1)
     """Number of sessions that a client may have at the same time."""
     cells_waiting: int = Field(default=64, ge=1)
-    """Number of cells that may run or wait at the same time, three quarters of them of one client;
-    further ones are answered with 429."""
+    """Number of cells that may run or wait at the same time, or whose answer a client has not taken
+    yet; three quarters of them of one client. Further ones are answered with 429."""
     session_mib: int = Field(default=512, ge=1)
     """Size of what the server keeps of a session: the pixels that it was given, three bytes each,
     the code of its cells and its last answer. What is over is answered with 413."""

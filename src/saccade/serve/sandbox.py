@@ -24,7 +24,6 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
 
 from pydantic import JsonValue
 from starlette.applications import Starlette
@@ -33,6 +32,8 @@ from starlette.responses import JSONResponse, Response
 from saccade.errors import ToolError
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.pool import Sandbox
+from saccade.sandbox.session import MAX_CODE_BYTES
+from saccade.sandbox.threads import in_thread
 from saccade.serve.cells import (
     FusionRun,
     JupyterCell,
@@ -53,16 +54,11 @@ from saccade.serve.gate import Body, Call, Endpoint, Gate, Refusal, Shape, run
 from saccade.serve.guests import Guest, Guests
 from saccade.serve.options import ServeOptions
 
-SMALL, CODE = 4 << 10, 4 << 20
-"""Largest body of a request without code, and of one with it. In a published format code holds
-images, so that a body may be as large as an image."""
+SMALL, CODE, PUBLISHED = 4 << 10, 4 << 20, MAX_CODE_BYTES * 3 // 2
+"""Largest body of a request without code, of one with it, and of one in a published format, where
+code holds images: as much as a cell takes, and half of it more for how JSON writes it."""
 MOST_IMAGES = 64
 """Number of images that a session holds."""
-CODECS = 2
-"""Number of images that are decoded or encoded at the same time."""
-
-A = TypeVar("A")
-T = TypeVar("T")
 
 
 class SandboxServer:
@@ -81,8 +77,15 @@ class SandboxServer:
         self.options = options
         self._sandbox = Sandbox(options.sandbox)
         self._guests = Guests(options, self._sandbox, off=off)
-        self._codecs = asyncio.Semaphore(CODECS)
         self.gate = Gate(options, self._endpoints(), self._lifespan, off=off)
+
+    async def start(self) -> None:
+        """Start the sandbox ahead of the application, where an error would be logged only.
+
+        Raises:
+            ConfigError: this machine cannot isolate.
+        """
+        await self._sandbox.start()
 
     def application(self) -> Starlette:
         """The routes, behind the gate."""
@@ -91,7 +94,7 @@ class SandboxServer:
     def _endpoints(self) -> list[Endpoint]:
         one, large = "/v1/sessions/{session}", self.options.body_mib << 20
         small, code = Body.json(SMALL), Body.json(CODE)
-        published = Body.json(large, Shape(nodes=1024))
+        published = Body.json(min(large, PUBLISHED), Shape(nodes=1024))
         return [
             Endpoint("GET", "/v1/health", self._health),
             Endpoint("POST", "/v1/sessions", self._open, small),
@@ -124,7 +127,7 @@ class SandboxServer:
 
     async def _close(self, call: Call) -> Response:
         self._guest(call)
-        await self._guests.end(call.params["session"])
+        await self._guests.end(call.params["session"], call.client)
         return JSONResponse({})
 
     async def _give(self, call: Call) -> Response:
@@ -132,13 +135,13 @@ class SandboxServer:
         if not re.fullmatch(r"image_[0-9]{1,4}", name):
             raise Refusal(422, "an image is named image_1, image_2, ...")
         data = bytes(await call.body())
-        size = await self._in_thread(png_size, data)
-        async with self._guests.turn(guest):
+        size = await in_thread(lambda: png_size(data))
+        async with self._guests.turn(guest, call):
             images = sum(what.startswith("image_") for what in guest.held)
             if name not in guest.held and images >= MOST_IMAGES:
                 raise Refusal(413, f"a session holds {MOST_IMAGES} images at most")
             self._guests.hold(guest, name, 3 * size.width * size.height)
-            image = await self._in_thread(read_png, data)
+            image = await in_thread(lambda: read_png(data))
             try:
                 await guest.notebook.give(name, image)
             except ToolError as error:  # more than a session of the sandbox takes
@@ -147,7 +150,7 @@ class SandboxServer:
 
     async def _run(self, call: Call) -> Response:
         guest, wanted = self._guest(call), await call.read(NumberedCell)
-        async with self._guests.turn(guest):
+        async with self._guests.turn(guest, call, sys.getsizeof(wanted.code)):
             if wanted.number < guest.number:
                 raise Refusal(409, f"a later cell was run; the next is {guest.number + 1}")
             if wanted.number > guest.number:
@@ -165,32 +168,33 @@ class SandboxServer:
     async def _jupyter(self, call: Call) -> Response:
         """DeepEyesV2: a session begins with its first cell; an exception is a success there."""
         wanted = await call.read(JupyterCell)
-        name = _jupyter_name(call, wanted.session_id)
-        if not self._guests.has(name):
+        name = f"jupyter:{wanted.session_id}"
+        if not self._guests.has(name, call.client):
             self._guests.admit(name, call.client)
         guest = self._guests.find(name, call.client)
-        async with self._guests.turn(guest):
+        async with self._guests.turn(guest, call, sys.getsizeof(wanted.code)):
             return _json(await self._cell(guest, wanted.code, wanted.timeout, jupyter_answer))
 
     async def _clear(self, call: Call) -> Response:
         wanted = await call.read(JupyterEnd)
-        await self._guests.end(_jupyter_name(call, wanted.session_id or ""))
+        await self._guests.end(f"jupyter:{wanted.session_id or ''}", call.client)
         return JSONResponse({"status": "success"})
 
     async def _fusion(self, call: Call) -> Response:
-        """SandboxFusion: a program in a session of its own."""
+        """SandboxFusion: a program in a session of its own, which nobody can ask for again."""
         wanted = await call.read(FusionRun)
         if what := not_supported(wanted):
             return JSONResponse(fusion_refusal(f"not supported here: {what}"))
+        return _json(await call.unless_gone(self._program(call, wanted)))
+
+    async def _program(self, call: Call, wanted: FusionRun) -> bytes:
         name = f"run:{secrets.token_hex(16)}"
         guest = self._guests.admit(name, call.client)
         try:
-            async with self._guests.turn(guest):
-                return _json(
-                    await self._cell(guest, wanted.code, wanted.run_timeout, fusion_answer)
-                )
+            async with self._guests.turn(guest, call):
+                return await self._cell(guest, wanted.code, wanted.run_timeout, fusion_answer)
         finally:
-            await self._guests.end(name)
+            await self._guests.end(name, call.client)
 
     async def _cell(
         self,
@@ -200,19 +204,14 @@ class SandboxServer:
         written: Callable[[Cell], dict[str, JsonValue]],
     ) -> bytes:
         """Run a cell, whose code the session keeps; what it did, in one of the formats."""
-        self._guests.hold(guest, "code", guest.held.get("code", 0) + sys.getsizeof(code))
+        self._guests.hold_more(guest, "code", sys.getsizeof(code))
         cell = await self._guests.run(guest, code, seconds)
         if not cell.images:
             return json.dumps(written(cell)).encode()
-        return await self._in_thread(lambda cell: json.dumps(written(cell)).encode(), cell)
+        return await in_thread(lambda: json.dumps(written(cell)).encode())
 
     def _guest(self, call: Call) -> Guest:
         return self._guests.find(call.params["session"], call.client)
-
-    async def _in_thread(self, work: Callable[[A], T], argument: A) -> T:
-        """What takes long and knows nothing of clients; only so many at the same time."""
-        async with self._codecs:
-            return await asyncio.to_thread(work, argument)
 
 
 def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url: None) -> None:
@@ -221,12 +220,9 @@ def serve(options: ServeOptions, *, on_ready: Callable[[str], None] = lambda url
     Raises:
         ConfigError: no token where one is needed; or this machine cannot isolate.
     """
-    run(SandboxServer(options).gate, on_ready=on_ready)
-
-
-def _jupyter_name(call: Call, session: str) -> str:
-    """Of the client's own, whoever else has chosen the same."""
-    return f"jupyter:{call.client.name}:{session}"
+    server = SandboxServer(options)
+    asyncio.run(server.start())
+    run(server.gate, on_ready=on_ready)
 
 
 def _json(data: bytes) -> Response:

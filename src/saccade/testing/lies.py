@@ -9,6 +9,7 @@ other episode.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Mapping
 from itertools import cycle
@@ -56,6 +57,10 @@ LIES: Mapping[str, Callable[[ScriptedRequest], ScriptedReply]] = {
         status=302, raw=b"", headers={"Location": f"http://127.0.0.1:9/?key={key_of(r)}"}
     ),
     "the key in a text": lambda r: ScriptedReply(key_of(r)),
+    "a text of escapes": lambda r: ScriptedReply("\\" * 50_000),
+    "what is packed twice": lambda r: ScriptedReply(
+        raw=gzip.compress(gzip.compress(b"{}")), headers={"Content-Encoding": "gzip, gzip"}
+    ),
     "commands for a terminal": lambda r: ScriptedReply(HOSTILE_TEXT),
     "commands in an error": lambda r: _error(400, HOSTILE_TEXT),
     "a redirect to itself": lambda r: ScriptedReply(

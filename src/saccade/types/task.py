@@ -46,7 +46,8 @@ class Task(Record):
     prompt: tuple[Part, ...]
     """The question as the asker wrote it: text and images in order, no instructions."""
     answer: str | None = None
-    """The gold answer, or None: then nothing scores the trajectory."""
+    """The gold answer, or None: then nothing scores the trajectory. Where options are letters, a
+    capital is the letter of an option; write `C. A` for both."""
     choices: tuple[str, ...] = Field(default=(), max_length=len(OPTION_LETTERS))
     """Options of a multiple-choice question, without letters."""
     boxes: tuple[TargetBox, ...] = ()

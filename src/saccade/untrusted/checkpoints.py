@@ -20,13 +20,11 @@ from pydantic import JsonValue
 from saccade.errors import ConfigError
 from saccade.files import open_file
 
-SETTINGS = (
-    "config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
-    "video_preprocessor_config.json", "image_processor_config.json", "generation_config.json",
-    "feature_extractor_config.json", "adapter_config.json", "added_tokens.json",
-)  # fmt: skip
-"""Files in which a checkpoint says how it is loaded."""
-INDEX = "model.safetensors.index.json"
+SETTINGS = "*config*.json"
+"""Files in which a checkpoint says how it is loaded; config.4.0.0.json may stand for config.json.
+Source: transformers, configuration_utils.py, get_configuration_file."""
+INDEX = "*.index*.json"
+"""Files that say which part of the weights lies where."""
 ADAPTER = "adapter_config.json"
 MAX_BYTES = 64 * 2**20
 _RUNS = {"auto_map", "auto_mapping", "custom_pipelines", "custom_generate"}
@@ -52,14 +50,13 @@ def refuse_code(path: str | Path, *, below: int = MOST_BELOW) -> None:
     folder = Path(path)
     if not folder.is_dir():
         return
-    for name in SETTINGS:
-        if (file := folder / name).exists():
-            for key in _named(_read(file)):
-                raise ConfigError(
-                    f"{file}: {key} names code that would be run; only checkpoints of classes that "
-                    "transformers has are loaded: take it out, or load and save the model with "
-                    "a class of transformers"
-                )
+    for file in sorted(folder.glob(SETTINGS)):
+        for key in _named(_read(file)):
+            raise ConfigError(
+                f"{file}: {key} names code that would be run; only checkpoints of classes that "
+                "transformers has are loaded: take it out, or load and save the model with "
+                "a class of transformers"
+            )
     _refuse_weights(folder)
     base = _read(folder / ADAPTER) if (folder / ADAPTER).exists() else None
     lower = base.get("base_model_name_or_path") if isinstance(base, dict) else None
@@ -73,16 +70,18 @@ def _refuse_weights(folder: Path) -> None:
     """Pickled weights, and parts of weights in other folders."""
     for kind in ("model", "adapter_model"):
         pickled = [*folder.glob(f"pytorch_{kind}*.bin"), *folder.glob(f"{kind}*.bin")]
-        if pickled and not any(folder.glob(f"{kind}*.safetensors")):
+        safe = (folder / f"{kind}.safetensors", folder / f"{kind}.safetensors.index.json")
+        if pickled and not any(file.exists() for file in safe):
             raise ConfigError(
                 f"{pickled[0]}: weights as a pickle are code; save them as safetensors "
                 "(save_pretrained of transformers does)"
             )
-    index = _read(folder / INDEX) if (folder / INDEX).exists() else None
-    parts = index.get("weight_map") if isinstance(index, dict) else None
-    for part in parts.values() if isinstance(parts, dict) else ():
-        if not isinstance(part, str) or Path(part).name != part or part in ("", "..", "."):
-            raise ConfigError(f"{folder / INDEX}: expected names of files beside it, got {part!r}")
+    for file in sorted(folder.glob(INDEX)):
+        index = _read(file)
+        parts = index.get("weight_map") if isinstance(index, dict) else None
+        for part in parts.values() if isinstance(parts, dict) else ():
+            if not isinstance(part, str) or Path(part).name != part or part in ("", "..", "."):
+                raise ConfigError(f"{file}: expected names of files beside it, got {part!r}")
 
 
 def _named(value: JsonValue) -> Iterator[str]:

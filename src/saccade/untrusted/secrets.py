@@ -1,19 +1,11 @@
-"""Keys and tokens: which variables may hold them, and that no text of a server repeats them.
+"""Keys and tokens: which variables may hold them, and what is kept of run files that name them.
 
-    check_variable("OPENAI_API_KEY")          # or raises: a run file may not name any variable
-    hide = Redactor({"OPENAI_API_KEY": "sk-12345678"})
-    hide("Incorrect key: sk-12345678")        # "Incorrect key: [the key of OPENAI_API_KEY]"
-
-What this guarantees: a secret that a server sends back as a whole is replaced, as it is, in letters
-of any case, percent-encoded, escaped as in JSON, HTML or Python, as hex, and within base64. What it
-does not: a server that was given a secret has it, and can hide it in ways of its own (backwards,
-word by word). Less than `SHORTEST` characters is no secret: a model may say "EMPTY".
+check_variable("OPENAI_API_KEY")          # or raises: a run file may not name any variable
+without_secrets({"api_key": "sk-1234"})   # {"api_key": "HIDDEN"}
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -25,8 +17,6 @@ from saccade.errors import ConfigError
 
 SHORTEST = 6
 """Number of characters that a secret has at least."""
-SHORTEST_PART = 8
-"""Number of characters of a word in a header's value that is a secret of its own: not "Bearer"."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENDS_AS_KEY = re.compile(r".*_(KEY|TOKEN)", re.IGNORECASE)
@@ -52,6 +42,10 @@ _MADE = re.compile(
 _RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 """Letters and digits without a break: no word, no date and no version."""
 _VERSION = re.compile(r"v?\d[\d.-]*([-.]?(preview|alpha|beta|rc|ga)[\d.]*)?", re.IGNORECASE)
+_SETTING = re.compile(
+    r"(?P<before>(?P<key>[\w.-]+)[\"']?\s*=\s*)(?P<quote>[\"'])(?P<value>(?:\\.|(?!(?P=quote)).)*)(?P=quote)",
+    re.DOTALL,
+)
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 HIDDEN = "HIDDEN"
@@ -125,9 +119,15 @@ def without_secrets(value: JsonValue) -> JsonValue:
     """
     if isinstance(value, str):
         key, equals, rest = value.partition("=")
-        if equals and rest and not rest.startswith("env:") and keeps_secret(key):
+        if (
+            equals
+            and keeps_secret(re.sub(r"[\s\"']", "", key))
+            and rest
+            and not rest.startswith("env:")
+        ):
             return f"{key}={HIDDEN}"
-        return _URL.sub(lambda found: _hidden_url(found[0]), value)
+        shown = _SETTING.sub(_hidden_setting, value)
+        return _URL.sub(lambda found: _hidden_url(found[0]), shown)
     if isinstance(value, list):
         return [without_secrets(inner) for inner in value]
     if isinstance(value, dict):
@@ -138,6 +138,12 @@ def without_secrets(value: JsonValue) -> JsonValue:
 def _kept(key: str, value: JsonValue) -> JsonValue:
     secret = isinstance(value, str) and value and not value.startswith("env:")
     return HIDDEN if secret and keeps_secret(key) else without_secrets(value)
+
+
+def _hidden_setting(found: re.Match[str]) -> str:
+    """A setting within the value of another one, `tools.search={api_key="..."}`."""
+    hidden = keeps_secret(found["key"]) and not found["value"].startswith("env:")
+    return f'{found["before"]}"{HIDDEN}"' if hidden else found[0]
 
 
 def _hidden_url(url: str) -> str:
@@ -195,96 +201,5 @@ def _listed(value: JsonValue) -> list[str]:
 
 def _host(url: str) -> str:
     parts = urlsplit(bare(url))
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-class Redactor:
-    """Puts a mark in place of secrets, in whatever a server sends.
-
-    Args:
-        secrets: Name of a variable -> its value, or a header's value that holds it.
-    """
-
-    def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._marks = [
-            (re.compile(pattern), f"[the key of {name}]")
-            for name, value in secrets.items()
-            for secret in sorted(_parts(value), key=len, reverse=True)
-            for pattern in _patterns(secret)
-        ]
-
-    def __call__(self, text: str) -> str:
-        """The text with a mark in place of each secret."""
-        for pattern, mark in self._marks:
-            text = pattern.sub(mark, text)
-        return text
-
-    def content(self, data: bytes) -> bytes:
-        """The same for the bytes of a body; those without a secret stay as they are."""
-        text = data.decode(errors="surrogateescape")
-        hidden = self(text)
-        return data if hidden == text else hidden.encode(errors="surrogateescape")
-
-    def value(self, value: JsonValue) -> JsonValue:
-        """The same for JSON, names of fields included."""
-        if isinstance(value, str):
-            return self(value)
-        if isinstance(value, list):
-            return [self.value(inner) for inner in value]
-        if isinstance(value, dict):
-            return {self(key): self.value(inner) for key, inner in value.items()}
-        return value
-
-
-def _parts(value: str) -> set[str]:
-    """A value, its words, and what basic authentication encodes of user and password."""
-    found = {value, *(word for word in re.split(r"[\s;,=]+", value) if len(word) >= SHORTEST_PART)}
-    scheme, _, packed = value.partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            user = base64.b64decode(packed, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            user = ""
-        found |= {user, user.partition(":")[2]}
-    return {secret for secret in found if len(secret) >= SHORTEST}
-
-
-def _patterns(secret: str) -> Iterator[str]:
-    """What a secret looks like in a text, each way of writing it."""
-    yield "".join(_letter(c, any_case=True) for c in secret)
-    data = secret.encode()
-    for before in range(3):  # base64 depends on how many bytes stand in front
-        packed = base64.b64encode(b"\0" * before + data).decode()
-        inner = packed[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
-        if len(inner) >= SHORTEST:
-            yield "".join(_letter(c, any_case=False) for c in inner)
-    digits = "[-:_ ]?".join(f"{byte:02x}" for byte in data)
-    yield re.sub("[a-f]", lambda c: f"[{c[0]}{c[0].upper()}]", digits)
-
-
-def _letter(c: str, *, any_case: bool) -> str:
-    """One character: itself, or an escape of it.
-
-    Every way begins with a character of its own, by which the search skips what cannot match.
-    """
-    cases = sorted({c.lower(), c.upper()} if any_case else {c})
-    same = {"+": ["-"], "/": ["_"]}.get(c, []) if not any_case else []
-    ways = [re.escape(way) for way in (*cases, *same)]
-    for way in (*cases, *same):
-        code = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{ord(way):02x}")
-        ways += [
-            rf"%(?:25)*{code}",
-            rf"\\{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
-            rf"%(?:25)*5[cC]{_SLASHES}*(?:[uU](?:0000)?00|x){code}",
-            rf"&(?:amp;)*#(?:[xX]0*{code}|0*{ord(way)});",
-        ]
-    if c in "/\"'\\":
-        ways.append(rf"\\{_SLASHES}*{re.escape(c)}")
-    if c in _ENTITIES:
-        ways.append(rf"&(?:amp;)*{_ENTITIES[c]}")
-    return f"(?:{'|'.join(ways)})"
-
-
-_SLASHES = r"(?:\\|%(?:25)*5[cC])"
-"""A backslash, which a URL encodes."""
-_ENTITIES = {"&": "amp;", "<": "lt;", ">": "gt;", '"': "quot;", "'": "apos;"}
+    host = parts.netloc.encode("ascii", "backslashreplace")  # a letter may look like another one
+    return f"{parts.scheme}://{host.decode()}"

@@ -34,7 +34,7 @@ def test_an_attack_is_measured_shown_and_kept(tmp_path: Path) -> None:
     before = (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns
     (tmp_path / "attack" / "attack-1.json").unlink()
     recipe = RobustRecipe.model_validate({**result["config"], "out": str(tmp_path)})
-    assert measure_attacks(recipe).model_dump_json() == done.stdout.strip()
+    assert measure_attacks(recipe).model_dump(mode="json") == json.loads(done.stdout)
     assert (tmp_path / "attack" / "attack-0.json").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="seed: 0 -> 7"):
         measure_attacks(recipe.model_copy(update={"seed": 7}))

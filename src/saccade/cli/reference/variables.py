@@ -5,9 +5,9 @@ from __future__ import annotations
 OWN = {
     "OPENAI_API_KEY": "The API key of the chat server of a policy or judge; `api_key_env` names "
     "another variable. Where it is not set, `EMPTY` is sent, which local servers take.",
-    "SACCADE_SANDBOX_TOKEN": "The token of a sandbox server: `saccade serve sandbox` asks its "
-    "clients for it, and the tool `python` shows it to remote hosts; `token_env` names another "
-    "variable.",
+    "SACCADE_SANDBOX_TOKEN": "The token or tokens of a sandbox server, parted by spaces: `saccade "
+    "serve sandbox` asks its clients for one of them. The tool `python` shows it to remote hosts, "
+    "and then it is one. `token_env` names another variable.",
     "SACCADE_ALLOW_ENV": "Names of further variables, with commas between them, that a run file "
     "may send to its servers; else it may name those that end in `_KEY` or `_TOKEN`.",
     "RANK": "Set by `torchrun` and `accelerate launch`: of several processes that train together, "

@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from saccade.data.curate.bench import NOT_MEASURED, Bench, Decision
+from saccade.rewards.judges import gold_option, gold_text
 from saccade.rewards.terms import BENEFIT
-from saccade.types import Record, Task, option_letter
+from saccade.types import Record, Task
 
 
 class Structure(Record):
@@ -108,16 +109,10 @@ class Utility(Record):
 
 def _opened(question: Task) -> Decision:
     """The question without its options, or why it has no answer without them."""
-    answer = (question.answer or "").strip()
-    letters = [option_letter(place) for place in range(len(question.choices))]
-    if answer in question.choices:
-        text = answer
-    elif answer.rstrip(".").upper() in letters:
-        text = question.choices[letters.index(answer.rstrip(".").upper())]
-    else:
+    if gold_option(question) is None:
         return Decision("the answer is none of the options")
     judge = None if question.judge == "choice" else question.judge
-    changes = {"choices": (), "answer": text, "judge": judge}
+    changes = {"choices": (), "answer": gold_text(question), "judge": judge}
     return Decision(question=question.model_copy(update=changes))
 
 

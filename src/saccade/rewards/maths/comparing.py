@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from saccade.rewards.maths.quantities import RATIOS, TEMPERATURES, Quantity, quantity
+from saccade.rewards.maths.quantities import RATIOS, TEMPERATURES, Quantity, Unit, quantity
 from saccade.rewards.maths.values import NoExpressionError, UnclearError, parsed, same
 from saccade.rewards.maths.written import dense, written
 from saccade.rewards.text import same_text
@@ -34,7 +34,8 @@ _BRACKETS = {"(": ")]", "[": "])", "{": "}"}
 _ELSEWHERE = re.compile(r"-?\d{1,3}(?:\.\d{3})+(?:,\d+)?|-?\d+,(?:\d{1,2}|\d{4,})")
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
 _NAMED = re.compile(
-    r"(?P<name>(?:\\angle ?[A-Z]{1,3}|[A-Z]{1,3}|[a-z]|\\[a-z]+)(?:_\w)?(?:\([\w, ]+\))?)"
+    r"(?P<name>(?:\\angle ?[A-Z]{1,3}|[A-Z]{1,3}|[a-z]|\\[a-z]+)(?:_\w)?(?:\([\w, ]+\))?"
+    r"|\([a-zA-Z](?:_\w)?(?:, ?[a-zA-Z](?:_\w)?)+\))"
     r" ?(?:=|\\in(?![a-z])) ?(?P<value>(?![A-Za-z]$)[^=<>]+)"
 )
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|ne)(?![a-z])")
@@ -42,6 +43,9 @@ _COLONS = re.compile(r"\d+(?: ?: ?\d+)+")
 _CHAIN = re.compile(
     r"(?P<low>[^<>=]+?) ?(?P<from><|\\le ) ?[a-z] ?(?P<to><|\\le ) ?(?P<high>[^<>=]+)"
 )
+_BUILDER = re.compile(r"\\\{ ?[a-z](?: ?\\in ?\\mathbb\{R\})? ?(?:\||\\mid|:) ?(?P<rule>.+?) ?\\\}")
+_FALLING = re.compile(r"([^<>=]+?) ?(>|\\ge ) ?([a-z]) ?(>|\\ge ) ?([^<>=]+)")
+_LINE = re.compile(r"\(-\\infty ?, ?\+?\\infty ?\)")
 _BOUND = re.compile(r"[a-z] ?(?P<sign><|>|\\le |\\ge ) ?(?P<end>[^<>=]+)")
 
 
@@ -63,7 +67,7 @@ class _List(NamedTuple):
 
 def compare(gold: str, answer: str) -> Opinion:
     """Whether an answer is the gold one. May take for ever."""
-    left, right = _joined(written(gold)), _joined(written(answer))
+    left, right = (_joined(_rule(written(text))) for text in (gold, answer))
     if not right:
         return Opinion(False, "no answer")
     if not left:
@@ -94,7 +98,11 @@ def _same(left: str, right: str) -> bool | None:
         return _same_named(one, other)
     if (one and _is_value(one, right)) or (other and _is_value(other, left)):
         return _same(one["value"] if one else left, other["value"] if other else right)
+    if _ORDER.search(left + right) and (r"\cup" in left) != (r"\cup" in right):
+        return _same_unions(left, right)
     lists = _list(left), _list(right)
+    if None in lists and "=" in (left if lists[0] is None else right):
+        lists = None, None
     if lists != (None, None):
         return _same_lists(lists[0] or _interval(left), lists[1] or _interval(right))
     quantities = quantity(left), quantity(right)
@@ -124,6 +132,18 @@ def _joined(text: str) -> str:
     plain = re.sub(r",? (?:and|or) ", ", ", text)
     both_hold = " and " in text and (" or " in text or _ORDER.search(text))
     return text if both_hold or _is_text(plain) else plain
+
+
+def _rule(text: str) -> str:
+    """What the members of a set fulfil, if a text says that of one: x > 2 of {x | x > 2}.
+
+    What falls is turned around (3 > x > 1), and all real numbers have one name.
+    """
+    text = found["rule"] if (found := _BUILDER.fullmatch(text)) else text
+    if found := _FALLING.fullmatch(text):
+        signs = ["<" if found[place] == ">" else "\\le " for place in (4, 2)]
+        text = f"{found[5]}{signs[0]}{found[3]}{signs[1]}{found[1]}"
+    return r"\mathbb{R}" if _LINE.fullmatch(text) else text
 
 
 def _is_value(named: re.Match[str], other: str) -> bool:
@@ -202,16 +222,25 @@ def _same_quantities(left: Quantity, right: Quantity) -> bool | None:
         if named <= RATIOS and "%" in named:
             with_unit, plain = (x, y) if b is None else (y, x)
             return same(x, y) or same(rf"\frac{{{with_unit}}}{{100}}", plain)
+        if named == {"degrees"}:
+            return same(x, y) or same(_in_radians(x, a), _in_radians(y, b))
         return same(x, y)
     if a.words or b.words:
         if a.words and b.words and a.words.rstrip("s") == b.words.rstrip("s"):
             return same(x, y)
         raise NoExpressionError(f"{a.words or b.words!r} is no unit that is known")
     if a.dimensions != b.dimensions:
-        temperatures = {name for name, _ in (*a.dimensions, *b.dimensions)} <= TEMPERATURES
-        return None if temperatures else False
+        named = {name for name, _ in (*a.dimensions, *b.dimensions)}
+        if named == {"degrees", "radians"}:
+            return same(_in_radians(x, a), _in_radians(y, b))
+        return None if named <= TEMPERATURES else False
     return same(rf"({x})\cdot\frac{{{a.factor.numerator}}}{{{a.factor.denominator}}}",
                 rf"({y})\cdot\frac{{{b.factor.numerator}}}{{{b.factor.denominator}}}")  # fmt: skip
+
+
+def _in_radians(number: str, unit: Unit | None) -> str:
+    degrees = unit is not None and unit.dimensions == (("degrees", 1),)
+    return rf"({number})\cdot\frac{{\pi}}{{180}}" if degrees else number
 
 
 def _list(text: str) -> _List | None:
@@ -275,6 +304,19 @@ def _interval(text: str) -> _List | None:
             return _List("(", ")" if found["sign"] == "<" else "]", ("-\\infty", found["end"]))
         return _List("(" if found["sign"] == ">" else "[", ")", (found["end"], "\\infty"))
     return None
+
+
+def _same_unions(left: str, right: str) -> bool | None:
+    """Intervals with a cup between them, and inequalities of which one holds; else unknown."""
+    one, other = _intervals(left), _intervals(right)
+    return True if one and other and _same_sets(one, other) else None
+
+
+def _intervals(text: str) -> tuple[str, ...]:
+    if r"\cup" in text:
+        return tuple(part.strip() for part in text.split(r"\cup"))
+    found = [_interval(item) for item in _split(text) or ()]
+    return tuple(f"{i.opening}{', '.join(i.items)}{i.closing}" for i in found if i is not None)
 
 
 def _same_sets(left: Sequence[str], right: Sequence[str]) -> bool | None:

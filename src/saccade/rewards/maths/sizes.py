@@ -15,12 +15,18 @@ import math
 import re
 from typing import NamedTuple
 
+from saccade.rewards.maths.instructions import without_quick
+
 MAX_DIGITS = 50_000
 """Numbers of more digits are not computed."""
 MAX_TOKENS = 400
 """Longer expressions are not parsed."""
 MAX_DEPTH = 6
 """More brackets within each other are not parsed, which takes twice as long with each."""
+MAX_BARS = 12
+"""More bars are not parsed: whether one opens or closes is found by trying."""
+MAX_CELLS = 16
+"""Determinants and products of matrices with more cells are not computed, unless all are digits."""
 MAX_LOGARITHMS = 3
 """More logarithms of logarithms are not compared, for the same reason."""
 MAX_LITERAL = 1000
@@ -40,7 +46,9 @@ _TIMES = frozenset(("\\cdot", "\\times", "*"))
 _LEFT_TO_DO = frozenset(
     ("\\int", "\\iint", "\\iiint", "\\oint", "\\lim", "\\det", "\\operatorname")
 )
-"""What is an instruction rather than a number: nobody knows how long it takes to carry out."""
+"""What is an instruction rather than a number: unless its form is known, see
+`saccade.rewards.maths.instructions`, nobody knows how long it takes to carry out."""
+_MATRIX = re.compile(r"\\(?:begin|end) ?\{\w+\}")
 _FACTORIALS = frozenset(("\\Gamma", "\\gamma"))
 
 
@@ -84,9 +92,13 @@ def size(text: str) -> Size:
     for token in tokens:
         depth += (token in _OPEN) - (token in _CLOSE)
         most = max(most, depth)
-    if most > MAX_DEPTH or tokens.count("|") > MAX_DEPTH:
-        raise TooLargeError(f"more than {MAX_DEPTH} brackets within each other")
-    return _Reader(tokens).whole()
+    if most > MAX_DEPTH or tokens.count("|") > MAX_BARS:
+        raise TooLargeError(f"more than {MAX_DEPTH} brackets within each other, or too many bars")
+    cells = tokens.count("&") + tokens.count(r"\\") + 1
+    combined = "|" in tokens or "{vmatrix" in text.lower() or text.count(r"\begin") > 1
+    if cells > MAX_CELLS and combined and re.search("[A-Za-z]", _MATRIX.sub("", text)):
+        raise TooLargeError(f"matrices of {cells} cells, {MAX_CELLS} are computed at most")
+    return _Reader(without_quick(tokens)).whole()
 
 
 def is_computable(found: Size) -> bool:

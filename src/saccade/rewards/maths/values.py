@@ -30,6 +30,7 @@ _UNCLEAR = {
     r"\d ?:": "a time or a ratio",
     r"^\d+(?: ?- ?\d+)+$": "a range, a date or a difference",
     r"\d_": "a number in another base",
+    r"(?<![A-Za-z\\])[ACP]_\S+?\^": "a number of choices",
     r"'|\\prime": "a prime, a minute or a foot",
     r"\^\{?(?:T|\\top|\\intercal)(?![A-Za-z])": "a power or a transpose",
     r"\\frac ?\{[^{}]*d[^{}]*\} ?\{ ?d ?[a-z]|\\partial": "a derivative",
@@ -93,7 +94,7 @@ def same(gold: str, answer: str) -> bool | None:
         NoExpressionError: one of them is no expression, or too large to be computed and not so much
             larger or smaller than the other that they cannot be the same.
     """
-    from sympy import Expr
+    from sympy import Expr, I, Symbol
 
     sizes = _size(gold), _size(answer)
     if apart(*sizes) and max(found.digits for found in sizes) > LONG:
@@ -101,10 +102,23 @@ def same(gold: str, answer: str) -> bool | None:
     left, right = parsed(gold), parsed(answer)
     if isinstance(left, Expr) and isinstance(right, Expr):
         equal = _same_expressions(left, right)
+        imaginary = {Symbol("i"): I}
+        if equal is False and (left.free_symbols | right.free_symbols) & imaginary.keys():
+            return _same_expressions(left.subs(imaginary), right.subs(imaginary))
+        if equal is False and _is_renamed(left, right):
+            return None
         if equal is False and not (left.free_symbols or right.free_symbols):
             return _rounds(gold, right) or _rounds(answer, left)
         return equal
     return _verified(left, right)
+
+
+def _is_renamed(left: Any, right: Any) -> bool:
+    """Whether two expressions are one but for the name of a running number: 2n and 2k."""
+    one, other = left.free_symbols - right.free_symbols, right.free_symbols - left.free_symbols
+    if len(one) != 1 or len(other) != 1 or {str(s) for s in one | other} - {"k", "m", "n"}:
+        return False
+    return _same_expressions(left.subs({one.pop(): other.pop()}), right) is True
 
 
 def _same_expressions(left: Any, right: Any) -> bool | None:

@@ -32,7 +32,7 @@ _FONTS = (
 )
 _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\left(?![a-z])|\\right(?![a-z])|\\displaystyle|\\!", ""),
-    (r"\\(?:[,;: ]|q?quad)|(?<=\S)~(?=\S)", " "),
+    (r"(?<!\\)\\(?:[,;: ]|q?quad)|(?<=\S)~(?=\S)", " "),
     (r"\\[dtc]frac", r"\\frac"),
     (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
     (r"\\sqrt\s*(\d+|[a-z](?![a-z]))", r"\\sqrt{\1}"),
@@ -42,6 +42,7 @@ _REPLACED: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"\\varnothing(?![a-z])|\\\{ ?\\\}", r"\\emptyset"),
     (r"\\(?:leq|leqslant)(?![a-z])|<=", r"\\le "),
     (r"\\(?:geq|geqslant)(?![a-z])|>=", r"\\ge "),
+    (r"\\sqrt\[([3579])\]\{-(\d+(?:\.\d+)?)\}", r"(-\\sqrt[\1]{\2})"),
     (r"√\s*\(([^()]*)\)|√\s*\{([^{}]*)\}|√\s*(\d+(?:\.\d+)?|\w)|(?<![a-z])\\?sqrt\(([^()]*)\)",
      lambda m: rf"\sqrt{{{next(g for g in m.groups() if g is not None)}}}"),
     (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),

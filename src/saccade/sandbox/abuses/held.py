@@ -7,11 +7,13 @@ from pathlib import Path
 from saccade.sandbox.abuses import Abuse
 from saccade.sandbox.abuses.scene import Scene
 from saccade.sandbox.cells import Cell
-from saccade.sandbox.inside.plan import HELD_MIB
+from saccade.sandbox.inside.plan import WAITED_FOR
 from saccade.sandbox.session import Session
 
 FILTER = ("seccomp",)
 ARGUMENTS = ("arguments",)
+FULL_MIB = 48
+"""More than sockets hold that are open in one table of descriptors."""
 
 
 async def _no_locks(scene: Scene, session: Session, cell: Cell) -> bool:
@@ -50,6 +52,16 @@ attempt(lambda: fcntl.fcntl(file, 37, lock))  # F_OFD_SETLK
     "pipe of notifications": "reaches('pipe2', ctypes.create_string_buffer(8), 0x80)",
     "huge pages of the host": "reaches('mmap', 0, 2 << 20, 3, 0x40022, -1, 0)",
     "pages shared with equal ones": "reaches('madvise', 0, 0, 12)",
+    # Closed meanwhile, they stay as full as they are, beyond the limit on open files.
+    "many descriptors that a thread waits for": f"""
+import select
+waiting = select.poll()
+for number in range({WAITED_FOR} + 1):
+    waiting.register(number)
+attempt(lambda: waiting.poll(0))
+""",
+    "a descriptor of many that a thread selects":
+        f"import select\nattempt(lambda: select.select([], [os.dup2(1, {WAITED_FOR})], [], 0))",
     "sockets that take addresses":
         "import socket\nattempt(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))",
 }  # fmt: skip
@@ -70,7 +82,7 @@ import mmap
 kept = []
 def grow():
     for _ in range(40):
-        memory = mmap.mmap(-1, 64 << 20)
+        memory = mmap.mmap(-1, 64 << 20, mmap.MAP_SHARED)
         memory.resize(4096)
         kept.append(memory)
 attempt(grow)
@@ -87,7 +99,7 @@ print("CONTAINED" if 0 <= most <= 128 else "ESCAPED", most)
 """, ("memory",)),
     Abuse("full sockets, a table of descriptors each thread", f"""
 import socket, threading
-most, total, block, pairs = {HELD_MIB} << 20, 0, bytes(1 << 15), []
+most, total, block, pairs = {FULL_MIB} << 20, 0, bytes(1 << 15), []
 together = threading.Barrier(8)
 def fill():
     global total

@@ -9,9 +9,17 @@ _MEMBER_OF_THE_HOST = ("processes", "arguments")
 ABUSES = (
     Abuse(
         "name of the machine", """
-import socket
-found = HOST_NAME in (socket.gethostname(), os.uname().nodename)
+import platform, socket
+found = HOST_NAME in (socket.gethostname(), os.uname().nodename, *platform.uname())
 print("ESCAPED" if found else "CONTAINED", socket.gethostname())
+""", ("host name",), modes=("namespaces",),
+    ),
+    Abuse(
+        "other name of the machine", """
+names = ctypes.create_string_buffer(6 * 65)
+_libc.uname(names)
+domain = names.raw[5 * 65 :].rstrip(b"\\0")
+print("CONTAINED" if domain == b"sandbox" else "ESCAPED", domain)
 """, ("host name",), modes=("namespaces",),
     ),
     Abuse(
@@ -48,6 +56,23 @@ else:
     print("ESCAPED")
 """, ("arguments",),
     ),
+    Abuse("capabilities of a process of the host", """
+import struct
+header = struct.pack('<Ii', 0x20080522, VICTIM)
+reaches('capget', header, ctypes.create_string_buffer(24))
+""", ("seccomp", "processes")),
+    Abuse("processor time of a process of the host",
+          "attempt(lambda: time.clock_gettime((~VICTIM << 3) | 2))", _MEMBER_OF_THE_HOST),
+    Abuse("wait for the processor time of a process of the host", """
+moment = ctypes.create_string_buffer(16)
+reaches('clock_nanosleep', (~VICTIM << 3) | 2, 1, moment, 0, refused=(1, 22))
+""", _MEMBER_OF_THE_HOST),
+    Abuse("whether a process of the host lives", """
+import errno
+lock = ctypes.c_uint32(VICTIM)  # as if it held a lock that inherits its priority
+_libc.syscall(CALLS['futex'], ctypes.byref(lock), 8, 0, 0, 0, 0)
+print("ESCAPED" if ctypes.get_errno() == errno.EAGAIN else "CONTAINED", ctypes.get_errno())
+""", _MEMBER_OF_THE_HOST),
     Abuse("group of a process of the host", "attempt(lambda: os.getpgid(VICTIM))",
           _MEMBER_OF_THE_HOST),
     Abuse("processors of a process of the host", "attempt(lambda: os.sched_getaffinity(VICTIM))",

@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Self
 
 CALLS = """
-    acct add_key bpf chroot clone clone3 close_range delete_module fanotify_init fsopen getpid
-    init_module inotify_init1 io_setup io_uring_setup kcmp kexec_load keyctl madvise mbind
-    membarrier memfd_create memfd_secret mlock2 mlockall mmap mount move_mount mq_notify mq_open
-    msgget name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd
-    pidfd_open pidfd_send_signal pipe2 pivot_root prctl process_madvise process_vm_readv
-    process_vm_writev ptrace quotactl reboot remap_file_pages request_key rt_sigqueueinfo
-    rt_tgsigqueueinfo sched_setaffinity semget sendto setdomainname sethostname setns setpgid
-    setpriority settimeofday setuid setxattr shmget signalfd4 splice swapon sysinfo syslog tee
-    timer_create timerfd_create tkill umount2 unshare userfaultfd vhangup vmsplice
+    acct add_key bpf capget chroot clock_nanosleep clone clone3 close_range delete_module
+    fanotify_init fsopen futex getpid init_module inotify_init1 io_setup io_uring_setup kcmp
+    kexec_load keyctl madvise mbind membarrier memfd_create memfd_secret mlock2 mlockall mmap mount
+    move_mount mq_notify mq_open msgget name_to_handle_at open_by_handle_at open_tree
+    perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal pipe2 pivot_root prctl
+    process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot remap_file_pages
+    request_key rt_sigqueueinfo rt_tgsigqueueinfo sched_setaffinity semget sendto setdomainname
+    sethostname setns setpgid setpriority settimeofday setuid setxattr shmget signalfd4 splice
+    swapon sysinfo syslog tee timer_create timerfd_create tkill umount2 unshare userfaultfd vhangup
+    vmsplice
 """
 """System calls that abuses name."""
 

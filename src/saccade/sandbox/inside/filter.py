@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from saccade.sandbox.inside.kernel import CLONE_THREAD, CLONE_VM
+from saccade.sandbox.inside.plan import WAITED_FOR
 
 
 def _words(text: str) -> list[str]:
@@ -22,28 +23,26 @@ def _words(text: str) -> list[str]:
 
 FILES = _words("""
     read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close stat fstat lstat
-    newfstatat statx access faccessat faccessat2 lseek poll ppoll select pselect6 eventfd2 dup dup2
-    dup3 pipe fsync fdatasync ftruncate truncate fallocate getdents getdents64 getcwd chdir fchdir
-    mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat
-    readlink readlinkat chmod fchmod fchmodat utime utimes utimensat futimesat umask
-    copy_file_range
+    newfstatat statx access faccessat faccessat2 lseek eventfd2 dup dup2 dup3 pipe fsync fdatasync
+    ftruncate truncate fallocate getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir unlink
+    unlinkat rename renameat renameat2 link linkat symlink symlinkat readlink readlinkat chmod
+    fchmod fchmodat utime utimes utimensat futimesat umask copy_file_range
 """)
 MEMORY = _words("""
     munmap mprotect mremap msync brk
 """)
 TIME = _words("""
-    setitimer getitimer alarm pause nanosleep clock_nanosleep clock_gettime clock_getres
-    gettimeofday time times
+    setitimer getitimer alarm pause nanosleep gettimeofday time times
 """)
 SELF = _words("""
     getpid gettid getppid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp
     getpgid getsid getrusage uname getrlimit setrlimit sched_yield sched_getaffinity sched_getparam
-    sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority capget arch_prctl
+    sched_getscheduler sched_get_priority_max sched_get_priority_min getpriority arch_prctl
     set_tid_address set_robust_list rseq getrandom getcpu map_shadow_stack exit exit_group
     restart_syscall wait4 waitid
 """)
 THREADS = _words("""
-    futex futex_waitv futex_wake futex_wait futex_requeue
+    futex_waitv futex_wake futex_wait futex_requeue
 """)
 SIGNALS = _words("""
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend
@@ -70,6 +69,7 @@ _INT = (1 << 32) - 1
 
 _O_ASYNC = 0x2000
 _PRIVATE, _ANONYMOUS, _KIND_OF_MAPPING, _HUGETLB = 0x02, 0x20, 0x0F, 0x40000
+_FUTEX_PRIVATE, _FUTEX_REALTIME = 128, 256
 _STREAM, _NONBLOCK, _CLOEXEC = 1, 0x800, 0x80000
 _MEMBER = CLONE_VM | CLONE_THREAD | 0x200 | 0x400 | 0x800
 """A thread shares memory, folder, table of descriptors and handlers with the others: a table of its
@@ -116,6 +116,20 @@ BY_ARGUMENT: tuple[tuple[str, tuple[Where, ...]], ...] = (
     ),
     ("close_range", (_none_but(2, 4),)),  # CLOSE_RANGE_CLOEXEC
     ("pipe2", (_none_but(1, _NONBLOCK | _CLOEXEC),)),
+    # What a thread waits for stays open, full as it is, although its descriptor was closed. Of
+    # `select` the largest number counts.
+    *((name, (_none_but(1, WAITED_FOR),)) for name in ("poll", "ppoll")),
+    *((name, (_none_but(0, WAITED_FOR),)) for name in ("select", "pselect6")),
+    # A negative number is the processor time of a thread, which may be of any process.
+    *(
+        (name, (Where(0, 0, 1 << 31),))
+        for name in ("clock_gettime", "clock_getres", "clock_nanosleep")
+    ),
+    # Not with inheritance of priorities, which looks up a thread of any process by its number.
+    *(
+        ("futex", (Where(1, operation, _INT & ~(_FUTEX_PRIVATE | _FUTEX_REALTIME)),))
+        for operation in (0, 1, 3, 4, 5, 9, 10)
+    ),
     # Shared memory without a file is kept whole while a page of it is mapped, whatever the limit
     # says. Huge pages are the host's.
     ("mmap", (Where(3, _PRIVATE | _ANONYMOUS, _KIND_OF_MAPPING | _ANONYMOUS | _HUGETLB),)),
@@ -158,6 +172,8 @@ ANSWERED: tuple[tuple[str, int, tuple[Where, ...]], ...] = (
     ("openat2", errno.ENOSYS, ()),
     ("statfs", errno.ENOSYS, ()),
     ("fstatfs", errno.ENOSYS, ()),
+    # `shutil.copytree` goes on without attributes only where there are none.
+    *((name, errno.ENOTSUP, ()) for name in ("listxattr", "llistxattr", "flistxattr")),
     # A byte-range lock holds off other processes, and a session has none: each is granted, and the
     # kernel has nothing to keep. SQLite asks for them.
     ("fcntl", 0, (Where(1, _F_SETLK),)),

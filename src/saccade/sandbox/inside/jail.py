@@ -84,6 +84,7 @@ def enter_namespaces(proc: int, *, root: bool, off: frozenset[str]) -> None:
         map_user(proc, "self", inside=0, user=user, group=group)
     if "host name" not in off:
         socket.sethostname(HOST_NAME)
+        kernel.set_domain_name(HOST_NAME)
 
 
 def map_user(proc: int, process: str, *, inside: int, user: int, group: int) -> None:
@@ -147,7 +148,7 @@ def lock_down(house: House, order: Order, channel: int, printed: tuple[int, int]
     if order.has("processes"):
         os.setsid()  # its group reaches beyond a process namespace: kill(0) would end the host
     folder = _own_user_and_scratch(house, order)
-    os.environ.update(HOME=folder, TMPDIR=folder, MPLCONFIGDIR=folder)
+    os.environ.update(HOME=folder, TMPDIR=folder, MPLCONFIGDIR=folder, USER=HOST_NAME)
     tempfile.tempdir = None  # to be looked up again
     with suppress(OSError):
         _write(house.proc, "self/oom_score_adj", "1000")

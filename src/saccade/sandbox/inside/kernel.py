@@ -32,6 +32,11 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), "unshare")
 
 
+def set_domain_name(name: str) -> None:
+    """The other name of this machine, which `uname` tells too."""
+    _checked(_libc.setdomainname(name.encode(), ctypes.c_size_t(len(name))), "setdomainname")
+
+
 def mount(
     source: str | None, target: str, kind: str | None, flags: int, options: str | None = None
 ) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 
 MIB = 1 << 20
 
-HELD_MIB = 96
-"""Memory that the kernel holds for a session of the default limits beside what they count, at most,
-page tables aside: full sockets, mappings, names of files, threads."""
+WAITED_FOR = 15
+"""Number of descriptors that a thread can wait for at the same time; one less than a power of 2."""
+
+MAPPINGS = 65_530
+"""The kernel's own `vm.max_map_count`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Limits:
             value = getattr(self, field.name)
             if not value > 0:
                 raise ValueError(f"{field.name} must be more than 0, got {value!r}")
+
+    def held_mib(self) -> int:
+        """MiB that the kernel holds for a session beside what is counted, at most.
+
+        Those are full sockets, mappings, names of files, threads and the signals that wait, and not
+        page tables.
+        """
+        sockets = 256 * (self.open_files + self.threads * WAITED_FOR)
+        mappings = MAPPINGS * 9 // 16
+        names = self.scratch_files * 11 // 2
+        return (sockets + mappings + names + 64 * self.threads + 512) // 1024 + 1
 
 
 MECHANISMS = {

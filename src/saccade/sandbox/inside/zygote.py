@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import mmap
 import os
 import re
 import resource
@@ -20,7 +21,7 @@ import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TypedDict
+from typing import Self, TypedDict
 
 from PIL import Image
 
@@ -92,9 +93,7 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     """
     os.umask(0o022)
     off = frozenset(wanted["off"])
-    load_libraries(wanted["libraries"])
     namespaces = wanted["mode"] == "namespaces"
-    program = calls.build(namespaces=namespaces)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if namespaces and os.geteuid() == 0 and not _may_administer(proc):
         jail.become_nobody(wanted["first_user"])
@@ -102,8 +101,11 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     readable = jail.readable_paths((sys.base_prefix, sys.prefix, *wanted["packages"]))
     if namespaces:
         jail.enter_namespaces(proc, root=root, off=off)
-        if "root" not in off:
-            jail.build_root(wanted["root"], readable)
+    # Libraries remember what they asked the machine, such as its name.
+    load_libraries(wanted["libraries"])
+    program = calls.build(namespaces=namespaces)
+    if namespaces and "root" not in off:
+        jail.build_root(wanted["root"], readable)
     version = kernel.landlock_version()
     if wanted["mode"] == "landlock" and version < (1 if root else 3):
         raise OSError(
@@ -127,11 +129,22 @@ def prepare(wanted: Wanted) -> tuple[House, dict[str, object]]:
     return house, {"ready": True, "landlock": version, "resident": resident}
 
 
+class Memory(mmap.mmap):
+    """Shared where it is asked for: no other process is there to share it with."""
+
+    def __new__(cls, fileno: int, length: int, *args: int, **named: int) -> Self:
+        """What has no file is private, unless something else is said."""
+        if fileno == -1 and not args and not {"flags", "access"} & named.keys():
+            named["flags"] = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        return super().__new__(cls, fileno, length, *args, **named)
+
+
 def load_libraries(names: list[str]) -> None:
     """Import what sessions share; one that is not installed is left out."""
     vars(sys)["modules"]["pyarrow"] = None  # pandas does without; its allocator starts a thread
     # An event loop waits by poll: what epoll is told to watch, the kernel keeps without a limit.
     vars(selectors)["DefaultSelector"] = selectors.PollSelector
+    vars(mmap)["mmap"] = Memory
     for name in names:
         with suppress(ImportError):
             import_module(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -15,7 +17,8 @@ from saccade.serve.gate.quota import Quota
 from saccade.serve.gate.refusal import Gone, Refusal
 from saccade.types import Record
 
-T = TypeVar("T", bound=Record)
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 FREE_BYTES = 64 << 10
 """Bytes of each body that are not counted with those of others: the number of connections bounds
@@ -77,6 +80,8 @@ class Call:
         """
         self.client = client
         self.params: Mapping[str, str] = scope["path_params"]
+        self.sent = ExitStack()
+        """What is given back when the answer was taken, or there is none."""
         self._receive, self._takes, self._bodies, self._off = receive, takes, bodies, off
         self._taken = 0
         self._check_head(Headers(scope), scope["method"])
@@ -105,7 +110,7 @@ class Call:
             if not message.get("more_body", False):
                 return read
 
-    async def read(self, kind: type[T]) -> T:
+    async def read(self, kind: type[R]) -> R:
         """A record.
 
         Raises:
@@ -124,9 +129,31 @@ class Call:
             what = "no JSON"
         raise Refusal(422, f"{'.'.join(known) or 'body'}: {what}") from None
 
+    async def unless_gone(self, work: Coroutine[None, None, T]) -> T:
+        """What `work` returns; it is cancelled when the client leaves. The body was read before.
+
+        Raises:
+            Gone: the client has left.
+        """
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(self._left())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done() and "gone" not in self._off:
+                raise Gone
+            await asyncio.wait((working,))
+            return working.result()
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.wait((working, leaving))
+
     def end(self) -> None:
         """The body is needed no more."""
         self._count(0)
+
+    async def _left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def _check_head(self, headers: Headers, method: str) -> None:
         length = int(headers.one(b"content-length") or b"0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
@@ -28,6 +29,9 @@ SLICE = 64 << 10
 CLIENT = "saccade.client"
 """Where a request carries who sent it, once that is known."""
 SAID_OF_ALL = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+
+_log = logging.getLogger("uvicorn.error")
+"""Where the server writes what is wrong with us."""
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -65,7 +69,8 @@ class Gate:
             endpoints: Its routes.
             lifespan: What is open while it serves.
             off: Mechanisms that are left out, in tests of what they are for: `host`, `origin`,
-                `framing`, `path`, `type`, `shape`, `bodies`, `slices`, `connections`, `times`.
+                `framing`, `path`, `type`, `shape`, `bodies`, `slices`, `connections`, `times`,
+                `sent`, `gone`.
 
         Raises:
             ConfigError: no token on an interface that others can reach, or an option that is none.
@@ -115,11 +120,14 @@ class Gate:
     def _route(self, endpoint: Endpoint) -> Route:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             call = Call(scope, receive, scope[CLIENT], endpoint.body, self._bodies, off=self.off)
-            try:
-                made = await endpoint.handler(call)
-            finally:
-                call.end()
-            await made(scope, receive, send)
+            with call.sent:
+                try:
+                    made = await endpoint.handler(call)
+                finally:
+                    call.end()
+                if "sent" in self.off:
+                    call.sent.close()
+                await made(scope, receive, send)
 
         route = Route(endpoint.path, _Answering(answer), methods=[endpoint.method])
         route.methods = {endpoint.method}  # HEAD is not taken for GET
@@ -153,7 +161,8 @@ class _Front:
         except Gone:
             return
         except ServiceError as error:
-            refusal = Refusal(503, str(error))
+            _log.error("%s", error)  # it may name what is on this machine
+            refusal = Refusal(503, "what this needs has failed; the log of the server says why")
         except Refusal as error:
             refusal = error
         else:

@@ -78,11 +78,12 @@ class Names:
     """The names under which a server may be reached.
 
     A page whose own name was made to point here (DNS rebinding) is of the same origin as we are,
-    and only the name tells.
+    and only the name tells. It cannot be one of the loopback interface, under which a port of a
+    container is reached as well.
     """
 
     def __init__(self, host: str, more: Iterable[str], *, local: bool) -> None:
-        names = (host, *more, *(LOOPBACK_NAMES if local else ()))
+        names = (host, *more, *LOOPBACK_NAMES)
         self._names = {name.strip("[]").lower() for name in names}
         self._local = local
 

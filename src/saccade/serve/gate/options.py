@@ -19,8 +19,8 @@ class GateOptions(Record):
     may be empty on the loopback interface only. Where there are several, each is a client."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names under which clients reach the server, as in the `Host` of their requests.
-    Allowed anyway are `host` and, on the loopback interface, its names, or elsewhere any address in
-    numbers."""
+    Allowed anyway are `host`, the names of the loopback interface and, if it is served elsewhere,
+    any address in numbers."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of proxies whose `X-Forwarded-For` names the client; from all others it
     is ignored."""
@@ -30,8 +30,8 @@ class GateOptions(Record):
     """Number of connections that one address may have open at the same time; a trusted proxy may
     have all of them."""
     request_seconds: float = Field(default=60.0, gt=0)
-    """Time in which a whole request must have come, and in which a client must take each piece of
-    an answer; its head must come in a sixth of it. Afterwards the connection is closed."""
+    """Time in which a whole request must have come, and for which an answer may wait for a client
+    to take it; a head must come in a sixth of it. Afterwards the connection is closed."""
     body_mib: int = Field(default=64, ge=1)
     """Largest body of a request; a larger one is answered with 413. Most routes take far less."""
     bodies_mib: int = Field(default=256, ge=1)

@@ -26,7 +26,8 @@ class GateServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 gate.application(), host=options.host, port=options.port, http=Protocol, ws="none",
-                log_level="error", access_log=False, proxy_headers=False, server_header=False,
+                loop="asyncio", log_level="error", access_log=False,
+                proxy_headers=False, server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS, h11_max_incomplete_event_size=HEAD_BYTES,
                 timeout_graceful_shutdown=round(options.drain_seconds),
             )

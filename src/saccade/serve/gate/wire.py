@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import ClassVar, Literal, NamedTuple
+import socket
+import struct
+from collections import defaultdict
+from typing import ClassVar, Literal
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -20,19 +23,14 @@ from saccade.serve.gate.quota import Quota
 HEAD_BYTES = 16 << 10
 """Largest head of a request; also how much is parsed at a time."""
 WATCH_SECONDS = 1.0
-KEEP_ALIVE_SECONDS = 15
+KEEP_ALIVE_SECONDS = 20
 """How long a connection may be idle between requests: longer than clients keep theirs, or they
 would send into one that is being closed."""
 
 Stage = Literal["idle", "head", "body", "unwanted", "answering", "writing", "closing"]
 
-
-class Mark(NamedTuple):
-    """Where a connection is, and since when."""
-
-    stage: Stage
-    cycle: RequestResponseCycle | None
-    since: float
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER of a socket that is closed without sending what the system still holds for it."""
 
 
 class Wire:
@@ -75,8 +73,8 @@ class Wire:
             await asyncio.sleep(WATCH_SECONDS)
             now = asyncio.get_running_loop().time()
             for protocol in list(self.protocols):
-                stage, _, since = protocol.mark(now)
-                if now - since > self._seconds.get(stage, float("inf")):
+                stage, spent = protocol.look(now)
+                if spent > self._seconds.get(stage, float("inf")):
                     protocol.expire(stage)
 
 
@@ -85,14 +83,15 @@ class BoundedProtocol(H11Protocol):
 
     wire: ClassVar[Wire]
     _owner: str | None = None
-    _mark = Mark("idle", None, 0.0)
+    _seen: tuple[Stage, RequestResponseCycle | None] = ("idle", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or close it at once."""
         super().connection_made(transport)
+        self._spent: defaultdict[Stage, float] = defaultdict(float)
+        self._looked = self.loop.time()
         self._owner = self.wire.admit(self._peer)
         self.wire.protocols.add(self)
-        self._mark = Mark("idle", None, self.loop.time())
         if self._owner is None:
             self._refuse(503, "too many connections")
 
@@ -139,12 +138,15 @@ class BoundedProtocol(H11Protocol):
             return "answering"
         return "head" if self.conn.trailing_data[0] else "idle"
 
-    def mark(self, now: float) -> Mark:
-        """Where it is, and since when."""
-        stage = self.stage
-        if (stage, self.cycle) != (self._mark.stage, self._mark.cycle):
-            self._mark = Mark(stage, self.cycle, now)
-        return self._mark
+    def look(self, now: float) -> tuple[Stage, float]:
+        """Where it is, and how long it was there with this request, all times together."""
+        stage, (before, cycle) = self.stage, self._seen
+        if cycle is not self.cycle:
+            self._spent.clear()
+        elif stage == before:
+            self._spent[stage] += now - self._looked
+        self._seen, self._looked = (stage, self.cycle), now
+        return stage, self._spent[stage]
 
     def expire(self, stage: Stage) -> None:
         """End it."""
@@ -153,6 +155,8 @@ class BoundedProtocol(H11Protocol):
         elif stage == "idle":
             self.transport.close()
         else:
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
 
     @property
