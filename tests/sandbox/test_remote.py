@@ -156,6 +156,19 @@ async def test_a_repeated_request_runs_once(host: Process) -> None:
         assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).status_code == 404
 
 
+def test_a_cell_draws_alike_at_each_host_whatever_ran_there_before(host: Process) -> None:
+    drawn = []
+    with client_of(host) as client:
+        for cells in ({1: "1", 2: "x = 1", 5: "import os; os.urandom(8)"}, {5: "os.urandom(8)"}):
+            name = client.post("/v1/sessions", json={"seed": 3}).json()["id"]
+            for number, code in cells.items():
+                body = {"number": number, "code": f"import os\n{code}"}
+                cell = client.post(f"/v1/sessions/{name}/cells", json=body).json()
+            drawn.append(cell["value"])
+            client.delete(f"/v1/sessions/{name}")
+    assert drawn[0] == drawn[1] is not None
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content", "status"),
     [

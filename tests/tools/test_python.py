@@ -155,7 +155,7 @@ def fingerprint(**options: object) -> str:
 
 def test_the_fingerprint_says_what_the_model_sees_and_not_where_cells_run() -> None:
     plain = fingerprint()
-    remote = {"urls": ["http://a:1"], "token_env": "TOKEN"}
+    remote = {"urls": ["http://a:1"], "token_env": "A_TOKEN"}
     sandbox = {"mode": "landlock", "max_sessions": 3, "scratch": "/var/tmp", "libraries": "long"}
     assert fingerprint(remote=remote) == fingerprint(sandbox=sandbox) == plain
     reordered = dict(reversed(installed().items()))
@@ -176,6 +176,7 @@ async def test_the_tool_owns_its_sandbox() -> None:
     await tool.start()
     assert processes() - before == {server}
     assert tool.facts["mode"] in ("namespaces", "landlock")
+    assert tool.facts["cgroup"] in ("v1", "v2", "none")
     assert tool.spec.options["libraries"] == tool.facts["libraries"]
     await tool.close()
     assert processes() <= before

@@ -10,7 +10,8 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -22,15 +23,21 @@ from saccade.images.decode import decode, read_header
 from saccade.sandbox.cells import MAX_NOTES, NOTE_CHARS, Cell, Status, clean
 from saccade.sandbox.replay import AfterKill
 from saccade.sandbox.threads import in_thread
+from saccade.untrusted.redactor import Redactor
+from saccade.untrusted.values import parsed
 
 if TYPE_CHECKING:
     import httpx
 
 MAX_ANSWER_BYTES = 64 << 20
+MAX_FACTS_BYTES = 1 << 16
+"""Of an answer that is about no cell."""
 MAX_NODES = 1_000_000
 """Commas, colons and brackets of an answer: what is made of JSON takes memory by their number."""
 MAX_TEXT, MAX_IMAGES, MAX_PIXELS = 100_000, 16, 16_000_000
 """Of a cell; pixels of all its images together."""
+MAX_REASON = 300
+"""Bytes of what a host gives as a reason."""
 STATUSES = ("ok", "error", "timeout", "killed")
 
 
@@ -44,10 +51,15 @@ class Host:
     outlives_cells, has_ended = True, False
 
     def __init__(
-        self, url: str, client: httpx.AsyncClient, seed: int, after_kill: AfterKill
+        self,
+        url: str,
+        client: httpx.AsyncClient,
+        seed: int,
+        after_kill: AfterKill,
+        redact: Redactor,
     ) -> None:
         self.url, self._client = url, client
-        self._seed, self._after_kill = seed, after_kill
+        self._seed, self._after_kill, self._redact = seed, after_kill, redact
         self._session: str | None = None
 
     @property
@@ -56,7 +68,7 @@ class Host:
 
     async def health(self) -> Mapping[str, JsonValue]:
         """What the host says of its sandbox."""
-        return _sandbox_of(await self._ask("GET", "/v1/health", b""))
+        return self._sandbox_of(await self._ask("GET", "/v1/health", b""))
 
     async def open(self) -> Mapping[str, JsonValue]:
         """Begin the session; returns what the host says of its sandbox."""
@@ -66,24 +78,47 @@ class Host:
         if not isinstance(name, str) or not _SESSION_ID.fullmatch(name):
             raise HostLost("no session id")
         self._session = name
-        return _sandbox_of(answer)
+        return self._sandbox_of(answer)
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         file = await in_thread(lambda: _png(image))
         await self._ask("PUT", f"/v1/sessions/{self._session}/images/{name}", file)
+        return 0.0
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         body = {"number": number, "code": code, "seconds": seconds}
         path = f"/v1/sessions/{self._session}/cells"
-        answer = await self._ask("POST", path, json.dumps(body).encode())
-        return await in_thread(lambda: cell_of(answer))
+        begun = time.monotonic()
+        answer = await self._ask("POST", path, json.dumps(body).encode(), MAX_ANSWER_BYTES)
+        return await self._cell(answer, begun)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._ask("DELETE", f"/v1/sessions/{self._session}", b"")
+        """End the session, and what runs in it; once."""
+        name, self._session = self._session, None
+        if name is not None:
+            await self._ask("DELETE", f"/v1/sessions/{name}", b"")
 
-    async def _ask(self, method: str, path: str, body: bytes) -> Mapping[str, JsonValue]:
-        """One request; waits where the host says that it is full.
+    async def _cell(self, answer: Mapping[str, JsonValue], begun: float) -> Cell:
+        """A cell that took no longer than its answer did, and does not repeat the token."""
+        cell = await in_thread(lambda: _without_token(cell_of(answer), self._redact))
+        return replace(cell, seconds=min(cell.seconds, time.monotonic() - begun))
+
+    def _sandbox_of(self, answer: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        sandbox = answer.get("sandbox")
+        if not isinstance(sandbox, dict):
+            raise HostLost(f"{self.url}: it does not say what its sandbox is")
+        return cast(Mapping[str, JsonValue], self._redact.value(sandbox))
+
+    def _said(self, data: bytes) -> str:
+        """The beginning of a reason, as a message may hold it."""
+        return self._redact(clean(data[:MAX_REASON].decode(errors="replace")))
+
+    async def _ask(
+        self, method: str, path: str, body: bytes, most: int = MAX_FACTS_BYTES
+    ) -> Mapping[str, JsonValue]:
+        """One request with an answer of so many bytes; waits where the host says that it is full.
 
         Raises:
             HostLost: it does not answer, or has forgotten the session.
@@ -97,7 +132,7 @@ class Host:
         while True:
             try:
                 async with asyncio.timeout(self._client.timeout.read):
-                    status, headers, data = await _answer(self._client, method, url, body)
+                    status, headers, data = await _answer(self._client, method, url, body, most)
             except (httpx.HTTPError, TimeoutError) as error:
                 tries += 1
                 if tries < 2 and not isinstance(error, httpx.TimeoutException | TimeoutError):
@@ -110,9 +145,11 @@ class Host:
             if status in (404, 429) or status >= 500:
                 raise HostLost(f"{url}: HTTP {status}")
             if status == 413:
-                raise ToolError(f"notebook: too much for its host: {clean(str(data[:300]))}")
+                raise ToolError(f"notebook: too much for its host: {self._said(data)}")
             if status >= 400:
-                raise ServiceError(f"sandbox: {url}: HTTP {status}: {data[:300]!r}")
+                raise ServiceError(f"sandbox: {url}: HTTP {status}: {self._said(data)}")
+            if status >= 300:
+                raise HostLost(f"{url}: HTTP {status}; redirects are not followed")
             return await in_thread(partial(_json, url, data))
 
 
@@ -128,18 +165,31 @@ class JupyterHost(Host):
         self._session = secrets.token_hex(16)
         return {}
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        inlined = await in_thread(lambda: base64.b64encode(_png(image)).decode())
-        await self.run(
-            "import base64, io\nfrom PIL import Image\n"
-            f"{name} = Image.open(io.BytesIO(base64.b64decode({inlined!r})))\n{name}.load()",
-            seconds=None,
-            number=0,
-        )
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
+        def inlined() -> str:
+            file = base64.b64encode(_png(image)).decode()
+            return (
+                "import base64, io\nfrom PIL import Image\n"
+                f"{name} = Image.open(io.BytesIO(base64.b64decode({file!r})))\n{name}.load()"
+            )
+
+        cell = await self._run(inlined, None)
+        if cell.status != "ok":
+            raise HostLost(f"{self.url}: it takes no image: {cell.error}")
+        return 0.0
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
-        body = {"session_id": self._session, "code": code, "timeout": seconds or 200}
-        answer = await self._ask("POST", "/jupyter_sandbox", json.dumps(body).encode())
+        return await self._run(lambda: code, seconds)
+
+    async def _run(self, code: Callable[[], str], seconds: float | None) -> Cell:
+        def written() -> bytes:
+            body = {"session_id": self._session, "code": code(), "timeout": seconds or 200}
+            return json.dumps(body).encode()
+
+        data, begun = await in_thread(written), time.monotonic()
+        answer = await self._ask("POST", "/jupyter_sandbox", data, MAX_ANSWER_BYTES)
         output = answer.get("output")
         if not isinstance(output, dict):
             raise HostLost("no output")
@@ -153,7 +203,7 @@ class JupyterHost(Host):
             "images": output.get("images"),
             "seconds": answer.get("execution_time"),
         }
-        return await in_thread(lambda: cell_of(said))
+        return await self._cell(said, begun)
 
     async def close(self) -> None:
         """Sessions there end by themselves."""
@@ -162,22 +212,18 @@ class JupyterHost(Host):
 class FusionHost(Host):
     """SandboxFusion. Source: `sandbox/server/sandbox_api.py`, RunCodeRequest, RunCodeResponse."""
 
-    def __init__(
-        self, url: str, client: httpx.AsyncClient, seed: int, after_kill: AfterKill
-    ) -> None:
-        super().__init__(url, client, seed, after_kill)
-        self._cells: list[str] = []
-
-    @property
-    def opened(self) -> bool:
-        """There are no sessions."""
-        return True
-
     async def health(self) -> Mapping[str, JsonValue]:
         """Nothing: hosts of this protocol do not say what they are."""
         return {}
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def open(self) -> Mapping[str, JsonValue]:
+        """There are no sessions there; begin to remember cells."""
+        self._session, self._cells = "", list[str]()
+        return {}
+
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         raise ConfigError(
             "sandbox.remote: protocol sandbox_fusion cannot be given images; use one of the others"
         )
@@ -185,23 +231,24 @@ class FusionHost(Host):
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         silent = "".join(_SILENT.format(code=cell) for cell in self._cells)
         body = {"code": silent + code, "language": "python", "run_timeout": seconds or 10}
-        answer = await self._ask("POST", "/run_code", json.dumps(body).encode())
+        begun, data = time.monotonic(), json.dumps(body).encode()
+        answer = await self._ask("POST", "/run_code", data, MAX_ANSWER_BYTES)
         run = answer.get("run_result")
         if answer.get("status") == "SandboxError" or not isinstance(run, dict):
-            raise ServiceError(f"sandbox: {self.url}: {str(answer.get('message'))[:300]}")
+            reason = self._redact(clean(str(answer.get("message"))))[:MAX_REASON]
+            raise ServiceError(f"sandbox: {self.url}: {reason}")
         late = run.get("status") == "TimeLimitExceeded"
         failed = bool(run.get("return_code"))
         if not late and not failed:
             self._cells.append(code)
-        return cell_of(
-            {
-                "status": "killed" if late else "error" if failed else "ok",
-                "stdout": run.get("stdout"),
-                "stderr": "" if failed else run.get("stderr"),
-                "error": run.get("stderr") if failed else None,
-                "seconds": run.get("execution_time"),
-            }
-        )
+        said: dict[str, JsonValue] = {
+            "status": "killed" if late else "error" if failed else "ok",
+            "stdout": run.get("stdout"),
+            "stderr": "" if failed else run.get("stderr"),
+            "error": run.get("stderr") if failed else None,
+            "seconds": run.get("execution_time"),
+        }
+        return await self._cell(said, begun)
 
     async def close(self) -> None:
         """There are no sessions."""
@@ -220,16 +267,19 @@ HOSTS = {"saccade": Host, "deepeyes_v2": JupyterHost, "sandbox_fusion": FusionHo
 
 
 async def _answer(
-    client: httpx.AsyncClient, method: str, url: str, body: bytes
+    client: httpx.AsyncClient, method: str, url: str, body: bytes, most: int
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and a body of limited length."""
+    """Status, headers and a body of limited length, which is not packed: it could be anything."""
     kind = "image/png" if method == "PUT" else "application/json"
-    async with client.stream(method, url, content=body, headers={"Content-Type": kind}) as reply:
+    headers = {"Content-Type": kind, "Accept-Encoding": "identity"}
+    async with client.stream(method, url, content=body, headers=headers) as reply:
+        if reply.headers.get("content-encoding", "identity") != "identity":
+            raise HostLost(f"{url}: an answer that is packed, which was not asked for")
         data = bytearray()
-        async for chunk in reply.aiter_bytes():
+        async for chunk in reply.aiter_raw():
             data += chunk
-            if len(data) > MAX_ANSWER_BYTES:
-                raise HostLost(f"{url}: an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
+            if len(data) > most:
+                raise HostLost(f"{url}: an answer of more than {most:,} bytes")
         return reply.status_code, reply.headers, bytes(data)
 
 
@@ -246,8 +296,8 @@ def _json(url: str, data: bytes) -> Mapping[str, JsonValue]:
     if sum(map(data.count, (b",", b":", b"[", b"{"))) > MAX_NODES:
         raise HostLost(f"{url}: an answer of too many parts")
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
+        answer = parsed(data)
+    except ValueError:
         raise HostLost(f"{url}: no JSON") from None
     if not isinstance(answer, dict):
         raise HostLost(f"{url}: no JSON object")
@@ -260,11 +310,15 @@ def _png(image: PILImage.Image) -> bytes:
     return file.getvalue()
 
 
-def _sandbox_of(answer: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    sandbox = answer.get("sandbox")
-    if not isinstance(sandbox, dict):
-        raise HostLost("it does not say what its sandbox is")
-    return sandbox
+def _without_token(cell: Cell, redact: Redactor) -> Cell:
+    return replace(
+        cell,
+        stdout=redact(cell.stdout),
+        stderr=redact(cell.stderr),
+        value=None if cell.value is None else redact(cell.value),
+        error=None if cell.error is None else redact(cell.error),
+        notes=tuple(map(redact, cell.notes)),
+    )
 
 
 def cell_of(answer: Mapping[str, JsonValue]) -> Cell:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.libraries import installed
 from saccade.types import Record
+from saccade.untrusted.secrets import bare, check_variable, is_made
 
 Mode = Literal["namespaces", "landlock", "bare"]
 
@@ -46,6 +48,8 @@ class SandboxOptions(Record):
 class RemoteOptions(Record):
     """A sandbox on other machines; in a run file `tools.python.remote`."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # somebody may have put a token there
+
     urls: tuple[str, ...] = Field(min_length=1)
     """Addresses of the hosts, such as "http://10.0.0.5:8787"."""
     protocol: Literal["saccade", "deepeyes_v2", "sandbox_fusion"] = "saccade"
@@ -59,6 +63,31 @@ class RemoteOptions(Record):
     """Time in which a host must answer a request; afterwards it counts as lost."""
     cooldown_seconds: float = Field(default=30.0, gt=0)
     """Time for which no new notebook goes to a host that was lost."""
+
+    @field_validator("urls")
+    @classmethod
+    def _are_http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"expected http://HOST:PORT or https://HOST, got {bare(url)!r}")
+            if "@" in parts.netloc:
+                raise ValueError("a URL with a password; name its variable in token_env")
+            if parts.query or parts.fragment:
+                raise ValueError(
+                    f"expected nothing behind {bare(url)!r}; a token is read from the variable "
+                    "that token_env names"
+                )
+            if is_made(parts.path):
+                raise ValueError("a URL with a secret in its path; it would be kept in run.json")
+            _ = parts.port  # refuses what is no port number
+        return urls
+
+    @field_validator("token_env")
+    @classmethod
+    def _is_a_variable(cls, value: str) -> str:
+        check_variable(value)
+        return value
 
 
 class Offer(Record):

@@ -5,12 +5,17 @@
             cell = await notebook.run("1 + 1")
 
 What is guaranteed, in mode `namespaces`: code in a session sees the interpreter, its libraries and
-what it was given, and nothing else of the machine; it reaches no network and no other process; it
-cannot use more memory, processor time, threads, files or scratch space than its limits say; what it
-sends back can neither execute nor exhaust anything here; and it ends with its session. Not
-guaranteed: that the kernel has no hole in the calls that are allowed (about 160), that two sessions
-cannot learn of each other from how busy the processor is, and, in mode `landlock`, that names and
-sizes of host files cannot be found out.
+what it was given, and no other file of the machine; it reaches no network and no other process, by
+a signal neither; it cannot use more memory, processor time, threads, files or scratch space than
+its limits say; what it sends back can neither execute nor exhaust anything here; and it ends with
+its session. What the kernel keeps for a session beside its limits is at most 96 MiB with the
+default limits, and page tables: with a memory cgroup (where the machine grants one, `saccade check
+sandbox` says so) all of it together is limited; without one the filter and the limits bound it,
+page tables at 512 MiB with the kernel's own `vm.max_map_count`. Not guaranteed: that the kernel has
+no hole in the calls that are allowed (about 150); that two sessions cannot learn of each other from
+how busy the processor is; that the version of the kernel, the processor's model and number, the
+time since the machine was started and the paths of the libraries stay unknown; and, in mode
+`landlock`, that names and sizes of host files and the name of the machine cannot be found out.
 """
 
 from __future__ import annotations
@@ -33,8 +38,7 @@ from saccade.sandbox.cells import Cell
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.modes import choose
 from saccade.sandbox.options import Mode, Offer, SandboxOptions
-from saccade.sandbox.replay import ATTEMPTS, Log
-from saccade.sandbox.replay import AfterKill as AfterKill
+from saccade.sandbox.replay import ATTEMPTS, AfterKill, Log
 from saccade.sandbox.server import Server
 from saccade.sandbox.session import Session
 from saccade.sandbox.threads import made_in_thread
@@ -65,7 +69,7 @@ class Notebook:
         """Processes that were lost so far."""
 
     async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image.
+        """Define a variable that holds an image, which stays as it is: a replay gives it again.
 
         Raises:
             ImageError: it has no pixels, or its name is none of a variable.
@@ -97,6 +101,10 @@ class Notebook:
             else:
                 self._log.ran(number, code, seconds, cell)
             return replace(cell, notes=(*self._log.take_notes(), *cell.notes))
+
+    def count_from(self, number: int) -> None:
+        """Give the next cell this number: those before it ran elsewhere, or are not run again."""
+        self._log.count_from(number)
 
     async def close(self) -> None:
         """End it; a cell under way ends as killed."""
@@ -134,13 +142,17 @@ class Notebook:
 
     async def _begun(self, seconds: float) -> tuple[Session, float]:
         """A new session that has caught up, and what is left of the seconds for that."""
-        if self._closed:
-            raise ServiceError("sandbox: the notebook is closed, so no cell can run in it")
+        self._refuse_if_closed()
         self._whole = False
         session = self._session = await self._sandbox.session(seed=self._seed)
+        self._refuse_if_closed()  # it was while the session was made, and had none to end
         left = await self._log.replay(_Place(self._sandbox, session), seconds)
         self._whole = True
         return session, left
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ServiceError("sandbox: the notebook is closed, so no cell can run in it")
 
     async def _end(self) -> None:
         if self._session is not None:
@@ -164,8 +176,8 @@ class _Place:
     def has_ended(self) -> bool:
         return self._session.ended is not None
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        await self._session.give(name, image)
+    async def give(self, name: str, image: PILImage.Image, *, seconds: float | None) -> float:
+        return await self._session.give(name, image, seconds=seconds)
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         async with self._sandbox.turn():
@@ -223,6 +235,7 @@ class Sandbox:
         return {
             "mode": self._server.mode,
             "landlock": self._server.landlock,
+            "cgroup": self._server.cgroup,
             **offer.model_dump(mode="json"),
         }
 

@@ -27,6 +27,7 @@ from saccade.sandbox.hosts import HOSTS, Host, HostLost
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.options import Offer, RemoteOptions
 from saccade.sandbox.replay import AfterKill, Log
+from saccade.untrusted.redactor import Redactor
 
 if TYPE_CHECKING:
     import httpx
@@ -53,11 +54,15 @@ class RemoteSandbox:
         self._offer = offer if options.protocol == "saccade" else None
         self.limits = offer.limits if offer else Limits()
         """What notebooks there may use, as far as it is known here."""
+        self._token = os.environ.get(options.token_env, "")
+        self._redact = Redactor({options.token_env: self._token})
         self._facts: dict[str, JsonValue] = {}
         self.moved = 0
         """Notebooks that went on at another host."""
         self._busy = dict.fromkeys(options.urls, 0)
         self._avoided: dict[str, float] = {}
+        self.last = ""
+        """Why the last host was lost, of those that were."""
 
     async def start(self) -> None:
         """Ask each host what it offers; those that do not answer are avoided for a while.
@@ -73,13 +78,13 @@ class RemoteSandbox:
             answers = await asyncio.gather(*(h.health() for h in hosts), return_exceptions=True)
         for host, answer in zip(hosts, answers, strict=True):
             if isinstance(answer, HostLost):
-                self._avoid(host.url)
+                self._avoid(host.url, answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
                 self.accept(host.url, answer)
         if not self._facts:
-            raise ServiceError(f"sandbox: none of {len(hosts)} hosts answers")
+            raise self.no_host()
 
     async def close(self) -> None:
         """Ask the hosts again at the next start; notebooks close themselves."""
@@ -110,22 +115,27 @@ class RemoteSandbox:
         now = time.monotonic()
         left = [url for url in self.options.urls if self._avoided.get(url, 0.0) <= now]
         if not left:
-            raise ServiceError(f"sandbox: none of {len(self.options.urls)} hosts answers")
+            raise self.no_host()
         url = min(left, key=lambda one: self._busy[one])
         self._busy[url] += 1
         return url
 
-    def leave(self, url: str, *, lost: bool = False) -> None:
-        """A notebook is no longer there."""
+    def leave(self, url: str, *, lost: Exception | None = None) -> None:
+        """A notebook is no longer there, perhaps since its host was lost."""
         self._busy[url] -= 1
-        if lost:
-            self._avoid(url)
+        if lost is not None:
+            self._avoid(url, lost)
+
+    def no_host(self) -> ServiceError:
+        """That none is left, and why the last one is not."""
+        why = f"; the last: {self.last}" if self.last else ""
+        return ServiceError(f"sandbox: none of {len(self.options.urls)} hosts answers{why}")
 
     def host(
         self, url: str, client: httpx.AsyncClient, seed: int = 0, after_kill: AfterKill = "replay"
     ) -> Host:
         """A session at a host, not yet opened."""
-        return HOSTS[self.options.protocol](url, client, seed, after_kill)
+        return HOSTS[self.options.protocol](url, client, seed, after_kill, self._redact)
 
     def accept(self, url: str, said: Mapping[str, JsonValue]) -> None:
         """Take what a host says of itself, if it is what was promised.
@@ -135,21 +145,22 @@ class RemoteSandbox:
         """
         different = list(self._offer.differences(said)) if self._offer else []
         if different:
+            named = self._redact(clean("; ".join(different)))[:MOST_SAID]
             raise ConfigError(
                 f"tools.python: {url} offers something else than this run says: "
-                f"{clean('; '.join(different))[:MOST_SAID]}. Say what the hosts have in "
+                f"{named}. Say what the hosts have in "
                 "sandbox.limits and remote.libraries, or install the same there"
             )
         self._facts[url] = dict(said)
 
-    def _avoid(self, url: str) -> None:
+    def _avoid(self, url: str, why: Exception) -> None:
         self._avoided[url] = time.monotonic() + self.options.cooldown_seconds
+        self.last = self._redact(clean(str(why))) or f"{url}: {type(why).__name__}"
 
     def _client(self) -> httpx.AsyncClient:
         import httpx
 
-        token = os.environ.get(self.options.token_env, "")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         timeout = self.options.timeout_seconds
         return httpx.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
 
@@ -165,7 +176,7 @@ class RemoteNotebook:
         self._seed, self._after_kill = seed, after_kill
         self._host: Host | None = None
         self._given_up: list[Host] = []
-        self._whole = False
+        self._whole = self._closed = False
         self._log = Log(sandbox.limits, after_kill)
         self._turn = asyncio.Lock()
         self.restarts = 0
@@ -209,12 +220,14 @@ class RemoteNotebook:
             return replace(cell, notes=(*self._log.take_notes(), *cell.notes))
 
     async def close(self) -> None:
-        """End it; a host that does not answer is left alone."""
-        self._give_up()
-        for host in self._given_up:
-            with suppress(HostLost, ServiceError):
-                await host.close()
-        self._given_up.clear()
+        """End it; a cell under way ends too. A host that does not answer is left alone."""
+        self._closed = True
+        if self._host is not None:
+            self._given_up.append(self._host)
+            await self._end_given_up()
+        async with self._turn:
+            self._give_up()
+            await self._end_given_up()
 
     async def _somewhere(
         self, ask: Callable[[Host], Coroutine[None, None, T]], seconds: float | None
@@ -226,15 +239,17 @@ class RemoteNotebook:
             try:
                 answer = await ask(host)
             except HostLost as error:
-                self._lose(host)
-                last = error
+                self._refuse_if_closed()
+                self._lose(host, error)
             except ToolError:  # it has refused, and nothing has changed
                 self._whole = True
                 raise
             else:
                 self._whole = True
                 return answer
-        raise ServiceError(f"sandbox: {MOST_HOSTS} hosts were lost with one cell; the last: {last}")
+        raise ServiceError(
+            f"sandbox: {MOST_HOSTS} hosts were lost with one cell; the last: {self._sandbox.last}"
+        )
 
     async def _caught_up(self, seconds: float | None) -> Host:
         """The host, or another one once it has seen the whole log.
@@ -242,6 +257,7 @@ class RemoteNotebook:
         Raises:
             ServiceError: no host is left.
         """
+        self._refuse_if_closed()
         if self._host is not None and not self._whole:  # nobody knows how far it got
             self._give_up()
         if self._host is not None:
@@ -256,16 +272,22 @@ class RemoteNotebook:
                 async with asyncio.timeout(options.timeout_seconds + left):
                     if not host.opened:
                         self._sandbox.accept(url, await host.open())
+                    self._refuse_if_closed()
                     await self._log.replay(host, left)
-            except (HostLost, TimeoutError, ToolError):
-                self._lose(host)
+            except (HostLost, TimeoutError, ToolError) as error:
+                self._refuse_if_closed()
+                self._lose(host, error)
             else:
                 self._whole = True
                 return host
-        raise ServiceError(f"sandbox: none of {len(options.urls)} hosts answers")
+        raise self._sandbox.no_host()
 
-    def _lose(self, host: Host) -> None:
-        self._sandbox.leave(host.url, lost=True)
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ServiceError("sandbox: the notebook is closed, so no cell can run in it")
+
+    def _lose(self, host: Host, error: Exception) -> None:
+        self._sandbox.leave(host.url, lost=error)
         self._host = None
         self._log.after_loss()
         if host.opened:
@@ -278,3 +300,8 @@ class RemoteNotebook:
             self._sandbox.leave(self._host.url)
             self._given_up.append(self._host)
             self._host = None
+
+    async def _end_given_up(self) -> None:
+        while self._given_up:
+            with suppress(HostLost, ServiceError):
+                await self._given_up.pop().close()

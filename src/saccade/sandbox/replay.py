@@ -6,7 +6,9 @@ time. A cell that was interrupted is not run again, since nobody can stop it whe
 what it had changed is lost. A cell that ends the process when it is run again is left out from then
 on. All of them together may run for as long as the cell that waits for them may; those that do not
 fit in are left out as well. The next cell says what was left out. What differs is found by what
-cells print, return and raise: a variable that took another value in silence is not noticed.
+cells print, return and raise: a variable that took another value in silence is not noticed. Where
+one cell after the other ends its process, all variables are given up, since an earlier one may have
+left behind what ends them.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from saccade.sandbox.inside.plan import MIB, Limits
 AfterKill = Literal["replay", "fresh"]
 
 ATTEMPTS = 3
-"""Number of processes in which cells are run again, before all variables are given up."""
+"""Number of processes in which cells are run again, and of cells in a row that end theirs, before
+all variables are given up."""
 ENTRIES = 4096
 """Number of cells and images that a notebook remembers."""
 CODE_CHARS = 16_000_000
@@ -38,11 +41,12 @@ NOT_AGAIN: frozenset[Status] = frozenset({"timeout"})
 NAMED = 6
 """Number of cells that a note names."""
 
-_INTERRUPTED, _ENDED, _LATE = range(3)
+_INTERRUPTED, _ENDED, _LATE, _HALF = range(4)
 _WHY = {
     _INTERRUPTED: "had been interrupted and cannot be run again",
     _ENDED: "ended the process when run again",
     _LATE: "could not be run again in time",
+    _HALF: "took too long when run again",
 }
 """Why cells were left out of a replay."""
 _VARYING = re.compile(r"0x[0-9a-f]+|<cell \d+>")
@@ -80,8 +84,11 @@ class Place(Protocol):
     def has_ended(self) -> bool:
         """Whether it takes nothing any more."""
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
-        """Define a variable that holds an image."""
+    async def give(self, name: str, image: PILImage.Image, *, seconds: float | None) -> float:
+        """Define a variable that holds an image; how many of the seconds it took.
+
+        A host has seconds of its own for that.
+        """
 
     async def run(self, code: str, *, seconds: float | None, number: int) -> Cell:
         """Run a cell."""
@@ -94,7 +101,7 @@ class Log:
         """An empty one; `limits` are those of its sessions."""
         self._limits, self._after_kill = limits, after_kill
         self._entries: list[Ran | Given] = []
-        self._number = self._code_chars = self._image_bytes = 0
+        self._number = self._code_chars = self._image_bytes = self._killed = 0
         self._forgotten: tuple[int, int] | None = None
         """The first and the last cell that are not remembered."""
         self._lost: dict[int, int] = {}
@@ -105,6 +112,10 @@ class Log:
         """The number of a new cell."""
         self._number += 1
         return self._number
+
+    def count_from(self, number: int) -> None:
+        """The next cell has this number, or a later one."""
+        self._number = max(self._number, number - 1)
 
     def admit(self, name: str, image: PILImage.Image) -> None:
         """Find out whether an image may be given.
@@ -143,6 +154,7 @@ class Log:
 
     def ran(self, number: int, code: str, seconds: float | None, cell: Cell) -> None:
         """Remember a cell, unless there are too many already."""
+        self._killed = 0
         chars = self._code_chars + len(code)
         if self._forgotten or len(self._entries) >= ENTRIES or chars > CODE_CHARS:
             self._forgotten = (self._forgotten[0] if self._forgotten else number, number)
@@ -153,9 +165,14 @@ class Log:
 
     def after_killed_cell(self) -> str:
         """What becomes of the variables, for the cell to say that ended its process."""
+        self._killed += 1
         if self._after_kill == "fresh":
             self._forget_cells()
             return "all variables but the images are lost"
+        if self._killed >= ATTEMPTS:  # an earlier cell may have left what ends each later one
+            self._forget_cells()
+            self._killed = 0
+            return f"after {ATTEMPTS} of them in a row all variables but the images are lost"
         interrupted = [cell.number for cell in self._cells() if cell.status in NOT_AGAIN]
         but = f", but for the interrupted {_named(interrupted)}" if interrupted else ""
         return (
@@ -181,7 +198,8 @@ class Log:
         notes = self._notes
         for why, said in _WHY.items():
             if numbers := [number for number, reason in self._lost.items() if reason == why]:
-                notes.append(f"{_named(numbers)} {said}, {_gone(numbers)}")
+                what = "is there in part" if why == _HALF else "is lost"
+                notes.append(f"{_named(numbers)} {said}, {_changed(numbers)} {what}")
         if changed := list(self._changed):
             notes.append(
                 f"{_named(changed)} did something else when run again: what comes from the clock, "
@@ -197,7 +215,7 @@ class Log:
 
         Args:
             place: A fresh one.
-            seconds: How long cells may run, all of them together.
+            seconds: How long cells may run, and hold up images, all of them together.
 
         Returns:
             What is left of the seconds.
@@ -206,7 +224,9 @@ class Log:
         late, last = False, 0
         for entry in list(self._entries):
             if isinstance(entry, Given):
-                await place.give(entry.name, entry.image)
+                # Only what cells have left behind makes a place slow.
+                took = await place.give(entry.name, entry.image, seconds=seconds if last else None)
+                seconds -= took if last else 0
                 if place.has_ended:
                     lost[last] = _ENDED  # it took images before that cell
                     break
@@ -226,7 +246,7 @@ class Log:
                 if not place.outlives_cells:
                     break
             elif cell.status == "timeout":
-                lost[entry.number] = _LATE
+                lost[entry.number] = _HALF
             elif _said(cell) != entry.said:
                 self._changed[entry.number] = None
         self._leave_out(lost)
@@ -244,7 +264,9 @@ class Log:
         if self._forgotten:
             first, last = self._forgotten
             numbers = range(first, last + 1)
-            self._notes.append(f"{_named(numbers)} came after too many, {_gone(numbers)}")
+            self._notes.append(
+                f"{_named(numbers)} came after too many, {_changed(numbers)} is lost"
+            )
             self._forgotten = None
         lost.pop(0, None)  # no cell had run
         self._lost.update(lost)
@@ -271,5 +293,5 @@ def _named(numbers: Sequence[int]) -> str:
     return f"cells {', '.join(first)} and {last}"
 
 
-def _gone(numbers: Sequence[int]) -> str:
-    return f"and what {'it' if len(numbers) == 1 else 'they'} had changed is lost"
+def _changed(numbers: Sequence[int]) -> str:
+    return f"and what {'it' if len(numbers) == 1 else 'they'} had changed"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import signal
 import socket
+import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +28,10 @@ STRAY_PACKETS = 512
 """Number of packets that a session may send beside its result before it is ended."""
 
 
+QUEUED = 4
+"""Number of images that a session may have to take at the same time: descriptors under way are
+limited for all sessions of a user together."""
+
 MAX_CODE_BYTES = 16 << 20
 """Bytes of a cell; a longer one is an error, and nothing of it runs."""
 
@@ -36,7 +43,7 @@ class Session:
         self, server: Server, started: Started, limits: Limits, *, off: frozenset[str] = frozenset()
     ) -> None:
         self._server, self._started, self._limits, self._off = server, started, limits, off
-        self._number = 0
+        self._number = self._queued = 0
         self._stopped = False
         self._trust = "channel" in off
         self.ended: str | None = None
@@ -50,22 +57,38 @@ class Session:
         """How much it has printed since its last cell began."""
         return sum(os.fstat(descriptor).st_size for descriptor in self._started.printed)
 
-    async def give(self, name: str, image: PILImage.Image) -> None:
+    async def give(
+        self, name: str, image: PILImage.Image, *, seconds: float | None = None
+    ) -> float:
         """Define a variable that holds an image: its pixels, without name, path or metadata.
 
-        A session that does not take it in the time of a cell is ended.
+        A session that does not take it in time is ended.
+
+        Args:
+            name: Of the variable.
+            image: The image.
+            seconds: How long the session may take; the default is the time of a cell.
+
+        Returns:
+            How long it took.
         """
         if self.ended:
-            return
+            return 0.0
         message = json.dumps({"op": "image", "name": name}).encode()
         memory = await threads.in_thread(lambda: shared_image(image))
-        patience = self._patience(self._limits.seconds)
-        stopped = self._stopped
+        patience = self._patience(self._limits.seconds if seconds is None else seconds)
+        stopped, begun = self._stopped, time.monotonic()
         try:
             async with asyncio.timeout(patience):
                 while not self._sent(message, memory.descriptor):
                     self._stop(False)
                     await asyncio.sleep(0.001)
+                self._queued += 1
+                if self._queued >= QUEUED:
+                    self._stop(False)
+                    while self._is_waiting():
+                        await asyncio.sleep(0.001)
+                    self._queued = 0
         except TimeoutError:
             await self._lose(f"the session took no image for {patience:g} seconds, and was killed")
         except OSError:
@@ -75,6 +98,7 @@ class Session:
             raise
         else:
             self._stop(stopped)
+        return time.monotonic() - begun
 
     async def run(
         self, code: str, *, seconds: float | None = None, number: int | None = None
@@ -104,6 +128,7 @@ class Session:
             async with asyncio.timeout(self._patience(seconds)):
                 await self._send(data, seconds)
                 head = await self._head()
+                self._queued = 0
                 pixels = [await self._pixels(size) for size in head.sizes]
             self._stop(True)
             if not pixels:
@@ -139,12 +164,18 @@ class Session:
         return seconds + self._limits.grace_seconds if "deadline" not in self._off else 600.0
 
     def _sent(self, message: bytes, descriptor: int) -> bool:
-        """Whether an image is on its way; false where the session must take others first."""
+        """Whether an image is on its way; false where sessions must take others first."""
         try:
             socket.send_fds(self._started.channel, [message], [descriptor])
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ETOOMANYREFS):
+                raise
             return False
         return True
+
+    def _is_waiting(self) -> bool:
+        """Whether something is in the channel that the session has not taken."""
+        return any(fcntl.ioctl(self._started.channel, termios.TIOCOUTQ, bytes(4)))
 
     async def _send(self, data: bytes, seconds: float) -> None:
         loop, channel = asyncio.get_running_loop(), self._started.channel
@@ -168,10 +199,11 @@ class Session:
         pixels = bytearray()
         while len(pixels) < wanted:
             packet = await self._packet()
-            fits = packet[:1] == b"D" and 1 < len(packet) <= wanted - len(pixels) + 1
+            fits = packet[:1] == b"D" and len(packet) == min(CHUNK, wanted - len(pixels)) + 1
             if not fits and not self._trust:
                 raise ChannelError("pixels")
             pixels += packet[1:]
+            await asyncio.sleep(0)  # a session that sends without a pause holds up nobody else
         return pixels
 
     async def _packet(self) -> bytes:

@@ -154,6 +154,7 @@ class SandboxServer:
             if wanted.number < guest.number:
                 raise Refusal(409, f"a later cell was run; the next is {guest.number + 1}")
             if wanted.number > guest.number:
+                guest.notebook.count_from(wanted.number)  # it draws as it did at another host
                 answer = await self._cell(guest, wanted.code, wanted.seconds, cell_to_json)
                 guest.number, guest.answer = wanted.number, None
                 with suppress(Refusal):  # too large to keep; it is answered once
