@@ -43,6 +43,11 @@ def test_quotes_that_the_shell_took_away_are_asked_for(override: str, line: str)
         with_overrides({}, [override])
 
 
+@pytest.mark.parametrize("value", ["1" * 5_000, "[" * 5_000], ids=["digits", "brackets"])
+def test_a_value_that_python_does_not_read_is_text(value: str) -> None:
+    assert with_overrides({}, [f"seed={value}"]) == {"seed": value}
+
+
 def test_overrides_leave_the_original_alone() -> None:
     table = {"sampling": {"temperature": 1.0}}
     changed = with_overrides(table, ["sampling.temperature=2.0", "seed=1"])

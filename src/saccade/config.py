@@ -277,7 +277,7 @@ def _value(text: str) -> JsonValue:
     """`3`, `true`, `[1, 2]` and `"3"` as TOML reads them; what is no TOML is plain text."""
     try:
         parsed: Table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # thousands of digits or brackets, too
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

@@ -99,6 +99,13 @@ def test_a_text_of_escapes_takes_time_by_its_length(bait: str) -> None:
     assert time.thread_time() - begin < 1
 
 
+@pytest.mark.parametrize("bait", ["a.", "1", "a1-", "://"])
+def test_what_is_kept_takes_time_by_its_length(bait: str) -> None:
+    begin = time.thread_time()
+    without_secrets({"note": bait * 20_000, "base_url": f"http://host/v1?q={bait * 20_000}"})
+    assert time.thread_time() - begin < 1
+
+
 @pytest.mark.parametrize("where", ["content", "reasoning", "model"])
 def test_tokens_of_a_text_with_a_key_are_not_kept_and_others_are(where: str) -> None:
     message = {"content": "x", where: KEY} if where != "model" else {"content": "x"}

@@ -334,7 +334,7 @@ def load_renderer(path: str | Path) -> QwenVLRenderer:
     refuse_code(path)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: no checkpoint ({str(error).splitlines()[0]})") from error
     if config.model_type not in COORDS:
         known = ", ".join(COORDS)

@@ -82,7 +82,9 @@ class ResumesWithItsWeights(Trainer):
         if isinstance(target, PeftModel):  # adapters keep their names
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+        saved = type(target).from_pretrained(
+            resume_from_checkpoint, dtype=target.dtype, use_safetensors=True
+        )
         target.load_state_dict(saved.state_dict())
 
     def _run_epoch(self, **epoch: object) -> None:

@@ -39,14 +39,14 @@ _MADE = re.compile(
     r"|xox[abp])[-_][A-Za-z0-9]{8}|\bsk[-_][A-Za-z0-9]|\b(AKIA|ASIA|AIza|eyJ)\w{12}"
 )
 """How keys of known makers begin."""
-_RUN = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
+_RUN = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}")
 """Letters and digits without a break: no word, no date and no version."""
 _VERSION = re.compile(r"v?\d[\d.-]*([-.]?(preview|alpha|beta|rc|ga)[\d.]*)?", re.IGNORECASE)
 _SETTING = re.compile(
-    r"(?P<before>(?P<key>[\w.-]+)[\"']?\s*=\s*)(?P<quote>[\"'])(?P<value>(?:\\.|(?!(?P=quote)).)*)(?P=quote)",
+    r"(?<![\w.-])(?P<before>(?P<key>[\w.-]+)[\"']?\s*=\s*)(?P<quote>[\"'])(?P<value>(?:\\.|(?!(?P=quote)).)*)(?P=quote)",
     re.DOTALL,
 )
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s'\"<>]+")
 
 HIDDEN = "HIDDEN"
 """Stands where a secret was, in what is kept of a run file."""

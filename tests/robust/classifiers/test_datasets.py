@@ -70,7 +70,7 @@ def member(shape: str, kind: str = "|u1") -> bytes:
     [(member("(4000000000, 4)"), PACKED, r"\(4000000000, 4\) of uint8 in"),
      (member("(" * 999), PACKED, "EOF"),
      (member(f"({10**40}, 0)"), PACKED, "too large"), (member("(-1, -1)"), PACKED, ""),
-     (member("(4000000000,)", "|S0"), PACKED, "of "), (member("(2,)", "|O"), PACKED, "(?i)object"),
+     (member("(4000000000,)", "|S0"), PACKED, "of "), (member("(2,)", "|O"), PACKED, "pickle"),
      (member("(16,)"), zipfile.ZIP_LZMA, "packed by"), (b"no array", PACKED, "magic")],
 )  # fmt: skip
 def test_an_array_holds_what_its_header_says_or_is_refused(
