@@ -302,7 +302,7 @@ def test_a_client_that_leaves_does_not_lock_its_session(host: Host, client: http
     session = opened(client)
     body = {"number": 1, "code": "import time; time.sleep(0.3); 'done'"}
     with pytest.raises(httpx.ReadTimeout):
-        client.post(f"{session}/cells", json=body, timeout=0.1)
+        client.post(f"{session}/cells", json=body, timeout=httpx.Timeout(LIMIT_S, read=0.1))
     assert client.post(f"{session}/cells", json=body).json()["value"] == "'done'"
 
 
