@@ -1,10 +1,8 @@
 """Images of a notebook: how many there may be, and that none of them holds up the event loop."""
 
 import asyncio
-import fcntl
 import io
 import random
-import termios
 import threading
 from typing import Any
 
@@ -18,10 +16,8 @@ from saccade.errors import ImageError, ServiceTimeout, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.sandbox import Notebook, Sandbox, SandboxOptions, Session, replay, threads
-from saccade.sandbox import session as session_module
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.memory import kept_bytes, shared_image
-from saccade.sandbox.session import QUEUED
 from saccade.tools.python import Python, PythonOptions
 from saccade.types import ToolContext
 
@@ -49,25 +45,6 @@ async def test_more_large_images_than_a_session_may_open_files(notebook: Noteboo
     )
     assert cell.value == "((0, 0, 0), (1, 0, 0))", cell.error
     assert notebook.restarts == 0
-
-
-@pytest.mark.parametrize("queued", [QUEUED, 1000])
-async def test_images_do_not_pile_up_on_their_way(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, queued: int
-) -> None:
-    """An ordinary user may have as many descriptors under way as open files, all sessions
-    together."""
-    monkeypatch.setattr(session_module, "QUEUED", queued)
-    session, most = await sandbox.session(), 0
-    for number in range(40):
-        await session.give(f"image_{number}", PILImage.new("RGB", (2, 2)))
-        under_way = fcntl.ioctl(session._started.channel, termios.TIOCOUTQ, bytes(4))
-        most = max(most, int.from_bytes(under_way, "little"))
-        if number == 0:
-            one = most
-    assert (most < QUEUED * 2 * one) is (queued == QUEUED)
-    assert (await session.run("image_39.size")).value == "(2, 2)"
-    session.close()
 
 
 async def test_images_beyond_the_memory_are_refused_and_the_limit_is_named(
@@ -200,7 +177,7 @@ async def test_a_session_that_takes_no_images_is_given_up(
         while notebook._session is not None and notebook._session.ended is None:
             number += 1
             await notebook.give(f"image_{number}", PILImage.new("RGB", (2, 2)))
-        assert number == QUEUED
+        assert 10 < number < 2000
         cell = await notebook.run(f"x, image_1.size, image_{number}.size")
         assert cell.value == "(1, (2, 2), (2, 2))", cell
         assert "cell 2 ended the process when run again" in str(cell.notes)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import json
 import os
 import signal
 import socket
-import termios
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,10 +25,6 @@ STRAY_PACKETS = 512
 """Number of packets that a session may send beside its result before it is ended."""
 
 
-QUEUED = 4
-"""Number of images that a session may have to take at the same time: descriptors under way are
-limited for all sessions of a user together."""
-
 MAX_CODE_BYTES = 16 << 20
 """Bytes of a cell; a longer one is an error, and nothing of it runs."""
 
@@ -43,7 +36,7 @@ class Session:
         self, server: Server, started: Started, limits: Limits, *, off: frozenset[str] = frozenset()
     ) -> None:
         self._server, self._started, self._limits, self._off = server, started, limits, off
-        self._number = self._queued = 0
+        self._number = 0
         self._stopped = False
         self._trust = "channel" in off
         self.ended: str | None = None
@@ -83,12 +76,6 @@ class Session:
                 while not self._sent(message, memory.descriptor):
                     self._stop(False)
                     await asyncio.sleep(0.001)
-                self._queued += 1
-                if self._queued >= QUEUED:
-                    self._stop(False)
-                    while self._is_waiting():
-                        await asyncio.sleep(0.001)
-                    self._queued = 0
         except TimeoutError:
             await self._lose(f"the session took no image for {patience:g} seconds, and was killed")
         except OSError:
@@ -128,7 +115,6 @@ class Session:
             async with asyncio.timeout(self._patience(seconds)):
                 await self._send(data, seconds)
                 head = await self._head()
-                self._queued = 0
                 pixels = [await self._pixels(size) for size in head.sizes]
             self._stop(True)
             if not pixels:
@@ -164,18 +150,12 @@ class Session:
         return seconds + self._limits.grace_seconds if "deadline" not in self._off else 600.0
 
     def _sent(self, message: bytes, descriptor: int) -> bool:
-        """Whether an image is on its way; false where sessions must take others first."""
+        """Whether an image is on its way; false where the session must take others first."""
         try:
             socket.send_fds(self._started.channel, [message], [descriptor])
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ETOOMANYREFS):
-                raise
+        except BlockingIOError:
             return False
         return True
-
-    def _is_waiting(self) -> bool:
-        """Whether something is in the channel that the session has not taken."""
-        return any(fcntl.ioctl(self._started.channel, termios.TIOCOUTQ, bytes(4)))
 
     async def _send(self, data: bytes, seconds: float) -> None:
         loop, channel = asyncio.get_running_loop(), self._started.channel
