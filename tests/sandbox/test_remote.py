@@ -3,19 +3,16 @@
 import asyncio
 import base64
 import io
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from importlib import metadata
 
 import httpx
 import pytest
 from PIL import Image as PILImage
+from serving import Host, hosted
 from unhurried import UNHURRIED
 from waiting import LIMIT_S
 
@@ -49,41 +46,9 @@ CONTEXT = ToolContext(
 UNHURRIED_HOST = tuple(f"sandbox.limits.{name}={LIMIT_S}" for name in ("seconds", "grace_seconds"))
 
 
-class Process:
-    """`saccade serve sandbox` in a process of its own."""
-
-    def __init__(self, *settings: str, token: str = "") -> None:
-        settings = ("port=0", *UNHURRIED_HOST, *settings)
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", "saccade", "serve", "sandbox", *settings],
-            stdout=subprocess.PIPE, text=True, env={**os.environ, "SACCADE_SANDBOX_TOKEN": token},
-        )  # fmt: skip
-
-    @cached_property
-    def url(self) -> str:
-        """Where it can be reached, once it has said so: several of them start at one time."""
-        assert self.child.stdout is not None
-        line = self.child.stdout.readline()
-        found = re.search(r"http://\S+(?=;)", line)
-        assert found, line
-        return found[0]
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        self.child.send_signal(number)
-        code = self.child.wait(LIMIT_S)
-        if self.child.stdout:
-            self.child.stdout.close()
-        return code
-
-
-@contextmanager
-def served(*settings: str, token: str = "") -> Iterator[Process]:
-    process = Process(*settings, token=token)
-    try:
-        yield process
-    finally:
-        if process.child.poll() is None:
-            process.end()
+def served(*settings: str, token: str = "") -> AbstractContextManager[Host]:
+    """A host whose cells are given time."""
+    return hosted(*UNHURRIED_HOST, *settings, token=token)
 
 
 @asynccontextmanager
@@ -99,22 +64,22 @@ async def client_in_process(options: ServeOptions) -> AsyncIterator[httpx.AsyncC
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Process]:
+def host() -> Iterator[Host]:
     with served() as process:
         yield process
 
 
-def at(*hosts: Process, protocol: str = "saccade", **options: float) -> RemoteSandbox:
+def at(*hosts: Host, protocol: str = "saccade", **options: float) -> RemoteSandbox:
     urls = tuple(host.url for host in hosts)
     patient = {"cooldown_seconds": 10 * LIMIT_S, **options}
     return RemoteSandbox(RemoteOptions(urls=urls, protocol=protocol, **patient))  # type: ignore[arg-type]
 
 
-def client_of(host: Process) -> httpx.Client:
+def client_of(host: Host) -> httpx.Client:
     return httpx.Client(base_url=host.url, timeout=LIMIT_S)
 
 
-async def test_a_notebook_there_is_one_here(host: Process) -> None:
+async def test_a_notebook_there_is_one_here(host: Host) -> None:
     async with at(host).notebook(seed=3) as notebook:
         await notebook.give("image_1", PHOTO)
         cell = await notebook.run("x = 41\nprint('hi')\nimage_1.size, image_1.getpixel((0, 0))")
@@ -132,7 +97,7 @@ async def test_a_notebook_there_is_one_here(host: Process) -> None:
 
 
 @pytest.mark.parametrize("after_kill", ["replay", "fresh"])
-async def test_images_still_arrive_after_a_killed_cell(host: Process, after_kill: str) -> None:
+async def test_images_still_arrive_after_a_killed_cell(host: Host, after_kill: str) -> None:
     async with at(host).notebook(after_kill=after_kill) as notebook:  # type: ignore[arg-type]
         await notebook.give("image_1", PHOTO)
         await notebook.run("x = 1")
@@ -142,7 +107,7 @@ async def test_images_still_arrive_after_a_killed_cell(host: Process, after_kill
         assert cell.value == f"(True, {after_kill == 'replay'})", cell.error
 
 
-async def test_a_repeated_request_runs_once(host: Process) -> None:
+async def test_a_repeated_request_runs_once(host: Host) -> None:
     async with httpx.AsyncClient(base_url=host.url, timeout=LIMIT_S) as client:
         name = (await client.post("/v1/sessions", json={})).json()["id"]
         body = {"number": 1, "code": "n = globals().get('n', 0) + 1\nn"}
@@ -156,7 +121,7 @@ async def test_a_repeated_request_runs_once(host: Process) -> None:
         assert (await client.post(f"/v1/sessions/{name}/cells", json=body)).status_code == 404
 
 
-def test_a_cell_draws_alike_at_each_host_whatever_ran_there_before(host: Process) -> None:
+def test_a_cell_draws_alike_at_each_host_whatever_ran_there_before(host: Host) -> None:
     drawn = []
     with client_of(host) as client:
         for cells in ({1: "1", 2: "x = 1", 5: "import os; os.urandom(8)"}, {5: "os.urandom(8)"}):
@@ -182,7 +147,7 @@ def test_a_cell_draws_alike_at_each_host_whatever_ran_there_before(host: Process
     ],
 )
 def test_what_is_no_request_is_answered(
-    host: Process, method: str, path: str, content: bytes, status: int
+    host: Host, method: str, path: str, content: bytes, status: int
 ) -> None:
     kind = {"Content-Type": "image/png" if method == "PUT" else "application/json"}
     with client_of(host) as client:
@@ -190,7 +155,7 @@ def test_what_is_no_request_is_answered(
         assert reply.status_code == status
 
 
-def test_images_must_be_pngs_of_limited_size(host: Process) -> None:
+def test_images_must_be_pngs_of_limited_size(host: Host) -> None:
     jpeg, huge = io.BytesIO(), io.BytesIO()
     PHOTO.save(jpeg, "JPEG")
     PILImage.new("1", (9_000, 9_000)).save(huge, "PNG")
@@ -266,19 +231,19 @@ async def test_a_session_that_nobody_uses_ends() -> None:
 
 
 async def test_on_a_signal_running_cells_may_end() -> None:
-    process = Process(f"drain_seconds={LIMIT_S}")
-    async with at(process).notebook() as notebook:
-        await notebook.run("x = 1")
-        slow = asyncio.create_task(notebook.run("import time; time.sleep(1.5); x"))
-        async with (
-            httpx.AsyncClient(base_url=process.url, timeout=LIMIT_S) as client,
-            asyncio.timeout(LIMIT_S),
-        ):
-            while not (await client.get("/v1/health")).json()["waiting"]:
-                await asyncio.sleep(0.01)
-        stopped = asyncio.create_task(asyncio.to_thread(process.end, signal.SIGTERM))
-        assert (await slow).value == "1"
-        await stopped
+    with served(f"drain_seconds={LIMIT_S}") as process:
+        async with at(process).notebook() as notebook:
+            await notebook.run("x = 1")
+            slow = asyncio.create_task(notebook.run("import time; time.sleep(1.5); x"))
+            async with (
+                httpx.AsyncClient(base_url=process.url, timeout=LIMIT_S) as client,
+                asyncio.timeout(LIMIT_S),
+            ):
+                while not (await client.get("/v1/health")).json()["waiting"]:
+                    await asyncio.sleep(0.01)
+            stopped = asyncio.create_task(asyncio.to_thread(process.end, signal.SIGTERM))
+            assert (await slow).value == "1"
+            await stopped
 
 
 async def test_a_dead_host_takes_only_its_own_notebooks_with_it() -> None:
@@ -339,7 +304,7 @@ async def test_without_replay_variables_are_lost_with_their_host() -> None:
             assert cell.value == "(False, (40, 30))"
 
 
-def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
+def test_requests_of_deepeyesv2_are_understood(host: Host) -> None:
     """Fields: DeepEyesV2, deepeyesv2.py, request and reply of its sandbox; its server v1."""
 
     def ask(code: str, session: str = "abc") -> dict:
@@ -369,7 +334,7 @@ def test_requests_of_deepeyesv2_are_understood(host: Process) -> None:
     assert "NameError" in ask("x")["output"]["stderr"]
 
 
-def test_requests_of_sandbox_fusion_are_understood(host: Process) -> None:
+def test_requests_of_sandbox_fusion_are_understood(host: Host) -> None:
     """Fields: SandboxFusion, sandbox/server/sandbox_api.py, RunCodeRequest and RunCodeResponse."""
 
     def ask(**body: object) -> dict:
@@ -401,7 +366,7 @@ def test_requests_of_sandbox_fusion_are_understood(host: Process) -> None:
         assert ask(**other)["status"] == "SandboxError"
 
 
-async def test_our_client_speaks_to_theirs(host: Process) -> None:
+async def test_our_client_speaks_to_theirs(host: Host) -> None:
     async with at(host, protocol="deepeyes_v2").notebook() as notebook:
         await notebook.give("image_1", PHOTO)
         cell = await notebook.run("y = image_1.size\nprint(y)\nimage_1")
@@ -416,12 +381,12 @@ async def test_our_client_speaks_to_theirs(host: Process) -> None:
             await notebook.give("image_1", PHOTO)
 
 
-def python_at(host: Process, **options: object) -> Python:
+def python_at(host: Host, **options: object) -> Python:
     remote = RemoteOptions.model_validate({"urls": [host.url], **options})
     return Python(PythonOptions(remote=remote, sandbox=SandboxOptions(limits=UNHURRIED)))
 
 
-async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
+async def test_the_python_tool_runs_its_cells_there(host: Host) -> None:
     tool = python_at(host)
     await tool.start()
     said = tool.facts["hosts"]
@@ -433,7 +398,7 @@ async def test_the_python_tool_runs_its_cells_there(host: Process) -> None:
     await tool.close()
 
 
-async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Process) -> None:
+async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Host) -> None:
     numpy = metadata.version("numpy")
     other = python_at(host, libraries={**installed(), "numpy": "1.0"})
     with pytest.raises(ConfigError, match=rf"libraries\.numpy is {re.escape(numpy)}, not 1\.0\."):
@@ -446,7 +411,7 @@ async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Pro
     assert python_at(host, libraries=installed()).spec == python_at(host).spec
 
 
-async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Process) -> None:
+async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Host) -> None:
     tool = python_at(host, urls=[UNUSED, host.url])
     await tool.start()
     assert set(tool.facts["hosts"]) == {host.url}  # type: ignore[arg-type]
