@@ -4,13 +4,14 @@ import asyncio
 import json
 import math
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from building import a_task, plain, played, zoom_text
@@ -35,6 +36,7 @@ from saccade.runs.folder import RunFolder, RunReader
 from saccade.runs.manifest import Manifest
 from saccade.tools.zoom import ZoomIn
 from saccade.types import StopReason, TargetBox, Task, Trajectory
+from saccade.view import follow
 from saccade.view.follow import FollowServer
 from saccade.view.page import PageBuilder, make_page, write_page
 from saccade.view.record import visible
@@ -652,3 +654,21 @@ def test_the_server_answers_to_loopback_names_only(run_folder: Path) -> None:
             urllib.request.urlopen(server.url + "../../etc/passwd", timeout=LIMIT_S)
         assert caught.value.code == 404
         caught.value.close()
+
+
+@pytest.mark.parametrize("patience", [0.05, None])
+def test_half_a_request_is_not_waited_for(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None
+) -> None:
+    monkeypatch.setattr(follow, "PATIENCE_S", patience)
+    with (
+        FollowServer([run_folder]) as server,
+        socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as half,
+    ):
+        half.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        half.settimeout(LIMIT_S if patience else 0.2)
+        if patience is None:  # it is: without the limit nothing comes
+            with pytest.raises(TimeoutError):
+                half.recv(1)
+        else:
+            assert half.recv(1) == b""

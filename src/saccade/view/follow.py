@@ -19,6 +19,10 @@ from saccade.errors import ConfigError, SaccadeError
 from saccade.view.page import PageBuilder
 
 
+PATIENCE_S = 30.0
+"""How long a connection may keep one part of a request, or of an answer, waiting."""
+
+
 class _Answer(NamedTuple):
     status: HTTPStatus
     kind: str = ""
@@ -78,6 +82,8 @@ class FollowServer:
 
         class Handler(BaseHTTPRequestHandler):
             """Answers requests for the page and for its data."""
+
+            timeout = PATIENCE_S
 
             def do_GET(self) -> None:
                 host = (self.headers.get("Host") or "").rpartition(":")[0]
