@@ -8,10 +8,10 @@ What is guaranteed, in mode `namespaces`: code in a session sees the interpreter
 what it was given, and no other file of the machine; it reaches no network and no other process, by
 a signal neither; it cannot use more memory, processor time, threads, files or scratch space than
 its limits say; what it sends back can neither execute nor exhaust anything here; and it ends with
-its session. What the kernel keeps for a session beside its limits is at most 96 MiB with the
-default limits, and page tables: with a memory cgroup (where the machine grants one, `saccade check
-sandbox` says so) all of it together is limited; without one the filter and the limits bound it,
-page tables at 512 MiB with the kernel's own `vm.max_map_count`. Not guaranteed: that the kernel has
+its session. What the kernel keeps for a session beside its limits is at most `Limits.held_mib()`
+(182 MiB by default), and page tables: with a memory cgroup (where the machine grants one, `saccade
+check sandbox` says so) all of it together is limited; without one the filter and the limits bound
+it, page tables at 512 MiB with the kernel's own `vm.max_map_count`. Not guaranteed: that the kernel has
 no hole in the calls that are allowed (about 150); that two sessions cannot learn of each other from
 how busy the processor is; that the version of the kernel, the processor's model and number, the
 time since the machine was started and the paths of the libraries stay unknown; and, in mode
