@@ -11,10 +11,10 @@ its limits say; what it sends back can neither execute nor exhaust anything here
 its session. What the kernel keeps for a session beside its limits is at most `Limits.held_mib()`
 (182 MiB by default), and page tables: with a memory cgroup (where the machine grants one, `saccade
 check sandbox` says so) all of it together is limited; without one the filter and the limits bound
-it, page tables at 512 MiB with the kernel's own `vm.max_map_count`. Not guaranteed: that the kernel has
-no hole in the calls that are allowed (about 150); that two sessions cannot learn of each other from
-how busy the processor is; that the version of the kernel, the processor's model and number, the
-time since the machine was started and the paths of the libraries stay unknown; and, in mode
+it, page tables at 512 MiB with the kernel's own `vm.max_map_count`. Not guaranteed: that the kernel
+has no hole in the calls that are allowed (about 150); that two sessions cannot learn of each other
+from how busy the processor is; that the version of the kernel, the processor's model and number,
+the time since the machine was started and the paths of the libraries stay unknown; and, in mode
 `landlock`, that names and sizes of host files and the name of the machine cannot be found out.
 """
 

@@ -18,7 +18,6 @@ from urllib.parse import unquote
 from saccade.errors import ConfigError, SaccadeError
 from saccade.view.page import PageBuilder
 
-
 PATIENCE_S = 30.0
 """How long a connection may keep one part of a request, or of an answer, waiting."""
 
