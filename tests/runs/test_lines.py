@@ -157,3 +157,8 @@ def test_ids_that_are_made_up_are_found_in_one_pass(monkeypatch: pytest.MonkeyPa
     made = distinct_ids([WireCall(id=name, name="z", arguments="{}") for name in ids])
     assert len({call.id for call in made}) == 600
     assert len(copies) < 700
+
+
+def test_a_line_that_is_cut_off_is_named_and_why() -> None:
+    with pytest.raises(FormatError, match=r"^here:2: damaged \(Invalid JSON: .*\)$"):
+        lines.record_of(b'{"id": "t', Trajectory, {}, "here:2")

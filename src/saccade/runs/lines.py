@@ -61,7 +61,8 @@ def record_of(
             raise FormatError(f"{where}: damaged ({error.error_count()} mistakes)") from error
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])[:200]
-        raise FormatError(f"{where}: damaged ({place}: {first['msg'][:500]})") from error
+        what = f"{place}: {first['msg'][:500]}" if place else first["msg"][:500]
+        raise FormatError(f"{where}: damaged ({what})") from error
 
 
 def _check_size(line: bytes, where: str) -> None:
