@@ -78,6 +78,7 @@ class Reward:
         *,
         judges: Mapping[str, Judge] | None = None,
         unread: Unread = "unscored",
+        long_answers: Literal["wrong", "judged"] = "wrong",
     ) -> None:
         """Put a reward together.
 
@@ -88,7 +89,10 @@ class Reward:
             judges: For tasks that name one (`Task.judge`); `exact`, `choice` and `math` are always
                 there.
             unread: What an answer is that no judge could read.
+            long_answers: Whether an answer that the dialect finds too long is wrong for that, as in
+                DeepEyes, or judged like others.
         """
+        self._long_answers = long_answers
         self._terms = dict(terms)
         self._judge = judge
         self._unread = unread
@@ -157,7 +161,8 @@ class Reward:
         if trajectory.answer is None:
             return Verdict(correct=False, reason="no answer", judge="rule")
         last = trajectory.turns[-1].action.problems
-        if any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
+        too_long = self._long_answers == "wrong"
+        if too_long and any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
             # Source: DeepEyes, `vl_agent.py`: against answers that talk to the judge.
             return Verdict(correct=False, reason="the answer is too long", judge="rule")
         verdict = await self._judge_for(task).judge(task, trajectory.answer)
@@ -238,18 +243,34 @@ class RewardOptions(Record):
             ConfigError: an unknown preset, term or judge, or a wrong option.
             MissingExtra: the `math` judge is not installed.
         """
+        judges = self.make_judges()
+        named: dict[str, Judge] = {}
+        for part, judge in zip(self.judge, judges, strict=True):
+            named.setdefault(part.kind, judge)
+        unread = self.unread or ("wrong" if training else "unscored")
+        return Reward(self.make_terms(), FirstOf(judges), judges=named, unread=unread)
+
+    def make_terms(self) -> dict[str, Weighted]:
+        """The terms of the preset, with what is changed of them.
+
+        Raises:
+            ConfigError: an unknown preset or term, or a wrong option.
+        """
         if self.preset not in PRESETS:
             hint = suggestion(self.preset, PRESETS)
             raise ConfigError(f"reward.preset: there is no {self.preset!r}{hint}")
         preset = PRESETS[self.preset]
         chosen = {name: TermPart(weight=weight) for name, weight in preset.items()} | self.weights
-        terms = {name: _weighted(name, part, preset.get(name)) for name, part in chosen.items()}
-        judges = [cast(Judge, build(part, JUDGES, "reward.judge")) for part in self.judge]
-        named: dict[str, Judge] = {}
-        for part, judge in zip(self.judge, judges, strict=True):
-            named.setdefault(part.kind, judge)
-        unread = self.unread or ("wrong" if training else "unscored")
-        return Reward(terms, FirstOf(judges), judges=named, unread=unread)
+        return {name: _weighted(name, part, preset.get(name)) for name, part in chosen.items()}
+
+    def make_judges(self) -> list[Judge]:
+        """The judges, in the order in which they are asked.
+
+        Raises:
+            ConfigError: an unknown judge, or a wrong option.
+            MissingExtra: the `math` judge is not installed.
+        """
+        return [cast(Judge, build(part, JUDGES, "reward.judge")) for part in self.judge]
 
 
 def _finite(value: float, where: str) -> float:

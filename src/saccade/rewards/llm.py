@@ -19,6 +19,7 @@ from saccade.client.options import ClientOptions
 from saccade.errors import ContextOverflow
 from saccade.rewards.judges import gold_with_letter
 from saccade.types import Task, Verdict, option_letter
+from saccade.types.trajectory import MAX_RAW
 from saccade.untrusted.inert import inert
 
 MAX_ANSWER_CHARS = 2000
@@ -88,7 +89,7 @@ class LLM:
                 and the same command asks again.
         """
         user = message(task, answer)
-        reason = ""
+        reason = reply = ""
         for attempt in range(2):
             try:
                 reply = await self._chat.complete(
@@ -98,9 +99,9 @@ class LLM:
                 return Verdict(correct=None, reason=str(error), judge=self.name)
             correct = verdict_in(reply)
             if correct is not None:
-                return Verdict(correct=correct, judge=self.name)
+                return Verdict(correct=correct, judge=self.name, raw=reply[:MAX_RAW])
             reason = f"no verdict in {reply[:200]!r}"
-        return Verdict(correct=None, reason=reason, judge=self.name)
+        return Verdict(correct=None, reason=reason, judge=self.name, raw=reply[:MAX_RAW])
 
     async def close(self) -> None:
         await self._chat.close()

@@ -158,6 +158,7 @@ PRESETS: dict[str, dict[str, float]] = {
         "format_penalty": 0.2,
         "unconditional_tool_bonus": 1.2,
     },
+    "benchmark": {"accuracy": 1.0},
     "deepeyes_maths": {"accuracy": 1.2, "maths_format_penalty": 0.4},
     "pyvision": {"accuracy": 1.0, "accumulative_tool": 0.1},
     "at_grpo": {"accuracy": 0.8, "format_penalty": 0.2, "adaptive_tool": 0.6},

@@ -202,6 +202,9 @@ class StopReason(StrEnum):
     """We failed, not the model: no score, no gradient, counted in every report."""
 
 
+MAX_RAW = 2000
+
+
 class Verdict(Record):
     """A judge's opinion on an answer."""
 
@@ -212,6 +215,18 @@ class Verdict(Record):
     unread: bool = False
     """Whether no judge could read the answer: undecided for what the model wrote, not because a
     judge failed. Where the reward says that such an answer is wrong, it stays marked."""
+    grade: float | None = Field(default=None, ge=0, le=1)
+    """How right the answer is where that is no yes or no: an IoU, a share of a rubric. None: 1
+    where it is correct, else 0."""
+    raw: str = ""
+    """What a judge that is a model replied, cut to `MAX_RAW` characters."""
+
+    @property
+    def value(self) -> float | None:
+        """What enters an average; None where it is undecided."""
+        if self.grade is not None or self.correct is None:
+            return None if self.correct is None else self.grade
+        return float(self.correct)
 
 
 class Score(Record):

@@ -1,0 +1,102 @@
+"""The tasks of a benchmark: which of its items are asked, and in which form."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from pydantic import Field, field_validator
+
+from saccade.bench import BENCHMARKS
+from saccade.bench.benchmark import Benchmark, Item
+from saccade.bench.disk import found_on_disk
+from saccade.bench.order import Order, arranged
+from saccade.bench.scoring import RULES
+from saccade.config import Part, build
+from saccade.errors import ConfigError, FormatError
+from saccade.types import Record, Task
+
+_SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
+
+
+class BenchTasks(Record):
+    """The items of a benchmark as tasks. `tasks.kind` of a run file of `saccade bench`."""
+
+    benchmark: Part
+    """The benchmark and its options."""
+    data: Path | None = None
+    """Its file or folder; None: where `saccade bench list` finds it."""
+    n: int | None = Field(default=None, ge=1)
+    """Number of items, drawn by a hash of seed and id; None: all. The items of a smaller number are
+    among those of a larger one."""
+    order: Order = "hashed"
+    """The order in which options are shown."""
+    shard: str = "1/1"
+    """Which part of the items this run takes, as in "2/8": shares of a hash of the id."""
+
+    @field_validator("shard")
+    @classmethod
+    def _is_a_share(cls, value: str) -> str:
+        match = _SHARD.fullmatch(value)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f'expected "i/n" with 1 <= i <= n, such as "2/8", got {value!r}')
+        return value
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        """The tasks in the order of the files.
+
+        Raises:
+            ConfigError: the data set is not on this machine.
+            FormatError: a row cannot be used, or two have one id; names file and row.
+        """
+        for item in self._chosen(seed):
+            task = item.make(max_pixels).model_copy(update={"judge": RULES})
+            yield from arranged(task, self.order, seed)
+
+    def count(self) -> int | None:
+        """How many items there are; rotations of one count once, so `circular` is not known."""
+        return None if self.order == "circular" else sum(1 for _ in self._chosen(0))
+
+    @property
+    def made(self) -> Benchmark:
+        """The benchmark.
+
+        Raises:
+            ConfigError: there is none of this name, or an option is wrong.
+        """
+        return cast(Benchmark, build(self.benchmark, BENCHMARKS, "bench"))
+
+    def _chosen(self, seed: int) -> Iterator[Item]:
+        """The items that are asked; those of a part of them are found in a pass of its own."""
+        if self.n is None:
+            items = self._items()
+        else:
+            names = sorted((_hash(f"{seed}:{item.id}"), item.id) for item in self._items())
+            drawn = {name for _, name in islice(names, self.n)}
+            items = (item for item in self._items() if item.id in drawn)
+        share, of = map(int, self.shard.split("/"))
+        return (item for item in items if of == 1 or int(_hash(item.id), 16) % of == share - 1)
+
+    def _items(self) -> Iterator[Item]:
+        benchmark, places = self.made, dict[str, str]()
+        place = self.data if self.data is not None else found_on_disk(benchmark)
+        if place is None:
+            about = benchmark.about
+            raise ConfigError(
+                f"{benchmark.name}: the data set is not on this machine; get it from "
+                f"{about.source}, and name {about.layout} with data=PATH"
+            )
+        for item in benchmark.items(place):
+            if (earlier := places.setdefault(item.id, item.where)) is not item.where:
+                raise FormatError(f"{item.where}: the id {item.id!r} is that of {earlier} already")
+            yield item
+        if not places:
+            raise FormatError(f"{place}: no item of {benchmark.name}")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,234 @@
+"""Rows of the files in which data sets are published, one by one, each with its place for messages.
+
+    for row in read_records(Path("test.jsonl")):
+        question = row.read(Question)          # a pydantic model; a mistake names file and row
+        photo = row.image(question.image, max_pixels=10**8)
+
+Read are `.jsonl`, `.json` (a list of objects, an object that holds one list of them, or an object
+of objects by their keys), `.parquet`, and `.tsv` or `.csv` with a head line. What a row costs is
+bounded, and nothing in a file can name another one outside of its folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from saccade.config import explain
+from saccade.errors import FormatError, ImageError
+from saccade.files import beside, open_file, read_text_lines, read_whole, text_of
+from saccade.formats.columns import rows_of
+from saccade.images.image import Image
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_LINE_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 512 * 2**20
+MAX_FIELD_CHARS = 256 * 2**20
+"""Of a field of a `.tsv` file, which may hold an image."""
+BATCH_ROWS = 8
+MAX_FILES = 200_000
+
+SUFFIXES = (".jsonl", ".json", ".parquet", ".tsv", ".csv")
+
+
+class Row(NamedTuple):
+    """A row of a file."""
+
+    file: Path
+    place: str
+    """As in "test.jsonl:3" or "test.parquet: row 2": the file and the row."""
+    values: dict[str, object]
+
+    def read(self, model: type[Model]) -> Model:
+        """The row as a record.
+
+        Raises:
+            FormatError: a column is missing or holds something else; names file and row.
+        """
+        try:
+            return model.model_validate(self.values)
+        except ValidationError as error:
+            raise self.wrong("; ".join(explain(model, error)[:3])) from error
+
+    def wrong(self, what: str) -> FormatError:
+        """The error that says what is wrong with this row."""
+        return FormatError(f"{self.place}: {what}")
+
+    def image(
+        self, value: object, *, max_pixels: int, folder: str = "", column: str = "image"
+    ) -> Image:
+        """An image of the row.
+
+        Args:
+            value: Its encoded bytes, an object with `bytes` or `path` as `datasets` writes it, or
+                its path relative to the folder of the file.
+            max_pixels: Larger ones are refused.
+            folder: Put before a path.
+            column: What it is called in messages.
+
+        Raises:
+            FormatError: there is none, or it cannot be read; names file and row.
+        """
+        where = f"{self.place}: {column}"
+        data, path = _parts(value)
+        try:
+            if data:
+                return Image.from_bytes(data, name=where, max_pixels=max_pixels)
+            if not path:
+                raise FormatError(f"{where}: no image")
+            file = beside(self.file, f"{folder}/{path}" if folder else path, where)
+            return Image.open(file, name=f"{where}: {path}", max_pixels=max_pixels)
+        except ImageError as error:
+            raise FormatError(str(error)) from error
+
+    def packed_image(self, text: str, *, max_pixels: int, column: str = "image") -> Image:
+        """An image of the row that is written as base64, with or without `data:...;base64,`.
+
+        Raises:
+            FormatError: it is none, or cannot be read; names file and row.
+        """
+        head, comma, rest = text.partition(",")
+        packed = rest if comma and head.startswith("data:") else text
+        try:
+            data = base64.b64decode(packed.strip(), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise self.wrong(f"{column}: no base64 ({error})") from error
+        return self.image(data, max_pixels=max_pixels, column=column)
+
+
+def _parts(value: object) -> tuple[bytes | None, str | None]:
+    if isinstance(value, bytes):
+        return value, None
+    if isinstance(value, dict):
+        data, path = value.get("bytes"), value.get("path")
+        return data if isinstance(data, bytes) else None, path if isinstance(path, str) else None
+    return None, value if isinstance(value, str) else None
+
+
+def read_records(path: Path, *, wanted: Callable[[str], bool] | None = None) -> Iterator[Row]:
+    """The rows of a file, one by one.
+
+    Args:
+        path: The file; its ending says how it is read.
+        wanted: Whether a column is read, of files in which others can be left out; None: all.
+
+    Raises:
+        FormatError: the file or a row cannot be read; names file and row.
+        MissingExtra: a parquet file, and pyarrow is not installed.
+    """
+    keep = wanted or (lambda name: True)
+    match path.suffix:
+        case ".parquet":
+            rows = rows_of(path, wanted=keep, together=BATCH_ROWS)
+            return (Row(path, f"{path}: row {n}", row) for n, row in enumerate(rows))
+        case ".jsonl":
+            return _lines(path)
+        case ".json":
+            return _listed(path)
+        case ".tsv" | ".csv":
+            return _table(path, "\t" if path.suffix == ".tsv" else ",")
+    raise FormatError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
+
+
+def find_files(place: Path, patterns: Sequence[str], what: str) -> list[Path]:
+    """The files of a data set: the one that a user names, or those of a folder.
+
+    Args:
+        place: A file, or a folder.
+        patterns: Globs below the folder, the likeliest first; the first that matches counts.
+        what: What is missing, for the message, as in "a folder with test.jsonl and images/".
+
+    Raises:
+        FormatError: there is none.
+    """
+    if place.is_file():
+        return [place]
+    for pattern in patterns:
+        found = sorted(file for file in place.glob(pattern) if file.is_file())
+        if len(found) > MAX_FILES:
+            raise FormatError(f"{place}: over {MAX_FILES} files match {pattern}")
+        if found:
+            return found
+    lacks = "no such file or folder" if not place.exists() else f"no {' or '.join(patterns)} in it"
+    raise FormatError(f"{place}: expected {what}; {lacks}")
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    for number, line in read_text_lines(path, most=MAX_LINE_BYTES):
+        if line.strip():
+            place = f"{path}:{number}"
+            yield Row(path, place, _object(_json(line, place), place))
+
+
+def _listed(path: Path) -> Iterator[Row]:
+    try:
+        data = read_whole(path, most=MAX_JSON_BYTES)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    content = _json(text_of(data, path), str(path))
+    if isinstance(content, dict):
+        values = list(content.values())
+        if len(lists := [value for value in values if isinstance(value, list)]) == 1:
+            content = lists[0]
+        elif values and all(isinstance(value, dict) for value in values):
+            # What a row is called stands before it: `{"1": {"question": ...}}`.
+            for name, value in content.items():
+                yield Row(path, f"{path}: {name[:80]!r}", {"key": name, **value})
+            return
+        else:
+            content = [content]
+    if not isinstance(content, list):
+        raise FormatError(f"{path}: expected a list of objects, got {type(content).__name__}")
+    for number, value in enumerate(content):
+        place = f"{path}: row {number}"
+        yield Row(path, place, _object(value, place))
+
+
+def _table(path: Path, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(MAX_FIELD_CHARS)
+    try:
+        binary = open_file(path)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
+    with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter)
+        number = 0
+        try:
+            head = next(rows, [])
+            if not any(head):
+                raise FormatError(f"{path}: no head line with the names of the columns")
+            for number, fields in enumerate(rows):
+                if not fields:
+                    continue
+                if len(fields) != len(head):
+                    raise FormatError(
+                        f"{path}: row {number}: expected {len(head)} columns as in the head line, "
+                        f"got {len(fields)}"
+                    )
+                values: dict[str, object] = dict(zip(head, fields, strict=True))
+                yield Row(path, f"{path}: row {number}", values)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise FormatError(f"{path}: after row {number}: {error}") from error
+
+
+def _json(text: str, where: str) -> object:
+    try:
+        return json.loads(text, parse_constant=lambda _: math.nan)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: not JSON ({error})") from error
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise FormatError(f"{where}: expected an object, got {type(value).__name__}")
+    return value
