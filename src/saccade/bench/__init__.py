@@ -16,5 +16,7 @@ BENCHMARKS = {
     # search
     # agents
     # our own
+    "nano": "saccade.bench.sets.own.nano:Nano",
+    "vstar_mini": "saccade.bench.sets.own.vstar_mini:VStarMini",
 }
 """Name -> class; your own goes there as "package.module:Class"."""
