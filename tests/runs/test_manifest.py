@@ -175,8 +175,8 @@ def test_settings_in_lists_are_found_too() -> None:
 
 
 KINDS: list[type[BaseModel]] = [
-    Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe, BaseOptions,
-    OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
+    Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe,
+    BaseOptions, OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
 ]  # fmt: skip
 """Run files, and the options of what they name."""
 
