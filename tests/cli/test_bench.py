@@ -68,7 +68,7 @@ def test_the_list_says_where_to_get_what_and_what_is_here(
     [
         (["bench", "vstr"], "did you mean 'vstar'"),
         (["bench", "vstar_mini", "policy.kind=reader"], "get it from .*penghao-wu/vstar"),
-        (["bench", "nano", "ordr=file"], "did you mean 'order'"),
+        (["bench", "nano", "oder=file"], "did you mean 'order'"),
         (["bench", "nano", "--arm", "agnet"], "arm"),
         (["bench", "nano", "--shard", "0/2"], "shard"),
         (["bench", "merge", "a"], "out=runs/NAME"),
