@@ -1,4 +1,4 @@
-"""The order of options: moved by a hash, kept in the record, and never where that changes a meaning."""
+"""The order of options: moved by a hash, kept in the record, never where a meaning changes."""
 
 from collections import Counter
 
@@ -48,7 +48,7 @@ def test_another_seed_is_another_order_and_the_same_seed_the_same() -> None:
         ("I and II", "A, C", "B"),
     ],
 )
-def test_options_that_speak_of_others_by_place_stay_where_they_are(
+def test_options_that_speak_of_others_by_place_are_not_moved(
     choices: tuple[str, ...],
 ) -> None:
     for seed in range(10):
