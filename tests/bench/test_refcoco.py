@@ -72,9 +72,10 @@ def tasks(place: Path, kind: str = "refcoco", **options: object) -> list[Task]:
     return [*BenchTasks(benchmark=part, data=place).tasks(seed=0, max_pixels=PIXELS)]
 
 
-def boxed(width: int = 640, height: int = 480, box: Box = Box(100, 100, 300, 300)) -> Task:
-    target = TargetBox(box=box)
-    return a_task(plain(width, height), "Where?", answer="[100, 100, 300, 300]", boxes=(target,))
+def boxed(*sides: float) -> Task:
+    """A photograph of 640x480 with a true box, (100, 100, 300, 300) if none is given."""
+    target = TargetBox(box=Box(*(sides or (100, 100, 300, 300))))
+    return a_task(plain(640, 480), "Where?", answer="a box", boxes=(target,))
 
 
 async def judged(task: Task, answer: str, **environment: object) -> tuple[bool | None, float]:
@@ -204,7 +205,7 @@ async def test_pixels_are_those_of_the_image_as_shown() -> None:
 
 
 async def test_what_overhangs_the_image_is_cut_and_what_lies_outside_is_wrong() -> None:
-    task = boxed(box=Box(600, 400, 640, 480))
+    task = boxed(600, 400, 640, 480)
     as_it_is = PixelBudget(factor=1, max_pixels=PIXELS)
     assert (await judged(task, "[600, 400, 900, 900]", view=as_it_is)) == (True, 1.0)
     assert (await judged(task, "[700, 500, 900, 900]", view=as_it_is)) == (False, 0.0)
