@@ -113,6 +113,13 @@ class Benchmark(Record):
         rule = Choice() if task.choices else Exact(mismatch="undecided")
         return await rule.judge(task, answer)
 
+    async def judge_episode(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """What the rule says of an episode that ended with an answer: by default, of the answer.
+
+        For rules that depend on what the model was shown: a box is in pixels of a shown image.
+        """
+        return await self.judge(task, trajectory.answer or "")
+
     def judging(self, model: Judge) -> Judge:
         """How a language model judges where the rule leaves an answer undecided."""
         return model

@@ -1,0 +1,1 @@
+"""What several benchmarks score in the same way."""
