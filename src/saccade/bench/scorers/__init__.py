@@ -1,0 +1,1 @@
+"""What benchmarks share to score: groups of attempts, and published scorers restated."""
