@@ -9,7 +9,17 @@ from __future__ import annotations
 BENCHMARKS = {
     # small things in large photographs
     "vstar": "saccade.bench.sets.highres.vstar:VStar",
+    "hrbench_4k": "saccade.bench.sets.highres.hrbench:HRBench4K",
+    "hrbench_8k": "saccade.bench.sets.highres.hrbench:HRBench8K",
+    "mme_realworld": "saccade.bench.sets.highres.mme_realworld:MMERealWorld",
+    "mme_realworld_lite": "saccade.bench.sets.highres.mme_realworld:MMERealWorldLite",
+    "treebench": "saccade.bench.sets.highres.treebench:TreeBench",
     # options of all kinds
+    "seedbench2_plus": "saccade.bench.sets.options.seedbench2_plus:SeedBench2Plus",
+    "cvbench": "saccade.bench.sets.options.cvbench:CVBench",
+    "mmstar": "saccade.bench.sets.options.mmstar:MMStar",
+    "pope": "saccade.bench.sets.options.pope:Pope",
+    "vlmevalkit": "saccade.bench.sets.options.tsv:VLMEvalKit",
     # mathematics
     # charts and text
     # boxes

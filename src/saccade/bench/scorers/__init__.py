@@ -1,1 +1,1 @@
-"""What several benchmarks score in the same way."""
+"""Rules and scorers that several benchmarks share."""
