@@ -14,6 +14,8 @@ BENCHMARKS = {
     "mme_realworld": "saccade.bench.sets.highres.mme_realworld:MMERealWorld",
     "mme_realworld_lite": "saccade.bench.sets.highres.mme_realworld:MMERealWorldLite",
     "treebench": "saccade.bench.sets.highres.treebench:TreeBench",
+    "visualprobe": "saccade.bench.sets.highres.visualprobe:VisualProbe",
+    "zoombench": "saccade.bench.sets.highres.zoombench:ZoomBench",
     # options of all kinds
     "seedbench2_plus": "saccade.bench.sets.options.seedbench2_plus:SeedBench2Plus",
     "cvbench": "saccade.bench.sets.options.cvbench:CVBench",
@@ -28,6 +30,12 @@ BENCHMARKS = {
     "refcocog": "saccade.bench.sets.boxes.refcoco:RefCocoG",
     "reasonseg": "saccade.bench.sets.boxes.reasonseg:ReasonSeg",
     # search
+    "mmsearch": "saccade.bench.sets.search.mmsearch:MMSearch",
+    "fvqa": "saccade.bench.sets.search.fvqa:FVQA",
+    "infoseek": "saccade.bench.sets.search.infoseek:InfoSeek",
+    "simplevqa": "saccade.bench.sets.search.simplevqa:SimpleVQA",
+    "realx": "saccade.bench.sets.search.realx:RealX",
+    "vdr": "saccade.bench.sets.search.vdr:VDR",
     # agents
     "tir_bench": "saccade.bench.sets.agents.tir_bench:TirBench",
     "agentvista": "saccade.bench.sets.agents.agentvista:AgentVista",

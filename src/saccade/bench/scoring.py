@@ -44,7 +44,13 @@ class BenchReward(Reward):
         )
 
     async def apply(self, task: Task, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with its verdict and score, and with what the rule says by itself."""
+        """The trajectory with its verdict and score, and with what the rule says by itself.
+
+        Raises:
+            ConfigError: no task can be scored so, or the episode was played with tools that the
+                benchmark's options exclude.
+        """
+        self._benchmark.check_tools([tool.name for tool in trajectory.environment.tools])
         answer = trajectory.answer
         if answer is not None and task.answer is not None:
             try:

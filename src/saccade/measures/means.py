@@ -21,7 +21,7 @@ CELLS = 1_000_000
 SEED = 20260101
 """Of the bootstrap: the same numbers have the same interval."""
 
-Method = Literal["wilson", "bootstrap", "none"]
+Method = Literal["wilson", "bootstrap", "paired", "none"]
 
 
 class Metric(Record):
@@ -39,7 +39,8 @@ class Metric(Record):
     units: int
     """Number of units (questions) that these attempt."""
     method: Method = "none"
-    """How the interval was made; `none`: there is none."""
+    """How the interval was made; `paired`: that of a difference, see `saccade.measures.paired`;
+    `none`: there is none."""
 
 
 def means_by(name: str, groups: Mapping[str, Sequence[tuple[str, float]]]) -> list[Metric]:
