@@ -41,5 +41,7 @@ BENCHMARKS = {
     "agentvista": "saccade.bench.sets.agents.agentvista:AgentVista",
     "visualtoolbench": "saccade.bench.sets.agents.visualtoolbench:VisualToolBench",
     # our own
+    "nano": "saccade.bench.sets.own.nano:Nano",
+    "vstar_mini": "saccade.bench.sets.own.vstar_mini:VStarMini",
 }
 """Name -> class; your own goes there as "package.module:Class"."""

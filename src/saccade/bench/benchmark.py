@@ -94,6 +94,8 @@ class Benchmark(Record):
     about: ClassVar[About]
     headline: ClassVar[str] = "accuracy"
     """Name of the metric that tables show first."""
+    in_package: ClassVar[bool] = False
+    """Whether it needs no data set: `items` then leaves its place alone."""
     differences: ClassVar[tuple[Difference, ...]] = ()
     """At least one for each scorer that `compat` restates."""
 

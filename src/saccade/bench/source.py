@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +19,7 @@ from saccade.config import Part, build
 from saccade.errors import ConfigError, FormatError
 from saccade.types import Record, Task
 
+WHOLE = "1/1"
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
@@ -34,7 +35,7 @@ class BenchTasks(Record):
     among those of a larger one. The forms of a question count once (`Item.unit`)."""
     order: Order = "hashed"
     """The order in which options are shown."""
-    shard: str = "1/1"
+    shard: str = WHOLE
     """Which part of the items this run takes, as in "2/8": shares of a hash of the id."""
 
     @field_validator("shard")
@@ -43,22 +44,41 @@ class BenchTasks(Record):
         match = _SHARD.fullmatch(value)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise ValueError(f'expected "i/n" with 1 <= i <= n, such as "2/8", got {value!r}')
-        return value
+        return f"{int(match[1])}/{int(match[2])}"
 
-    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+    def tasks(
+        self, *, seed: int, max_pixels: int, without: Container[str] = frozenset()
+    ) -> Iterator[Task]:
         """The tasks in the order of the files.
+
+        Args:
+            seed: Of the run.
+            max_pixels: Larger images are refused.
+            without: Ids of items that are left out before their images are opened.
 
         Raises:
             ConfigError: the data set is not on this machine.
             FormatError: a row cannot be used, or two have one id; names file and row.
         """
         for item in self._chosen(seed):
-            task = item.make(max_pixels).model_copy(update={"judge": RULES})
-            yield from arranged(task, self.order, seed)
+            if item.id not in without:
+                task = item.make(max_pixels).model_copy(update={"judge": RULES})
+                yield from arranged(task, self.order, seed)
+
+    def ids(self, seed: int) -> list[str]:
+        """The ids of the items that are asked, in the order of the files; no image is opened.
+
+        Raises:
+            ConfigError: the data set is not on this machine.
+            FormatError: a row cannot be used, or two have one id; names file and row.
+        """
+        return [item.id for item in self._chosen(seed)]
 
     def count(self) -> int | None:
-        """How many items there are; rotations of one count once, so `circular` is not known."""
-        return None if self.order == "circular" else sum(1 for _ in self._chosen(0))
+        """How many tasks there are; None where that depends on the items, or on the seed."""
+        if self.order == "circular" or (self.n is not None and self.shard != WHOLE):
+            return None
+        return len(self.ids(0))
 
     @property
     def made(self) -> Benchmark:
