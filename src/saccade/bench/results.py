@@ -9,15 +9,16 @@ The verdicts are those that the run keeps; nothing is judged anew.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from saccade.bench import BENCHMARKS
-from saccade.bench.benchmark import ALL, Benchmark, Scored
+from saccade.bench.benchmark import ALL, About, Benchmark, Scored
 from saccade.bench.measured.attempts import Attempt, attempts_of, groups_of, in_group
 from saccade.bench.measured.cost import Cost, cost_of
 from saccade.bench.measured.ends import Ends, ends_of
@@ -25,7 +26,7 @@ from saccade.bench.measured.repeated import of_samples
 from saccade.bench.measured.tools import Grounding, ToolUse, grounding, tool_use
 from saccade.bench.order import Order
 from saccade.config import Part, build
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, SaccadeError
 from saccade.measures.means import Metric
 from saccade.plugins import guarded
 from saccade.runs.card import model_name
@@ -145,6 +146,33 @@ def benchmark_of(manifest: Manifest, path: Path) -> Benchmark:
     if manifest.verb != VERB or not isinstance(part, dict):
         raise ConfigError(f"{path}: made by `saccade {manifest.verb}`, which is no benchmark")
     return cast(Benchmark, build(Part.model_validate(part), BENCHMARKS, "bench"))
+
+
+def known_benchmark(manifest: Manifest) -> tuple[Benchmark, tuple[str, ...]]:
+    """The benchmark of a run that may be a stranger's, and what is to be said of it.
+
+    A folder must not choose which code is imported: a benchmark of the user's own is used where the
+    program has loaded it already. Without it, or if an option is wrong, numbers are accuracies by
+    family.
+    """
+    part = manifest.config.get("bench")
+    kind = str(part.get("kind")) if isinstance(part, dict) else ""
+    module, _, name = kind.partition(":")
+    loaded = hasattr(sys.modules.get(module), name) if name else False
+    try:
+        if kind in BENCHMARKS or loaded:
+            return cast(Benchmark, build(Part.model_validate(part), BENCHMARKS, "bench")), ()
+        said = f"the benchmark {kind!r} is not loaded: its groups and metrics are not known here"
+    except (SaccadeError, ValidationError) as error:
+        said = f"the benchmark cannot be made again ({error}): its groups are not known here"
+    return _Unknown(), (said,)
+
+
+class _Unknown(Benchmark):
+    """A benchmark of which only the verdicts are at hand."""
+
+    name: ClassVar[str] = "unknown"
+    about: ClassVar[About] = About("a benchmark of one's own", None, "", "", "", "", "")
 
 
 def measured_of(
