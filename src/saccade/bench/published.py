@@ -41,7 +41,9 @@ class Row(Record):
     source: str
     """Paper and table."""
     protocol: str
-    """What is known of how it was measured, and what differs from here."""
+    """What is known of how all numbers of the source were measured, and what differs from here."""
+    note: str = ""
+    """What is to be known of this number."""
 
 
 class _Source(BaseModel):
@@ -97,6 +99,5 @@ def _rows() -> tuple[Row, ...]:
 
 
 def _row(line: _Line, source: _Source) -> Row:
-    note = f"; {line.note}" if line.note else ""
-    given = line.model_dump(exclude={"note", "source"})
-    return Row(**given, source=source.cite, protocol=source.protocol + note)
+    given = line.model_dump(exclude={"source"})
+    return Row(**given, source=source.cite, protocol=source.protocol)

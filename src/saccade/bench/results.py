@@ -72,7 +72,9 @@ class Measured(Record):
     """Number of items that were asked for; None: all."""
     seed: int | None
     items: int
-    """Number of items that were attempted."""
+    """Number of items that were attempted, each form of a question counted."""
+    questions: int
+    """Number of questions that they are forms of: what intervals are over."""
     samples: int
     """Number of samples of each that were asked for."""
     judges: dict[str, int]
@@ -158,9 +160,9 @@ def known_benchmark(manifest: Manifest) -> tuple[Benchmark, tuple[str, ...]]:
     part = manifest.config.get("bench")
     kind = str(part.get("kind")) if isinstance(part, dict) else ""
     module, _, name = kind.partition(":")
-    loaded = hasattr(sys.modules.get(module), name) if name else False
+    own = getattr(sys.modules[module], name, None) if name and module in sys.modules else None
     try:
-        if kind in BENCHMARKS or loaded:
+        if kind in BENCHMARKS or (isinstance(own, type) and issubclass(own, Benchmark)):
             return cast(Benchmark, build(Part.model_validate(part), BENCHMARKS, "bench")), ()
         said = f"the benchmark {kind!r} is not loaded: its groups and metrics are not known here"
     except (SaccadeError, ValidationError) as error:
@@ -224,6 +226,7 @@ def measured_of(
         drawn=_count(config, "n"),
         seed=manifest.seed,
         items=len({a.task.id for a in attempts}),
+        questions=len({a.unit for a in attempts}),
         samples=_count(config, "samples") or 1,
         judges=_judges(done),
         metrics=_metrics(benchmark, done, lambda a: a.value),

@@ -74,10 +74,11 @@ def _headline(measured: Sequence[Measured]) -> Table:
     compat = any(m.compat is not None for m in measured)
     head: tuple[str, ...] = (
         "run", "benchmark", "arm", "metric", "value", "95 % CI", "method", "n", "items",
-        "rule alone", "n by rule", "judged", "of answered",
+        "questions", "rule alone", "n by rule", "judged", "of answered",
     )  # fmt: skip
     head += (("VLMEvalKit", "n by it") if compat else ()) + _ends_head()
-    return Table("Benchmarks", head, tuple(_headline_row(m, compat) for m in measured), keys=2)
+    rows = tuple(_headline_row(m, compat) for m in measured)
+    return Table("Benchmarks", head, rows, keys=2, prose=("arm", "metric", "method"))
 
 
 def _headline_row(m: Measured, compat: bool) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def _headline_row(m: Measured, compat: bool) -> tuple[str, ...]:
     row: tuple[str, ...] = (
         m.run, m.title, m.arm or "-", m.headline, *_value(found),
         found.method if found else "-", str(found.n if found else 0), str(m.items),
-        _mean(rule), str(rule.n if rule else 0), str(_judged(m)), _mean(m.accuracy(by=m.answered)),
+        str(m.questions), _mean(rule), str(rule.n if rule else 0), str(_judged(m)), _mean(m.accuracy(by=m.answered)),
     )  # fmt: skip
     if compat:
         row += (_mean(theirs), str(theirs.n) if theirs else "-")
@@ -120,7 +121,7 @@ def _repeated(measured: Sequence[Measured]) -> Table:
                 cells = (*_value(metric), metric.method, str(metric.n))
                 rows.append((m.run, metric.group, metric.name, *cells))
     head = ("run", "group", "metric", "value", "95 % CI", "method", "items")
-    return Table("Several samples of an item", head, tuple(rows), keys=3)
+    return Table("Several samples of an item", head, tuple(rows), keys=3, prose=("method",))
 
 
 def _tools(measured: Sequence[Measured]) -> Table:
@@ -206,21 +207,24 @@ def _environment(measured: Sequence[Measured]) -> Table:
 def _published(measured: Sequence[Measured]) -> list[Part]:
     """A table for each benchmark, apart from everything that was measured here."""
     parts: list[Part] = []
-    head = ("model", "tools", "group", "metric", "value", "unit", "n", "source", "protocol")
     for name, title in dict.fromkeys((m.benchmark, m.title) for m in measured):
+        found = published_rows(name)
+        if not found:
+            parts.append(f"Published numbers of {title}: none are known here.")
+            continue
+        sources = list(dict.fromkeys((row.source, row.protocol) for row in found))
         rows = tuple(
             (
-                row.model, row.tools, row.group, row.metric, f"{row.value:g}", row.unit,
-                number(row.n, None), row.source, row.protocol,
+                row.model, row.tools, row.group, row.metric, f"{row.value:.1f}", row.unit,
+                number(row.n, None), f"[{sources.index((row.source, row.protocol)) + 1}]",
+                row.note or "-",
             )
-            for row in published_rows(name)
+            for row in found
         )  # fmt: skip
-        if rows:
-            what = f"Published, not measured by us: {title}"
-            prose = ("unit", "source", "protocol")
-            parts.append(Table(what, head, rows, keys=4, prose=prose))
-        else:
-            parts.append(f"Published numbers of {title}: none are known here.")
+        head = ("model", "tools", "group", "metric", "value", "unit", "n", "source", "note")
+        what = f"Published, not measured by us: {title}"
+        parts.append(Table(what, head, rows, keys=4, prose=("unit", "source", "note")))
+        parts += [f"[{i}] {cite}: {how}." for i, (cite, how) in enumerate(sources, start=1)]
     return parts
 
 

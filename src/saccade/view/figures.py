@@ -40,6 +40,13 @@ class Panel(NamedTuple):
         return list(dict.fromkeys(group for held in self.runs.values() for group in held))
 
     @property
+    def labels(self) -> list[str]:
+        """The groups with the n of each, of the runs that have as many."""
+        held = [[m[group].n for m in self.runs.values() if group in m] for group in self.groups]
+        counts = (str(min(n)) if min(n) == max(n) else f"{min(n)} to {max(n)}" for n in held)
+        return [f"{group}  n = {n}" for group, n in zip(self.groups, counts, strict=True)]
+
+    @property
     def height(self) -> float:
         """Inches."""
         return 1.3 + len(self.groups) * (0.14 + 0.2 * len(self.runs))
@@ -173,7 +180,7 @@ def _draw_bars(runs: Sequence[Bars], families: Sequence[str], figure: SubFigure)
 def _panel_width(panel: Panel) -> float:
     """Inches: for the names of the groups, the bars, and the longest name in the legend."""
     legend = 0.7 + 0.085 * max(map(len, panel.runs)) if len(panel.runs) > 1 else 0.0
-    return 5.2 + 0.075 * max(map(len, panel.groups), default=0) + legend
+    return 5.2 + 0.075 * max(map(len, panel.labels), default=0) + legend
 
 
 def _draw_panel(panel: Panel, figure: SubFigure) -> None:
@@ -191,7 +198,7 @@ def _draw_panel(panel: Panel, figure: SubFigure) -> None:
             xerr=[[v - low for _, v, low, _ in known], [high - v for _, v, _, high in known]],
             label=_plain(run), capsize=2.5, ecolor="0.2", error_kw={"linewidth": 1},
         )  # fmt: skip
-    axes.set_yticks(range(len(groups)), [_plain(group) for group in groups])
+    axes.set_yticks(range(len(groups)), [_plain(label) for label in panel.labels])
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"{panel.label}, 95 % CI")
