@@ -15,6 +15,7 @@ from typing import ClassVar
 from building import zoom_text
 from PIL import Image as PILImage
 
+from saccade.bench.benchmark import Scored
 from saccade.bench.recipe import BenchRecipe
 from saccade.bench.scoring import BenchReward
 from saccade.bench.sets.highres.vstar import VStar
@@ -48,6 +49,18 @@ class Letters(VStar):
     def compat(self, task: Task, reply: str) -> float | None:
         found = next((c for c in reply if c in "ABC"), None)
         return None if found is None else float((task.answer or "").startswith(found))
+
+
+class Abilities(VStar):
+    """V*Bench in groups that overlap: everything searches, and relations are reasoned about."""
+
+    name: ClassVar[str] = "abilities"
+
+    def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
+        pairs = [(one.task, (one.task.id, one.value)) for one in scored if one.value is not None]
+        relations = [pair for task, pair in pairs if task.family == "relative_position"]
+        every = [pair for _, pair in pairs]
+        return {"all": every, "search": every, "reason": relations}
 
 
 class Lenient:

@@ -87,7 +87,8 @@ def _headline_row(m: Measured, compat: bool) -> tuple[str, ...]:
     row: tuple[str, ...] = (
         m.run, m.title, m.arm or "-", m.headline, *_value(found),
         found.method if found else "-", str(found.n if found else 0), str(m.items),
-        str(m.questions), _mean(rule), str(rule.n if rule else 0), str(_judged(m)), _mean(m.accuracy(by=m.answered)),
+        str(m.questions), _mean(rule), str(rule.n if rule else 0), str(_judged(m)),
+        _mean(m.accuracy(by=m.answered)),
     )  # fmt: skip
     if compat:
         row += (_mean(theirs), str(theirs.n) if theirs else "-")

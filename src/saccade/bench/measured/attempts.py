@@ -57,6 +57,13 @@ def groups_of(benchmark: Benchmark, attempts: Sequence[Attempt]) -> list[str]:
     return list(dict.fromkeys((ALL, *named)))
 
 
+def groups_with(benchmark: Benchmark, task: Task, trajectory: Trajectory) -> tuple[str, ...]:
+    """The groups that an episode is in; `all` comes first."""
+    with guarded(f"benchmark {benchmark.name}"):
+        held = benchmark.grouped([Scored(task, trajectory, 0.0)])
+    return tuple(dict.fromkeys((ALL, *(name for name, pairs in held.items() if pairs))))
+
+
 def in_group(attempts: Sequence[Attempt], group: str) -> list[Attempt]:
     """The attempts of a group."""
     return [a for a in attempts if group in a.groups]
@@ -84,12 +91,10 @@ def _attempt(benchmark: Benchmark, task: Task, trajectory: Trajectory) -> Attemp
     slim = _slim(trajectory)
     finished = trajectory.stop not in OURS
     verdict = trajectory.verdict if finished and trajectory.score is not None else None
-    with guarded(f"benchmark {benchmark.name}"):
-        held = benchmark.grouped([Scored(task, slim, 0.0)])
     return Attempt(
         task=task,
         trajectory=slim,
-        groups=tuple(dict.fromkeys((ALL, *(name for name, pairs in held.items() if pairs)))),
+        groups=groups_with(benchmark, task, slim),
         value=None if verdict is None else verdict.value,
         correct=None if verdict is None else verdict.correct,
         rule=_by_rule(task, trajectory) if finished else None,
