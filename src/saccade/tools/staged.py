@@ -184,8 +184,9 @@ def elsewhere(size: Size, own: Box, truths: Sequence[Box], rng: np.random.Genera
 
 
 def widest_strip(size: Size, truths: Sequence[Box]) -> Box:
-    """The strip from side to side of an image, between or beside boxes, with the longest short
-    side; it may be empty.
+    """The strip between or beside boxes whose shorter side is the longest; it may be empty.
+
+    A strip goes from one side of the image to the other.
     """
     columns = _gaps(size.width, [(box.x1, box.x2) for box in truths])
     rows = _gaps(size.height, [(box.y1, box.y2) for box in truths])

@@ -26,7 +26,6 @@ from saccade.errors import FormatError
 from saccade.files import read_lines
 from saccade.policies import ScoringPolicy
 from saccade.rewards.judges import gold_option
-from saccade.runs.folder import Entry, RunReader
 from saccade.runs.journal import Journal
 from saccade.tools.staged import blank
 from saccade.types import Completion, Record, Task, Trajectory, option_letter
@@ -153,12 +152,6 @@ def recorded(agent: Path) -> Recorded:
             found.begun[task.id] = tuple(turn.completion for turn in turns)
             found.calls[task.id] = seen[-1].calls
     return found
-
-
-def continuations(out: Path) -> dict[str, list[Entry]]:
-    """The continuations that were played, by the name of their folder."""
-    folders = [name for name in (KEPT, BLANK) if (out / name / "run.json").exists()]
-    return {name: [*RunReader(out / name).entries()] for name in folders}
 
 
 async def _told(

@@ -50,6 +50,10 @@ class _Run(NamedTuple):
     parts: Assembly
     on_progress: Progress
 
+    def tasks(self) -> Iterator[Task]:
+        """The questions that the agent was asked: every other arm is asked the same ones."""
+        return RunReader(self.out / "agent").tasks()
+
 
 async def audit(
     recipe: Recipe,
@@ -82,11 +86,11 @@ async def audit(
     run = _Run(recipe, out, parts, on_progress)
     try:
         _check(recipe, parts.environment, arms)
-        await _play_arm(run, "agent")
-        boxes = any(task.boxes for task in RunReader(out / "agent").tasks())
+        await _play_arm(run, "agent", make_tasks(recipe))
+        boxes = any(task.boxes for task in run.tasks())
         for name in arms:
             if name != "agent" and (boxes or name not in NEED_BOXES):
-                await _play_arm(run, name)
+                await _play_arm(run, name, run.tasks())
         if isinstance(parts.policy, ScoringPolicy):
             await tell(
                 parts.policy, parts.environment.dialect.seams, out / "agent", out,
@@ -124,15 +128,15 @@ def _check(recipe: Recipe, environment: Environment, arms: Sequence[str]) -> Non
         raise ConfigError(f"audit: it plays every arm by itself, leave arm={recipe.arm} out")
 
 
-async def _play_arm(run: _Run, name: str) -> None:
+async def _play_arm(run: _Run, name: str, tasks: Iterable[Task]) -> None:
     targets: dict[str, tuple[TargetBox, ...]] = {}
-    policy, environment, reward = run.parts
+    policy, environment, _ = run.parts
     crops = _crops(run.out / "agent") if name == "result_only" else None
     forced = name == "direct" and _can_be_forced(run.parts)
     player = apply_arm(name, policy, environment, targets, crops=crops, forced=forced)
 
     def jobs() -> Iterator[Job]:
-        for job in jobs_of(run.recipe, make_tasks(run.recipe)):
+        for job in jobs_of(run.recipe, tasks):
             if _is_asked(name, job, crops):
                 targets[job.task.id] = job.task.boxes
                 yield job
@@ -193,7 +197,7 @@ async def _continue_all(run: _Run, samples: int) -> None:
     policy = Continued(run.parts.policy, held.begun)
     replacements: dict[str, Place | None] = {KEPT: None, BLANK: "blank"}
     for name, place in replacements.items():
-        jobs = jobs_of(several.recipe, make_tasks(several.recipe))
+        jobs = jobs_of(several.recipe, run.tasks())
         player = Player(policy, _staged(run.parts.environment, place, held.calls))
         await _play(
             several, name, player, (job for job in jobs if job.task.id in held.begun),
@@ -201,9 +205,7 @@ async def _continue_all(run: _Run, samples: int) -> None:
         )  # fmt: skip
 
 
-def _staged(
-    environment: Environment, place: Place | None, honest: dict[str, int]
-) -> Environment:
+def _staged(environment: Environment, place: Place | None, honest: dict[str, int]) -> Environment:
     """The environment in which a number of calls of each task show what they ask for."""
     if place is None:
         return environment

@@ -7,15 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from saccade.bench.audit.evidence import (
-    BLANK,
-    KEPT,
-    SCORES,
-    Told,
-    continuations,
-    gold,
-    read_told,
-)
+from saccade.bench.audit.evidence import BLANK, KEPT, SCORES, Told, gold, read_told
 from saccade.bench.audit.looks import accepted_calls, has_failed, has_place_beside, looks
 from saccade.bench.audit.notes import notes_on
 from saccade.bench.audit.record import (
@@ -37,8 +29,8 @@ from saccade.measures.means import Metric, bootstrap, mean_of
 from saccade.measures.multiple import holm
 from saccade.measures.paired import paired
 from saccade.measures.summary import is_correct
-from saccade.runs.folder import Entry, RunReader
-from saccade.runs.manifest import as_typed
+from saccade.runs.folder import RunReader
+from saccade.runs.manifest import RUN, as_typed
 from saccade.types import Task, Trajectory
 
 
@@ -52,15 +44,15 @@ class _Episode(NamedTuple):
     looked: bool
     """Whether a call for the zoom was accepted; of `result_only`, whether a crop was shown."""
     answered: bool
-
-
-class _Asked(NamedTuple):
-    """What is known of the questions."""
-
-    boxless: int
-    roomless: int
-    no_gold: int
-    """Number of episodes of the agent with a look, whose question has no gold answer."""
+    dialect: str
+    boxed: bool
+    """Whether the question has a true box."""
+    roomy: bool
+    """Whether there is a place beside it."""
+    seen: bool
+    """Whether a crop was shown."""
+    gold: bool
+    """Whether a gold answer is known."""
 
 
 Shares = Mapping[str, float]
@@ -74,46 +66,50 @@ def read_audit(out: Path) -> Audit:
         StoreError: there is no audit in this folder.
         FormatError: a record of it is damaged.
     """
-    reader = RunReader(out / "agent")
-    played: dict[str, list[_Episode]] = {}
-    asked, dialects = _Asked(0, 0, 0), dict[str, str]()
-    for arm in ARMS:
-        if (out / arm / "run.json").exists():
-            entries = [*RunReader(out / arm).entries()]
-            played[arm] = [_episode(arm, *entry) for entry in entries]
-            dialects |= {arm: t.environment.dialect for _, t in entries[:1]}
-            asked = _asked(entries) if arm == "agent" else asked
-    arms = tuple(_result(arm, played[arm], asked) for arm in played)
-    evidence = _evidence(out, played["agent"])
+    manifest = RunReader(out / "agent").manifest
+    played = {
+        arm: _episodes(out / arm, beside=arm == "result_only")
+        for arm in ARMS
+        if (out / arm / RUN).exists()
+    }
+    agent = played["agent"]
     found = Audit(
         out=str(out),
-        fingerprint=reader.manifest.fingerprint,
-        command=as_typed(reader.manifest.command),
-        arms=arms,
+        fingerprint=manifest.fingerprint,
+        command=as_typed(manifest.command),
+        arms=tuple(_result(arm, played[arm], agent) for arm in played),
         pairs=_pairs(played),
         effects=_effects(played),
         also_without=_also_without(played),
-        evidence=evidence,
-        no_look=sum(not e.looked and not e.failed for e in played["agent"]),
-        no_gold=asked.no_gold if (out / SCORES).exists() else 0,
+        evidence=_evidence(out, agent),
+        no_look=sum(not e.seen and not e.failed for e in agent),
+        no_gold=sum(e.seen and not e.gold for e in agent) if (out / SCORES).exists() else 0,
     )
+    dialects = {arm: episodes[0].dialect for arm, episodes in played.items() if episodes}
     return found.model_copy(update={"notes": notes_on(found, dialects)})
 
 
-def _episode(arm: str, task: Task, trajectory: Trajectory) -> _Episode:
+def _episodes(run: Path, *, beside: bool = False) -> list[_Episode]:
+    """The facts of each episode of a run; one episode is in memory at a time."""
+    return [_episode(*entry, beside=beside) for entry in RunReader(run).entries()]
+
+
+def _episode(task: Task, trajectory: Trajectory, *, beside: bool) -> _Episode:
     failed = has_failed(trajectory)
-    if arm == "result_only":
-        looked = len(_shown(trajectory)) > len(task.images)
-    else:
-        looked = accepted_calls(trajectory) > 0
+    looked = len(_shown(trajectory)) > len(task.images)
     return _Episode(
         task=task.id,
         unit=unit_of(task),
         sample=trajectory.sample,
         correct=None if failed else is_correct(trajectory),
         failed=failed,
-        looked=looked,
+        looked=looked if beside else accepted_calls(trajectory) > 0,
         answered=trajectory.answer is not None,
+        dialect=trajectory.environment.dialect,
+        boxed=bool(task.boxes),
+        roomy=has_place_beside(task),
+        seen=bool(looks(trajectory)),
+        gold=gold(task) is not None,
     )
 
 
@@ -123,21 +119,9 @@ def _shown(trajectory: Trajectory) -> list[Image]:
     return [part for part in parts if isinstance(part, Image)]
 
 
-def _asked(entries: Sequence[Entry]) -> _Asked:
-    tasks = {task.id: task for task, _ in entries}
-    boxed = [task for task in tasks.values() if task.boxes]
-    seen = (task for task, trajectory in entries if looks(trajectory))
-    return _Asked(
-        boxless=len(tasks) - len(boxed),
-        roomless=sum(not has_place_beside(task) for task in boxed),
-        no_gold=sum(gold(task) is None for task in seen),
-    )
-
-
-def _result(arm: str, episodes: Sequence[_Episode], asked: _Asked) -> ArmResult:
+def _result(arm: str, episodes: Sequence[_Episode], agent: Sequence[_Episode]) -> ArmResult:
     finished = [e for e in episodes if not e.failed]
     scored = [(e.unit, float(e.correct)) for e in finished if e.correct is not None]
-    left_out = asked.boxless if arm in NEED_BOXES else 0
     return ArmResult(
         arm=arm,
         accuracy=mean_of("accuracy", "all", scored),
@@ -146,8 +130,13 @@ def _result(arm: str, episodes: Sequence[_Episode], asked: _Asked) -> ArmResult:
         no_answer=sum(not e.answered for e in finished),
         unscored=len(finished) - len(scored),
         failed=len(episodes) - len(finished),
-        left_out=left_out + (asked.roomless if arm == "wrong_box" else 0),
+        left_out=len({e.task for e in agent if not _is_usable(arm, e)}),
     )
+
+
+def _is_usable(arm: str, episode: _Episode) -> bool:
+    """Whether the question of an episode can be asked in an arm."""
+    return arm not in NEED_BOXES or (episode.boxed and (episode.roomy or arm != "wrong_box"))
 
 
 def _shares(episodes: Sequence[_Episode], key: Callable[[_Episode], str]) -> Shares:
@@ -226,16 +215,12 @@ def _evidence(out: Path, agent: Sequence[_Episode]) -> tuple[Evidence, ...]:
     told = [*read_told(out)]
     if told:
         return _by_log_prob(told, units)
-    played = continuations(out)
-    if KEPT not in played or BLANK not in played:
+    if not all((out / name / RUN).exists() for name in (KEPT, BLANK)):
         return ()
-    kept, blank = (
-        _shares([_episode(name, *entry) for entry in played[name]], lambda e: e.task)
-        for name in (KEPT, BLANK)
-    )
-    names = [task for task in kept if task in blank]
-    n = min(len(played[KEPT]), len(played[BLANK]))
-    rows = [(units.get(task, task), kept[task], blank[task]) for task in names]
+    going_on = [_episodes(out / name) for name in (KEPT, BLANK)]
+    kept, blank = (_shares(episodes, lambda e: e.task) for episodes in going_on)
+    rows = [(units.get(task, task), kept[task], blank[task]) for task in kept if task in blank]
+    n = min(sum(e.correct is not None for e in episodes) for episodes in going_on)
     return (_gain(rows, "accuracy", "blank", "going on", n=n),) if rows else ()
 
 

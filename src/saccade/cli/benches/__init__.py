@@ -1,0 +1,1 @@
+"""What `saccade bench` does beside a plain run."""
