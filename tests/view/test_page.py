@@ -265,7 +265,7 @@ def test_two_runs_stand_side_by_side(
     assert texts(browser, "#count") == ["6 of 6 episodes"]
     assert texts(browser, ".sides.two .episode > h3") == ["oracle", "other"]
     differ = browser.find_element(By.NAME, "differ")
-    differ.find_element(By.CSS_SELECTOR, "option[value='1']").click()
+    differ.find_element(By.CSS_SELECTOR, "option[value='differ']").click()
     assert texts(browser, "#count") == ["6 of 6 episodes"]  # four differ, two are missing
     assert "incorrect" in texts(browser, "#list a")[0]
 

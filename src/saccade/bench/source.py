@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -44,7 +43,7 @@ class BenchTasks(Record):
     """Its file or folder; None: where `saccade bench list` finds it."""
     n: int | None = Field(default=None, ge=1)
     """Number of items, drawn by a hash of seed and id; None: all. The items of a smaller number are
-    among those of a larger one."""
+    among those of a larger one. The forms of a question count once (`Item.unit`)."""
     order: Order = "hashed"
     """The order in which options are shown."""
     shard: Share = WHOLE
@@ -115,11 +114,11 @@ class BenchTasks(Record):
         if self.n is None:
             items = self._items()
         else:
-            names = sorted((_hash(f"{seed}:{item.id}"), item.id) for item in self._items())
-            drawn = {name for _, name in islice(names, self.n)}
-            items = (item for item in self._items() if item.id in drawn)
+            names = {item.unit or item.id for item in self._items()}
+            drawn = set(sorted(names, key=lambda name: _hash(f"{seed}:{name}"))[: self.n])
+            items = (item for item in self._items() if (item.unit or item.id) in drawn)
         share, of = map(int, self.shard.split("/"))
-        return (item for item in items if of == 1 or int(_hash(item.id), 16) % of == share - 1)
+        return (i for i in items if of == 1 or int(_hash(i.unit or i.id), 16) % of == share - 1)
 
     def _items(self) -> Iterator[Item]:
         place, places = self.place, dict[str, str]()

@@ -21,26 +21,39 @@ def report(
             "file that ends in .md, .tex, .json or .png."
         ),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(help="Show what others published on the benchmarks, in tables of their own."),
+    ] = False,
+    compat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="vlmevalkit", help="Score replies to benchmarks as VLMEvalKit does, too."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print what runs measured, as tables.
 
-    Episodes are summarised by family or benchmark, and each run is compared with the first one on
-    the tasks that they share; trainings are summarised by step. Where the output is no terminal it
-    is Markdown.
+    Runs of benchmarks have their metrics, other episodes are summarised by family. Each run is
+    compared with the first one of its kind on the tasks that they share; trainings are summarised
+    by step. Where the output is no terminal it is Markdown.
     """
+    from saccade.config import check_choice
     from saccade.view import report as reports
 
-    made = reports.report(runs)
+    if compat is not None:
+        check_choice("--compat", compat, ["vlmevalkit"])
+    made = reports.report(runs, compat=compat is not None)
     if as_json:
         say_json(reports.as_json(made))
     elif sys.stdout.isatty():
         from saccade.cli.common.console import terminal
         from saccade.cli.common.tables import show_parts
 
-        show_parts(terminal(), reports.short_parts(made))
+        show_parts(terminal(), reports.short_parts(made, published=published))
     else:
-        say(reports.as_markdown(made, Path()), end="")
+        say(reports.as_markdown(made, Path(), published=published), end="")
     if out is not None:
-        for path in reports.write_report(made, out):
+        for path in reports.write_report(made, out, published=published):
             say(str(path), err=True)

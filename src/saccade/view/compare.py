@@ -8,10 +8,15 @@ from statistics import fmean
 from typing import NamedTuple
 from urllib.parse import quote
 
+from saccade.bench.benchmark import unit_of
+from saccade.bench.order import ORDER, place_in_file
+from saccade.bench.results import VERB
+from saccade.measures.multiple import holm
 from saccade.measures.paired import Paired, paired
-from saccade.measures.summary import Pair, is_correct
+from saccade.measures.summary import Pair
+from saccade.rewards.judges import gold_option
 from saccade.runs.manifest import Manifest, differences
-from saccade.types import Record, Task
+from saccade.types import Record, Task, Trajectory
 from saccade.view.record import anchor
 from saccade.view.tables import Link, Part, Table, interval, number
 
@@ -28,8 +33,11 @@ class Attempts(NamedTuple):
     digest: str
     """Of the question and its answer: tasks of one id may be others in another run."""
     question: str
-    correct: dict[int, bool | None]
-    """For each sample whether the answer is right; None where it is not scored."""
+    unit: str
+    """What is drawn independently: the task, or the question of which it is one form."""
+    values: dict[int, float | None]
+    """For each sample how right the answer is, 0 or 1 where that is a yes or no; None where it is
+    not scored."""
 
 
 class Outcomes(NamedTuple):
@@ -59,8 +67,13 @@ class Comparison(Record):
     run: str
     paired: Paired | None
     """None if no task is scored in both runs."""
+    holm_p: float | None = None
+    """The p of `paired`, adjusted for all comparisons of the report; None of a single one."""
     samples: int
     """The most samples that a compared task has in a run."""
+    graded: bool = False
+    """Whether answers are right in part, or several tasks are forms of one question: then what is
+    compared of a question is a mean."""
     common: int
     """Number of tasks that both runs attempted."""
     unscored: int
@@ -82,9 +95,34 @@ def outcomes_of(run: str, manifest: Manifest, pairs: Iterable[Pair]) -> Outcomes
     tasks: dict[str, Attempts] = {}
     for task, trajectory in pairs:
         if task.id not in tasks:
-            tasks[task.id] = Attempts(_digest(task), task.question, {})
-        tasks[task.id].correct[trajectory.sample] = is_correct(trajectory)
+            tasks[task.id] = Attempts(_digest(task), task.question, unit_of(task), {})
+        tasks[task.id].values[trajectory.sample] = _value(trajectory)
     return Outcomes(run, manifest, tasks)
+
+
+def compare_all(runs: Sequence[Outcomes]) -> tuple[Comparison, ...]:
+    """Compare each run with the first one of the same benchmark, or of none.
+
+    With more than one comparison their p-values are adjusted by Holm's method.
+    """
+    firsts: dict[str, Outcomes] = {}
+    made = []
+    for run in runs:
+        first = firsts.setdefault(subject_of(run.manifest), run)
+        if first is not run:
+            made.append(compare(first, run))
+    tested = [found for found in made if found.paired is not None]
+    if len(tested) < 2:
+        return tuple(made)
+    adjusted = holm([found.paired.p for found in tested if found.paired is not None])
+    of = {id(found): p for found, p in zip(tested, adjusted, strict=True)}
+    return tuple(found.model_copy(update={"holm_p": of.get(id(found))}) for found in made)
+
+
+def subject_of(manifest: Manifest) -> str:
+    """The benchmark that a run is of; empty of other runs. Only runs of one are compared."""
+    part = manifest.config.get("bench") if manifest.verb == VERB else None
+    return str(part.get("kind")) if isinstance(part, dict) else ""
 
 
 def compare(first: Outcomes, second: Outcomes) -> Comparison:
@@ -94,13 +132,18 @@ def compare(first: Outcomes, second: Outcomes) -> Comparison:
     rates = {task: (_rate(first.tasks[task]), _rate(second.tasks[task])) for task in common}
     known = {task: (a, b) for task, (a, b) in rates.items() if a is not None and b is not None}
     flips = [_flip(first.tasks[t], second.tasks[t], t, *known[t]) for t in known]
-    attempts = (run.tasks[task].correct for task in known for run in (first, second))
-    before, after = ([pair[side] for pair in known.values()] for side in (0, 1))
+    attempts = [run.tasks[task].values for task in known for run in (first, second)]
+    units: dict[str, list[tuple[float, float]]] = {}
+    for task, pair in known.items():
+        units.setdefault(first.tasks[task].unit, []).append(pair)
+    before, after = ([fmean(pair[side] for pair in of) for of in units.values()] for side in (0, 1))
+    values = (value for samples in attempts for value in samples.values())
     return Comparison(
         first=first.run,
         run=second.run,
         paired=paired(before, after) if known else None,
         samples=max(map(len, attempts), default=0),
+        graded=len(units) < len(known) or any(value not in (None, 0, 1) for value in values),
         common=len(common),
         unscored=len(common) - len(known),
         only_first=len(first.tasks) - len(shared),
@@ -124,10 +167,12 @@ def comparison_parts(
     """
     parts: list[Part] = []
     compared = [(made, made.paired) for made in comparisons if made.paired is not None]
-    rows = tuple(_row(made, result) for made, result in compared)
-    if rows:
-        title = f"Accuracy compared with {comparisons[0].first}, on common tasks"
-        head = ("run", "n", "difference", "95 % CI", "McNemar p", "gained", "lost")
+    adjusted = any(made.holm_p is not None for made, _ in compared)
+    for first in dict.fromkeys(made.first for made, _ in compared):
+        rows = tuple(_row(*pair, adjusted) for pair in compared if pair[0].first == first)
+        title = f"Accuracy compared with {first}, on common tasks"
+        tests = ("McNemar p", "Holm p") if adjusted else ("McNemar p",)
+        head = ("run", "n", "difference", "95 % CI", *tests, "gained", "lost")
         parts.append(Table(title, head, rows))
     for made in comparisons:
         parts.append(_explained(made))
@@ -140,12 +185,16 @@ def comparison_parts(
     return parts
 
 
-def _row(made: Comparison, result: Paired) -> tuple[str, ...]:
-    p = "<0.0001" if result.p < 1e-4 else f"{result.p:.4f}"
+def _row(made: Comparison, result: Paired, adjusted: bool) -> tuple[str, ...]:
+    p = (_p(result.p), *((_p(made.holm_p),) if adjusted else ()))
     low, high = result.interval
     ends = interval(low, high, sign=True)
     counts = (str(result.gained), str(result.lost))
-    return (made.run, str(result.n), f"{result.difference:+.3f}", ends, p, *counts)
+    return (made.run, str(result.n), f"{result.difference:+.3f}", ends, *p, *counts)
+
+
+def _p(p: float | None) -> str:
+    return "-" if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _explained(made: Comparison) -> str:
@@ -159,8 +208,14 @@ def _explained(made: Comparison) -> str:
         said.append(f"{made.unscored} common tasks are not scored in both, and left out")
     if made.paired is None:
         said.append("There is nothing to compare")
+    elif made.graded:
+        said.append(
+            "A question counts by the mean of its tasks and samples; n: questions; p: sign test"
+        )
     elif made.samples > 1:
         said.append("A task counts by the share of its samples that are right; p: sign test")
+    if made.holm_p is not None:
+        said.append("Holm p: adjusted for all comparisons here")
     if made.differs:
         said.append("Settings that differ: " + "; ".join(made.differs))
     return ". ".join(said)
@@ -172,33 +227,57 @@ def _flip_table(made: Comparison, shown: Sequence[tuple[str, Flip]], link: LinkT
     for name, flip in shown:
         target = link(flip.anchor)
         task = flip.task if target is None else Link(flip.task, target)
-        shares = (_share(flip.before, made.samples), _share(flip.after, made.samples))
+        shares = (_share(flip.before, made), _share(flip.after, made))
         rows.append((name, task, *shares, flip.question))
     head = ("", "task", made.first, made.run, "question")
     title = f"Tasks that flipped from {made.first} to {made.run}"
     return Table(title, head, tuple(rows), keys=2, prose=("question",))
 
 
-def _share(value: float, samples: int) -> str:
-    return number(value, 2) if samples > 1 else ("right" if value else "wrong")
+def _share(value: float, made: Comparison) -> str:
+    if made.samples > 1 or made.graded:
+        return number(value, 2)
+    return "right" if value else "wrong"
 
 
 def _flip(first: Attempts, second: Attempts, task: str, before: float, after: float) -> Flip:
     """A task of both runs; its anchor is the first sample that they do not agree on."""
-    samples = [s for s in first.correct if s in second.correct] or list(first.correct)
-    differ = [s for s in samples if first.correct[s] != second.correct.get(s)]
+    samples = [s for s in first.values if s in second.values] or list(first.values)
+    differ = [s for s in samples if first.values[s] != second.values.get(s)]
     place = anchor(task, (differ or samples)[0])
     question = " ".join(first.question.split())[:80]
     return Flip(task=task, question=question, before=before, after=after, anchor=quote(place))
 
 
 def _rate(attempts: Attempts) -> float | None:
-    scored = [float(correct) for correct in attempts.correct.values() if correct is not None]
+    scored = [value for value in attempts.values.values() if value is not None]
     return fmean(scored) if scored else None
 
 
+def _value(trajectory: Trajectory) -> float | None:
+    """How right the answer is; None if it is not scored."""
+    verdict = trajectory.verdict
+    return None if trajectory.score is None or verdict is None else verdict.value
+
+
 def _digest(task: Task) -> str:
-    """What makes a question the same: its text, images, options, boxes of none, and answer."""
+    """What makes a question the same: its text, images, options, boxes of none, and answer.
+
+    Options that were moved are put back to their places in the file, so that a question is the same
+    in every order of them.
+    """
     images = [image.source.digest for image in task.images]
-    parts = (task.question, images, list(task.choices), task.answer)
+    choices, answer = _in_file(task)
+    parts = (task.question, images, choices, answer)
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _in_file(task: Task) -> tuple[list[str], str | int | None]:
+    """The options as they stand in the file of a benchmark, and the right one's place there."""
+    gold = gold_option(task) if task.choices else None
+    if gold is None:
+        return list(task.choices), task.answer
+    order, shown = task.meta.get(ORDER), range(len(task.choices))
+    moved = isinstance(order, list) and sorted(map(str, order)) == sorted(map(str, shown))
+    places = [place_in_file(task, place) if moved else place for place in shown]
+    return [task.choices[places.index(place)] for place in shown], places[gold]

@@ -29,7 +29,10 @@ const anchor = (episode) =>
 const addressOf = (episode) => "#" + encodeURIComponent(anchor(episode));
 const signed = (value) => (value === null ? "none" : (value > 0 ? "+" : "") + value.toFixed(2));
 
-function episodeNode(e, name) {
+const choicesNode = (e) =>
+  (e.choices.length ? h("ol", { type: "A" }, e.choices.map((choice) => h("li", {}, choice))) : "");
+
+function episodeNode(e, name, withChoices) {
   const facts = h("dl", {});
   const fact = (term, ...value) => facts.append(h("dt", {}, term), h("dd", {}, ...value));
   fact("outcome", mark(e), e.stop === "answer" ? "" : ` (${e.stop})`);
@@ -47,7 +50,7 @@ function episodeNode(e, name) {
   const numbers = Object.entries(e.numbers).filter(([, value]) => value !== null);
   fact("numbers", numbers.map(([n, v]) => `${n} ${Math.round(v * 100) / 100}`).join(", "));
   return h("div", { class: "episode" },
-    name ? h("h3", {}, name) : null, facts,
+    name ? h("h3", {}, name) : null, withChoices ? choicesNode(e) : null, facts,
     h("div", { class: "pictures" },
       e.pictures.map((picture, i) =>
         pictureNode(picture, e, `image_${i + 1}`, VIEW, numberNodes(e.marks, picture))),

@@ -1,12 +1,16 @@
-"""The figure of a report: accuracies as bars, trainings as lines over their steps."""
+"""The figure of a report: accuracies as bars, trainings as lines over their steps.
+
+Benchmarks have bars that lie, for the names of their groups are long and may be many.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import MissingExtra
+from saccade.measures.means import Metric
 from saccade.measures.summary import Summary
 from saccade.view.dynamics import Dynamics
 
@@ -20,6 +24,32 @@ class Bars(NamedTuple):
 
     run: str
     families: dict[str, Summary]
+
+
+class Panel(NamedTuple):
+    """A metric of a benchmark by group, for several runs."""
+
+    title: str
+    label: str
+    """What the metric is."""
+    runs: Mapping[str, Mapping[str, Metric]]
+    """Run -> group -> the metric."""
+
+    @property
+    def groups(self) -> list[str]:
+        return list(dict.fromkeys(group for held in self.runs.values() for group in held))
+
+    @property
+    def labels(self) -> list[str]:
+        """The groups with the n of each, of the runs that have as many."""
+        held = [[m[group].n for m in self.runs.values() if group in m] for group in self.groups]
+        counts = (str(min(n)) if min(n) == max(n) else f"{min(n)} to {max(n)}" for n in held)
+        return [f"{group}  n = {n}" for group, n in zip(self.groups, counts, strict=True)]
+
+    @property
+    def height(self) -> float:
+        """Inches."""
+        return 1.3 + len(self.groups) * (0.14 + 0.2 * len(self.runs))
 
 
 class Curve(NamedTuple):
@@ -58,17 +88,25 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
 """The line styles of several trainings, which share the colours."""
 
 
-def draw(bars: Sequence[Bars], trainings: Sequence[Dynamics], out: Path) -> None:
+def draw(
+    bars: Sequence[Bars],
+    trainings: Sequence[Dynamics],
+    out: Path,
+    *,
+    panels: Sequence[Panel] = (),
+) -> None:
     """Write the figure as PNG.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    figure_of(bars, trainings).savefig(out, dpi=150)
+    figure_of(bars, trainings, panels=panels).savefig(out, dpi=150)
 
 
-def figure_of(bars: Sequence[Bars], trainings: Sequence[Dynamics]) -> Figure:
-    """The figure: a row of accuracies, and one for each kind of training.
+def figure_of(
+    bars: Sequence[Bars], trainings: Sequence[Dynamics], *, panels: Sequence[Panel] = ()
+) -> Figure:
+    """The figure: a row for each benchmark, one of accuracies, and one for each kind of training.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -81,18 +119,24 @@ def figure_of(bars: Sequence[Bars], trainings: Sequence[Dynamics]) -> Figure:
     supervised = [run for run in trainings if not run.rewarded]
     families = list(dict.fromkeys(name for made in bars for name in made.families))
     widths = [
+        *(_panel_width(panel) for panel in panels),
         _bars_width(bars, len(families)) if bars else 0.0,
         14.5 if rewarded else 0.0,
         8.0 if supervised else 0.0,
     ]
-    rows = sum(width > 0 for width in widths)
-    figure = Figure(figsize=(max(widths), 3.6 * rows), layout="constrained")
-    places = iter(figure.subfigures(rows, 1, squeeze=False)[:, 0])
+    others = sum(width > 0 for width in widths) - len(panels)
+    heights = [panel.height for panel in panels] + [3.6] * others
+    size = (max(widths, default=0) or 4.0, sum(heights) or 1.0)
+    figure = Figure(figsize=size, layout="constrained")
+    rows = figure.subfigures(max(1, len(heights)), 1, squeeze=False, height_ratios=heights or None)
+    places = iter(rows[:, 0])
+    for panel in panels:
+        _draw_panel(panel, next(places))
     if bars:
         _draw_bars(bars, families, next(places))
-    for runs, panels in ((rewarded, REWARDED), (supervised, SUPERVISED)):
+    for runs, curves in ((rewarded, REWARDED), (supervised, SUPERVISED)):
         if runs:
-            _draw_panels(runs, panels, next(places))
+            _draw_panels(runs, curves, next(places))
     return figure
 
 
@@ -130,6 +174,40 @@ def _draw_bars(runs: Sequence[Bars], families: Sequence[str], figure: SubFigure)
     axes.spines[["top", "right"]].set_visible(False)
     if len(runs) > 1:
         # Beside the axes a legend can hide no bar, however long its names are.
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+
+
+def _panel_width(panel: Panel) -> float:
+    """Inches: for the names of the groups, the bars, and the longest name in the legend."""
+    legend = 0.7 + 0.085 * max(map(len, panel.runs)) if len(panel.runs) > 1 else 0.0
+    return 5.2 + 0.075 * max(map(len, panel.labels), default=0) + legend
+
+
+def _draw_panel(panel: Panel, figure: SubFigure) -> None:
+    """Bars that lie, from the first group at the top, with their 95 % intervals."""
+    groups, height = panel.groups, 0.8 / len(panel.runs)
+    axes = figure.add_subplot()
+    for number, (run, held) in enumerate(panel.runs.items()):
+        known = [
+            (groups.index(group) + (number + 0.5) * height - 0.4, m.value, m.low, m.high)
+            for group, m in held.items()
+            if m.value is not None and m.low is not None and m.high is not None
+        ]
+        axes.barh(
+            [place for place, *_ in known], [value for _, value, _, _ in known], height * 0.9,
+            xerr=[[v - low for _, v, low, _ in known], [high - v for _, v, _, high in known]],
+            label=_plain(run), capsize=2.5, ecolor="0.2", error_kw={"linewidth": 1},
+        )  # fmt: skip
+    axes.set_yticks(range(len(groups)), [_plain(label) for label in panel.labels])
+    axes.set_ylim(len(groups) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(f"{panel.label}, 95 % CI")
+    axes.set_title(_plain(panel.title), loc="left", fontsize=11)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(panel.runs) > 1:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
 
 

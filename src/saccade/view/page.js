@@ -49,17 +49,49 @@ function gather() {
 
 const FILTERS = [
   ["step", "Step", (e) => (e.step === undefined ? [] : [String(e.step)])],
-  ["family", "Family or benchmark", (e) => [e.family]],
+  ["family", "Family or group", (e) => (e.groups && e.groups.length ? e.groups : [e.family])],
   ["outcome", "Outcome", (e) => [e.outcome]],
   ["tool", "Tool", (e) => (e.tools.length ? e.tools : ["(none)"])],
   ["stop", "Stop reason", (e) => [e.stop]],
   ["reward", "Reward", (e) => [e.reward === null ? "(none)" : String(e.reward)]],
 ];
 
+// What became of an attempt from the first run to another: pairs of what is scored in both.
+const FLIPS = { gained: [false, true], lost: [true, false], "both right": [true, true],
+  "neither right": [false, false] };
+const SCORED = { correct: true, incorrect: false };
+
+function flipped(row, flip, run) {
+  const right = [row.sides[0], row.sides[run]].map((e) => e && SCORED[e.outcome]);
+  return right[0] === FLIPS[flip][0] && right[1] === FLIPS[flip][1];
+}
+
+// Outcomes that differ and, between runs, what each of them gained and lost against the first.
+function comparisonOptions() {
+  const options = [h("option", { value: "" }, "all"), h("option", { value: "differ" }, "outcomes differ")];
+  data.runs.slice(1).forEach((run, i) => {
+    const of = data.runs.length > 2 ? `${run.name}: ` : "";
+    for (const flip of Object.keys(FLIPS)) {
+      const n = rows.filter((row) => flipped(row, flip, i + 1)).length;
+      options.push(h("option", { value: `${flip}/${i + 1}` }, `${of}${flip} (${n})`));
+    }
+  });
+  return options;
+}
+
+function compares(row, wanted) {
+  if (wanted === "differ") {
+    return new Set(row.sides.map((side) => (side ? side.outcome : "missing"))).size > 1;
+  }
+  const [flip, run] = wanted.split("/");
+  return flipped(row, flip, Number(run));
+}
+
 function fillFilters() {
   const form = byId("filters");
   const chosen = Object.fromEntries(FILTERS.map(([n]) => [n, form[n] ? form[n].value : ""]));
   const words = form.words ? form.words.value : "";
+  const differ = form.differ ? form.differ.value : "";
   form.replaceChildren();
   for (const [name, title, values] of FILTERS) {
     const options = new Map();
@@ -77,8 +109,9 @@ function fillFilters() {
     form.append(h("label", {}, title, select));
   }
   if (rows.some((row) => row.sides.length > 1)) {
-    const select = h("select", { name: "differ" }, h("option", { value: "" }, "all"),
-      h("option", { value: "1" }, "outcomes differ"));
+    const select = h("select", { name: "differ" }, comparisonOptions());
+    select.value = differ;
+    if (select.selectedIndex < 0) select.value = "";
     form.append(h("label", {}, data.runs.length > 1 ? "Runs" : "Attempts", select));
   }
   const search = h("input", { name: "words", type: "search", autocomplete: "off" });
@@ -93,10 +126,7 @@ function matches(row) {
     const wanted = form[name] ? form[name].value : "";
     if (wanted && !sides.some((side) => values(side).includes(wanted))) return false;
   }
-  if (form.differ && form.differ.value) {
-    const outcomes = new Set(row.sides.map((side) => (side ? side.outcome : "missing")));
-    if (outcomes.size < 2) return false;
-  }
+  if (form.differ && form.differ.value && !compares(row, form.differ.value)) return false;
   const words = form.words.value.trim().toLowerCase();
   const text = sides.map((e) => [e.id, e.question, e.answer, e.gold].join(" ")).join(" ");
   return !words || text.toLowerCase().includes(words);
@@ -153,12 +183,13 @@ function open(place, { focus = false, side = null, note = true } = {}) {
   const present = row.sides.map((e, i) => [e, e && name(e, i)]).filter(([e]) => e);
   const back = h("button", { type: "button", class: "back" }, "\u2190 all episodes");
   back.addEventListener("click", leave);
-  const choices = row.first.choices.map((choice) => h("li", {}, choice));
-  const nodes = present.map(([e, title]) => episodeNode(e, named ? title : null));
+  // Runs may have shown the options in other orders: then each has its own list.
+  const alike = present.every(([e]) => e.choices.join("\n") === row.first.choices.join("\n"));
+  const nodes = present.map(([e, title]) => episodeNode(e, named ? title : null, !alike));
   detail.replaceChildren(back,
     h("h2", {}, row.first.question || "(no text)"),
     h("p", { class: "soft" }, named && row.attempts ? row.first.task : row.first.id),
-    choices.length ? h("ol", { type: "A" }, choices) : "",
+    alike ? choicesNode(row.first) : "",
     row.attempts && named ? attemptsNode(present.map(([e]) => e)) : "",
     h("div", { class: "key" }, h("span", { class: "true" }, "true box"),
       h("span", { class: "requested" }, "box in a call"),

@@ -12,12 +12,16 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from saccade.errors import ConfigError
+from saccade.bench.benchmark import ALL
+from saccade.bench.measured.attempts import groups_with
+from saccade.bench.results import VERB, known_benchmark
+from saccade.errors import ConfigError, PluginError
 from saccade.files import open_file, read_whole, write_whole, writing
 from saccade.measures.summary import summary
 from saccade.runs.folder import Entry
@@ -142,6 +146,7 @@ class PageBuilder:
         shown = list(self._shown(path, damage))
         total = summary(entry for entry, _ in shown)
         episodes = [episode for _, episode in shown]
+        _name_groups(path, shown)
         accuracy = "-" if total.accuracy is None else f"{total.accuracy:.3f}"
         interval = "" if total.low is None else f", 95 % CI [{total.low:.3f}, {total.high:.3f}]"
         tasks = f" samples of {total.tasks} tasks" if total.repeated else ""
@@ -195,6 +200,18 @@ class PageBuilder:
                 task, trajectory, self._pictures, self._tokenizers.texts, step=step
             )
         return self._episodes[key]
+
+
+def _name_groups(path: Path, shown: Sequence[tuple[Entry, Episode]]) -> None:
+    """Note the groups of a benchmark in its episodes."""
+    manifest = read_manifest(path)
+    if manifest.verb != VERB:
+        return
+    benchmark, _ = known_benchmark(manifest)
+    for entry, episode in shown:
+        with suppress(PluginError):  # of a damaged record; its family is still known
+            held = groups_with(benchmark, *entry)
+            episode["groups"] = [visible(name) for name in held if name != ALL]
 
 
 def _size(file: Path) -> str:

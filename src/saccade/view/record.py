@@ -93,6 +93,9 @@ class Episode(TypedDict):
     before: NotRequired[str]
     """What was said of it before `saccade rescore`."""
 
+    groups: NotRequired[list[str]]
+    """The groups of its benchmark that it is in, which may be several."""
+
     id: str
     task: str
     sample: int

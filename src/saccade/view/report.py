@@ -16,16 +16,18 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
+from saccade.bench.results import VERB, Measured, known_benchmark, measured_of
 from saccade.files import make_folder, write_whole, writing
 from saccade.measures.summary import Pair, Summary, summary, summary_by
 from saccade.runs.manifest import as_typed, read_manifest
 from saccade.types import Record
+from saccade.view.benchmarks import bench_panels, bench_parts
 from saccade.view.compare import (
     FLIPS_SHOWN,
     Comparison,
     LinkTo,
     Outcomes,
-    compare,
+    compare_all,
     comparison_parts,
     outcomes_of,
 )
@@ -47,6 +49,7 @@ PAGES = ("view.html", "view/index.html")
 """Where `saccade view` writes the page of runs in the folder of the first one."""
 LEFT_OUT_SHOWN = 5
 """Records that could not be used, of which tables say why; the JSON says it of all."""
+OTHER_QUESTIONS = "Runs of different benchmarks ask other questions and are not compared."
 KINDS = (".md", ".tex", ".json", ".png")
 """Endings of the files of a report."""
 
@@ -71,13 +74,21 @@ class Report(NamedTuple):
     comparisons: tuple[Comparison, ...]
     """Of each run of episodes with the first of them."""
     trainings: tuple[Dynamics, ...]
+    measured: tuple[Measured, ...] = ()
+    """Of the runs of benchmarks, which are not among `runs`."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The folders of the runs of episodes."""
+        benchmarks = tuple(run.path for run in self.measured)
+        return benchmarks + tuple(run.path for run in self.runs)
 
     @property
     def page(self) -> Path | None:
         """Where the page of the runs of episodes is, or would be."""
-        if not self.runs:
+        if not self.paths:
             return None
-        places = [Path(self.runs[0].path) / name for name in PAGES]
+        places = [Path(self.paths[0]) / name for name in PAGES]
         return next((place for place in places if place.is_file()), places[0])
 
 
@@ -118,8 +129,14 @@ APART = (
 COUNTS = ("stop reasons", "format problems", "patterns")
 
 
-def report(paths: Sequence[Path]) -> Report:
+def report(paths: Sequence[Path], *, compat: bool = False) -> Report:
     """Read runs, and compare those of episodes with the first of them.
+
+    Runs of a benchmark are compared with the first run of the same one.
+
+    Args:
+        paths: Run folders.
+        compat: Whether replies to benchmarks are scored as VLMEvalKit does, too.
 
     Raises:
         StoreError: there is no run in a folder.
@@ -127,46 +144,52 @@ def report(paths: Sequence[Path]) -> Report:
             Records that cannot be used are left out and named.
     """
     named = list(zip(paths, run_names(paths), strict=True))
-    read = [_read(path, name) for path, name in named if not is_training(path)]
-    outcomes = [found for _, found in read]
+    read = [_read(path, name, compat=compat) for path, name in named if not is_training(path)]
     return Report(
-        tuple(made for made, _ in read),
-        tuple(compare(outcomes[0], other) for other in outcomes[1:]),
+        tuple(made for made, _ in read if isinstance(made, RunReport)),
+        compare_all([found for _, found in read]),
         tuple(read_dynamics(path, name) for path, name in named if is_training(path)),
+        tuple(made for made, _ in read if isinstance(made, Measured)),
     )
 
 
-def report_parts(made: Report, link: LinkTo, *, flips: int | None = None) -> list[Part]:
+def report_parts(
+    made: Report, link: LinkTo, *, flips: int | None = None, published: bool = False
+) -> list[Part]:
     """The report as tables and sentences.
 
     Args:
         made: What runs measured.
         link: Where the name of an episode leads.
         flips: Number of flipped tasks that are shown for each direction; None shows all.
+        published: Whether the numbers that others published on the benchmarks are shown, in a table
+            of their own.
     """
-    parts: list[Part] = []
+    parts = bench_parts(made.measured, published=published)
+    compared = comparison_parts(made.comparisons, link, at_most=flips)
+    if len({run.benchmark for run in made.measured} | {"" for _ in made.runs}) > 1:
+        compared.append(OTHER_QUESTIONS)
     if made.runs:
         accuracy, *others = _summaries(made.runs)
         notes = [note for run in made.runs for note in _left_out(run)]
-        parts = [
-            accuracy,
-            *notes,
-            *comparison_parts(made.comparisons, link, at_most=flips),
-            *others,
-        ]
+        parts += [accuracy, *notes, *compared, *others]
+    else:
+        parts += compared
     return parts + dynamics_parts(made.trainings)
 
 
-def short_parts(made: Report) -> list[Part]:
+def short_parts(made: Report, *, published: bool = False) -> list[Part]:
     """The same for a terminal: the first flips alone, with links if there is a page."""
     page = made.page
     if page is None or not page.is_file():
-        parts = report_parts(made, lambda place: None, flips=FLIPS_SHOWN)
+        parts = report_parts(made, lambda place: None, flips=FLIPS_SHOWN, published=published)
         flipped = any(found.gained or found.lost for found in made.comparisons)
-        runs = shlex.join(run.path for run in made.runs)
+        runs = shlex.join(made.paths)
         return [*parts, f"See them side by side: saccade view {runs} --open"] if flipped else parts
     where = page.resolve().as_uri()
-    return report_parts(made, lambda place: f"{where}#{place}", flips=FLIPS_SHOWN)
+    return report_parts(
+        made, lambda place: f"{where}#{place}", flips=FLIPS_SHOWN, published=published
+    )
 
 
 def as_json(made: Report) -> dict[str, JsonValue]:
@@ -178,17 +201,19 @@ def as_json(made: Report) -> dict[str, JsonValue]:
         "runs": [run.model_dump(mode="json") for run in made.runs],
         "comparisons": [found.model_dump(mode="json") for found in made.comparisons],
         "trainings": [dynamics_json(run) for run in made.trainings],
+        "benchmarks": [run.model_dump(mode="json") for run in made.measured],
     }
     return cast(dict[str, JsonValue], finite(content))
 
 
-def write_report(made: Report, out: Path) -> tuple[Path, ...]:
+def write_report(made: Report, out: Path, *, published: bool = False) -> tuple[Path, ...]:
     """Write the report into files.
 
     Args:
         made: What runs measured.
         out: A file that ends in one of `KINDS`, or a folder that gets one of each: `report.md`,
             `report.tex`, `report.json` and `report.png`.
+        published: Whether the tables show the numbers that others published, too.
 
     Returns:
         The files that were written.
@@ -204,41 +229,48 @@ def write_report(made: Report, out: Path) -> tuple[Path, ...]:
         if file.suffix == ".png":
             bars = [Bars(run.run, run.families) for run in made.runs]
             with writing(file):
-                draw(bars, made.trainings, file)
+                draw(bars, made.trainings, file, panels=bench_panels(made.measured))
         else:
-            write_whole(file, _text(made, file).encode("utf-8", "replace"))
+            text = _text(made, file, published=published)
+            write_whole(file, text.encode("utf-8", "replace"))
     return tuple(files)
 
 
-def _text(made: Report, file: Path) -> str:
+def _text(made: Report, file: Path, *, published: bool) -> str:
     """The content of a file; links in it are relative to its folder."""
     if file.suffix == ".json":
         return json.dumps(as_json(made), indent=2, allow_nan=False) + "\n"
     if file.suffix == ".tex":
-        return latex(report_parts(made, lambda place: None))
-    return as_markdown(made, file.parent)
+        return latex(report_parts(made, lambda place: None, published=published))
+    return as_markdown(made, file.parent, published=published)
 
 
-def as_markdown(made: Report, folder: Path) -> str:
+def as_markdown(made: Report, folder: Path, *, published: bool = False) -> str:
     """The report as Markdown, with links that lead from a folder to the page of the runs."""
     page = made.page
     if page is None:
-        return markdown(report_parts(made, lambda place: None))
+        return markdown(report_parts(made, lambda place: None, published=published))
     where = quote(Path(os.path.relpath(page, folder)).as_posix())
-    parts = report_parts(made, lambda place: f"{where}#{place}")
+    parts = report_parts(made, lambda place: f"{where}#{place}", published=published)
     if any(found.gained or found.lost for found in made.comparisons):
-        runs = shlex.join(run.path for run in made.runs)
+        runs = shlex.join(made.paths)
         parts.append(f"The page that the links lead to is made by: saccade view {runs}")
     return markdown(parts)
 
 
-def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
+def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured, Outcomes]:
     damage = Damage()
     manifest = read_manifest(path)
     pairs: list[Pair] = [(e.task, e.trajectory) for e in sound_entries(path, damage)]
+    outcomes = outcomes_of(name, manifest, pairs)
+    if manifest.verb == VERB:
+        benchmark, said = known_benchmark(manifest)
+        notes = [*said, *_cut("left out: ", damage.sentences)]
+        made = measured_of(name, path, manifest, benchmark, pairs, compat=compat, notes=notes)
+        return made, outcomes
     families = summary_by(lambda task: task.family, pairs)
     named = families if len(families) > 1 else {}
-    made = RunReport(
+    plain = RunReport(
         run=name,
         path=str(path),
         fingerprint=manifest.fingerprint,
@@ -246,16 +278,18 @@ def _read(path: Path, name: str) -> tuple[RunReport, Outcomes]:
         families={**named, ALL: summary(pairs)},
         left_out=damage.sentences,
     )
-    return made, outcomes_of(name, manifest, pairs)
+    return plain, outcomes
 
 
 def _left_out(run: RunReport) -> list[str]:
     """What was left out of the numbers of a run."""
-    if not run.left_out:
-        return []
-    said = "; ".join(run.left_out[:LEFT_OUT_SHOWN])
-    more = len(run.left_out) - LEFT_OUT_SHOWN
-    return [f"{run.run}: left out: {said}" + (f"; and {more} more" if more > 0 else "")]
+    return _cut(f"{run.run}: left out: ", run.left_out)
+
+
+def _cut(begin: str, sentences: Sequence[str]) -> list[str]:
+    said = "; ".join(sentences[:LEFT_OUT_SHOWN])
+    more = len(sentences) - LEFT_OUT_SHOWN
+    return [begin + said + (f"; and {more} more" if more > 0 else "")] if sentences else []
 
 
 def _summaries(runs: Sequence[RunReport]) -> list[Part]:

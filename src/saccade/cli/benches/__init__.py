@@ -1,1 +1,1 @@
-"""What `saccade bench` is made of: its run file, its progress, its result, its smaller commands."""
+"""What `saccade bench` is made of."""

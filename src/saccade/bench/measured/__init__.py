@@ -1,0 +1,1 @@
+"""What is measured of a benchmark's run beside its accuracy; `saccade.bench.results` is all."""
