@@ -7,6 +7,8 @@ import pytest
 from building import a_task
 from searching import attempt, figures, offering, parquet, png, scored, tasks
 
+from saccade.bench.recipe import BenchRecipe
+from saccade.bench.run import preflight
 from saccade.bench.scoring import RULES, BenchReward
 from saccade.bench.sets.search.realx import RealX
 from saccade.errors import ConfigError, FormatError
@@ -93,6 +95,15 @@ async def test_an_episode_of_another_condition_is_never_scored() -> None:
     with pytest.raises(ConfigError, match=r"bench\.tools: 'none'.*text_search"):
         await reward.apply(task, offering(played, "text_search"))
     await reward.close()
+
+
+def test_a_run_of_another_condition_is_refused_before_a_model_is_asked(tmp_path: Path) -> None:
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    table = {"bench": {"kind": "realx"}, "data": str(four(tmp_path)), "policy": policy}
+    assert len(preflight(BenchRecipe.model_validate(table))) == 4
+    asked_for_both = table | {"bench": {"kind": "realx", "tools": "all"}}
+    with pytest.raises(ConfigError, match=r"bench\.tools: 'all'.*offers none"):
+        preflight(BenchRecipe.model_validate(asked_for_both))
 
 
 def test_an_unknown_flag_a_missing_answer_and_image_are_named(tmp_path: Path) -> None:
