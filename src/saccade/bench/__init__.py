@@ -11,7 +11,16 @@ BENCHMARKS = {
     "vstar": "saccade.bench.sets.highres.vstar:VStar",
     # options of all kinds
     # mathematics
+    "mathvista": "saccade.bench.sets.maths.mathvista:MathVista",
+    "mathverse": "saccade.bench.sets.maths.mathverse:MathVerse",
+    "mathvision": "saccade.bench.sets.maths.mathvision:MathVision",
+    "wemath": "saccade.bench.sets.maths.wemath:WeMath",
+    "dynamath": "saccade.bench.sets.maths.dynamath:DynaMath",
+    "logicvista": "saccade.bench.sets.maths.logicvista:LogicVista",
     # charts and text
+    "charxiv": "saccade.bench.sets.charts.charxiv:CharXiv",
+    "chartqa": "saccade.bench.sets.charts.chartqa:ChartQA",
+    "ocrbench": "saccade.bench.sets.charts.ocrbench:OCRBench",
     # boxes
     # search
     # agents

@@ -1,0 +1,1 @@
+"""How answers are scored, where several benchmarks do it alike."""
