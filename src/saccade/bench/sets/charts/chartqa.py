@@ -21,11 +21,11 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Difference, Item, Scored
-from saccade.bench.columns import Text, Texts, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import compat_maths
-from saccade.bench.scorers.charts import judge_relaxed
-from saccade.bench.scorers.groups import grouped_by
+from saccade.bench.scorers.charts.relaxed import judge_relaxed
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.sets.columns import Text, Texts, asked_in, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.types import Task, Verdict
 
@@ -83,7 +83,7 @@ class ChartQA(Benchmark):
 
     def compat(self, task: Task, reply: str) -> float:
         """`relaxed_correctness` of the whole reply."""
-        return compat_maths.relaxed(_gold(task), reply)
+        return vlmevalkit.relaxed(_gold(task), reply)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
         """Questions by people, and those by a program."""
@@ -132,7 +132,8 @@ def _task(name: str, row: Row, place: Path, kind: str, max_pixels: int) -> Task:
         raise row.wrong("label: no answer")
     picture = row.values.get("image") or row.values.get("imgname")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("png", "", "images"))
+    question = f"{asked_in(row, found.question)}\n{FORM}"
     return task_of(
-        row, name, "chartqa", f"{found.question}\n{FORM}", [image], answer=label[0],
+        row, name, "chartqa", question, [image], answer=label[0],
         family=kind, meta={GOLD: list(label)},
     )  # fmt: skip

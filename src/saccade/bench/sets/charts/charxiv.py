@@ -9,7 +9,7 @@ The authors' files: `data/reasoning_val.json` and `data/descriptive_val.json` wi
 
 or the parquet, in which a figure has a reasoning question and four descriptive ones, or
 VLMEvalKit's TSVs with the text of the question. A descriptive question is a number from 1 to 19;
-its words are those of `saccade.bench.scorers.charxiv`, not the authors'.
+its words are those of `saccade.bench.scorers.charts.charxiv`, not the authors'.
 Source: princeton-nlp/CharXiv, data/ and src/constants.py.
 """
 
@@ -23,11 +23,11 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Benchmark, Item, Scored
-from saccade.bench.columns import Text, Texts, noted, photo, text_of
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import charxiv as scorer
-from saccade.bench.scorers.groups import grouped_by
-from saccade.bench.scorers.maths import Instructed
+from saccade.bench.scorers.charts import charxiv as scorer
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.rules import Instructed
+from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, text_of
 from saccade.formats.records import Row, find_files, read_records
 from saccade.rewards.judges import Judge
 from saccade.types import Task, Verdict
@@ -133,7 +133,8 @@ def _reasoning(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     if kind is None:
         raise row.wrong(f"inst_category: expected 1 to 4, got {found.kind[:80]!r}")
     form = scorer.form_of(kind, found.answer)
-    return _made(name, row, place, f"{found.query}\n{form}", found.answer, kind, {}, max_pixels)
+    question = f"{asked_in(row, found.query)}\n{form}"
+    return _made(name, row, place, question, found.answer, kind, {}, max_pixels)
 
 
 def _descriptive(name: str, row: Row, place: Path, asked: _Question, max_pixels: int) -> Task:
@@ -150,7 +151,7 @@ def _descriptive(name: str, row: Row, place: Path, asked: _Question, max_pixels:
 
 def _made(
     name: str, row: Row, place: Path, question: str, answer: str, kind: str,
-    more: dict[str, object], max_pixels: int,
+    more: Mapping[str, object], max_pixels: int,
 ) -> Task:  # fmt: skip
     image = photo(row, place, _picture(row), max_pixels=max_pixels, folders=("images", ""))
     meta = noted(more, **{UNIT: f"charxiv-{_figure(row) or name}"})

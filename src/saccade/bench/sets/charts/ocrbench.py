@@ -24,10 +24,10 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Difference, Item, Scored
-from saccade.bench.columns import Text, Texts, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import compat_maths
-from saccade.bench.scorers.groups import grouped_by
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.sets.columns import Text, Texts, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.types import Task, Verdict
 
@@ -83,7 +83,7 @@ class OCRBench(Benchmark):
 
     def compat(self, task: Task, reply: str) -> float:
         """Whether a gold text is part of the reply, letter by letter."""
-        return compat_maths.holds(_gold(task), reply, formula=task.family == FORMULA)
+        return vlmevalkit.holds(_gold(task), reply, formula=task.family == FORMULA)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
         """By the five areas of the published table, then by the ten kinds."""

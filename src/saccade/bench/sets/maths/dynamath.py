@@ -22,12 +22,12 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Difference, Item, Scored, unit_of
-from saccade.bench.columns import Text, noted, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import compat_maths
-from saccade.bench.scorers.groups import grouped_by
-from saccade.bench.scorers.maths import WITHIN, MathsBenchmark
-from saccade.bench.scorers.options import SHOWN, gold_letters, letters_up_to, options_in
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
+from saccade.bench.scorers.maths.rules import WITHIN, MathsBenchmark
+from saccade.bench.sets.columns import Text, asked_in, noted, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.measures.means import Metric, means_by
 from saccade.types import Task, Verdict
@@ -104,7 +104,7 @@ class DynaMath(MathsBenchmark):
 
     def compat(self, task: Task, reply: str) -> float | None:
         """What `DynaMath_auxeval` reads of a reply in JSON; None where a model extracts."""
-        return compat_maths.dynamath(task, reply, str(task.meta.get(KIND)))
+        return vlmevalkit.dynamath(task, reply, str(task.meta.get(KIND)))
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
         """By subject, level and type of answer."""
@@ -161,8 +161,9 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     picture = row.values.get("decoded_image") or row.values.get("image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "image", "images"))
     form = FORMS.get(found.answer_type, "Answer in a few words or numbers.")
+    question = f"{asked_in(row, found.question)}\n{form}"
     return task_of(
-        row, name, "dynamath", f"{found.question}\n{form}", [image], answer=answer,
+        row, name, "dynamath", question, [image], answer=answer,
         family=str(meta.get("subject", "")), meta=meta,
     )  # fmt: skip
 

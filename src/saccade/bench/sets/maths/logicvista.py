@@ -21,11 +21,11 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Item, Scored
-from saccade.bench.columns import Text, Texts, noted, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers.groups import grouped_by
-from saccade.bench.scorers.maths import MathsBenchmark
-from saccade.bench.scorers.options import SHOWN, gold_letters, letters_up_to, options_in
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
+from saccade.bench.scorers.maths.rules import MathsBenchmark
+from saccade.bench.sets.columns import Text, Texts, noted, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.types import OPTION_LETTERS, Task
 

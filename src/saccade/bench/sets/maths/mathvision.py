@@ -21,12 +21,12 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import About, Difference, Item, Scored
-from saccade.bench.columns import Text, Texts, noted, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import compat_maths
-from saccade.bench.scorers.groups import grouped_by
-from saccade.bench.scorers.maths import MathsBenchmark
-from saccade.bench.scorers.options import Asked, asked, with_choices
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.options import Asked, asked, with_choices
+from saccade.bench.scorers.maths.rules import MathsBenchmark
+from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.types import OPTION_LETTERS, Task
 
@@ -77,7 +77,7 @@ class MathVision(MathsBenchmark):
 
     def compat(self, task: Task, reply: str) -> float | None:
         """The letter of `can_infer`, or `is_equal`; None where a model extracts."""
-        return compat_maths.mathvision(with_choices(task), reply)
+        return vlmevalkit.mathvision(with_choices(task), reply)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
         """By subject and by level."""
@@ -94,12 +94,13 @@ class MathVision(MathsBenchmark):
 def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     found = row.read(_Problem)
     options = found.options or found.choices
-    ask = Asked(f"{found.question}\nAnswer with the value alone.", (), found.answer.strip(), {})
+    question = asked_in(row, found.question)
+    ask = Asked(f"{question}\nAnswer with the value alone.", (), found.answer.strip(), {})
     if options:
         letter = found.answer.strip()
         if len(letter) != 1 or letter not in OPTION_LETTERS[: len(options)]:
             raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
-        ask = asked(found.question, options, OPTION_LETTERS.index(letter))
+        ask = asked(question, options, OPTION_LETTERS.index(letter))
     picture = row.values.get("decoded_image") or row.values.get("image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
     subject = found.subject or found.category

@@ -22,13 +22,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import About, Difference, Item, Scored
-from saccade.bench.columns import Table, Text, Texts, list_of, noted, photo
 from saccade.bench.parts import task_of
-from saccade.bench.scorers import compat_maths
-from saccade.bench.scorers.groups import grouped_by
-from saccade.bench.scorers.maths import UNIT_OF_ANSWER, WITHIN, MathsBenchmark
-from saccade.bench.scorers.numbers import decimals, measured, same_number
-from saccade.bench.scorers.options import Asked, asked, with_choices
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
+from saccade.bench.scorers.maths.options import Asked, asked, with_choices
+from saccade.bench.scorers.maths.rules import UNIT_OF_ANSWER, WITHIN, MathsBenchmark
+from saccade.bench.sets.columns import Table, Text, Texts, asked_in, list_of, noted, photo
 from saccade.formats.records import Row, find_files, read_records
 from saccade.types import OPTION_LETTERS, Task, Verdict
 
@@ -105,7 +105,7 @@ class MathVista(MathsBenchmark):
     def compat(self, task: Task, reply: str) -> float | None:
         """Numbers and letters that `post_check` reads; None where a model extracts."""
         kind = str(task.meta.get("answer_type"))
-        return compat_maths.mathvista(with_choices(task), reply, kind)
+        return vlmevalkit.mathvista(with_choices(task), reply, kind)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
         """By each column of its metadata; a problem has several skills."""
@@ -120,9 +120,8 @@ class MathVista(MathsBenchmark):
         ),
         Difference(
             Task(id="article", prompt=("Which car?",), answer="B. blue", choices=("red", "blue")),
-            "B is right; the shape of it is that of A car", None, 0.0,
-            "can_infer sees two letters, and then A in `answer is a`, or nothing: here the last "
-            "word that is a letter decides",
+            "A blue one", True, 0.0,
+            "can_infer takes the article for the option A",
         ),
     )  # fmt: skip
 
@@ -138,7 +137,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     picture = row.values.get("decoded_image") or row.values.get("image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
     query = _QUERY.fullmatch(found.question)
-    question = query[1] if query else found.question
+    question = asked_in(row, query[1] if query else found.question)
     if found.question_type == "multi_choice":
         ask = _options(row, found, question)
     else:

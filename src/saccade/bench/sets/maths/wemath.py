@@ -22,11 +22,11 @@ from typing import ClassVar, NamedTuple
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Difference, Item, Scored
-from saccade.bench.columns import Text, noted, photo, text_of
 from saccade.bench.parts import task_of
-from saccade.bench.scorers.compat_maths import infers_right
-from saccade.bench.scorers.maths import MathsBenchmark
-from saccade.bench.scorers.options import asked, options_in, with_choices
+from saccade.bench.scorers.maths.compat import infers_right
+from saccade.bench.scorers.maths.options import asked, options_in, with_choices
+from saccade.bench.scorers.maths.rules import MathsBenchmark
+from saccade.bench.sets.columns import Text, asked_in, noted, photo, text_of
 from saccade.formats.records import Row, find_files, read_records
 from saccade.measures.means import Metric, mean_of, means_by
 from saccade.types import OPTION_LETTERS, Task
@@ -137,9 +137,10 @@ class WeMath(MathsBenchmark):
 
     differences: ClassVar[tuple[Difference, ...]] = (
         Difference(
-            Task(id="article", prompt=("Which?",), answer="B. 12", choices=("10", "12", "14")),
-            "The answer is A bit more than 11, which leaves 12.", None, 0.0,
-            "can_infer takes the A of `answer is A bit` for the option A",
+            Task(id="article", prompt=("Which?",), answer="B. cylinder",
+                 choices=("cone", "cylinder", "cube")),
+            "A cylinder", True, 0.0,
+            "can_infer takes the article for the option A",
         ),
     )  # fmt: skip
 
@@ -178,7 +179,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     letter = found.answer.strip()
     if len(letter) != 1 or letter not in OPTION_LETTERS[: len(choices)]:
         raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
-    ask = asked(found.question, choices, OPTION_LETTERS.index(letter))
+    ask = asked(asked_in(row, found.question), choices, OPTION_LETTERS.index(letter))
     picture = next((row.values[c] for c in ("image_path", "image") if row.values.get(c)), None)
     if isinstance(row.values.get("image"), str) and len(str(row.values["image"])) > 500:
         picture = row.values["image"]

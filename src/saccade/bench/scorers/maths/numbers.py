@@ -33,7 +33,7 @@ _ABOUT = re.compile(
     r"(?![a-z]) ?",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"(?:\\?[A-Za-z]{1,10}(?:_\w)?|\\angle ?[A-Z]{1,3}) ?(?:=|\\approx) ?")
+_NAMED = re.compile(r"(\\?[A-Za-z]{1,12}(?:_\w)?|\\angle ?[A-Z]{1,3}) ?(?:=|\\approx) ?")
 _CLOSED = {"(": ")", "{": "}", "[": "]"}
 _WORDS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
@@ -48,6 +48,8 @@ class Measure(NamedTuple):
     value: float
     unit: Unit | None
     """None: there is none. One with `words` is none that we know."""
+    name: str = ""
+    """What it is said to be the value of: the x of `x = 5`."""
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -64,18 +66,20 @@ def measured(answer: str) -> Measure | None:
     text = written(answer)
     if text.casefold() in _WORDS:
         return Measure(float(_WORDS[text.casefold()]), None)
+    name = ""
     for lead in (_ABOUT, _NAMED, _ABOUT):
-        if found := lead.match(text):
-            text = text[found.end() :]
+        if before := lead.match(text):
+            text = text[before.end() :]
+            name = before[1] if lead is _NAMED else name
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).removeprefix("+")
     if (value := value_of(text)) is not None:
-        return Measure(value, None)
+        return Measure(value, None, name)
     found = quantity(text, attached=True)
     if found is None or (value := value_of(found.number)) is None:
         return None
     if found.unit is not None and found.unit.words and not _is_name(found.unit.words):
         return None
-    return Measure(value, found.unit)
+    return Measure(value, found.unit, name)
 
 
 def _is_name(words: str) -> bool:
@@ -92,8 +96,11 @@ def same_number(
     """Whether a number is the gold one, up to an absolute difference; None if it cannot be told.
 
     A unit that only one side has is that of the question. Words that are no unit are ignored where
-    the question has them ("5 apples"), and make the answer unread where it has not.
+    the question has them ("5 apples"), and make the answer unread where it has not. So do two
+    names: x = 0 is not y = 0.
     """
+    if gold.name and answer.name and gold.name != answer.name:
+        return None
     for side in (gold, answer):
         if side.unit is not None and side.unit.words:
             asked = re.findall(r"[a-z]+", question.casefold())

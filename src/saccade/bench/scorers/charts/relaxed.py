@@ -1,8 +1,8 @@
 """Answers about charts: numbers that may be off by a share, texts that may not.
 
 Source: Masry et al. 2022 (arXiv 2203.10244), end of section 5.1: a numeric answer is right within
-5 % of the gold one, others only where they are the same. `compat_maths.relaxed` has the code that
-everybody runs, and where this deviates from it.
+5 % of the gold one, others only where they are the same. The code that everybody runs is restated
+in `saccade.bench.scorers.maths.compat`, `relaxed`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from saccade.bench.scorers.numbers import measured, near
+from saccade.bench.scorers.maths.numbers import measured, near
 from saccade.rewards.maths.written import written
 from saccade.rewards.text import normalised, same_text
 from saccade.types import Verdict
@@ -40,7 +40,7 @@ def judge_relaxed(gold: Sequence[str], answer: str, question: str) -> Verdict:
 
 
 def _right(gold: str, answer: str, question: str) -> bool | None:
-    if same_text(gold, answer) or same_text(gold, written(answer)):
+    if same_text(gold, answer) or same_text(written(gold), written(answer)):
         return True
     target, found = measured(gold), measured(answer)
     if target is None or (target.unit is not None and target.unit.words):

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from saccade.bench.scorers.numbers import value_of
+from saccade.bench.scorers.maths.numbers import value_of
 from saccade.types import Task, option_letter
 
 _FAILED = "Failed to obtain answer via API"

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pydantic import PrivateAttr
 
 from saccade.bench.benchmark import Benchmark
-from saccade.bench.scorers.numbers import measured, same_number
-from saccade.bench.scorers.options import SHOWN, judge_shown, with_choices
+from saccade.bench.scorers.maths.numbers import measured, same_number
+from saccade.bench.scorers.maths.options import SHOWN, judge_shown, with_choices
 from saccade.rewards.judges import Judge
 from saccade.rewards.math import Math, MathOptions
 from saccade.types import Task, Verdict

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,10 +55,11 @@ Table = Annotated[dict[str, object], BeforeValidator(table_of)]
 """A column of objects, in any form."""
 
 
-def noted(*tables: dict[str, object], **more: JsonValue) -> dict[str, JsonValue]:
+def noted(*tables: Mapping[str, object], **more: JsonValue) -> dict[str, JsonValue]:
     """What goes into `Task.meta`: texts, numbers and lists of them; nothing that is empty."""
     known: dict[str, JsonValue] = {}
-    for name, value in [item for table in (*tables, more) for item in table.items()]:
+    held: list[Mapping[str, object]] = [*tables, more]
+    for name, value in [item for table in held for item in table.items()]:
         if isinstance(value, str | bool | int) or (
             isinstance(value, float) and math.isfinite(value)
         ):
@@ -66,6 +67,17 @@ def noted(*tables: dict[str, object], **more: JsonValue) -> dict[str, JsonValue]
         elif isinstance(value, list | tuple):
             known[name] = [text_of(item) for item in value]
     return {name: value for name, value in known.items() if value not in ("", [])}
+
+
+def asked_in(row: Row, question: str) -> str:
+    """The text of a question.
+
+    Raises:
+        FormatError: there is none; names file and row.
+    """
+    if not question.strip():
+        raise row.wrong("question: no text")
+    return question.strip()
 
 
 def photo(

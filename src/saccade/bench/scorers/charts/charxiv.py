@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from saccade.bench.scorers.numbers import decimals, measured, near
+from saccade.bench.scorers.maths.numbers import decimals, measured, near
 from saccade.rewards.maths.written import written
 from saccade.rewards.text import normalised, same_text
 from saccade.types import Task, Verdict
@@ -176,7 +176,7 @@ def judge(task: Task, answer: str) -> Verdict:
     gold, text = task.answer or "", written(answer)
     if not answer.strip():
         return Verdict(correct=False, reason="no answer", judge=RULE)
-    if same_text(gold, answer) or same_text(gold, text):
+    if same_text(gold, answer) or same_text(written(gold), text):
         return Verdict(correct=True, judge=RULE)
     decided = _decided(compared(task), gold, text)
     if decided is None:
