@@ -73,7 +73,7 @@ async def test_values_and_options_are_read(tmp_path: Path) -> None:
 
 
 def test_nothing_that_a_model_writes_is_executed_for_vlmevalkit(tmp_path: Path) -> None:
-    """Both published scorers call eval() on it: mathv.py, is_equal; MATH-V's evaluation/utils.py."""
+    """Both published scorers call eval() on it: mathv.py, and MATH-V's evaluation/utils.py."""
     trace = tmp_path / "executed"
     reply = f"__import__('pathlib').Path({str(trace)!r}).write_text('6') * 0 + 6"
     assert MathVision().compat(Task(id="t", prompt=("How many?",), answer="6"), reply) is None

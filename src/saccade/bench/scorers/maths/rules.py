@@ -17,6 +17,8 @@ from saccade.bench.scorers.maths.numbers import measured, same_number
 from saccade.bench.scorers.maths.options import SHOWN, judge_shown, with_choices
 from saccade.rewards.judges import Judge
 from saccade.rewards.math import Math, MathOptions
+from saccade.rewards.maths.written import written
+from saccade.rewards.text import same_text
 from saccade.types import Task, Verdict
 
 WITHIN = "within"
@@ -45,7 +47,8 @@ class MathsBenchmark(Benchmark):
 
     async def judge_value(self, task: Task, answer: str) -> Verdict:
         """The rule for questions without options."""
-        return judge_number(task, answer) or await self._compared(task, answer, None)
+        found = judge_number(task, answer) or judge_words(task, answer)
+        return found or await self._compared(task, answer, None)
 
     async def _compared(self, task: Task, answer: str, before: Verdict | None) -> Verdict:
         if self._math is None:
@@ -79,6 +82,15 @@ def judge_number(task: Task, answer: str) -> Verdict | None:
     tolerance = float(within) if isinstance(within, int | float) else 0.0
     equal = same_number(gold, found, tolerance, task.question)
     return None if equal is None else Verdict(correct=equal, judge="number")
+
+
+def judge_words(task: Task, answer: str) -> Verdict | None:
+    """Whether an answer is the gold text, or another word than a gold word; None for all else."""
+    gold, text = (written(side) for side in (task.answer or "", answer))
+    if gold and same_text(gold, text):
+        return Verdict(correct=True, judge="text")
+    words = all(len(side) > 2 and side.isalpha() for side in (gold, text))
+    return Verdict(correct=False, judge="text") if words else None
 
 
 class Instructed:
