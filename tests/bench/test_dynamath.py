@@ -1,5 +1,5 @@
-"""DynaMath. Format: DynaMath/DynaMath, samples and result/10trials/trial1/dataset.json, and the data
-card of DynaMath/DynaMath_Sample; VLMEvalKit, vlmeval/dataset/dynamath.py."""
+"""DynaMath. Format: DynaMath/DynaMath, samples and result/10trials/trial1/dataset.json, and the
+data card of DynaMath/DynaMath_Sample; VLMEvalKit, vlmeval/dataset/dynamath.py."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ async def test_answers_are_judged_by_type(
 
 
 def test_worst_case_is_the_share_of_questions_with_all_variants_right(tmp_path: Path) -> None:
-    """By hand: question 1 is right in all of 3 variants, 2 in 2 of 3, 3 has one that is not scored."""
+    """By hand: of 3 variants, question 1 has all right, 2 has two, and of 3 one is not scored."""
     read = tasks("dynamath", written(tmp_path, 3))
     values = {"1": [1, 1, 1], "2": [1, 0, 1], "3": [1, None, 1]}
     attempts = [
@@ -94,9 +94,11 @@ async def test_our_rule_and_that_of_vlmevalkit_differ_where_it_is_said() -> None
     ("kind", "gold", "reply", "value"),
     [
         ("float", "2", '{"short answer": "2.0005"}', 1), ("float", "2", '{"short answer": "3"}', 0),
-        ("float", "3.1416", '{"short answer": "1π"}', 1), ("float", "2", '{"short answer": 2}', None),
+        ("float", "3.1416", '{"short answer": "1π"}', 1),
+        ("float", "2", '{"short answer": 2}', None),
         ("float", "2", "2.0 m", 1), ("float", "2", "about 2", None),
-        ("multiple choice", "B", '{"short answer": "(B)"}', 1), ("multiple choice", "B", "B or C", None),
+        ("multiple choice", "B", '{"short answer": "(B)"}', 1),
+        ("multiple choice", "B", "B or C", None),
         ("multiple choice", "B", '{"short answer": "No"}', None), ("text", "May", "", 1),
         ("text", "May", '{"short answer": "June"}', 0), ("text", "5", '{"short answer": 5}', None),
     ],

@@ -32,7 +32,7 @@ async def test_the_set_of_letters_counts(tmp_path: Path) -> None:
     """A reply that is no row of capitals is wrong upstream; the order of letters never matters."""
     both, one = tasks("logicvista", written(tmp_path), order="hashed")
     assert (both.answer, both.choices, len(both.meta["shown_options"])) == ("A, C", (), 7)  # type: ignore[arg-type]
-    said = ["A, C", "C and A", "AC", "A", "A, B, C", "G", "A fine pair", "DIAGRAM"]
+    said = ["A, C", "C and A", "AC", "A", "A, B, C", "G", "A fine pair", "CANDLES"]
     assert await judged(LogicVista(), both, *said) == [True] * 3 + [False] * 3 + [None, None]
     said = ["B", "Some are cakes", "The answer is B.", "C", "A, B"]
     found = await judged(LogicVista(), one, *said[:4])

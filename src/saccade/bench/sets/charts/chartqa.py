@@ -127,7 +127,7 @@ def _task(name: str, row: Row, place: Path, kind: str, max_pixels: int) -> Task:
     label = [one.strip() for one in found.label if one.strip()]
     raw = row.values.get("label", row.values.get("answer"))
     if isinstance(raw, str) and len(found.label) != 1:
-        label = [raw.strip()]  # a label that is written as a list is one answer
+        label = [raw.strip()] if raw.strip() else []  # one that is written as a list
     if not label:
         raise row.wrong("label: no answer")
     picture = row.values.get("image") or row.values.get("imgname")
