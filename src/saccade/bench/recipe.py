@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from saccade.bench.order import Order
-from saccade.bench.source import BenchTasks
+from saccade.bench.source import WHOLE, BenchTasks, Share
 from saccade.config import Part
 from saccade.recipe import Recipe
 from saccade.rewards import RewardOptions
@@ -42,7 +42,7 @@ class BenchRecipe(Recipe):
     """Number of items, drawn by a hash of seed and id; None: all."""
     order: Order = "hashed"
     """The order in which options are shown; with `compat` that of the file."""
-    shard: str = "1/1"
+    shard: Share = WHOLE
     """Which part of the items this run takes, as in "2/8"."""
     arm: Arm = "agent"
     """How a question is attempted: at once (`direct`), after a thought (`cot`), or with the tools

@@ -6,9 +6,9 @@ import hashlib
 import re
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from saccade.bench import BENCHMARKS
 from saccade.bench.benchmark import Benchmark, Item
@@ -23,6 +23,17 @@ WHOLE = "1/1"
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
+def _is_a_share(value: str) -> str:
+    match = _SHARD.fullmatch(value)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(f'expected "i/n" with 1 <= i <= n, such as "2/8", got {value!r}')
+    return f"{int(match[1])}/{int(match[2])}"
+
+
+Share = Annotated[str, AfterValidator(_is_a_share)]
+"""A part of the items, as in "2/8"."""
+
+
 class BenchTasks(Record):
     """The items of a benchmark as tasks. `tasks.kind` of a run file of `saccade bench`."""
 
@@ -35,16 +46,8 @@ class BenchTasks(Record):
     among those of a larger one. The forms of a question count once (`Item.unit`)."""
     order: Order = "hashed"
     """The order in which options are shown."""
-    shard: str = WHOLE
+    shard: Share = WHOLE
     """Which part of the items this run takes, as in "2/8": shares of a hash of the id."""
-
-    @field_validator("shard")
-    @classmethod
-    def _is_a_share(cls, value: str) -> str:
-        match = _SHARD.fullmatch(value)
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise ValueError(f'expected "i/n" with 1 <= i <= n, such as "2/8", got {value!r}')
-        return f"{int(match[1])}/{int(match[2])}"
 
     def tasks(
         self, *, seed: int, max_pixels: int, without: Container[str] = frozenset()
@@ -89,6 +92,23 @@ class BenchTasks(Record):
         """
         return cast(Benchmark, build(self.benchmark, BENCHMARKS, "bench"))
 
+    @property
+    def place(self) -> Path:
+        """Where the data set is.
+
+        Raises:
+            ConfigError: it is not on this machine; says where to get it.
+        """
+        benchmark = self.made
+        place = self.data if self.data is not None else found_on_disk(benchmark)
+        if place is None:
+            about = benchmark.about
+            raise ConfigError(
+                f"{benchmark.name}: the data set is not on this machine; get it from "
+                f"{about.source}, and name {about.layout} with data=PATH"
+            )
+        return place
+
     def _chosen(self, seed: int) -> Iterator[Item]:
         """The items that are asked; those of a part of them are found in a pass of its own."""
         if self.n is None:
@@ -101,20 +121,13 @@ class BenchTasks(Record):
         return (i for i in items if of == 1 or int(_hash(i.unit or i.id), 16) % of == share - 1)
 
     def _items(self) -> Iterator[Item]:
-        benchmark, places = self.made, dict[str, str]()
-        place = self.data if self.data is not None else found_on_disk(benchmark)
-        if place is None:
-            about = benchmark.about
-            raise ConfigError(
-                f"{benchmark.name}: the data set is not on this machine; get it from "
-                f"{about.source}, and name {about.layout} with data=PATH"
-            )
-        for item in benchmark.items(place):
+        place, places = self.place, dict[str, str]()
+        for item in self.made.items(place):
             if (earlier := places.setdefault(item.id, item.where)) is not item.where:
                 raise FormatError(f"{item.where}: the id {item.id!r} is that of {earlier} already")
             yield item
         if not places:
-            raise FormatError(f"{place}: no item of {benchmark.name}")
+            raise FormatError(f"{place}: no item of {self.made.name}")
 
 
 def _hash(text: str) -> str:

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
+from saccade.bench.recipe import BenchRecipe
+from saccade.bench.run import as_played, bench_reward
+from saccade.cli.benches.chosen import default_out
 from saccade.cli.checks.kinds import Kind
 from saccade.config import build
 from saccade.errors import ConfigError, SaccadeError, require
 from saccade.recipe import Recipe, check_policy, count_tasks, make_environment, make_reward
+from saccade.rewards import Reward
 from saccade.runs.folder import RunReader
 from saccade.runs.manifest import RUN, differences, manifest_of, read_manifest
 from saccade.runs.preflight import check_runs, check_tasks
@@ -89,7 +93,7 @@ def examine_parts(kind: Kind, recipe: Record, found: Examination) -> None:
 
 def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
     with found.part("environment"):
-        environment = make_environment(recipe)
+        environment = make_environment(as_attempted(recipe))
         found.fingerprint = environment.fingerprint
         tools = ", ".join(tool.name for tool in environment.record.tools) or "none"
         dialect = environment.record.dialect
@@ -98,7 +102,7 @@ def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
         _examine_folder(kind, recipe, environment.fingerprint, found)
     reward = None
     with found.part("reward"):
-        reward = make_reward(recipe)
+        reward = reward_of(recipe)
         judges = ", ".join(part.kind for part in recipe.reward.judge)
         found.add("reward", "ok", f"preset {recipe.reward.preset}, judge: {judges}")
     with found.part("tasks"):
@@ -118,12 +122,23 @@ def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
             check_policy(recipe)
 
 
+def as_attempted(recipe: Recipe) -> Recipe:
+    """The run file with what its command makes of it: the arm of a benchmark."""
+    return as_played(recipe) if isinstance(recipe, BenchRecipe) else recipe
+
+
+def reward_of(recipe: Recipe) -> Reward:
+    """What scores the episodes: the rule of a benchmark first, where it is one."""
+    return bench_reward(recipe) if isinstance(recipe, BenchRecipe) else make_reward(recipe)
+
+
 def _examine_folder(kind: Kind, recipe: Recipe, fingerprint: str, found: Examination) -> None:
     """Whether `out` is free, or holds a run that would be resumed."""
-    if recipe.out is None:
+    name = recipe.out or (default_out(recipe) if isinstance(recipe, BenchRecipe) else None)
+    if name is None:
         found.add("out", "error", "out: missing; name the run folder with out=runs/NAME")
         return
-    out = Path(recipe.out)
+    out = Path(name)
     if not (out / RUN).exists():
         found.add("out", "ok", f"{out} is free")
         return

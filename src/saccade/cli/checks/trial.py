@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import cast
 
-from saccade.cli.checks.examine import Examination
+from saccade.cli.checks.examine import Examination, as_attempted, reward_of
 from saccade.cli.checks.kinds import Kind
 from saccade.cli.common.show import STOPS
 from saccade.config import Part, Table
@@ -88,7 +88,7 @@ def _try_episode(kind: Kind, recipe: Recipe, found: Examination) -> None:
     """
     with warnings.catch_warnings():  # of mismatches, which are findings here
         warnings.simplefilter("ignore", UserWarning)
-        assembly = assemble(recipe)
+        assembly = assemble(as_attempted(recipe))._replace(reward=reward_of(recipe))
     _note_mismatches(assembly.policy.info, assembly.environment, found)
     if kind.name == "agent attack":
         _check_attack(recipe, assembly)
