@@ -30,6 +30,7 @@ EXTRA_OF = {
     "math_verify": "math",
     "sympy": "math",
     "onnxruntime": "ocr",
+    "openpyxl": "data",
     "peft": "train",
     "pyarrow": "data",
     "pyseccomp": "sandbox",

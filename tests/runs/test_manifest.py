@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, JsonValue
 
+from saccade.bench.recipe import BenchRecipe
 from saccade.config import validate, with_overrides
 from saccade.data.curate import CurateRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
@@ -174,8 +175,8 @@ def test_settings_in_lists_are_found_too() -> None:
 
 
 KINDS: list[type[BaseModel]] = [
-    Recipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe, BaseOptions,
-    OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
+    Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe,
+    BaseOptions, OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
 ]  # fmt: skip
 """Run files, and the options of what they name."""
 

@@ -91,7 +91,7 @@ def built_in() -> dict[str, Tool]:
 
 def zooms() -> dict[str, Tool]:
     """The zoom with each of its options, and what looks like it."""
-    target = {"t": TargetBox(box=Box(60, 20, 80, 50))}
+    target = {"t": (TargetBox(box=Box(60, 20, 80, 50)),)}
     grown = ZoomIn(square=True, small="enlarge", min_side=24)
     return {
         "grown": grown, "square": ZoomIn(square=True), "any": ZoomIn(min_side=0, max_ratio=1e9),

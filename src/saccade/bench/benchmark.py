@@ -16,7 +16,7 @@ accuracies, of all items and by `Task.family`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -62,6 +62,9 @@ class Item(NamedTuple):
 
     Raises FormatError, with file and row, if the row cannot be used.
     """
+    unit: str = ""
+    """What it is one form of, as in `Task.meta[UNIT]`; where a part of a benchmark is drawn, all
+    forms of a question are in it or none."""
 
 
 class Scored(NamedTuple):
@@ -91,6 +94,8 @@ class Benchmark(Record):
     about: ClassVar[About]
     headline: ClassVar[str] = "accuracy"
     """Name of the metric that tables show first."""
+    in_package: ClassVar[bool] = False
+    """Whether it needs no data set: `items` then leaves its place alone."""
     differences: ClassVar[tuple[Difference, ...]] = ()
     """At least one for each scorer that `compat` restates."""
 
@@ -112,6 +117,23 @@ class Benchmark(Record):
         """
         rule = Choice() if task.choices else Exact(mismatch="undecided")
         return await rule.judge(task, answer)
+
+    async def judge_episode(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """What the rule says of an episode that ended with an answer: by default, of the answer.
+
+        For rules that depend on what the model was shown: a box is in pixels of a shown image.
+        """
+        return await self.judge(task, trajectory.answer or "")
+
+    def check_tools(self, offered: Collection[str]) -> None:
+        """Find out if a run offers the tools that the options of the benchmark speak of.
+
+        Args:
+            offered: The names of the tools that a model can call.
+
+        Raises:
+            ConfigError: it offers others, so that its numbers would stand for something else.
+        """
 
     def judging(self, model: Judge) -> Judge:
         """How a language model judges where the rule leaves an answer undecided."""

@@ -12,11 +12,18 @@ DATA = "SACCADE_DATA"
 TSVS = "LMUData"
 """VLMEvalKit's variable for its folder of TSV files; without it they are in ~/LMUData.
 Source: VLMEvalKit, vlmeval/smp/file.py, LMUDataRoot."""
+IN_THE_PACKAGE = Path("in the package")
+"""Where the items of a benchmark are that needs no data set."""
 SUFFIXES = (".tsv", ".parquet", ".jsonl", ".json")
 
 
 def found_on_disk(benchmark: Benchmark | type[Benchmark]) -> Path | None:
-    """The file or folder of a data set; None if it is in none of the usual places."""
+    """The file or folder of a data set; None if it is in none of the usual places.
+
+    `IN_THE_PACKAGE` where nothing is read from a disk.
+    """
+    if benchmark.in_package:
+        return IN_THE_PACKAGE
     places: list[Path] = []
     if root := os.environ.get(DATA):
         own = Path(root) / benchmark.name

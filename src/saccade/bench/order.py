@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from saccade.bench.benchmark import UNIT
@@ -23,6 +23,9 @@ every rotation is a task, and the rotations of a question are one unit."""
 
 ORDER = "order"
 """Key of `Task.meta`: for each option as shown, its place in the file, counted from 0."""
+KEPT = "order_kept"
+"""Key of `Task.meta`: why the options of a task are not moved, whatever `order` says. HR-Bench asks
+every question with its options in four cycles: what is balanced already stays so."""
 
 _REFERS = re.compile(
     r"\b(?:all|none|both|neither|either|any|two|three)\b.{0,20}\b(?:above|below|these|options?|"
@@ -35,12 +38,12 @@ _REFERS = re.compile(
 def arranged(task: Task, order: Order, seed: int) -> Iterator[Task]:
     """The task with its options in the order in which they are shown; of `circular` one for each.
 
-    Left as it is: a task without options, one whose gold answer names none of them, and one with an
-    option that speaks of others by their places ("both A and C").
+    Left as it is: a task without options, one whose gold answer names none of them, one with an
+    option that speaks of others by their places ("both A and C"), and one that says so (`KEPT`).
     """
     gold = gold_option(task) if task.choices else None
     n = len(task.choices)
-    fixed = order == "file" or any(_REFERS.search(choice) for choice in task.choices)
+    fixed = order == "file" or KEPT in task.meta or any(map(_REFERS.search, task.choices))
     if gold is None or fixed or n < 2:
         yield task
     elif order == "hashed":
@@ -51,6 +54,16 @@ def arranged(task: Task, order: Order, seed: int) -> Iterator[Task]:
             unit = str(task.meta.get(UNIT) or task.id)
             meta = {**turned.meta, UNIT: unit}
             yield turned.model_copy(update={"id": f"{task.id}+{shift}", "meta": meta})
+
+
+def gold_answer(choices: Sequence[str], place: int) -> str:
+    """The gold answer of a question with options: "B. dog", which no order makes wrong.
+
+    The letter alone where that would name several options, since two of them have one text.
+    """
+    answer = f"{option_letter(place)}. {choices[place]}"
+    shown = Task(id="-", prompt=("-",), choices=tuple(choices), answer=answer)
+    return answer if gold_option(shown) == place else option_letter(place)
 
 
 def place_in_file(task: Task, shown: int) -> int:
@@ -65,7 +78,7 @@ def _moved(task: Task, places: list[int], gold: int) -> Task:
     return task.model_copy(
         update={
             "choices": shown,
-            "answer": f"{option_letter(at)}. {shown[at]}",
+            "answer": gold_answer(shown, at),
             "meta": {**task.meta, ORDER: list(places)},
         }
     )

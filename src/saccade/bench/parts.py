@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
@@ -99,3 +101,27 @@ def boxes_of(
             raise row.wrong(f"box {list(corners)} is not on the image of {width}x{height}")
         found.append(TargetBox(box=box, image=number, label=str(label or "")))
     return found
+
+
+MAX_LITERAL_CHARS = 2**20
+"""Longer cells are texts, whatever they begin with."""
+
+
+def unpacked(value: object) -> object:
+    """The list or object that a text writes, as JSON or as Python does; other values as they are.
+
+    Tables have no lists: what was one became a text on the way, by `json.dumps` or by `str`.
+    """
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARS:
+        return value
+    text = value.strip()
+    if text[:1] not in ("[", "{", "("):
+        return value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return value

@@ -33,7 +33,8 @@ class BenchReward(Reward):
         """
         self._benchmark = benchmark
         models = [j for j in options.make_judges() if not isinstance(j, Exact | Choice)]
-        judges: list[Judge] = [_Rule(benchmark), *map(benchmark.judging, models)]
+        self._models = [*map(benchmark.judging, models)]
+        judges: list[Judge] = [_Rule(benchmark), *self._models]
         super().__init__(
             options.make_terms(),
             FirstOf(judges),
@@ -43,12 +44,18 @@ class BenchReward(Reward):
         )
 
     async def apply(self, task: Task, trajectory: Trajectory) -> Trajectory:
-        """The trajectory with its verdict and score, and with what the rule says by itself."""
+        """The trajectory with its verdict and score, and with what the rule says by itself.
+
+        Raises:
+            ConfigError: no task can be scored so, or the episode was played with tools that the
+                benchmark's options exclude.
+        """
+        self._benchmark.check_tools([tool.name for tool in trajectory.environment.tools])
         answer = trajectory.answer
         if answer is not None and task.answer is not None:
             try:
                 with guarded(f"benchmark {self._benchmark.name}"):
-                    rule = await self._benchmark.judge(task, answer)
+                    rule = await self._benchmark.judge_episode(task, trajectory)
             except ConfigError:
                 raise
             except SaccadeError as error:
@@ -56,6 +63,11 @@ class BenchReward(Reward):
             noted = {**trajectory.annotations, RULE: rule.model_dump(mode="json")}
             trajectory = trajectory.model_copy(update={"annotations": noted})
         return await super().apply(task, trajectory)
+
+    async def _opinion(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """What the rule says, as it is noted, and where that is nothing, what the models say."""
+        rule = _Rule(self._benchmark, rule_verdict(trajectory))
+        return await FirstOf([rule, *self._models]).judge(task, trajectory.answer or "")
 
     def check(self, task: Task) -> None:
         """Find out before an episode whether it could be scored.
@@ -73,15 +85,16 @@ class BenchReward(Reward):
 class _Rule:
     """The rule of a benchmark as a judge, which closes it."""
 
-    def __init__(self, benchmark: Benchmark) -> None:
+    def __init__(self, benchmark: Benchmark, said: Verdict | None = None) -> None:
         self._benchmark = benchmark
+        self._said = said
 
     @property
     def name(self) -> str:
         return f"{RULE}:{self._benchmark.name}"
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        return await self._benchmark.judge(task, answer)
+        return self._said or await self._benchmark.judge(task, answer)
 
     async def close(self) -> None:
         await self._benchmark.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +19,7 @@ from saccade.config import Part, build
 from saccade.errors import ConfigError, FormatError
 from saccade.types import Record, Task
 
+WHOLE = "1/1"
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
@@ -32,10 +32,10 @@ class BenchTasks(Record):
     """Its file or folder; None: where `saccade bench list` finds it."""
     n: int | None = Field(default=None, ge=1)
     """Number of items, drawn by a hash of seed and id; None: all. The items of a smaller number are
-    among those of a larger one."""
+    among those of a larger one. The forms of a question count once (`Item.unit`)."""
     order: Order = "hashed"
     """The order in which options are shown."""
-    shard: str = "1/1"
+    shard: str = WHOLE
     """Which part of the items this run takes, as in "2/8": shares of a hash of the id."""
 
     @field_validator("shard")
@@ -44,22 +44,41 @@ class BenchTasks(Record):
         match = _SHARD.fullmatch(value)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise ValueError(f'expected "i/n" with 1 <= i <= n, such as "2/8", got {value!r}')
-        return value
+        return f"{int(match[1])}/{int(match[2])}"
 
-    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+    def tasks(
+        self, *, seed: int, max_pixels: int, without: Container[str] = frozenset()
+    ) -> Iterator[Task]:
         """The tasks in the order of the files.
+
+        Args:
+            seed: Of the run.
+            max_pixels: Larger images are refused.
+            without: Ids of items that are left out before their images are opened.
 
         Raises:
             ConfigError: the data set is not on this machine.
             FormatError: a row cannot be used, or two have one id; names file and row.
         """
         for item in self._chosen(seed):
-            task = item.make(max_pixels).model_copy(update={"judge": RULES})
-            yield from arranged(task, self.order, seed)
+            if item.id not in without:
+                task = item.make(max_pixels).model_copy(update={"judge": RULES})
+                yield from arranged(task, self.order, seed)
+
+    def ids(self, seed: int) -> list[str]:
+        """The ids of the items that are asked, in the order of the files; no image is opened.
+
+        Raises:
+            ConfigError: the data set is not on this machine.
+            FormatError: a row cannot be used, or two have one id; names file and row.
+        """
+        return [item.id for item in self._chosen(seed)]
 
     def count(self) -> int | None:
-        """How many items there are; rotations of one count once, so `circular` is not known."""
-        return None if self.order == "circular" else sum(1 for _ in self._chosen(0))
+        """How many tasks there are; None where that depends on the items, or on the seed."""
+        if self.order == "circular" or (self.n is not None and self.shard != WHOLE):
+            return None
+        return len(self.ids(0))
 
     @property
     def made(self) -> Benchmark:
@@ -75,11 +94,11 @@ class BenchTasks(Record):
         if self.n is None:
             items = self._items()
         else:
-            names = sorted((_hash(f"{seed}:{item.id}"), item.id) for item in self._items())
-            drawn = {name for _, name in islice(names, self.n)}
-            items = (item for item in self._items() if item.id in drawn)
+            names = {item.unit or item.id for item in self._items()}
+            drawn = set(sorted(names, key=lambda name: _hash(f"{seed}:{name}"))[: self.n])
+            items = (item for item in self._items() if (item.unit or item.id) in drawn)
         share, of = map(int, self.shard.split("/"))
-        return (item for item in items if of == 1 or int(_hash(item.id), 16) % of == share - 1)
+        return (i for i in items if of == 1 or int(_hash(i.unit or i.id), 16) % of == share - 1)
 
     def _items(self) -> Iterator[Item]:
         benchmark, places = self.made, dict[str, str]()

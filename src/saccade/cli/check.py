@@ -121,7 +121,7 @@ def policy(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a model what it sees and does, before it is relied on.
+    """Ask a model what it sees and does before it is relied on.
 
     A minute of questions tells what no server says: whether the model sees, how many images, its
     frame of boxes, what is legible, which dialect, which parameters. Exit code 1 if it is blind or

@@ -47,6 +47,8 @@ class Group(TyperGroup):
         groups: The first words of names of two words, and what each group is for.
         examples: Shown before the commands.
         version: What `--version` prints; empty where there is no such option.
+        own: The command that the first word alone is, as in `saccade bench NAME`: it is called
+            where the next word names none of the group.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Group(TyperGroup):
         groups: Mapping[str, str] | None = None,
         examples: Sequence[Example] = (),
         version: str = "",
+        own: Row | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -67,7 +70,8 @@ class Group(TyperGroup):
             rich_markup_mode=None,
             context_settings={"max_content_width": 100},
         )
-        self.rows = rows
+        self.rows = rows if own is None else [own._replace(name="NAME"), *rows]
+        self.own = None if own is None else _LazyCommand(own)
         self.examples = examples
         self.version = version
         for row in rows:
@@ -76,7 +80,8 @@ class Group(TyperGroup):
         for word, purpose in (groups or {}).items():
             named = [row for row in rows if row.name.startswith(f"{word} ")]
             inner = [row._replace(name=row.name.removeprefix(f"{word} ")) for row in named]
-            self.add_command(Group(word, purpose, inner))
+            own_row = next((row for row in rows if row.name == word), None)
+            self.add_command(Group(word, purpose, inner, own=own_row))
 
     def make_context(
         self,
@@ -94,6 +99,8 @@ class Group(TyperGroup):
             typer.echo(self.version)
             raise typer.Exit
         named = self.commands.get(args[0]) if args else None
+        if named is None and self.own is not None and args and args[0] != "--help":
+            return self.own.make_context(info_name, args, parent, **extra)
         if named is None:
             return super().make_context(info_name, args, parent, **extra)
         here = typer.Context(self, parent, info_name, **self.context_settings)

@@ -14,7 +14,7 @@ BASE = ("filelock", "httpx", "numpy", "pillow", "pydantic", "rich", "typer")
 """The packages that every installation has."""
 EXTRAS = {
     "local": ("torch", "transformers", "safetensors"),
-    "data": ("pyarrow",),
+    "data": ("pyarrow", "openpyxl"),
     "math": ("math-verify", "latex2sympy2_extended", "sympy"),
     "train": ("torch", "transformers", "safetensors", "trl", "accelerate", "peft", "datasets"),
     "plots": ("matplotlib",),

@@ -35,6 +35,7 @@ def rescore(
     """
     import asyncio
 
+    from saccade.bench.run import reward_of
     from saccade.cli.common.outcome import finished_before
     from saccade.cli.common.progress import bars, one_bar
     from saccade.runs.finished import finish
@@ -50,7 +51,8 @@ def rescore(
         result = Rescored.model_validate(held)
     else:
         with bars(quiet=as_json) as progress:
-            asyncio.run(judge(chosen, on_progress=one_bar(progress)))
+            rule = reward_of(run, chosen.reward)
+            asyncio.run(judge(chosen, reward=rule, on_progress=one_bar(progress)))
         result = compared(out)
         if not result.failed:
             kept = result.model_dump(mode="json")

@@ -11,13 +11,13 @@ import asyncio
 import json
 import logging
 import random
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from saccade.client import cache
+from saccade.client.endpoints import Endpoints
 from saccade.client.failures import Response, Retry
 from saccade.client.options import ClientOptions
 from saccade.client.reply import Reply, Usage, read
@@ -57,8 +57,7 @@ class ChatClient:
         self._options = options
         self._section = section
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._down_until = dict.fromkeys(options.urls, 0.0)
-        self._next = 0
+        self._endpoints = Endpoints(options.urls, self._is_up, cooldown_s=options.cooldown_s)
         self._warned: set[str] = set()
         self._http: httpx.AsyncClient | None = None
         self._hidden: tuple[dict[str, str], Redactor] = ({}, Redactor({}))
@@ -123,6 +122,7 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._endpoints.close()
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -138,23 +138,25 @@ class ChatClient:
             _log.warning(text, where, self.model, ", ".join(new), force)
 
     async def _with_retries(self, data: bytes, bound: float) -> Reply:
-        options = self._options
-        for attempt in range(options.max_retries + 1):
-            url = self._endpoint()
+        options, endpoints = self._options, self._endpoints
+        # A server that is gone uses up none of the retries, while there is another one.
+        for attempt in range(options.max_retries + len(options.urls)):
+            url = endpoints.choose()
             try:
-                return await self._attempt(url, data, bound)
+                with endpoints.busy(url):
+                    reply = await self._attempt(url, data, bound)
             except Retry as failure:
-                self._down_until[url] = time.monotonic() + options.cooldown_s
-                if attempt == options.max_retries:
+                endpoints.failed(url)
+                retries = attempt + 1 - (len(options.urls) - 1)
+                if retries > options.max_retries:
                     raise failure.error from failure.error.__cause__
-                others = any(
-                    other != url and until <= time.monotonic()
-                    for other, until in self._down_until.items()
-                )
                 pause = min(30.0, options.backoff_s * 2**attempt) * random.uniform(0.5, 1.0)
                 if failure.after is not None:
                     pause = max(pause, min(failure.after, MAX_RETRY_AFTER_S))
-                await asyncio.sleep(0 if others else pause)
+                await asyncio.sleep(0 if endpoints.others_than(url) else pause)
+            else:
+                endpoints.answered(url)
+                return reply
         raise AssertionError("unreachable")
 
     async def _attempt(self, url: str, data: bytes, bound: float) -> Reply:
@@ -199,10 +201,8 @@ class ChatClient:
         from saccade.client import post
 
         headers, address = headers_of(self._options), url_of(self._options, url)
-        if self._http is None:
-            self._http = post.new_client()
         return await post.post(
-            self._http,
+            self._client(),
             address,
             data,
             headers,
@@ -212,15 +212,19 @@ class ChatClient:
             redact=redact,
         )
 
-    def _endpoint(self) -> str:
-        """The next healthy endpoint in turn; if there is none, the one that recovers first."""
-        urls, now = self._options.urls, time.monotonic()
-        for step in range(len(urls)):
-            url = urls[(self._next + step) % len(urls)]
-            if self._down_until[url] <= now:
-                self._next = (self._next + step + 1) % len(urls)
-                return url
-        return min(urls, key=self._down_until.__getitem__)
+    async def _is_up(self, url: str) -> bool:
+        """Whether a server answers at all; nothing is asked of its model."""
+        from saccade.client import post
+
+        address = url_of(self._options, url).replace("/chat/completions", "/models", 1)
+        return await post.answers(self._client(), address, headers_of(self._options))
+
+    def _client(self) -> httpx.AsyncClient:
+        from saccade.client import post
+
+        if self._http is None:
+            self._http = post.new_client()
+        return self._http
 
     def _price(self, usage: Usage, bound: float) -> float:
         if usage.prompt_tokens is None or usage.completion_tokens is None:

@@ -21,6 +21,14 @@ _PACKED = ("gzip", "deflate")
 """Ways to pack a reply, of which the unpacked size of a piece is bounded."""
 
 
+CONNECT_S = 20.0
+"""Seconds until a server must have taken a connection: one that is gone is not waited for."""
+GATEWAY = (502, 503, 504)
+"""What a gateway says whose server is gone, and a server that still loads its model."""
+CHECK_S = 10.0
+"""Seconds until a server that failed must have answered a question without content."""
+
+
 class _Address(httpx.URL):
     """A URL that is logged without its query: httpx logs each request, and it may hold a secret."""
 
@@ -32,7 +40,7 @@ def new_client() -> httpx.AsyncClient:
     """A client that follows no redirects, since these could take the key elsewhere."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     return httpx.AsyncClient(
-        timeout=None,
+        timeout=httpx.Timeout(None, connect=CONNECT_S),
         limits=limits,
         follow_redirects=False,
         mounts=_NO_PROXY,
@@ -88,12 +96,25 @@ async def post(
         raise Retry(ServiceTimeout(f"{name}: no reply within {timeout_s:g} s")) from None
     except httpx.HTTPError as error:
         reason = redact(str(error)) or type(error).__name__
-        sent = not isinstance(error, httpx.ConnectError)
+        sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         # What h11 says of a header line that is none holds the line: it is no cause to be printed.
         cause = error if reason == str(error) else None
         raise Retry(ServiceError(f"{name}: {reason}"), sent=sent) from cause
     fields = {key.lower(): redact(value) for key, value in response.headers.items()}
     return Response(response.status_code, fields, redact.content(bytes(content)))
+
+
+async def answers(client: httpx.AsyncClient, address: str, headers: Mapping[str, str]) -> bool:
+    """Whether a server answers a GET, with whatever status; its content is not read."""
+    request = client.build_request("GET", address, headers=dict(headers))
+    request.url = _Address(address)
+    try:
+        async with asyncio.timeout(CHECK_S):
+            response = await client.send(request, stream=True)
+            await response.aclose()
+    except (TimeoutError, httpx.HTTPError):
+        return False
+    return response.status_code not in GATEWAY
 
 
 @cache

@@ -1,4 +1,7 @@
-"""How actions and observations are written: `deepeyes`, `deepeyes_v2`, `plain`, `native`."""
+"""How actions and observations are written: `deepeyes`, `deepeyes_v2`, `plain`, `native`.
+
+`direct` and `cot` have no tools: they are the baselines of a benchmark.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ BUILT_IN = {
     "deepeyes_v2": "saccade.dialects.deepeyes_v2:DeepEyesV2",
     "plain": "saccade.dialects.plain:Plain",
     "native": "saccade.dialects.native:Native",
+    "direct": "saccade.dialects.one_turn:Direct",
+    "cot": "saccade.dialects.one_turn:ChainOfThought",
 }
 """Names for run files; your own dialect goes there as "package.module:Class"."""
 

@@ -106,7 +106,7 @@ class Source:
 
 
 def _bytes_of(pixels: PILImage.Image) -> int:
-    return 3 * pixels.width * pixels.height
+    return 4 * pixels.width * pixels.height  # Pillow keeps four bytes for three channels
 
 
 _DECODED: ByteCache[tuple[str, Color], PILImage.Image] = ByteCache(CACHE_BYTES, _bytes_of)

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from saccade.models.batch import collate, hidden_states
 from saccade.models.load import LoadedModel
 from saccade.render.qwen_vl import Rendered
+from saccade.types import Trajectory
 
 CHUNK = 512
 """Positions whose logits exist at one time: a large vocabulary times a long context is too much."""
@@ -86,6 +87,35 @@ def log_probs(
         first = torch.full((1,), float("nan"), device=loaded.device)
         rows.append(torch.cat([first, scores.log_probs]))
     return rows
+
+
+def answer_log_prob(
+    loaded: LoadedModel, so_far: Trajectory, answer: str, *, begun: str = "", ends_turn: bool
+) -> float:
+    """Teacher-forced log-probability of an answer as the next thing that the model writes.
+
+    Each of the two texts is tokenised by itself, as a text that is forced on a turn is.
+
+    Args:
+        loaded: The model.
+        so_far: An episode whose next turn is to answer.
+        answer: The text that is scored.
+        begun: What stands in that turn before it; not scored.
+        ends_turn: Whether the end of the turn behind it is scored too.
+
+    Returns:
+        Natural log of a probability at temperature 1, summed over the tokens of the answer.
+
+    Raises:
+        RenderError: an image was not fitted for this model.
+    """
+    prompt = loaded.renderer.render(so_far, generation=True)
+    ends = [loaded.renderer.end_of_turn] if ends_turn else []
+    scored = [*loaded.renderer.encode(answer), *ends]
+    ids = [*prompt.ids, *loaded.renderer.encode(begun), *scored]
+    with torch.inference_mode():
+        (row,) = log_probs(loaded, [Rendered(ids, [], [], prompt.images, prompt.prompt_len)])
+    return float(row[len(ids) - len(scored) :].sum())
 
 
 def _score_chunk(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from saccade.types import Policy
+from saccade.types import Policy, Trajectory
 
 if TYPE_CHECKING:
     from saccade.models.load import LoadedModel
@@ -34,4 +34,22 @@ class LocalPolicy(Policy, Protocol):
     @property
     def loaded(self) -> LoadedModel:
         """The model and its renderer."""
+        ...
+
+
+@runtime_checkable
+class ScoringPolicy(Policy, Protocol):
+    """A policy that can tell how likely it finds an answer that it did not write."""
+
+    async def answer_log_prob(
+        self, so_far: Trajectory, answer: str, *, begun: str = "", ends_turn: bool = False
+    ) -> float:
+        """Natural log of the probability of an answer, at temperature 1.
+
+        Args:
+            so_far: An episode whose next turn is to answer.
+            answer: The text that is scored.
+            begun: What stands in that turn before it; not scored.
+            ends_turn: Whether the end of the turn behind it is scored too.
+        """
         ...

@@ -15,6 +15,7 @@ import torch
 from saccade.models.batch import FeatureCache
 from saccade.models.generate import TurnRequest, request_turn, write_turns
 from saccade.models.load import LoadedModel, load, read_stamp
+from saccade.models.scores import answer_log_prob
 from saccade.policies.options import HFOptions
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
@@ -83,6 +84,18 @@ class HFPolicy:
         if self._batches is None or self._batches.done():
             self._batches = asyncio.create_task(self._run_batches())
         return await request.future
+
+    async def answer_log_prob(
+        self, so_far: Trajectory, answer: str, *, begun: str = "", ends_turn: bool = False
+    ) -> float:
+        """Log-probability of an answer as the next thing that is written: see `ScoringPolicy`.
+
+        Raises:
+            RenderError: an image that was not fitted for this model.
+        """
+        return await asyncio.to_thread(
+            answer_log_prob, self.loaded, so_far, answer, begun=begun, ends_turn=ends_turn
+        )
 
     def count_tokens(self, trajectory: Trajectory) -> int:
         return len(self.loaded.renderer.render(trajectory, generation=True).ids)

@@ -165,10 +165,14 @@ class Reward:
         if too_long and any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
             # Source: DeepEyes, `vl_agent.py`: against answers that talk to the judge.
             return Verdict(correct=False, reason="the answer is too long", judge="rule")
-        verdict = await self._judge_for(task).judge(task, trajectory.answer)
+        verdict = await self._opinion(task, trajectory)
         if verdict.unread and self._unread == "wrong":
             return verdict.model_copy(update={"correct": False})
         return verdict
+
+    async def _opinion(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """What the judges say of the answer that an episode ended with."""
+        return await self._judge_for(task).judge(task, trajectory.answer or "")
 
     def _judge_for(self, task: Task) -> Judge:
         """The judge of a task, and after it those of the reward that may know more.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cache
 
 from saccade.client.chat import ChatClient
 from saccade.client.options import ClientOptions
@@ -47,10 +48,10 @@ QUOTE = ">"
 who mark each word. We mark each line, since a line is the least that could pass for one of ours."""
 
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
-_LABELLED = re.compile(
+WORDS = ("CORRECT", "INCORRECT")
+_LABELLED = (
     r"\W*(?:(?:final\s+)?(?:verdict|judge?ment|answer|result|conclusion|decision)\W+(?:is\W+)?)?"
-    r"(CORRECT|INCORRECT)[^\w?]*",
-    re.IGNORECASE,
+    r"({}|{})[^\w?]*"
 )
 """The word alone, or after "Verdict:" and the like, in any markup; JSON reads so too. A question is
 no verdict."""
@@ -75,6 +76,11 @@ class LLM:
 
     def __init__(self, options: ClientOptions) -> None:
         self._chat = ChatClient(options, section="reward.judge")
+
+    @property
+    def chat(self) -> ChatClient:
+        """The client of its server, for judges that ask the same model something else."""
+        return self._chat
 
     @property
     def name(self) -> str:
@@ -107,21 +113,31 @@ class LLM:
         await self._chat.close()
 
 
-def verdict_in(reply: str) -> bool | None:
+@cache
+def _labelled(words: tuple[str, str]) -> re.Pattern[str]:
+    return re.compile(_LABELLED.format(*words), re.IGNORECASE)
+
+
+def verdict_in(reply: str, words: tuple[str, str] = WORDS) -> bool | None:
     """What a judge's reply says; None if it rambles, says neither, or says both.
 
     Lines that repeat the answer, with its mark, do not count.
+
+    Args:
+        reply: What the model wrote.
+        words: What it was asked to say: the word for yes, and the one for no.
     """
+    labelled = _labelled(words)
     lines = _THOUGHT.sub("", reply[-_LONGEST_REPLY:]).strip().splitlines()
     lines = [line for line in lines if not line.lstrip().startswith((QUOTE, "\uff1e"))]
     lines = [line for line in lines if any(c.isalnum() for c in line)]
-    found = [match for line in lines if (match := _LABELLED.fullmatch(line))]
-    if not found or _LABELLED.fullmatch(lines[-1]) is None:
+    found = [match for line in lines if (match := labelled.fullmatch(line))]
+    if not found or labelled.fullmatch(lines[-1]) is None:
         return None
     if any(_GOES_ON.search(line) for line in lines[:-1]):
         return None
-    words = {match[1].upper() for match in found}
-    return words == {"CORRECT"} if len(words) == 1 else None
+    said = {match[1].upper() for match in found}
+    return said == {words[0]} if len(said) == 1 else None
 
 
 def as_data(text: str) -> str:

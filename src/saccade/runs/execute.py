@@ -69,7 +69,9 @@ async def play(
             dialect raised.
     """
     policy, environment, reward = assembly
-    with RunFolder(out, manifest_of(verb, recipe, fingerprint=environment.fingerprint)) as folder:
+    record = environment.record
+    manifest = manifest_of(verb, recipe, fingerprint=record.fingerprint, prompts=record.prompts)
+    with RunFolder(out, manifest) as folder:
         if on_resume is not None:
             on_resume(len(folder.done))
         keep = keeper(folder, on_finish, most=recipe.max_aborts)

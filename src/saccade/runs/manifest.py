@@ -40,6 +40,12 @@ CHANGES_MEANING = {
     "samples": False,
     "seed": True,
     "max_image_pixels": False,
+    "bench": True,
+    "data": True,
+    "order": True,
+    "shard": True,
+    "arm": True,
+    "compat": True,
     # what answers
     "model": True,
     "policy": True,
@@ -125,13 +131,15 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verb: str
-    """The command: rollout, solve, demo, curate, sft, rl, attack, detect, nano train-base."""
+    """The command: rollout, bench, solve, demo, curate, sft, rl, attack, detect, ..."""
     config: dict[str, JsonValue]
     """The resolved run file: every option, those that were left out too."""
     chosen: dict[str, JsonValue] | None = Field(default=None, exclude=True)
     """The options of this process that are not at their default; None where that is not known."""
     fingerprint: str | None = None
     """The fingerprint of the environment, where there is one."""
+    prompts: str | None = None
+    """Hash of the prompt templates of the environment; None in runs that did not keep it."""
     seed: int | None = None
     versions: dict[str, str] = {}
     """The versions of Python and of the libraries that this process had loaded."""
@@ -145,13 +153,16 @@ class Manifest(BaseModel):
     """The time at which the run was first started, in UTC."""
 
 
-def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None) -> Manifest:
+def manifest_of(
+    verb: str, recipe: BaseModel, *, fingerprint: str | None = None, prompts: str | None = None
+) -> Manifest:
     """What a later reader needs to know of a run.
 
     Args:
         verb: The command.
         recipe: Its run file, resolved.
         fingerprint: Of the environment, where there is one.
+        prompts: Hash of the prompt templates of the environment, where there is one.
     """
     config = kept_of(recipe.model_dump(mode="json"))
     words = [str(without_secrets(word)) for word in sys.argv]
@@ -162,6 +173,7 @@ def manifest_of(verb: str, recipe: BaseModel, *, fingerprint: str | None = None)
         config=config,
         chosen=recipe.model_dump(mode="json", exclude_defaults=True),
         fingerprint=fingerprint,
+        prompts=prompts,
         seed=seed if isinstance(seed, int) else None,
         versions={"python": platform.python_version(), **_versions()},
         commit=commit,

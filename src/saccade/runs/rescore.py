@@ -25,7 +25,7 @@ from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.measures.paired import Paired, paired
 from saccade.measures.summary import Summary, is_correct, summary
-from saccade.rewards import RewardOptions
+from saccade.rewards import Reward, RewardOptions
 from saccade.rollout import in_parallel, score
 from saccade.runs.earlier import RESCORED_FROM, Earlier, before_rescoring
 from saccade.runs.execute import keeper
@@ -85,12 +85,16 @@ class Rescored(Record):
 
 
 async def rescore(
-    recipe: RescoreRecipe, *, on_progress: Callable[[str, int, int], None] = lambda *_: None
+    recipe: RescoreRecipe,
+    *,
+    reward: Reward | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> None:
     """Judge every finished episode of a run that the new folder does not hold yet.
 
     Args:
         recipe: Which run, how, and where to.
+        reward: Judges in place of that of the recipe: the rule of a benchmark is in none.
         on_progress: Called with what is counted, how many are done, and of how many.
 
     Raises:
@@ -106,7 +110,7 @@ async def rescore(
         raise ConfigError(
             f"{run}: no finished episode to judge (those of a training are in rollouts/step-*)"
         )
-    reward = recipe.reward.make()
+    reward = reward or recipe.reward.make()
     try:
         with RunFolder(out, manifest_for(recipe)) as folder:
             done = len(folder.done)
@@ -135,7 +139,7 @@ async def rescore(
 def manifest_for(recipe: RescoreRecipe) -> Manifest:
     """The manifest of the run that is judged, with the reward that judges now."""
     source = read_manifest(Path(recipe.run))
-    made = manifest_of(VERB, recipe, fingerprint=source.fingerprint)
+    made = manifest_of(VERB, recipe, fingerprint=source.fingerprint, prompts=source.prompts)
     return made.model_copy(update={"config": source.config | made.config, "seed": source.seed})
 
 

@@ -68,6 +68,8 @@ class Group(NamedTuple):
 RUN_FILES = (
     Section("rollout", "saccade.recipe:Recipe",
             about="`saccade rollout`; `saccade solve` and the Python API take the same keys."),
+    Section("bench", "saccade.bench.recipe:BenchRecipe", extends="rollout",
+            about="`saccade bench NAME`: keys beside those of `rollout`."),
     Section("curate", "saccade.data.curate.recipe:CurateRecipe", extends="rollout",
             about="`saccade curate`: keys beside those of `rollout`."),
     Section("rl", "saccade.train.recipe:RLRecipe", extends="rollout",
@@ -96,6 +98,8 @@ GROUPS = (
           "saccade.rewards.terms:TERMS"),
     Group("curate.terms", 'curate.terms = ["NAME", { kind = "NAME", ... }]',
           "saccade.data.curate:TERMS"),
+    Group("bench", 'bench = { kind = "NAME", ... }, or saccade bench NAME',
+          "saccade.bench:BENCHMARKS"),
     Group("attack.methods", 'attack.methods = ["NAME", { kind = "NAME", ... }]',
           "saccade.robust.attacks:ATTACKS", frozenset("*")),
     Group("detect.signals", 'detect.signals = ["NAME", { kind = "NAME", ... }]',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 
 from saccade.cache import ByteCache
 from saccade.images.image import Image
@@ -11,6 +12,10 @@ from saccade.policies.openai.options import OpenAIOptions
 
 CACHE_BYTES = 256 * 2**20
 """Encoded images are kept up to this size: each turn sends all images again."""
+
+AT_ONCE = min(8, os.cpu_count() or 1)
+"""Number of images that are decoded and encoded at the same time: each of 21 megapixels is 80 MB
+while it is, however many episodes are under way."""
 
 
 class Pictures:
@@ -20,12 +25,14 @@ class Pictures:
         self._format = options.image_format
         self._links = options.image_urls
         self._urls: ByteCache[Image, str] = ByteCache(CACHE_BYTES, len)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def url(self, image: Image) -> str:
         """Where the server finds an image; pixels are encoded outside the event loop."""
         url = self._urls.get(image)
         if url is None:
-            url = await asyncio.to_thread(self._url, image)
+            async with self._slots:
+                url = await asyncio.to_thread(self._url, image)
             self._urls.put(image, url)
         return url
 

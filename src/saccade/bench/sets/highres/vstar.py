@@ -6,7 +6,8 @@ The files as its authors publish them: two folders of photographs, each with a f
     {"target_object": ["glove"], "bbox": [[1000, 500, 50, 40]], "question": "What ...?",
      "options": ["The color of the glove is rubber.", ...]}
 
-where a box is x, y, width, height and the first option is right.
+where a box is x, y, width, height and the first option is right. VLMEvalKit's `VStarBench.tsv` is
+read too; it has no boxes.
 Source: penghao-wu/vstar, vstar_bench_eval.py.
 """
 
@@ -19,9 +20,13 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from saccade.bench.benchmark import About, Benchmark, Item
+from saccade.bench.benchmark import About, Benchmark, Difference, Item
 from saccade.bench.parts import boxes_of, task_of
+from saccade.bench.scorers.letters import inferred
+from saccade.bench.scorers.published import INFERRED
+from saccade.bench.tsv import items_of, task_of_row
 from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.types import Task
 
 IMAGES = (".jpg", ".jpeg", ".png", ".JPG", ".webp")
@@ -43,20 +48,33 @@ class VStar(Benchmark):
         items=191,
         licence="MIT",
         source="https://huggingface.co/datasets/craigwu/vstar_bench",
-        layout="the folder with direct_attributes/ and relative_position/",
+        layout="the folder with direct_attributes/ and relative_position/, or VStarBench.tsv",
         metric="share of right options, by type and overall",
         differs="the authors compare option likelihoods; DeepEyes never shuffles, so that the "
-        "right letter is always A",
+        "right letter is always A; VLMEvalKit reads letters with can_infer",
         paper="arXiv 2312.14135",
         tsv=("VStarBench",),
     )
 
+    differences: ClassVar[tuple[Difference, ...]] = INFERRED
+
     def items(self, place: Path) -> Iterator[Item]:
-        """One for each file beside a photograph."""
+        """One for each file beside a photograph, or row of the TSV."""
+        if place.suffix == ".tsv":
+            yield from items_of(read_tsv(place), self.name, _task_of_tsv)
+            return
         for file in find_files(place, ["*/*.json", "**/*.json"], self.about.layout):
             for row in read_records(file):
                 name = f"vstar-{file.parent.name}-{file.stem}"
                 yield Item(name, row.place, partial(_task, name, row))
+
+    def compat(self, task: Task, reply: str) -> float | None:
+        """What `can_infer` makes of it."""
+        return inferred(task, reply)
+
+
+def _task_of_tsv(row: TsvRow, name: str, max_pixels: int) -> Task:
+    return task_of_row(row, name, "vstar", max_pixels=max_pixels, family=row.text("category"))
 
 
 def _task(name: str, row: Row, max_pixels: int) -> Task:

@@ -1,0 +1,1 @@
+"""Rules and scorers that several benchmarks share."""

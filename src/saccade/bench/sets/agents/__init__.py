@@ -1,0 +1,1 @@
+"""Questions for agents with tools."""

@@ -1,0 +1,1 @@
+"""Boxes around what an expression describes."""

@@ -1,0 +1,1 @@
+"""Questions with options of all kinds, and those with yes or no."""

@@ -1,0 +1,232 @@
+"""POPE: is there a thing in the image that is not (Li et al., arXiv 2305.10355)?
+
+The authors' label files, a question a line, beside a folder with the images of COCO val2014,
+
+    coco_pope_adversarial.json  coco_pope_popular.json  coco_pope_random.json  val2014/
+    {"question_id": 1, "image": "COCO_val2014_000000310196.jpg",
+     "text": "Is there a snowboard in the image?", "label": "yes"}
+
+or VLMEvalKit's POPE.tsv, whose rows name the splits that they belong to ("adversarial,random"), or
+the parquet files of lmms-eval. Questions whose answer is yes are the same in all three splits:
+`all` counts an attempt once for each of its splits, and the interval knows them as one question.
+
+An answer that says neither yes nor no is undecided, and in a number of its own. It is never no.
+
+Source: AoiDragon/POPE, output/coco/ and evaluate.py; VLMEvalKit e8e78f05,
+vlmeval/dataset/utils/yorn.py (`POPE_rating`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from saccade.bench.benchmark import ALL, UNIT, About, Benchmark, Difference, Item, Scored, unit_of
+from saccade.bench.parts import task_of
+from saccade.bench.scorers import letters
+from saccade.bench.scorers.yes_no import yes_or_no
+from saccade.bench.tsv import INDEX, task_of_row
+from saccade.errors import FormatError, ImageError
+from saccade.files import read_text_lines
+from saccade.formats.records import MAX_LINE_BYTES, Row, find_files
+from saccade.formats.vlmevalkit import TsvRow, read_tsv
+from saccade.images.image import Image
+from saccade.measures.means import Metric, means_by
+from saccade.measures.totals import Floats, metric_of_totals, ratio
+from saccade.types import Task, Verdict
+
+SPLITS = "splits"
+NAMES = ("adversarial", "popular", "random")
+IMAGES = ("", "val2014", "images", "coco/val2014", "COCO/val2014", "images/POPE")
+
+_PLAIN = re.compile(r"[\w.-]{1,200}")
+_SAYS_YES = Task(id="-", prompt=("Is there a dog in the image?",), answer="yes")
+_SAYS_NO = Task(id="-", prompt=("Is there a dog in the image?",), answer="no")
+
+
+class _Label(BaseModel):
+    question_id: int | str
+    image: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    label: str = Field(pattern=r"(?i)^\s*(yes|no)\s*$")
+
+
+class Pope(Benchmark):
+    """POPE on COCO: adversarial, popular and random."""
+
+    name: ClassVar[str] = "pope"
+    about: ClassVar[About] = About(
+        title="POPE",
+        items=9_000,
+        licence="MIT (labels); the images are those of COCO",
+        source="https://github.com/AoiDragon/POPE",
+        layout="a folder with coco_pope_*.json and val2014/, or POPE.tsv",
+        metric="F1, precision, recall of yes; accuracy; yes ratio; for each split and all",
+        differs="the authors count whatever is not no as yes; VLMEvalKit counts as no what says "
+        "neither, in F1 but not in accuracy; lmms-eval reports the yes ratio of the labels",
+        paper="arXiv 2305.10355",
+        tsv=("POPE",),
+    )
+    headline: ClassVar[str] = "F1"
+    differences: ClassVar[tuple[Difference, ...]] = (
+        Difference(
+            _SAYS_NO, "I cannot tell.", None, 1.0,
+            "YOrN_Extraction finds Unknown, which POPE_rating counts as no",
+        ),
+        Difference(
+            _SAYS_NO, "There is not a dog, yes I am sure; no dog.", None, 1.0,
+            "YOrN_Extraction finds both words: Unknown, which POPE_rating counts as no",
+        ),
+        Difference(
+            _SAYS_YES, "There is no doubt about the dog.", None, 0.0,
+            "YOrN_Extraction takes any no for the answer",
+        ),
+    )  # fmt: skip
+
+    published: Literal["vlmevalkit", "authors"] = "vlmevalkit"
+    """Whose scorer `--compat` restates. That of VLMEvalKit is given as F1 takes it: what says
+    neither is no. Its accuracy counts such an answer as wrong, and differs by these."""
+
+    def items(self, place: Path) -> Iterator[Item]:
+        """One for each line of the label files, or row of the TSV."""
+        files = ("coco_pope_*.json", "**/coco_pope_*.json", "POPE.tsv", "*.tsv", "**/*.parquet")
+        for file in find_files(place, files, self.about.layout):
+            if file.suffix in (".json", ".jsonl"):
+                for row in _lines(file):
+                    label = row.read(_Label)
+                    name = f"pope-{_split_of(file)}-{label.question_id}"
+                    root = place if place.is_dir() else file.parent
+                    yield Item(name, row.place, partial(_labelled, row, label, name, root))
+            else:
+                for found in read_tsv(file):
+                    split = "" if file.suffix == ".tsv" else f"{found.text('category')}-"
+                    name = f"pope-{split}{found.id}"
+                    yield Item(name, found.place, partial(_packed, found, name))
+
+    async def judge(self, task: Task, answer: str) -> Verdict:
+        """Right or wrong where an answer says yes or no; undecided where it says neither."""
+        said = yes_or_no(answer)
+        if said is None:
+            reason = "it says neither yes nor no"
+            return Verdict(correct=None, reason=reason, judge="yes_no", unread=True)
+        return Verdict(correct=said == task.answer, judge="yes_no")
+
+    def compat(self, task: Task, reply: str) -> float | None:
+        """What the scorer that `published` names makes of it."""
+        if self.published == "authors":
+            return float(letters.pope_says(reply) == task.answer)
+        return float((letters.yes_or_no(reply) or "no") == task.answer)
+
+    def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
+        """By split; all holds an attempt once for each of its splits."""
+        groups = {ALL: list[tuple[str, float]](), **{name: [] for name in NAMES}}
+        for one in scored:
+            for split in _splits(one.task):
+                if one.value is not None:
+                    for group in (ALL, split):
+                        groups.setdefault(group, []).append((unit_of(one.task), one.value))
+        return {name: pairs for name, pairs in groups.items() if pairs or name == ALL}
+
+    def metrics(self, scored: Sequence[Scored]) -> list[Metric]:
+        """F1, accuracy, precision, recall, yes ratio, and the share that says neither."""
+        accuracy = {m.group: m for m in means_by("accuracy", self.grouped(scored))}
+        made = []
+        for group in accuracy:
+            of = [
+                (one, split)
+                for one in scored
+                for split in _splits(one.task)
+                if group in (ALL, split) and one.value is not None
+            ]
+            entries = [
+                (unit_of(one.task), _cell(one.task.answer == "yes", one.value == 1), 1.0)
+                for one, _ in of
+            ]
+            rest = [
+                metric_of_totals(name, group, entries, 4, formula, n=len(of))
+                for name, formula in FORMULAS.items()
+            ]
+            made += [rest[0], accuracy[group], *rest[1:]]
+        answered = [one for one in scored if one.trajectory.answer is not None]
+        unread = [one._replace(value=float(one.value is None)) for one in answered]
+        return made + means_by("neither yes nor no", self.grouped(unread))
+
+
+def _cell(gold: bool, right: bool) -> int:
+    """0: yes and right; 1: yes and wrong; 2: no and wrong; 3: no and right."""
+    return (0 if right else 2) if gold else (3 if right else 1)
+
+
+def _f1(totals_RC: Floats) -> Floats:
+    hits, false, missed = totals_RC[:, 0], totals_RC[:, 1], totals_RC[:, 2]
+    return ratio(2 * hits, 2 * hits + false + missed)
+
+
+FORMULAS = {
+    "F1": _f1,
+    "precision": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 1]),
+    "recall": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 2]),
+    "yes ratio": lambda t_RC: ratio(t_RC[:, 0] + t_RC[:, 1], t_RC.sum(1)),
+}
+
+
+def _splits(task: Task) -> list[str]:
+    return str(task.meta.get(SPLITS) or "").split(",")
+
+
+def _split_of(file: Path) -> str:
+    return next((name for name in NAMES if name in file.stem), file.stem)
+
+
+def _lines(file: Path) -> Iterator[Row]:
+    """The rows of a label file: its name ends in .json, and it holds an object a line."""
+    for number, text in read_text_lines(file, most=MAX_LINE_BYTES):
+        if text.strip():
+            place = f"{file}:{number}"
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise FormatError(f"{place}: expected an object a line ({error})") from error
+            if not isinstance(value, dict):
+                raise FormatError(f"{place}: expected an object, got {type(value).__name__}")
+            yield Row(file, place, value)
+
+
+def _labelled(row: Row, label: _Label, name: str, root: Path, max_pixels: int) -> Task:
+    if not _PLAIN.fullmatch(label.image):
+        raise row.wrong(f"image: expected the name of a file of COCO, got {label.image[:80]!r}")
+    tried = [base / folder / label.image for base in (root, row.file.parent) for folder in IMAGES]
+    file = next((file for file in tried if file.is_file()), None)
+    if file is None:
+        raise row.wrong(
+            f"image: no {label.image} in {root}, nor in {', '.join(filter(None, IMAGES))} below it"
+        )
+    try:
+        image = Image.open(file, name=f"{row.place}: {label.image}", max_pixels=max_pixels)
+    except ImageError as error:
+        raise FormatError(str(error)) from error
+    meta = {SPLITS: _split_of(row.file), UNIT: f"{label.image}: {label.text.strip()}"}
+    return task_of(
+        row, name, "pope", label.text, [image], answer=label.label.strip().lower(),
+        family=_split_of(row.file), meta={INDEX: str(label.question_id), **meta},
+    )  # fmt: skip
+
+
+def _packed(row: TsvRow, name: str, max_pixels: int) -> Task:
+    answer = row.text("answer", "label").lower()
+    if answer not in ("yes", "no"):
+        raise row.row.wrong(f"answer: expected yes or no, got {answer[:80]!r}")
+    task = task_of_row(
+        row, name, "pope", max_pixels=max_pixels, answer=answer, options={},
+        question=row.text("question", "text"),
+    )  # fmt: skip
+    splits = [split.strip() for split in row.text("category", "split").split(",")]
+    unit = ": ".join([*(image.source.digest for image in task.images), task.question])
+    meta = {SPLITS: ",".join(splits), UNIT: unit, "family": "+".join(splits)}
+    return task.model_copy(update={"meta": {**task.meta, **meta}})

@@ -1,0 +1,1 @@
+"""Benchmarks of our own: scenes that are drawn, and a few photographs."""

@@ -1,0 +1,1 @@
+"""Questions whose answers have to be looked up."""

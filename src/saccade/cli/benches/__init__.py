@@ -1,0 +1,1 @@
+"""What `saccade bench` is made of."""

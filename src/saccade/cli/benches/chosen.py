@@ -1,0 +1,106 @@
+"""The run file of `saccade bench`, from a name and settings, with what goes without saying."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saccade.cli.common.options import read_file, with_settings
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from saccade.bench.recipe import BenchRecipe
+    from saccade.config import Table
+
+NANO = "nano"
+READER = "reader"
+OF_THE_WEIGHTS = ("max_turn_tokens", "max_context")
+"""Limits of the embedded models, which are none of the benchmark that they are measured on."""
+
+
+def recipe_of(
+    name: str, settings: Sequence[str], options: Mapping[str, JsonValue]
+) -> tuple[BenchRecipe, Path]:
+    """The run file and the run folder.
+
+    Args:
+        name: Of a benchmark, or a run file that names one.
+        settings: `key=value`, over the file.
+        options: Keys with their values, over both; None is left out.
+
+    Raises:
+        ConfigError: there is no such benchmark, or a key or value is wrong.
+    """
+    from saccade.bench import BENCHMARKS
+    from saccade.bench.recipe import BenchRecipe
+    from saccade.config import resolve, validate, with_overrides
+
+    file: Table = {"bench": {"kind": name}}
+    if name.endswith(".toml"):
+        file = read_file(Path(name))
+    table: Table = {**file, **{key: v for key, v in options.items() if v is not None}}
+    asked = with_overrides(table, settings)
+    bench, policy = asked.get("bench"), asked.get("policy")
+    kind = bench.get("kind") if isinstance(bench, dict) else bench
+    if isinstance(kind, str):
+        resolve(kind, BENCHMARKS, "bench")
+    acting = policy.get("kind") if isinstance(policy, dict) else None
+    usual = _usual(str(kind), None if acting is None else str(acting))
+    chosen = validate(BenchRecipe, with_settings(_over(usual, table), settings))
+    out = chosen.out or default_out(chosen)
+    return chosen.model_copy(update={"out": out}), Path(out)
+
+
+def default_out(recipe: BenchRecipe) -> str:
+    """The run folder where none is named: the same one for the same command.
+
+    What plays is in its name, so that two models have two folders.
+    """
+    options = {} if recipe.policy is None else recipe.policy.options
+    model = options.get("model") or options.get("path") or (recipe.policy or recipe.bench).kind
+    share = "" if recipe.shard == "1/1" else f"shard-{recipe.shard.replace('/', '-of-')}"
+    words = (
+        recipe.bench.kind,
+        str(model).rstrip("/").rpartition("/")[2],
+        recipe.arm,
+        "" if recipe.order == "hashed" else recipe.order,
+        str(recipe.seed),
+        share,
+    )
+    named = (re.sub(r"[^A-Za-z0-9._]+", "-", word).strip("-.") for word in words if word)
+    return f"runs/{'-'.join(named)}"
+
+
+def _usual(bench: str, policy: str | None) -> Table:
+    """What a benchmark or a policy goes with, unless something else is said."""
+    from saccade.config import with_overrides
+    from saccade.embedded import DEFAULT
+    from saccade.nano.spec import sections
+
+    if bench == NANO:
+        table = sections()
+        if policy is None:
+            return {**table, "policy": {"kind": "hf", "path": DEFAULT}}
+        limits = table["environment"]
+        if policy != "hf" and isinstance(limits, dict) and isinstance(limits["limits"], dict):
+            for key in OF_THE_WEIGHTS:
+                limits["limits"].pop(key, None)
+        return table
+    if policy == READER:
+        from saccade.policies.reader.policy import ENVIRONMENT
+
+        return with_overrides({}, ENVIRONMENT)
+    return {}
+
+
+def _over(usual: Table, said: Table) -> Table:
+    """One table over another, section by section."""
+    merged = dict(usual)
+    for key, value in said.items():
+        under = merged.get(key)
+        both = isinstance(value, dict) and isinstance(under, dict)
+        merged[key] = _over(under, value) if both else value  # type: ignore[arg-type]
+    return merged
