@@ -11,7 +11,6 @@ from saccade.bench.measured.attempts import Attempt
 from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.types import Record
 
-
 MAX_PRICE = 1e9
 """Of a million tokens; a larger number in a run file is no price."""
 
