@@ -24,11 +24,12 @@ from saccade.testing import ScriptedRequest, ScriptedServer
 from saccade.tools import staged
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
+N = 12
 TABLE = {
     "tasks": {"kind": "looking:Patches"},
+    "concurrency": N,
     "environment": {"view": {"max_pixels": 112 * 84}, "limits": {"max_turns": 3}},
 }
-N = 12
 
 
 def recipe(**changes: object) -> Recipe:
@@ -260,9 +261,9 @@ def test_questions_without_a_box_are_left_out_of_the_arms_that_need_one(tmp_path
     assert blank is not None
     assert (blank.episodes, blank.left_out) == (N, 0)
     none = recipe(tasks={"kind": "looking:Patches", "boxes": False})
-    found = audited(tmp_path / "none", Rule(), none)
+    found = audited(tmp_path / "none", Rule(), none, arms=["true_box"])
     assert found.arm("true_box") is None
-    assert any("no question has a true box" in note for note in found.notes)
+    assert any("wrong_box, true_box: no question has a true box" in n for n in found.notes)
 
 
 def test_what_cannot_be_audited_is_said(tmp_path: Path) -> None:
