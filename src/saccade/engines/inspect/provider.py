@@ -10,6 +10,7 @@ reads what it never wrote.
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from inspect_ai.model import (
@@ -77,8 +78,10 @@ class SaccadeAPI(ModelAPI):
                 f"saccade/{model_name}: name the variable that holds the key, -M api_key_env=NAME"
             )
         table = {**options, "model": model_name, "base_url": where}
-        self._policy = OpenAIPolicy(validate(OpenAIOptions, table, "model args"))
+        self._options = validate(OpenAIOptions, table, "model args")
         self._where = where
+        self._policy: OpenAIPolicy | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def generate(
         self,
@@ -103,7 +106,7 @@ class SaccadeAPI(ModelAPI):
         known = tools if tool_choice != "none" else []
         asked = conversation(input, known, stop=config.stop_seqs or ())
         try:
-            completion = await self._policy.act(asked, _sampling(config))
+            completion = await self._acting().act(asked, _sampling(config))
         except ContextOverflow as error:
             return ModelOutput.from_content(
                 self.model_name, "", stop_reason="model_length", error=str(error)
@@ -128,7 +131,16 @@ class SaccadeAPI(ModelAPI):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._policy.close()
+        if self._policy is not None and self._loop is asyncio.get_running_loop():
+            await self._policy.close()
+        self._policy = None
+
+    def _acting(self) -> OpenAIPolicy:
+        """The policy of this event loop: Inspect keeps a model from one evaluation to the next."""
+        loop = asyncio.get_running_loop()
+        if self._policy is None or self._loop is not loop:
+            self._policy, self._loop = OpenAIPolicy(self._options), loop
+        return self._policy
 
 
 def _sampling(config: GenerateConfig) -> Sampling:
