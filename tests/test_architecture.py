@@ -36,6 +36,7 @@ HEAVY = {
     "trl": "train",
     "verl": "engines",
     "ray": "engines",
+    "inspect_ai": "engines",
 }
 MOST_FILES = 14
 """Side by side in a folder: more of them want subjects of their own."""
