@@ -80,26 +80,19 @@ def metric_of_totals(
     unknown = Metric(name=name, group=group, value=None, n=n, units=len(units))
     if not entries:
         return unknown
-    unit_E = np.array([units[unit] for unit, _, _ in entries])
-    column_E = np.array([column for _, column, _ in entries])
-    amount_E = np.array([amount for _, _, amount in entries], dtype=float)
-
-    def totals(weight_U: Floats) -> Floats:
-        held: Floats = np.zeros(columns)
-        np.add.at(held, column_E, weight_U[unit_E] * amount_E)
-        return held
-
-    value = float(statistic(totals(np.ones(len(units)))[None])[0])
+    totals_UC: Floats = np.zeros((len(units), columns))
+    for unit, column, amount in entries:
+        totals_UC[units[unit], column] += amount
+    value = float(statistic(totals_UC.sum(0, keepdims=True))[0])
     if np.isnan(value):
         return unknown
     low, high = 0.0, 1.0
     if len(units) > 1:
         rng = np.random.default_rng(SEED)
-        drawn = (rng.integers(len(units), size=len(units)) for _ in range(RESAMPLES))
-        weights = (np.bincount(d, minlength=len(units)).astype(float) for d in drawn)
-        found_R = statistic(np.array([totals(weight_U) for weight_U in weights]))
-        found_R = found_R[~np.isnan(found_R)]
-        low, high = map(float, np.quantile(found_R, [0.025, 0.975]))
+        draws = (rng.integers(len(units), size=len(units)) for _ in range(RESAMPLES))
+        counts = (np.bincount(draw, minlength=len(units)) for draw in draws)
+        found_R = statistic(np.array([count_U @ totals_UC for count_U in counts]))
+        low, high = map(float, np.nanquantile(found_R, [0.025, 0.975]))
     return unknown.model_copy(
         update={"value": value, "low": low, "high": high, "method": "bootstrap"}
     )
