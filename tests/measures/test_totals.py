@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saccade.measures.totals import mean_of_means, metric_of_totals, ratio
+from saccade.measures.totals import mean_of_means, metrics_of_totals, ratio
 
 
 def test_a_mean_of_means_counts_each_group_once() -> None:
@@ -42,7 +42,6 @@ def test_the_interval_of_a_plain_mean_is_that_of_the_normal_distribution() -> No
 
 def test_a_ratio_without_a_bottom_is_no_number() -> None:
     entries = [("u", 0, 0.0), ("v", 1, 0.0)]
-    found = metric_of_totals(
-        "precision", "all", entries, 2, lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 1]), n=2
-    )
-    assert found.value is None
+    formulas = {"precision": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 1])}
+    (found,) = metrics_of_totals("all", entries, 2, formulas, n=2)
+    assert (found.value, found.n) == (None, 2)

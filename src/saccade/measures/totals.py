@@ -54,48 +54,54 @@ def mean_of_means(
         known_RP = ~np.isnan(ratios_RP)
         return ratio(np.where(known_RP, ratios_RP, 0) @ weight_P, known_RP @ weight_P)
 
-    return metric_of_totals(name, group, entries, 2 * len(kept), mean, n=n)
+    (metric,) = metrics_of_totals(group, entries, 2 * len(kept), {name: mean}, n=n)
+    return metric
 
 
-def metric_of_totals(
-    name: str,
+def metrics_of_totals(
     group: str,
     entries: Sequence[tuple[str, int, float]],
     columns: int,
-    statistic: Statistic,
+    statistics: Mapping[str, Statistic],
     *,
     n: int,
-) -> Metric:
-    """A function of totals with its interval.
+) -> list[Metric]:
+    """Functions of totals with their intervals.
 
     Args:
-        name: As in "F1".
-        group: What it is of.
+        group: What they are of.
         entries: What each attempt adds: its unit, the column, and how much.
         columns: Number of columns, C.
-        statistic: The function.
+        statistics: The functions, each with the name of its metric, as in "F1".
         n: Number of attempts.
     """
     units = {unit: place for place, unit in enumerate(dict.fromkeys(e[0] for e in entries))}
-    unknown = Metric(name=name, group=group, value=None, n=n, units=len(units))
-    if not entries:
-        return unknown
     totals_UC: Floats = np.zeros((len(units), columns))
     for unit, column, amount in entries:
         totals_UC[units[unit], column] += amount
-    value = float(statistic(totals_UC.sum(0, keepdims=True))[0])
-    if np.isnan(value):
-        return unknown
-    low, high = 0.0, 1.0
-    if len(units) > 1:
-        rng = np.random.default_rng(SEED)
-        draws = (rng.integers(len(units), size=len(units)) for _ in range(RESAMPLES))
-        counts = (np.bincount(draw, minlength=len(units)) for draw in draws)
-        found_R = statistic(np.array([count_U @ totals_UC for count_U in counts]))
-        low, high = map(float, np.nanquantile(found_R, [0.025, 0.975]))
-    return unknown.model_copy(
-        update={"value": value, "low": low, "high": high, "method": "bootstrap"}
-    )
+    drawn_RC = _resampled(totals_UC) if len(units) > 1 else None
+    made = []
+    for name, statistic in statistics.items():
+        value = float(statistic(totals_UC.sum(0, keepdims=True))[0]) if entries else np.nan
+        if np.isnan(value):
+            made.append(Metric(name=name, group=group, value=None, n=n, units=len(units)))
+            continue
+        low, high = 0.0, 1.0  # one unit tells nothing of the others
+        if drawn_RC is not None:
+            low, high = map(float, np.nanquantile(statistic(drawn_RC), [0.025, 0.975]))
+        metric = Metric(
+            name=name, group=group, value=value, low=low, high=high, n=n, units=len(units),
+            method="bootstrap",
+        )  # fmt: skip
+        made.append(metric)
+    return made
+
+
+def _resampled(totals_UC: Floats) -> Floats:
+    """Totals over units that are drawn with replacement, `RESAMPLES` times."""
+    rng, units = np.random.default_rng(SEED), len(totals_UC)
+    draws = (rng.integers(units, size=units) for _ in range(RESAMPLES))
+    return np.array([np.bincount(draw, minlength=units) @ totals_UC for draw in draws])
 
 
 def ratio(top: Floats, bottom: Floats) -> Floats:
