@@ -113,6 +113,7 @@ def test_a_spreadsheet_has_the_same_cells_and_says_what_it_cut(
     head = [cell.value for cell in sheet[1]]
     assert head[:2] == ["index", "question"]
     assert head[-2:] == ["prediction", "reply"]
+    assert [sheet[row][0].value for row in (2, 3)] == [9, 10]  # numbers, as in the TSV
     cell = sheet[3][head.index("prediction")]
     assert (cell.value, cell.data_type) == ("=1+1", "s")
     assert {cut.column for cut in written.cut} == {"prediction", "reply"}

@@ -7,7 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import packed, png, write_parquet, write_tsv
 
@@ -37,6 +37,7 @@ def only(path: Path) -> TsvRow:
     return found
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), every=st.booleans())
 def test_cells_are_those_that_the_reader_of_python_finds(
     seed: int, every: bool, tmp_path_factory: pytest.TempPathFactory
