@@ -51,10 +51,12 @@ def test_the_large_file_has_columns_and_a_text_of_options(tmp_path: Path) -> Non
 
 
 def test_the_authors_json_stands_beside_its_images(tmp_path: Path) -> None:
-    (tmp_path / "monitoring_images").mkdir()
-    (tmp_path / "monitoring_images" / "1.jpg").write_bytes(png())
-    (tmp_path / "MME_RealWorld.json").write_text(json.dumps([authors()]))
-    (task,) = tasks("mme_realworld", tmp_path)
+    (tmp_path / "data/imgs/monitoring_images").mkdir(parents=True)
+    (tmp_path / "data/imgs/monitoring_images/1.jpg").write_bytes(png())
+    file = tmp_path / "data/MME_RealWorld.json"
+    file.write_text(json.dumps([authors(), authors(Task="position", Question_id="perception/2")]))
+    task, other = tasks("mme_realworld", tmp_path)
+    assert other.family == task.family
     assert task.id == "mme_realworld-perception/monitoring/Vehicle/counting/0310"
     assert task.choices[1] == "90"
     assert task.family == "Perception/Monitoring"

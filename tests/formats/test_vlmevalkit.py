@@ -135,6 +135,7 @@ def test_parquet_rows_have_the_same_face(tmp_path: Path) -> None:
         ("The choices are listed below:\n(A) red\n(B) blue", ["red", "blue"]),
         ("A. red\nB. blue", ["red", "blue"]),
         ("['red', 'A. Smith']", ["red", "A. Smith"]),
+        ("['(A) left', '(B) right', '(E) no car']", ["left", "right", "no car"]),
         ("[1, 2.5]", ["1", "2.5"]),
     ],
 )
