@@ -38,7 +38,7 @@ from saccade.formats.records import MAX_LINE_BYTES, Row, find_files
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.images.image import Image
 from saccade.measures.means import Metric, means_by
-from saccade.measures.totals import Floats, metric_of_totals, ratio
+from saccade.measures.totals import Floats, Statistic, metrics_of_totals, ratio
 from saccade.types import Task, Verdict
 
 SPLITS = "splits"
@@ -148,11 +148,8 @@ class Pope(Benchmark):
                 (unit_of(one.task), _cell(one.task.answer == "yes", one.value == 1), 1.0)
                 for one, _ in of
             ]
-            rest = [
-                metric_of_totals(name, group, entries, 4, formula, n=len(of))
-                for name, formula in FORMULAS.items()
-            ]
-            made += [rest[0], accuracy[group], *rest[1:]]
+            first, *rest = metrics_of_totals(group, entries, 4, FORMULAS, n=len(of))
+            made += [first, accuracy[group], *rest]
         answered = [one for one in scored if one.trajectory.answer is not None]
         unread = [one._replace(value=float(one.value is None)) for one in answered]
         return made + means_by("neither yes nor no", self.grouped(unread))
@@ -168,7 +165,7 @@ def _f1(totals_RC: Floats) -> Floats:
     return ratio(2 * hits, 2 * hits + false + missed)
 
 
-FORMULAS = {
+FORMULAS: Mapping[str, Statistic] = {
     "F1": _f1,
     "precision": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 1]),
     "recall": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 2]),
