@@ -14,7 +14,7 @@ from saccade.errors import FormatError
 QUESTION = {
     "imagename": "v1_0.png", "question": "Which choices in the image (A-G) belong together?",
     "answer": "A, C", "reasoning": "...", "skill": ["inductive"], "broad_capability": ["diagram"],
-    "specific_capability": ["rule"], "imagesource": "tests", "sourcelink": "", "liscenced": "false",
+    "specific_capability": ["rule"], "imagesource": "tests", "sourcelink": "",
 }  # fmt: skip
 TOLD = QUESTION | {
     "question": "Select from A, B, and C. (A) All are pies (B) Some are cakes (C) None of these",

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from maths_sets import Told
+from maths_sets import Told, packed, write_tsv
 
 from saccade.bench.scorers.maths.compat import can_infer
 from saccade.bench.scorers.maths.numbers import measured, value_of
 from saccade.bench.scorers.maths.options import SHOWN, asked, judge_shown, options_in
 from saccade.bench.scorers.maths.rules import Instructed
+from saccade.bench.sets.columns import list_of, rows_of_set, table_of, text_of
 from saccade.bench.sets.maths.mathvision import MathVision
 from saccade.rewards.math import Math, MathOptions
 from saccade.types import Task
@@ -141,3 +142,24 @@ async def test_instructions_are_below_the_question_and_in_the_name() -> None:
 def test_can_infer_is_restated(reply: str, found: str | None) -> None:
     """Source: VLMEvalKit at e8e78f05, vlmeval/utils/matching_util.py; replies by hand."""
     assert can_infer(reply, {"A": "red", "B": "blue", "C": "green"}) == found
+
+
+def test_a_row_of_a_tsv_may_name_the_picture_of_another(tmp_path: Path) -> None:
+    """VLMEvalKit, vlmeval/dataset/image_base.py: at most 64 characters are the index of a row."""
+    picture = packed()
+    rows = [
+        {"index": n, "image": "12" if n == 0 else picture if n == 12 else "12.0"} for n in range(14)
+    ]
+    write_tsv(tmp_path / "set.tsv", rows)
+    assert [row.values["image"] for row in rows_of_set(tmp_path / "set.tsv")] == [picture] * 14
+
+
+def test_cells_are_read_in_every_form() -> None:
+    assert list_of("['a', 'b']") == list_of('["a", "b"]') == list_of(["a", "b"]) == ("a", "b")
+    assert list_of(None) == list_of(float("nan")) == list_of("None") == list_of("") == ()
+    assert list_of("[1, 2") == ("[1, 2",)
+    assert list_of("[" * 5000) == ("[" * 5000,)
+    assert list_of("[__import__('os')]") == ("[__import__('os')]",)
+    assert (text_of(3.0), text_of(None), text_of(2.5)) == ("3", "", "2.5")
+    assert table_of("{'subject': 'algebra'}") == {"subject": "algebra"}
+    assert table_of("no table") == {}

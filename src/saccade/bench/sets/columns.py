@@ -15,11 +15,15 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, JsonValue
 
-from saccade.formats.records import Row
+from saccade.formats.records import Row, read_records
 from saccade.images.image import Image
 
 MAX_LITERAL = 100_000
 """Characters of a list or table that is written as text."""
+MAX_INDEX = 64
+"""A picture of no more characters is the index of a row, or a path."""
+RECENT = 8
+"""Pictures of a TSV that are kept for the rows after them, which mostly name the last one."""
 
 
 def text_of(value: object) -> str:
@@ -80,6 +84,47 @@ def asked_in(row: Row, question: str) -> str:
     return question.strip()
 
 
+def rows_of_set(file: Path) -> Iterator[Row]:
+    """The rows of a file; of a TSV with the picture of another row where a row names its index.
+
+    Source: VLMEvalKit, vlmeval/dataset/image_base.py: an `image` of at most 64 characters is the
+    index of the row that has it.
+    """
+    recent: dict[str, str] = {}
+    for row in read_records(file):
+        held = row.values.get("image")
+        if file.suffix != ".tsv" or not isinstance(held, str):
+            yield row
+        elif len(held) > MAX_INDEX:
+            recent[text_of(row.values.get("index"))] = held
+            if len(recent) > RECENT:
+                del recent[next(iter(recent))]
+            yield row
+        else:
+            index = held.strip().removesuffix(".0")
+            packed = recent.get(index) or (_picture_of(file, index) if index else None)
+            yield row._replace(values=row.values | {"image": packed}) if packed else row
+
+
+def _picture_of(file: Path, index: str) -> str | None:
+    for row in read_records(file):
+        held = row.values.get("image")
+        if text_of(row.values.get("index")) == index and isinstance(held, str):
+            return held if len(held) > MAX_INDEX else None
+    return None
+
+
+def picture_in(row: Row, *columns: str) -> object:
+    """What the first of these columns holds that has a picture; else the first that has a path."""
+    held = [row.values[column] for column in columns if row.values.get(column)]
+    inside = [value for value in held if not isinstance(value, str) or _is_packed(value)]
+    return next(iter(inside or held), None)
+
+
+def _is_packed(text: str) -> bool:
+    return len(text) > MAX_INDEX and ("." not in text or text.startswith("data:"))
+
+
 def photo(
     row: Row,
     place: Path,
@@ -105,7 +150,7 @@ def photo(
     """
     if not isinstance(value, str):
         return row.image(value, max_pixels=max_pixels, column=column)
-    if len(value) > 500:
+    if _is_packed(value):
         return row.packed_image(value, max_pixels=max_pixels, column=column)
     for root in _roots(row.file, place):
         for folder in folders:

@@ -25,8 +25,8 @@ from saccade.bench.parts import task_of
 from saccade.bench.scorers.charts.relaxed import judge_relaxed
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
-from saccade.bench.sets.columns import Text, Texts, asked_in, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, Texts, asked_in, photo, picture_in, rows_of_set
+from saccade.formats.records import Row, find_files
 from saccade.types import Task, Verdict
 
 FILES = (
@@ -71,7 +71,7 @@ class ChartQA(Benchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each question."""
         for file in find_files(place, FILES, self.about.layout):
-            for number, row in enumerate(read_records(file)):
+            for number, row in enumerate(rows_of_set(file)):
                 found = row.read(_Question)
                 kind = _kind(found.kind, file)
                 name = f"chartqa-{kind}-{found.index or f'{file.stem}-{number}'}"
@@ -130,7 +130,7 @@ def _task(name: str, row: Row, place: Path, kind: str, max_pixels: int) -> Task:
         label = [raw.strip()] if raw.strip() else []  # one that is written as a list
     if not label:
         raise row.wrong("label: no answer")
-    picture = row.values.get("image") or row.values.get("imgname")
+    picture = picture_in(row, "image", "imgname")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("png", "", "images"))
     question = f"{asked_in(row, found.question)}\n{FORM}"
     return task_of(

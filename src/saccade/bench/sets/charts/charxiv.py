@@ -27,8 +27,8 @@ from saccade.bench.parts import task_of
 from saccade.bench.scorers.charts import charxiv as scorer
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.rules import Instructed
-from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, text_of
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, rows_of_set, text_of
+from saccade.formats.records import Row, find_files
 from saccade.rewards.judges import Judge
 from saccade.types import Task, Verdict
 
@@ -91,7 +91,7 @@ class CharXiv(Benchmark):
             "**/val*.parquet", f"**/*{self.mode}*.json",
         ]  # fmt: skip
         for file in find_files(place, patterns, self.about.layout):
-            for number, row in enumerate(read_records(file)):
+            for number, row in enumerate(rows_of_set(file)):
                 figure = _figure(row) or str(number)
                 if self.mode == "reasoning":
                     name = f"charxiv-reasoning-{figure}"
@@ -116,10 +116,9 @@ class CharXiv(Benchmark):
 
 def _figure(row: Row) -> str:
     """The number of the figure of a row; of a parquet row that in its path."""
-    for column in ("figure_id", "original_id", "index", "key"):
-        if text := text_of(row.values.get(column)):
-            return text
-    return Path(text_of(row.values.get("figure_path"))).stem
+    stem = Path(text_of(row.values.get("figure_path"))).stem
+    names = [text_of(row.values.get(column)) for column in ("index", "key")]
+    return next(filter(None, [text_of(row.values.get("figure_id")), stem, *names]), "")
 
 
 def _picture(row: Row) -> object:
@@ -173,8 +172,10 @@ def _questions(row: Row) -> list[_Question]:
             _Question(n, _qid(row, text_of(q)), text_of(a)) for n, (q, a) in enumerate(pairs, 1)
         ]
     if found.qid:
-        number = int(text_of(values.get("subq_idx")) or 0)
-        return [_Question(number, _qid(row, found.qid), found.answer, found.question)]
+        qid = _qid(row, found.qid)
+        place = text_of(values.get("subq_idx"))
+        number = int(place) if place.isdecimal() else qid
+        return [_Question(number, qid, found.answer, found.question)]
     if not found.qids or len(found.qids) != len(found.answers):
         raise row.wrong(
             f"qids: expected as many as answers, got {len(found.qids)} and {len(found.answers)}"

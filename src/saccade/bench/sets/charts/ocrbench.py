@@ -27,8 +27,8 @@ from saccade.bench.benchmark import About, Benchmark, Difference, Item, Scored
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
-from saccade.bench.sets.columns import Text, Texts, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, Texts, photo, picture_in, rows_of_set
+from saccade.formats.records import Row, find_files
 from saccade.types import Task, Verdict
 
 FILES = (
@@ -70,7 +70,7 @@ class OCRBench(Benchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each question; the ids of the file are not unique, so rows are counted."""
         for file in find_files(place, FILES, self.about.layout):
-            for number, row in enumerate(read_records(file)):
+            for number, row in enumerate(rows_of_set(file)):
                 found = row.read(_Question)
                 name = f"ocrbench-{found.dataset or 'item'}-{file.stem}-{number}"
                 yield Item(name, row.place, partial(_task, name, row, place))
@@ -128,7 +128,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     answers = [one for one in answers if one.strip()]
     if not answers:
         raise row.wrong("answers: no answer")
-    picture = row.values.get("image") or row.values.get("image_path")
+    picture = picture_in(row, "image", "image_path")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=FOLDERS)
     area = RECOGNITION if found.type.endswith(("Text Recognition", "Handwriting Recognition",
                                                "String Recognition")) else found.type  # fmt: skip

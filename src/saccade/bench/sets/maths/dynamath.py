@@ -27,8 +27,8 @@ from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import WITHIN, MathsBenchmark
-from saccade.bench.sets.columns import Text, asked_in, noted, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, asked_in, noted, photo, picture_in, rows_of_set
+from saccade.formats.records import Row, find_files
 from saccade.measures.means import Metric, means_by
 from saccade.types import Task, Verdict
 
@@ -83,7 +83,7 @@ class DynaMath(MathsBenchmark):
         for file in find_files(place, FILES, self.about.layout):
             below = str(file.relative_to(place)) if place.is_dir() else file.name
             held = _VARIANT.findall(below)
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Question)
                 variant = found.variant or (held[-1] if held else "1")
                 if "question_id" in row.values:  # there the id is that of the variant
@@ -158,7 +158,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         meta[SHOWN] = list(options if len(options) > max(gold) else letters_up_to(gold))
     elif found.answer_type == "float":
         meta[WITHIN] = TOLERANCE
-    picture = row.values.get("decoded_image") or row.values.get("image")
+    picture = picture_in(row, "decoded_image", "image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "image", "images"))
     form = FORMS.get(found.answer_type, "Answer in a few words or numbers.")
     question = f"{asked_in(row, found.question)}\n{form}"

@@ -25,8 +25,8 @@ from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Text, Texts, noted, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, Texts, noted, photo, picture_in, rows_of_set
+from saccade.formats.records import Row, find_files
 from saccade.types import OPTION_LETTERS, Task
 
 FILES = (
@@ -66,7 +66,7 @@ class LogicVista(MathsBenchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each question."""
         for file in find_files(place, FILES, self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Question)
                 name = f"logicvista-{found.name or row.place}"
                 yield Item(name, row.place, partial(_task, name, row, place))
@@ -82,7 +82,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     answer = found.answer.strip()
     if gold := gold_letters(answer):
         meta[SHOWN] = list(_shown(found.question, gold))
-    picture = row.values.get("image") or row.values.get("imagename")
+    picture = picture_in(row, "image", "imagename")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("images", ""))
     question = f"{found.question.strip() or IN_PICTURE}\n{FORM}"
     return task_of(

@@ -26,8 +26,8 @@ from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Table, Text, noted, photo, text_of
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Table, Text, noted, photo, rows_of_set, text_of
+from saccade.formats.records import Row, find_files
 from saccade.rewards.text import same_text
 from saccade.types import OPTION_LETTERS, Task
 
@@ -76,7 +76,7 @@ class MathVerse(MathsBenchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each version of each problem."""
         for file in find_files(place, FILES, self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Problem)
                 number = found.sample_index or found.index or row.place
                 version = found.problem_version.replace(" ", "-").lower()

@@ -26,8 +26,8 @@ from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import Asked, asked, with_choices
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, picture_in, rows_of_set
+from saccade.formats.records import Row, find_files
 from saccade.types import OPTION_LETTERS, Task
 
 
@@ -70,7 +70,7 @@ class MathVision(MathsBenchmark):
             f"**/{self.split}{end}" for end in ("-*.parquet", ".parquet", ".jsonl", ".json")
         ]
         for file in find_files(place, [*patterns, f"**/{tsv}.tsv"], self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Problem)
                 name = f"mathvision-{found.id or found.index or row.place}"
                 yield Item(name, row.place, partial(_task, name, row, place))
@@ -101,7 +101,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         if len(letter) != 1 or letter not in OPTION_LETTERS[: len(options)]:
             raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
         ask = asked(question, options, OPTION_LETTERS.index(letter))
-    picture = row.values.get("decoded_image") or row.values.get("image")
+    picture = picture_in(row, "decoded_image", "image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
     subject = found.subject or found.category
     return task_of(

@@ -28,8 +28,18 @@ from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
 from saccade.bench.scorers.maths.options import Asked, asked, with_choices
 from saccade.bench.scorers.maths.rules import UNIT_OF_ANSWER, WITHIN, MathsBenchmark
-from saccade.bench.sets.columns import Table, Text, Texts, asked_in, list_of, noted, photo
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import (
+    Table,
+    Text,
+    Texts,
+    asked_in,
+    list_of,
+    noted,
+    photo,
+    picture_in,
+    rows_of_set,
+)
+from saccade.formats.records import Row, find_files
 from saccade.types import OPTION_LETTERS, Task, Verdict
 
 FILES = (
@@ -87,7 +97,7 @@ class MathVista(MathsBenchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each problem."""
         for file in find_files(place, FILES, self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Problem)
                 number = found.pid or found.index or row.values.get("key", row.place)
                 name = f"mathvista-{number}"
@@ -134,7 +144,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         question_type=found.question_type,
         answer_type=found.answer_type,
     )
-    picture = row.values.get("decoded_image") or row.values.get("image")
+    picture = picture_in(row, "decoded_image", "image")
     image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
     query = _QUERY.fullmatch(found.question)
     question = asked_in(row, query[1] if query else found.question)

@@ -26,8 +26,16 @@ from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths.compat import infers_right
 from saccade.bench.scorers.maths.options import asked, options_in, with_choices
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Text, asked_in, noted, photo, text_of
-from saccade.formats.records import Row, find_files, read_records
+from saccade.bench.sets.columns import (
+    Text,
+    asked_in,
+    noted,
+    photo,
+    picture_in,
+    rows_of_set,
+    text_of,
+)
+from saccade.formats.records import Row, find_files
 from saccade.measures.means import Metric, mean_of, means_by
 from saccade.types import OPTION_LETTERS, Task
 
@@ -91,7 +99,7 @@ class WeMath(MathsBenchmark):
     def items(self, place: Path) -> Iterator[Item]:
         """One for each part of each problem."""
         for file in find_files(place, FILES, self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 found = row.read(_Question)
                 name = f"wemath-{found.problem}-{found.key.rpartition('_')[2]}"
                 yield Item(name, row.place, partial(_task, name, row, place))
@@ -180,9 +188,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     if len(letter) != 1 or letter not in OPTION_LETTERS[: len(choices)]:
         raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
     ask = asked(asked_in(row, found.question), choices, OPTION_LETTERS.index(letter))
-    picture = next((row.values[c] for c in ("image_path", "image") if row.values.get(c)), None)
-    if isinstance(row.values.get("image"), str) and len(str(row.values["image"])) > 500:
-        picture = row.values["image"]
+    picture = picture_in(row, "image_path", "image")
     image = photo(row, place, picture, max_pixels=max_pixels, column="image_path")
     steps, part = found.key.split("steps_")
     meta = noted({"concept": found.concept}, **{PART: found.key, UNIT: f"wemath-{found.problem}"})
