@@ -47,7 +47,7 @@ def test_a_crop_decides_and_only_the_right_one(read: Audit) -> None:
     assert accuracy(read, "agent") >= 0.85
     assert accuracy(read, "true_box") >= 0.85
     for name in ("direct", "blank_crop", "wrong_box", "format_only"):  # chance is a tenth
-        assert accuracy(read, name) <= 0.3
+        assert accuracy(read, name) <= 0.4
     (staged,) = [p for p in read.pairs if (p.before, p.after) == ("agent", "blank_crop")]
     assert staged.paired.lost > 10
     assert staged.p_holm < 0.001

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from saccade.bench.audit.record import Audit
     from saccade.recipe import Recipe
 
@@ -41,7 +43,7 @@ def run_audit(recipe: Recipe, out: Path, *, as_json: bool) -> None:
     from saccade.view.audit import audit_parts
 
     with bars(quiet=as_json) as progress:
-        found: dict[str, int] = {}
+        found: dict[str, TaskID] = {}
 
         def on_progress(arm: str, done: int, total: int | None) -> None:
             if arm not in found:
