@@ -193,6 +193,7 @@ def test_the_command_prints_tables_and_leaves_them(
     assert printed["arms"][-1]["arm"] == "agent"
     assert json.loads((served.out / "audit.json").read_text()) == printed
     assert "Visual evidence gain" in (served.out / "audit.md").read_text()
+    assert (served.out / "audit.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:

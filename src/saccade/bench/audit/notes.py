@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from saccade.bench.audit.record import ARMS, NEED_BOXES, ArmResult, Audit
 
-UNANSWERED = 0.1
+UNANSWERED = 0.05
 """Share of episodes without an answer from which on an arm says more of its prompt than of eyes."""
 
 
