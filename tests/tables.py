@@ -14,7 +14,8 @@ from pyarrow.parquet import write_table
 from saccade.bench.benchmark import Benchmark, Scored
 from saccade.bench.source import BenchTasks
 from saccade.config import Part
-from saccade.types import StopReason, Task
+from saccade.errors import ServiceError
+from saccade.types import Record, StopReason, Task, Verdict
 
 PIXELS = 10**8
 
@@ -72,3 +73,22 @@ def scored(
 def values(benchmark: Benchmark, attempts: Sequence[Scored]) -> dict[tuple[str, str], float | None]:
     """Name and group of each metric -> its value."""
     return {(m.name, m.group): m.value for m in benchmark.metrics(attempts)}
+
+
+class Down:
+    """A judge that fails, as one whose server is gone."""
+
+    name = "down"
+
+    class Options(Record):
+        """None."""
+
+    def __init__(self, options: Options) -> None:
+        """Take its options."""
+
+    async def judge(self, task: Task, answer: str) -> Verdict:
+        """Fail."""
+        raise ServiceError("the judge is down")
+
+    async def close(self) -> None:
+        """Nothing to give back."""

@@ -111,11 +111,19 @@ async def test_unknown_is_never_no(tmp_path: Path) -> None:
 
 
 def test_both_published_rules_are_restated(tmp_path: Path) -> None:
-    yes, *_, no = four(tmp_path)
-    theirs, authors = Pope(), Pope(published="authors")
-    neither = "I cannot tell"
-    assert (theirs.compat(yes, neither), theirs.compat(no, neither)) == (0.0, 1.0)
-    assert (authors.compat(yes, neither), authors.compat(no, neither)) == (1.0, 0.0)
+    """By hand, of three times yes and three times no, each answered yes, no, and neither."""
+    asked = four(tmp_path)
+    replies = ["Yes", "No", "I cannot tell"] * 2
+    found, authors = (
+        values(one, [scored(t, one.compat(t, r), r) for t, r in zip(asked, replies, strict=True)])
+        for one in (Pope(), Pope(published="authors"))
+    )
+    # POPE_rating: neither is no in F1, and wrong in accuracy. TP 1, FP 1, FN 2.
+    assert found["F1", "all"] == pytest.approx(2 / (2 + 1 + 2))
+    assert found["accuracy", "all"] == pytest.approx(2 / 6)
+    # evaluate.py: neither is yes. TP 2, FP 2, FN 1, TN 1.
+    assert authors["F1", "all"] == pytest.approx(4 / (4 + 2 + 1))
+    assert authors["accuracy", "all"] == pytest.approx(3 / 6)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import pytest
 from tables import packed, scored, tasks, values, write_tsv
 
 from saccade.bench.benchmark import unit_of
+from saccade.bench.scoring import BenchReward
 from saccade.bench.sets.options.tsv import VLMEvalKit
 from saccade.errors import FormatError
+from saccade.rewards import RewardOptions
 
 
 def row(index: object, **fields: object) -> dict[str, object]:
@@ -78,3 +80,23 @@ def test_vstar_is_read_from_its_tsv_too(tmp_path: Path) -> None:
     file = write_tsv(tmp_path / "VStarBench.tsv", row(0, category="direct_attributes"))
     (task,) = tasks("vstar", file)
     assert (task.id, task.family, task.answer) == ("vstar-0", "direct_attributes", "B. blue")
+
+
+async def test_a_judge_that_fails_draws_no_option(tmp_path: Path) -> None:
+    """VLMEvalKit draws one by lot (`rd.choice`): here the attempt has no score."""
+    (task,) = tasks("vlmevalkit", write_tsv(tmp_path / "a.tsv", row(0)))
+    options = RewardOptions.model_validate(
+        {"preset": "benchmark", "judge": ["choice", "tables:Down"]}
+    )
+    reward = BenchReward(VLMEvalKit(), options)
+    unread = "It is a bluish thing"
+    assert (await VLMEvalKit().judge(task, unread)).correct is None
+    found = [
+        await reward.apply(task, scored(task, None, unread).trajectory.model_copy(
+            update={"id": f"t:{n}"}
+        ))
+        for n in range(3)
+    ]  # fmt: skip
+    assert [(one.score, one.verdict) for one in found] == [(None, None)] * 3
+    assert all("down" in (one.error or "") for one in found)
+    await reward.close()

@@ -21,6 +21,8 @@ def cells(rng: random.Random) -> tuple[str, str, str]:
     """Short and long cells, of base64 and of text with tabs, quotes and line ends."""
 
     def cell() -> str:
+        if rng.random() < 0.1:
+            return "\n".join("A" * rng.choice([5, 600]) for _ in range(4))
         letters = rng.choice(['ab "\n\t=+/', "AB+/=", 'A" \n', "A\n"])
         return "".join(rng.choices(letters, k=rng.choice([0, 3, 40, 520, 700])))
 
@@ -58,9 +60,9 @@ def test_cells_are_those_that_the_reader_of_python_finds(
 def test_an_image_of_another_row_is_found_before_and_after_it(tmp_path: Path) -> None:
     red = packed(colour="red")
     file = write_tsv(tmp_path / "a.tsv", row(7, image="9"), row(8, image="9"), row(9, image=red))
-    first, second, third = read_tsv(file)
-    assert first.images(max_pixels=PIXELS) == third.images(max_pixels=PIXELS)
-    assert second.images(max_pixels=PIXELS) == third.images(max_pixels=PIXELS)
+    (found,) = next(iter(read_tsv(file))).images(max_pixels=PIXELS)  # before its row is read
+    held = [one.images(max_pixels=PIXELS) for one in read_tsv(file)]
+    assert held == [[found]] * 3
 
 
 def test_an_image_of_a_row_that_is_not_there_names_file_and_row(tmp_path: Path) -> None:
