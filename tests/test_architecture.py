@@ -36,6 +36,7 @@ HEAVY = {
     "trl": "train",
     "verl": "engines",
     "ray": "engines",
+    "inspect_ai": "engines",
 }
 MOST_FILES = 14
 """Side by side in a folder: more of them want subjects of their own."""
@@ -276,6 +277,8 @@ def test_a_folder_is_taken_in_at_a_glance(folder: Path) -> None:
 
 TEMPLATES = {
     "render/qwen_vl.py": "the chat template of the Qwen families, which no dialect chooses",
+    "bench/scorers/letters.py": "what VLMEvalKit's scorers look for in a reply",
+    "bench/scorers/published.py": "a reply on which they are wrong",
     "rewards/llm.py": "the thought of a judge's own model, whose dialect is not ours",
 }
 """Files that may hold the text of a tag, and why."""

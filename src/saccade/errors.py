@@ -25,12 +25,14 @@ from __future__ import annotations
 EXTRA_OF = {
     "accelerate": "train",
     "datasets": "train",
+    "inspect_ai": "inspect",
     "matplotlib": "plots",
     "latex2sympy2_extended": "math",
     "math_verify": "math",
     "sympy": "math",
     "onnxruntime": "ocr",
     "openpyxl": "data",
+    "pandas": "data",
     "peft": "train",
     "pyarrow": "data",
     "pyseccomp": "sandbox",
@@ -48,7 +50,7 @@ EXTRA_OF = {
 """Module that Saccade imports and the base installation lacks -> the smallest extra that holds it.
 """
 
-PACKAGES = {"math_verify": "math-verify", "sklearn": "scikit-learn"}
+PACKAGES = {"inspect_ai": "inspect-ai", "math_verify": "math-verify", "sklearn": "scikit-learn"}
 """Module -> the package that it comes in, where that has another name."""
 
 DISTRIBUTION = "saccade-vlm"

@@ -211,7 +211,7 @@ async def test_what_overhangs_the_image_is_cut_and_what_lies_outside_is_wrong() 
     assert (await judged(task, "[700, 500, 900, 900]", view=as_it_is)) == (False, 0.0)
 
 
-async def test_a_640x480_box_in_pixels_is_a_hit_here_and_mis_scaled_in_vlmevalkit() -> None:
+async def test_a_640x480_box_in_pixels_is_a_hit_here_and_scaled_wrongly_in_vlmevalkit() -> None:
     """`_to_absolute` of vlmeval/dataset/refcoco.py divides all numbers up to 1000 by 1000."""
     answer = "[100, 100, 300, 300]"
     assert (await RefCoco().judge(boxed(), answer)).correct is True

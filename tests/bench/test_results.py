@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from benching import bench_run
+from pydantic import JsonValue
 
 from saccade.bench.measured.attempts import vote_of
+from saccade.bench.measured.cost import cost_of
 from saccade.bench.results import Measured, known_benchmark, measure
 from saccade.errors import ConfigError, StoreError
 from saccade.measures.intervals import wilson
@@ -91,6 +93,12 @@ def test_cost_is_by_the_prices_of_the_run_file(mixed: Measured) -> None:
     assert (cost.episodes, cost.counted) == (12, 11)
     assert (cost.prompt_tokens, cost.response_tokens) == (1700, 170)
     assert cost.price == pytest.approx((1700 * 2 + 170 * 10) / 1e6)
+
+
+@pytest.mark.parametrize("price", [10**400, -1, float("nan"), "2", None, True, {}])
+def test_what_is_no_price_is_none(price: JsonValue) -> None:
+    found = cost_of([], {"price_in": price, "price_out": 0})
+    assert found.price in (None, 0.0)
 
 
 def test_what_was_run_is_told(mixed: Measured) -> None:

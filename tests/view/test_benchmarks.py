@@ -54,7 +54,8 @@ def test_the_first_table_shows_the_headline_and_what_is_outside_of_it(tmp_path: 
         "d1": ["right"], "d2": ["none"], "d3": ["cut"], "d4": ["turns"], "d5": ["unread"],
         "d6": ["judged"], "d7": ["abort"], "d8": ["bad"],
     }  # fmt: skip
-    made = measure(bench_run(tmp_path / "run", plays), compat=True)
+    run = bench_run(tmp_path / "run", plays, kind="benching:Letters")
+    made = measure(run, compat=True)
     first = bench_parts([made])[0]
     assert isinstance(first, Table)
     shown = row(first, "run", "V*Bench")
@@ -64,7 +65,7 @@ def test_the_first_table_shows_the_headline_and_what_is_outside_of_it(tmp_path: 
     assert shown["95 % CI"] == "[0.188, 0.812]", "Wilson, three of six"
     assert (shown["rule alone"], shown["n by rule"], shown["judged"]) == ("0.400", "5", "1")
     assert shown["of answered"] == "1.000"
-    assert (shown["VLMEvalKit"], shown["n by it"]) == ("-", "0")
+    assert (shown["VLMEvalKit"], shown["n by it"]) == ("1.000", "2"), "what has an A, B or C"
     rates = [shown[name] for name in ("abstained", "out of turns", "truncated", "too many images")]
     assert rates == ["0.143", "0.143", "0.143", "0.000"], "of seven finished ones"
     apart = [shown[name] for name in ("undecided", "not scored", "aborted", "timeout")]
@@ -135,6 +136,18 @@ def test_other_questions_are_not_compared(runs: list[Path], tmp_path: Path) -> N
     assert "Runs of different benchmarks ask other questions and are not compared." in text
     assert "| rollout | all | 1.000 |" in text, "a plain rollout has the tables that it had"
     assert [run.run for run in made.runs] == ["rollout"]
+
+
+def test_a_run_that_is_judged_anew_is_still_one_of_the_benchmark(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    done = here("rescore", str(runs[2]), "reward.judge=exact", f"out={again}")
+    assert done.returncode == 0, done.stderr
+    made = report([runs[2], again])
+    assert made.measured[1].accuracy() == made.measured[0].accuracy()
+    (found,) = made.comparisons
+    assert (found.common, found.gained, found.lost) == (10, (), ())
 
 
 def test_rotations_of_a_question_are_compared_as_one(tmp_path: Path) -> None:

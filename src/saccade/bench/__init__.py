@@ -23,7 +23,16 @@ BENCHMARKS = {
     "pope": "saccade.bench.sets.options.pope:Pope",
     "vlmevalkit": "saccade.bench.sets.options.tsv:VLMEvalKit",
     # mathematics
+    "mathvista": "saccade.bench.sets.maths.mathvista:MathVista",
+    "mathverse": "saccade.bench.sets.maths.mathverse:MathVerse",
+    "mathvision": "saccade.bench.sets.maths.mathvision:MathVision",
+    "wemath": "saccade.bench.sets.maths.wemath:WeMath",
+    "dynamath": "saccade.bench.sets.maths.dynamath:DynaMath",
+    "logicvista": "saccade.bench.sets.maths.logicvista:LogicVista",
     # charts and text
+    "charxiv": "saccade.bench.sets.charts.charxiv:CharXiv",
+    "chartqa": "saccade.bench.sets.charts.chartqa:ChartQA",
+    "ocrbench": "saccade.bench.sets.charts.ocrbench:OCRBench",
     # boxes
     "refcoco": "saccade.bench.sets.boxes.refcoco:RefCoco",
     "refcoco_plus": "saccade.bench.sets.boxes.refcoco:RefCocoPlus",

@@ -47,7 +47,7 @@ def as_texts(value: object) -> object:
 def listed(text: str) -> object:
     """The list that a text writes; the text itself where it writes none."""
     inner = text.strip()
-    if not inner.startswith(("[", "(")) or len(inner) > MAX_LIST_CHARS:
+    if not inner.startswith("[") or len(inner) > MAX_LIST_CHARS:
         return text
     try:
         found = json.loads(inner)
@@ -56,7 +56,7 @@ def listed(text: str) -> object:
             found = ast.literal_eval(inner)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return text
-    return found if isinstance(found, list | tuple) else text
+    return found if isinstance(found, list) else text
 
 
 def as_flag(value: object) -> object:

@@ -85,7 +85,7 @@ def write_predictions(run: Path, out: Path, *, sample: int = 0) -> Written:
         raise FormatError(f"{run}: no episode with the sample {sample}")
     rows.sort(key=lambda row: (not row["index"].isdigit(), row["index"].zfill(12)))
     columns = _columns(rows)
-    cells = ([row.get(column, "") for column in columns] for row in rows)
+    cells = [[_cell(column, row.get(column, "")) for column in columns] for row in rows]
     cut = write_sheet(out, columns, cells)
     empty = sum(not row["prediction"] for row in rows)
     return Written(rows=len(rows), empty=empty, unread=unread, cut=cut)
@@ -140,3 +140,8 @@ def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
     options = [letter for letter in string.ascii_uppercase if letter in named]
     first, last = ["index", "question", *options, "answer", "category"], ["prediction", "reply"]
     return [*first, *(name for name in named if name not in {*first, *last}), *last]
+
+
+def _cell(column: str, text: str) -> str | int:
+    """A cell; VLMEvalKit compares whole numbers as indices, and no texts of them."""
+    return int(text) if column == "index" and text.isdecimal() and len(text) < 16 else text

@@ -34,8 +34,8 @@ from saccade.runs.folder import RunReader
 from saccade.runs.manifest import FINISHED, Manifest, as_typed
 from saccade.types import Record, Task, Trajectory
 
-VERB = "bench"
-"""What `run.json` calls a run of a benchmark."""
+VERBS = ("bench", "rescore")
+"""What `run.json` calls the runs that may be of a benchmark."""
 UNFINISHED = "the run is not finished: the same command goes on with it"
 
 
@@ -139,16 +139,21 @@ def measure(path: Path, *, compat: bool = False) -> Measured:
     return measured_of(run, path, reader.manifest, benchmark, reader.entries(), compat=compat)
 
 
+def is_bench(manifest: Manifest) -> bool:
+    """Whether a run is of a benchmark: attempted, or judged anew."""
+    return manifest.verb in VERBS and isinstance(manifest.config.get("bench"), dict)
+
+
 def benchmark_of(manifest: Manifest, path: Path) -> Benchmark:
     """The benchmark of a run, with its options.
 
     Raises:
         ConfigError: it is no run of a benchmark, or of one that is not at hand.
     """
-    part = manifest.config.get("bench")
-    if manifest.verb != VERB or not isinstance(part, dict):
-        raise ConfigError(f"{path}: made by `saccade {manifest.verb}`, which is no benchmark")
-    return cast(Benchmark, build(Part.model_validate(part), BENCHMARKS, "bench"))
+    if not is_bench(manifest):
+        raise ConfigError(f"{path}: made by `saccade {manifest.verb}`, and is no benchmark")
+    part = Part.model_validate(manifest.config["bench"])
+    return cast(Benchmark, build(part, BENCHMARKS, "bench"))
 
 
 def known_benchmark(manifest: Manifest) -> tuple[Benchmark, tuple[str, ...]]:
@@ -196,13 +201,15 @@ def measured_of(
         manifest: What was run.
         benchmark: The benchmark.
         pairs: Each episode with its task.
-        compat: Whether replies are scored as VLMEvalKit does, too.
+        compat: Whether replies are scored as VLMEvalKit does, too; they are where the run file asks
+            for it.
         notes: What is to be known of the run beside what it says itself.
 
     Raises:
         PluginError: the benchmark failed on an episode.
     """
     config, attempts = manifest.config, attempts_of(benchmark, pairs)
+    compat = compat or config.get("compat") is not None
     groups = groups_of(benchmark, attempts)
     held = {group: in_group(attempts, group) for group in groups}
     done = [a for a in attempts if a.finished]

@@ -193,8 +193,9 @@ def preflight(recipe: BenchRecipe) -> list[str]:
     source, reward = recipe.source, bench_reward(recipe)
     _ = source.place  # before what takes longer
     check_policy(recipe)
-    make_environment(as_played(recipe))
+    offered = make_environment(as_played(recipe)).tools
     with guarded(f"bench {recipe.bench.kind}"):
+        source.made.check_tools([tool.spec.name for tool in offered])
         ids = source.ids(recipe.seed)
         drawn = source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)
         for task in islice(drawn, CHECKED):

@@ -66,6 +66,7 @@ def task_of_row(
     boxes: Sequence[Sequence[float]] = (),
     family: str = "",
     meta: Mapping[str, JsonValue] | None = None,
+    text_only: bool = False,
 ) -> Task:
     """The task of a row.
 
@@ -81,6 +82,7 @@ def task_of_row(
         boxes: Where the asked object is: x1, y1, x2, y2 in pixels of the file.
         family: The group by which numbers are told apart.
         meta: What scoring and grouping need beside these.
+        text_only: Whether a row may have no image; boxes need one.
 
     Raises:
         FormatError: a column is missing, an image cannot be read, or the answer is unknown; names
@@ -99,8 +101,8 @@ def task_of_row(
     if columns := _kept(row):
         noted[COLUMNS] = columns
     images = row.images(max_pixels=max_pixels)
-    if boxes and not images:
-        raise row.row.wrong("image: none, but there are boxes on it")
+    if not images and not text_only:
+        raise row.row.wrong("image: none")
     return task_of(
         row.row, name, source, question, images,
         choices=tuple(choices.values()),

@@ -40,14 +40,14 @@ class Cut(NamedTuple):
 
 
 def write_sheet(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]
 ) -> tuple[Cut, ...]:
     """Write a table, whole or not at all.
 
     Args:
         path: A file that ends in `.tsv` or `.xlsx`.
         columns: The head line.
-        rows: The cells of each row.
+        rows: The cells of each row; whole numbers stay numbers.
 
     Returns:
         The cells that were cut: those of more than `MAX_CELL` characters, in an `.xlsx` file.
@@ -73,17 +73,19 @@ def inert(text: str) -> str:
     return f"'{text}" if acts else text
 
 
-def _tsv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+def _tsv(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> bytes:
     out = io.StringIO(newline="")
     # Every cell is quoted, as VLMEvalKit itself does (vlmeval/smp/file.py, `dump_tsv`).
     writer = csv.writer(out, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([inert(_ILLEGAL.sub("\ufffd", cell)) for cell in row])
+        writer.writerow([inert(_ILLEGAL.sub("\ufffd", str(cell))) for cell in row])
     return out.getvalue().encode("utf-8")
 
 
-def _xlsx(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[bytes, tuple[Cut, ...]]:
+def _xlsx(
+    columns: Sequence[str], rows: Iterable[Sequence[str | int]]
+) -> tuple[bytes, tuple[Cut, ...]]:
     try:
         from openpyxl import Workbook
         from openpyxl.cell import WriteOnlyCell
@@ -95,11 +97,14 @@ def _xlsx(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[bytes,
     cuts = []
     for number, row in enumerate(rows):
         cells = []
-        for column, text in zip(columns, row, strict=True):
-            if len(text) > MAX_CELL:
-                cuts.append(Cut(number, column, len(text)))
-            cell = WriteOnlyCell(sheet, value=_ILLEGAL.sub("\ufffd", text[:MAX_CELL]) or None)
-            if text:
+        for column, value in zip(columns, row, strict=True):
+            if isinstance(value, int):
+                cells.append(WriteOnlyCell(sheet, value=value))
+                continue
+            if len(value) > MAX_CELL:
+                cuts.append(Cut(number, column, len(value)))
+            cell = WriteOnlyCell(sheet, value=_ILLEGAL.sub("\ufffd", value[:MAX_CELL]) or None)
+            if value:
                 cell.data_type = "s"
                 cell.quotePrefix = True
             cells.append(cell)

@@ -213,11 +213,12 @@ def read_options(value: object, row: Row) -> Iterator[tuple[str, str]]:
     if not lines or not all(isinstance(line, str | int | float) for line in lines):
         raise row.wrong(f"options: expected a list of options, got {str(value)[:80]!r}")
     matches = [_LETTERED.match(str(line)) for line in lines]
-    if "".join(match[1] for match in matches if match) == string.ascii_uppercase[: len(lines)]:
-        lines = [
-            str(line)[match.end() :] for match, line in zip(matches, lines, strict=True) if match
-        ]
-    yield from zip(string.ascii_uppercase, map(text_of_cell, lines), strict=False)
+    letters = [match[1] for match in matches if match]
+    if len(letters) < len(lines) or letters != sorted(set(letters)) or letters[0] != "A":
+        yield from zip(string.ascii_uppercase, map(text_of_cell, lines), strict=False)
+        return
+    for letter, line, match in zip(letters, lines, matches, strict=True):
+        yield letter, str(line)[match.end() if match else 0 :].strip()
 
 
 def listed_text(text: str) -> list[object] | None:

@@ -54,55 +54,54 @@ def mean_of_means(
         known_RP = ~np.isnan(ratios_RP)
         return ratio(np.where(known_RP, ratios_RP, 0) @ weight_P, known_RP @ weight_P)
 
-    return metric_of_totals(name, group, entries, 2 * len(kept), mean, n=n)
+    (metric,) = metrics_of_totals(group, entries, 2 * len(kept), {name: mean}, n=n)
+    return metric
 
 
-def metric_of_totals(
-    name: str,
+def metrics_of_totals(
     group: str,
     entries: Sequence[tuple[str, int, float]],
     columns: int,
-    statistic: Statistic,
+    statistics: Mapping[str, Statistic],
     *,
     n: int,
-) -> Metric:
-    """A function of totals with its interval.
+) -> list[Metric]:
+    """Functions of totals with their intervals.
 
     Args:
-        name: As in "F1".
-        group: What it is of.
+        group: What they are of.
         entries: What each attempt adds: its unit, the column, and how much.
         columns: Number of columns, C.
-        statistic: The function.
+        statistics: The functions, each with the name of its metric, as in "F1".
         n: Number of attempts.
     """
     units = {unit: place for place, unit in enumerate(dict.fromkeys(e[0] for e in entries))}
-    unknown = Metric(name=name, group=group, value=None, n=n, units=len(units))
-    if not entries:
-        return unknown
-    unit_E = np.array([units[unit] for unit, _, _ in entries])
-    column_E = np.array([column for _, column, _ in entries])
-    amount_E = np.array([amount for _, _, amount in entries], dtype=float)
+    totals_UC: Floats = np.zeros((len(units), columns))
+    for unit, column, amount in entries:
+        totals_UC[units[unit], column] += amount
+    drawn_RC = _resampled(totals_UC) if len(units) > 1 else None
+    made = []
+    for name, statistic in statistics.items():
+        value = float(statistic(totals_UC.sum(0, keepdims=True))[0]) if entries else np.nan
+        if np.isnan(value):
+            made.append(Metric(name=name, group=group, value=None, n=n, units=len(units)))
+            continue
+        low, high = 0.0, 1.0  # one unit tells nothing of the others
+        if drawn_RC is not None:
+            low, high = map(float, np.nanquantile(statistic(drawn_RC), [0.025, 0.975]))
+        metric = Metric(
+            name=name, group=group, value=value, low=low, high=high, n=n, units=len(units),
+            method="bootstrap",
+        )  # fmt: skip
+        made.append(metric)
+    return made
 
-    def totals(weight_U: Floats) -> Floats:
-        held: Floats = np.zeros(columns)
-        np.add.at(held, column_E, weight_U[unit_E] * amount_E)
-        return held
 
-    value = float(statistic(totals(np.ones(len(units)))[None])[0])
-    if np.isnan(value):
-        return unknown
-    low, high = 0.0, 1.0
-    if len(units) > 1:
-        rng = np.random.default_rng(SEED)
-        drawn = (rng.integers(len(units), size=len(units)) for _ in range(RESAMPLES))
-        weights = (np.bincount(d, minlength=len(units)).astype(float) for d in drawn)
-        found_R = statistic(np.array([totals(weight_U) for weight_U in weights]))
-        found_R = found_R[~np.isnan(found_R)]
-        low, high = map(float, np.quantile(found_R, [0.025, 0.975]))
-    return unknown.model_copy(
-        update={"value": value, "low": low, "high": high, "method": "bootstrap"}
-    )
+def _resampled(totals_UC: Floats) -> Floats:
+    """Totals over units that are drawn with replacement, `RESAMPLES` times."""
+    rng, units = np.random.default_rng(SEED), len(totals_UC)
+    draws = (rng.integers(units, size=units) for _ in range(RESAMPLES))
+    return np.array([np.bincount(draw, minlength=units) @ totals_UC for draw in draws])
 
 
 def ratio(top: Floats, bottom: Floats) -> Floats:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from saccade.bench.benchmark import unit_of
 from saccade.bench.order import ORDER, place_in_file
-from saccade.bench.results import VERB
+from saccade.bench.results import is_bench
 from saccade.measures.multiple import holm
 from saccade.measures.paired import Paired, paired
 from saccade.measures.summary import Pair
@@ -121,7 +121,7 @@ def compare_all(runs: Sequence[Outcomes]) -> tuple[Comparison, ...]:
 
 def subject_of(manifest: Manifest) -> str:
     """The benchmark that a run is of; empty of other runs. Only runs of one are compared."""
-    part = manifest.config.get("bench") if manifest.verb == VERB else None
+    part = manifest.config["bench"] if is_bench(manifest) else None
     return str(part.get("kind")) if isinstance(part, dict) else ""
 
 

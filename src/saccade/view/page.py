@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.bench.benchmark import ALL
 from saccade.bench.measured.attempts import groups_with
-from saccade.bench.results import VERB, known_benchmark
+from saccade.bench.results import is_bench, known_benchmark
 from saccade.errors import ConfigError, PluginError
 from saccade.files import open_file, read_whole, write_whole, writing
 from saccade.measures.summary import summary
@@ -205,7 +205,7 @@ class PageBuilder:
 def _name_groups(path: Path, shown: Sequence[tuple[Entry, Episode]]) -> None:
     """Note the groups of a benchmark in its episodes."""
     manifest = read_manifest(path)
-    if manifest.verb != VERB:
+    if not is_bench(manifest):
         return
     benchmark, _ = known_benchmark(manifest)
     for entry, episode in shown:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from saccade.bench.results import VERB, Measured, known_benchmark, measured_of
+from saccade.bench.results import Measured, is_bench, known_benchmark, measured_of
 from saccade.files import make_folder, write_whole, writing
 from saccade.measures.summary import Pair, Summary, summary, summary_by
 from saccade.runs.manifest import as_typed, read_manifest
@@ -263,7 +263,7 @@ def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured,
     manifest = read_manifest(path)
     pairs: list[Pair] = [(e.task, e.trajectory) for e in sound_entries(path, damage)]
     outcomes = outcomes_of(name, manifest, pairs)
-    if manifest.verb == VERB:
+    if is_bench(manifest):
         benchmark, said = known_benchmark(manifest)
         notes = [*said, *_cut("left out: ", damage.sentences)]
         made = measured_of(name, path, manifest, benchmark, pairs, compat=compat, notes=notes)

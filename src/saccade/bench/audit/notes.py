@@ -6,21 +6,22 @@ from collections.abc import Iterator, Mapping
 
 from saccade.bench.audit.record import ARMS, NEED_BOXES, ArmResult, Audit
 
-UNANSWERED = 0.1
+UNANSWERED = 0.05
 """Share of episodes without an answer from which on an arm says more of its prompt than of eyes."""
 
 
-def notes_on(found: Audit, dialects: Mapping[str, str]) -> tuple[str, ...]:
+def notes_on(found: Audit, dialects: Mapping[str, str], *, boxes: bool) -> tuple[str, ...]:
     """The sentences below the tables.
 
     Args:
         found: What was measured.
         dialects: Arm -> name of the dialect that it was played in.
+        boxes: Whether a true box is known of any question.
     """
-    return tuple(_notes(found, dialects))
+    return tuple(_notes(found, dialects, boxes))
 
 
-def _notes(found: Audit, dialects: Mapping[str, str]) -> Iterator[str]:
+def _notes(found: Audit, dialects: Mapping[str, str], boxes: bool) -> Iterator[str]:
     yield from _of_arms(found)
     if (direct := dialects.get("direct")) is not None:
         own = direct != dialects.get("agent")
@@ -38,10 +39,12 @@ def _notes(found: Audit, dialects: Mapping[str, str]) -> Iterator[str]:
             "looked, so these were asked as no_tool is"
         )
     yield from _of_evidence(found)
-    if missing := [arm for arm in ARMS if found.arm(arm) is None]:
-        yield f"not played: {', '.join(missing)}" + (
-            "; no question has a true box" if set(missing) == set(NEED_BOXES) else ""
-        )
+    missing = [arm for arm in ARMS if found.arm(arm) is None]
+    if not boxes:
+        yield f"{', '.join(NEED_BOXES)}: no question has a true box"
+        missing = [arm for arm in missing if arm not in NEED_BOXES]
+    if missing:
+        yield f"not played: {', '.join(missing)}"
 
 
 def _of_arms(found: Audit) -> Iterator[str]:

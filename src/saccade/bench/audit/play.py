@@ -11,7 +11,9 @@ forced on a local model, after a thought of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,6 +141,7 @@ async def _play_arm(run: _Run, name: str, tasks: Iterable[Task]) -> None:
         for job in jobs_of(run.recipe, tasks):
             if _is_asked(name, job, crops):
                 targets[job.task.id] = job.task.boxes
+                _share_images(job.task, run.out, name)
                 yield job
 
     count = count_tasks(run.recipe)
@@ -166,6 +169,19 @@ async def _play(
         f"bench --audit ({name})", run.recipe, Assembly(*player, run.parts.reward), jobs,
         run.out / name, on_finish=on_finish, on_resume=on_resume,
     )  # fmt: skip
+
+
+def _share_images(task: Task, out: Path, name: str) -> None:
+    """Let an arm have the photographs of the agent, by hard links: ten copies fill a disk.
+
+    Where links cannot be made, the arm keeps copies of its own. Its folder is there already when
+    the first question is drawn.
+    """
+    for image in task.images:
+        held, wanted = (out / arm / "images" / image.source.name for arm in ("agent", name))
+        if name != "agent" and not wanted.exists():
+            with suppress(OSError):
+                os.link(held, wanted)
 
 
 def _is_asked(name: str, job: Job, crops: Crops | None) -> bool:
@@ -199,10 +215,17 @@ async def _continue_all(run: _Run, samples: int) -> None:
     for name, place in replacements.items():
         jobs = jobs_of(several.recipe, run.tasks())
         player = Player(policy, _staged(run.parts.environment, place, held.calls))
-        await _play(
-            several, name, player, (job for job in jobs if job.task.id in held.begun),
-            samples * len(held.begun),
-        )  # fmt: skip
+        total = samples * len(held.begun)
+        await _play(several, name, player, _looking(jobs, held.begun, run.out, name), total)
+
+
+def _looking(
+    jobs: Iterable[Job], begun: Mapping[str, object], out: Path, name: str
+) -> Iterator[Job]:
+    for job in jobs:
+        if job.task.id in begun:
+            _share_images(job.task, out, name)
+            yield job
 
 
 def _staged(environment: Environment, place: Place | None, honest: dict[str, int]) -> Environment:

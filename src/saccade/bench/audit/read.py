@@ -86,7 +86,8 @@ def read_audit(out: Path) -> Audit:
         no_gold=sum(e.seen and not e.gold for e in agent) if (out / SCORES).exists() else 0,
     )
     dialects = {arm: episodes[0].dialect for arm, episodes in played.items() if episodes}
-    return found.model_copy(update={"notes": notes_on(found, dialects)})
+    notes = notes_on(found, dialects, boxes=any(e.boxed for e in agent))
+    return found.model_copy(update={"notes": notes})
 
 
 def _episodes(run: Path, *, beside: bool = False) -> list[_Episode]:

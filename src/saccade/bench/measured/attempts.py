@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from saccade.bench.benchmark import ALL, Benchmark, Scored, unit_of
@@ -81,7 +82,8 @@ def vote_of(task: Task, answer: str | None) -> Hashable | None:
     if task.choices:
         named = read(answer, task.choices, task.question)
         if not named.unread and len(named.named) == 1 and BEYOND not in named.named:
-            return place_in_file(task, next(iter(named.named)))
+            with suppress(ValueError, IndexError):  # an order that was tampered with
+                return place_in_file(task, next(iter(named.named)))
     text = normalised(answer[:MAX_CHARS])
     value = number(text)
     return ("text", text) if value is None else ("number", value)

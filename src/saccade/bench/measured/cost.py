@@ -11,6 +11,9 @@ from saccade.bench.measured.attempts import Attempt
 from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.types import Record
 
+MAX_PRICE = 1e9
+"""Of a million tokens; a larger number in a run file is no price."""
+
 
 class Cost(Record):
     """What the episodes of a run cost, those that were aborted included; judges are not."""
@@ -54,4 +57,4 @@ def cost_of(attempts: Sequence[Attempt], policy: JsonValue) -> Cost:
 
 def _price(policy: JsonValue, key: str) -> float:
     value = policy.get(key) if isinstance(policy, Mapping) else None
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and 0 <= value < MAX_PRICE else 0.0

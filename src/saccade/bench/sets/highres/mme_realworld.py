@@ -36,6 +36,7 @@ from saccade.measures.totals import mean_of_means
 from saccade.types import Task
 
 CATEGORY = "category"
+KINDS = ("perception", "reasoning")
 
 
 class _MMERealWorld(Benchmark):
@@ -76,11 +77,11 @@ def _groups(task: Task) -> list[str]:
 
 def _task(source: str, row: TsvRow, name: str, max_pixels: int) -> Task:
     authors = row.has("Ground truth")
-    kind, _, subtask = (
-        (row.text("Task"), "/", row.text("Subtask"))
-        if authors
-        else row.text("category").partition("/")
-    )
+    kind, _, subtask = row.text("category").partition("/")
+    if authors:
+        kind, subtask = row.text("Task"), row.text("Subtask")
+        if kind.lower() not in KINDS:  # what the row is called begins with it
+            kind = row.id.partition("/")[0]
     category = row.text("Category" if authors else "l2-category").lower()
     if "attribute" in category:  # as in the authors' script: one for each kind of object
         category = category.partition("/")[0] + "/attribute"

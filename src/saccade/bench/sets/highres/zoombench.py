@@ -8,7 +8,7 @@ One parquet file as its authors publish it; the card calls the columns `prompt` 
 
 In the dual view each question is asked twice, of the image and of its crop: what is answered of the
 crop alone is the zooming gap. Source: inclusionAI/Zooming-without-Zooming,
-utils/convert_benchmark.py and mm-eval/judge_qwenlm.py at fdc0ba1; the card of
+utils/convert_benchmark.py and mm-eval/judge_qwenlm.py; the card of
 `inclusionAI/ZoomBench` on the hub.
 """
 

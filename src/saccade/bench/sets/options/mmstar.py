@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -32,6 +33,8 @@ from saccade.types import Task
 
 L2 = "l2"
 _BEGIN = re.compile(r"\n?\s*(?:Options|Choices)\s*:\s*", re.IGNORECASE)
+_MARK = r"(?:\(L\)|L\s?[:.)])\s*"
+"""How the option L is marked."""
 _HINT = re.compile(r"\s*Hint:.*?\n\s*Question:\s*", re.DOTALL)
 
 
@@ -85,7 +88,9 @@ def _task(row: TsvRow, name: str, max_pixels: int) -> Task:
         raise row.row.wrong("question: missing or empty")
     meta = {L2: row.text("l2_category", "l2-category")}
     if not options:
-        question, options = parted(question)
+        asked, found = parted(question)
+        if row.text("answer").strip("() .").upper() in found:
+            question, options = asked, found
     if not options:
         options = {letter: letter for letter in "ABCD"}
         meta[KEPT] = "the options stand in the text of the question"
@@ -101,18 +106,23 @@ def parted(text: str) -> Parts:
     if not begins:
         return Parts(text, {})
     question, rest = text[: begins[-1].start()], text[begins[-1].end() :]
-    marks = list[re.Match[str]]()
-    for letter in string.ascii_uppercase:
-        mark = re.compile(rf"(?:^|(?<=[\s,;.]))(?:\({letter}\)|{letter}\s?[:.)])\s*")
-        found = mark.search(rest, marks[-1].end() if marks else 0)
-        if found is None or (not marks and found.start()):
+    options: dict[str, str] = {}
+    mark = re.compile(rf"\s*{_MARK}".replace("L", "A")).match(rest)
+    for letter, following in pairwise(string.ascii_uppercase):
+        if mark is None:
             break
-        marks.append(found)
-    ends = [*(mark.start() for mark in marks[1:]), len(rest)]
-    texts = [rest[mark.end() : end] for mark, end in zip(marks, ends, strict=False)]
-    options = {
-        letter: option.strip().rstrip(",;").strip()
-        for letter, option in zip(string.ascii_uppercase, texts, strict=False)
-    }
-    options = {letter: option for letter, option in options.items() if not is_missing(option)}
-    return Parts(_HINT.sub("", question).strip(), options if len(options) > 1 else {})
+        ahead = _next_mark(following, rest, mark.end())
+        option = rest[mark.end() : ahead.start() if ahead else len(rest)].strip().rstrip(",;")
+        if not is_missing(option):
+            options[letter] = option.strip()
+        mark = ahead
+    if len(options) < 2:
+        return Parts(text, {})
+    return Parts(_HINT.sub("", question).strip(), options)
+
+
+def _next_mark(letter: str, text: str, start: int) -> re.Match[str] | None:
+    """Where the next option begins: after a comma or on its own line, else after any blank."""
+    tries = (rf"(?<=[,\n])\s*{_MARK}", rf"(?<=\s){_MARK}")
+    found = (re.compile(one.replace("L", letter)).search(text, start) for one in tries)
+    return next(filter(None, found), None)

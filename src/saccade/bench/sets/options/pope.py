@@ -38,12 +38,16 @@ from saccade.formats.records import MAX_LINE_BYTES, Row, find_files
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.images.image import Image
 from saccade.measures.means import Metric, means_by
-from saccade.measures.totals import Floats, metric_of_totals, ratio
+from saccade.measures.totals import Floats, Statistic, metrics_of_totals, ratio
 from saccade.types import Task, Verdict
 
 SPLITS = "splits"
 NAMES = ("adversarial", "popular", "random")
 IMAGES = ("", "val2014", "images", "coco/val2014", "COCO/val2014", "images/POPE")
+
+COUNTED_AS_NO = 0.5
+"""What VLMEvalKit makes of an answer that says neither where no is right: that is no in F1, and
+wrong in accuracy."""
 
 _PLAIN = re.compile(r"[\w.-]{1,200}")
 _SAYS_YES = Task(id="-", prompt=("Is there a dog in the image?",), answer="yes")
@@ -76,12 +80,12 @@ class Pope(Benchmark):
     headline: ClassVar[str] = "F1"
     differences: ClassVar[tuple[Difference, ...]] = (
         Difference(
-            _SAYS_NO, "I cannot tell.", None, 1.0,
-            "YOrN_Extraction finds Unknown, which POPE_rating counts as no",
+            _SAYS_NO, "I cannot tell.", None, COUNTED_AS_NO,
+            "YOrN_Extraction finds Unknown, which POPE_rating counts as no in F1",
         ),
         Difference(
-            _SAYS_NO, "There is not a dog, yes I am sure; no dog.", None, 1.0,
-            "YOrN_Extraction finds both words: Unknown, which POPE_rating counts as no",
+            _SAYS_NO, "There is not a dog, yes I am sure; no dog.", None, COUNTED_AS_NO,
+            "YOrN_Extraction finds both words: Unknown, which POPE_rating counts as no in F1",
         ),
         Difference(
             _SAYS_YES, "There is no doubt about the dog.", None, 0.0,
@@ -90,8 +94,7 @@ class Pope(Benchmark):
     )  # fmt: skip
 
     published: Literal["vlmevalkit", "authors"] = "vlmevalkit"
-    """Whose scorer `--compat` restates. That of VLMEvalKit is given as F1 takes it: what says
-    neither is no. Its accuracy counts such an answer as wrong, and differs by these."""
+    """Whose scorer `--compat` restates."""
 
     def items(self, place: Path) -> Iterator[Item]:
         """One for each line of the label files, or row of the TSV."""
@@ -121,16 +124,20 @@ class Pope(Benchmark):
         """What the scorer that `published` names makes of it."""
         if self.published == "authors":
             return float(letters.pope_says(reply) == task.answer)
-        return float((letters.yes_or_no(reply) or "no") == task.answer)
+        said = letters.yes_or_no(reply)
+        if said is None:
+            return COUNTED_AS_NO if task.answer == "no" else 0.0
+        return float(said == task.answer)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
-        """By split; all holds an attempt once for each of its splits."""
+        """Whether an answer is right, by split; all holds one once for each of its splits."""
         groups = {ALL: list[tuple[str, float]](), **{name: [] for name in NAMES}}
         for one in scored:
             for split in _splits(one.task):
                 if one.value is not None:
+                    pair = (unit_of(one.task), float(one.value == 1))
                     for group in (ALL, split):
-                        groups.setdefault(group, []).append((unit_of(one.task), one.value))
+                        groups.setdefault(group, []).append(pair)
         return {name: pairs for name, pairs in groups.items() if pairs or name == ALL}
 
     def metrics(self, scored: Sequence[Scored]) -> list[Metric]:
@@ -145,14 +152,11 @@ class Pope(Benchmark):
                 if group in (ALL, split) and one.value is not None
             ]
             entries = [
-                (unit_of(one.task), _cell(one.task.answer == "yes", one.value == 1), 1.0)
+                (unit_of(one.task), _cell(one.task.answer == "yes", bool(one.value)), 1.0)
                 for one, _ in of
             ]
-            rest = [
-                metric_of_totals(name, group, entries, 4, formula, n=len(of))
-                for name, formula in FORMULAS.items()
-            ]
-            made += [rest[0], accuracy[group], *rest[1:]]
+            first, *rest = metrics_of_totals(group, entries, 4, FORMULAS, n=len(of))
+            made += [first, accuracy[group], *rest]
         answered = [one for one in scored if one.trajectory.answer is not None]
         unread = [one._replace(value=float(one.value is None)) for one in answered]
         return made + means_by("neither yes nor no", self.grouped(unread))
@@ -168,7 +172,7 @@ def _f1(totals_RC: Floats) -> Floats:
     return ratio(2 * hits, 2 * hits + false + missed)
 
 
-FORMULAS = {
+FORMULAS: Mapping[str, Statistic] = {
     "F1": _f1,
     "precision": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 1]),
     "recall": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 2]),

@@ -97,4 +97,6 @@ def _task(row: TsvRow, name: str, max_pixels: int) -> Task:
             UNIT: f"{stem}-{row.text('g_index') or int(row.id) % 10**6}",
             KEPT: "the rows of this file are cycles of questions",
         }
-    return task_of_row(row, name, stem, max_pixels=max_pixels, family=category, meta=meta)
+    return task_of_row(
+        row, name, stem, max_pixels=max_pixels, family=category, meta=meta, text_only=True
+    )

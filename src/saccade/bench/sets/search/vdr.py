@@ -64,8 +64,8 @@ class VDR(SearchBenchmark):
         layout="the folder with its parquet files, or one of them",
         metric="share of answers that a judge finds right, by set and overall",
         differs="the published judge accepts a report that has the answer anywhere in it, and "
-        "where it is down an exact match counts instead; the name of the image file, which the question "
-        "gives there as image_id, is left out here",
+        "where it is down an exact match counts instead; the name of the image file, which the "
+        "question gives there as image_id, is left out here",
         paper="arXiv 2601.22060",
     )
 

@@ -1,0 +1,1 @@
+"""How answers to questions on charts are scored."""

@@ -1,0 +1,1 @@
+"""Numbers, letters and expressions: how answers to mathematical questions are scored."""

@@ -1,0 +1,1 @@
+"""Charts, and text in pictures."""

@@ -1,0 +1,1 @@
+"""The environment inside of other people's engines, one folder each."""
