@@ -177,7 +177,8 @@ async def test_a_server_that_dies_in_mid_run_costs_no_episode(tmp_path: Path) ->
             if len(finished) == 10:
                 process.kill()
 
-        recipe = recipe_of(data, [first, second], concurrency=8)
+        policy = recipe_of(data, [first, second]).model_dump(mode="json")["policy"]
+        recipe = recipe_of(data, "", concurrency=8, policy={**policy, "max_retries": 0})
         await run_bench(recipe, tmp_path / "run", on_finish=on_finish)
     assert len(set(finished)) == len(finished) == 40
     reader = RunReader(tmp_path / "run")
