@@ -36,6 +36,7 @@ from saccade.types import Record, Task, Trajectory
 
 VERBS = ("bench", "rescore")
 """What `run.json` calls the runs that may be of a benchmark."""
+UNFINISHED = "the run is not finished: the same command goes on with it"
 
 
 class Measured(Record):
@@ -282,7 +283,7 @@ def _models(attempts: Sequence[Attempt]) -> tuple[str, ...]:
 
 def _notes(config: Mapping[str, JsonValue], *, complete: bool) -> list[str]:
     order: Order | str = _text(config, "order")
-    notes = [] if complete else ["the run is not finished: the same command goes on with it"]
+    notes = [] if complete else [UNFINISHED]
     if order == "file":
         notes.append("options were shown in the order of the file, which a model may have learnt")
     if (shard := _text(config, "shard")) not in ("", "1/1"):

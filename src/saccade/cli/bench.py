@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from saccade.cli.common.options import Json, Settings, spare_threads
-from saccade.cli.common.say import say, say_json
+from saccade.cli.common.say import say
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -67,8 +67,11 @@ def bench(
     import asyncio
 
     from saccade.bench.run import preflight
+    from saccade.cli.benches.audit import run_audit
     from saccade.cli.benches.chosen import recipe_of
     from saccade.cli.benches.result import result_of
+    from saccade.cli.benches.show import show
+    from saccade.cli.common.interrupt import keeps
     from saccade.cli.common.outcome import finished_before
     from saccade.runs.finished import finish
 
@@ -76,9 +79,12 @@ def bench(
         "n": n, "seed": seed, "data": data, "arm": arm, "samples": samples, "shard": shard,
         "compat": compat,
     }  # fmt: skip
-    recipe, out = recipe_of(name, settings or [], options)
+    recipe, out = recipe_of(name, settings or [], options, audit=audit)
     if audit:
-        _audit(recipe, out, as_json=as_json)
+        preflight(recipe)
+        spare_threads(recipe.policy)
+        keeps(out)
+        run_audit(recipe, out, as_json=as_json)
         return
     config = recipe.model_dump(mode="json")
     result, failures = finished_before("bench", config, out), None
@@ -126,73 +132,6 @@ async def _attempt_all(
             progress.reset(bar, completed=number, note=tally.note)
 
         return await run_bench(recipe, out, on_finish=on_finish, on_resume=on_resume)
-
-
-def _audit(recipe: BenchRecipe, out: Path, *, as_json: bool) -> None:
-    """What looking contributes.
-
-    Raises:
-        ConfigError: the recipe cannot be audited.
-    """
-    from saccade.errors import ConfigError
-
-    raise ConfigError("--audit: not there yet")
-
-
-def show(result: dict[str, JsonValue], *, as_json: bool) -> None:
-    """Print a result."""
-    if as_json:
-        say_json(result)
-        return
-    from rich.table import Table
-
-    from saccade.cli.common.console import terminal
-    from saccade.cli.common.show import number
-    from saccade.measures.means import Metric
-
-    ways = {
-        "metrics": str(result["headline"]),
-        "rule": "rule alone",
-        "vlmevalkit_metrics": "compat",
-    }
-    rows: dict[str, dict[str, Metric]] = {}
-    for way in ways:
-        listed = result.get(way)
-        for metric in listed if isinstance(listed, list) else []:
-            one = Metric.model_validate(metric)
-            label = one.group if one.name == result["headline"] else f"{one.group}: {one.name}"
-            rows.setdefault(label, {})[way] = one
-    shown = [way for way in ways if way in result]
-    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-    table.add_column("")
-    for way in shown:
-        table.add_column(ways[way], justify="right")
-        table.add_column("95 % CI", justify="right")
-    table.add_column("n", justify="right")
-    for label, by_way in rows.items():
-        cells: list[str] = []
-        for way in shown:
-            found = by_way.get(way)
-            low, high = (found.low, found.high) if found else (None, None)
-            cells += [number(found.value if found else None),
-                      "-" if low is None or high is None else f"{low:.2f}-{high:.2f}"]  # fmt: skip
-        table.add_row(label, *cells, str(next(iter(by_way.values())).n))
-    console, rates, tokens = terminal(), result["rates"], result["tokens"]
-    console.print(table)
-    assert isinstance(rates, dict)
-    assert isinstance(tokens, dict)
-    ends = ", ".join(f"{end} {rate:.3f}" for end, rate in rates.items() if rate)
-    cost = "" if result["cost"] is None else f", cost {result['cost']:.4f}"
-    console.print(f"{result['episodes']} episodes: {ends}")
-    console.print(f"tokens {tokens['in']} in, {tokens['out']} out{cost}")
-    causes = result["causes"]
-    for cause in causes if isinstance(causes, list) else []:
-        console.print(cause, style="yellow")
-    console.print(
-        f"{result['benchmark']}, arm {result['arm']}, seed {result['seed']}, environment "
-        f"{result['fingerprint']}, run folder {result['out']}",
-        style="dim",
-    )
 
 
 def _show_failures(failures: Failures) -> None:

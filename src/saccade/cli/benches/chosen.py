@@ -22,7 +22,7 @@ OF_THE_WEIGHTS = ("max_turn_tokens", "max_context")
 
 
 def recipe_of(
-    name: str, settings: Sequence[str], options: Mapping[str, JsonValue]
+    name: str, settings: Sequence[str], options: Mapping[str, JsonValue], *, audit: bool = False
 ) -> tuple[BenchRecipe, Path]:
     """The run file and the run folder.
 
@@ -30,6 +30,7 @@ def recipe_of(
         name: Of a benchmark, or a run file that names one.
         settings: `key=value`, over the file.
         options: Keys with their values, over both; None is left out.
+        audit: Whether it is an audit, whose folder is another one than that of the run.
 
     Raises:
         ConfigError: there is no such benchmark, or a key or value is wrong.
@@ -50,14 +51,18 @@ def recipe_of(
     acting = policy.get("kind") if isinstance(policy, dict) else None
     usual = _usual(str(kind), None if acting is None else str(acting))
     chosen = validate(BenchRecipe, with_settings(_over(usual, table), settings))
-    out = chosen.out or default_out(chosen)
+    out = chosen.out or default_out(chosen, "audit" if audit else chosen.arm)
     return chosen.model_copy(update={"out": out}), Path(out)
 
 
-def default_out(recipe: BenchRecipe) -> str:
+def default_out(recipe: BenchRecipe, what: str) -> str:
     """The run folder where none is named: the same one for the same command.
 
     What plays is in its name, so that two models have two folders.
+
+    Args:
+        recipe: The run file.
+        what: The arm, or "audit".
     """
     options = {} if recipe.policy is None else recipe.policy.options
     model = options.get("model") or options.get("path") or (recipe.policy or recipe.bench).kind
@@ -65,7 +70,7 @@ def default_out(recipe: BenchRecipe) -> str:
     words = (
         recipe.bench.kind,
         str(model).rstrip("/").rpartition("/")[2],
-        recipe.arm,
+        what,
         "" if recipe.order == "hashed" else recipe.order,
         str(recipe.seed),
         share,

@@ -17,19 +17,15 @@ def listing(as_json: Json = False) -> None:
     if as_json:
         say_json(rows, indent=2)
         return
-    from rich.table import Table
-    from rich.text import Text
-
     from saccade.bench.disk import DATA
     from saccade.cli.common.console import terminal
+    from saccade.cli.common.tables import show_parts
+    from saccade.view.tables import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("name", "items", "licence", "where to get it", "on this machine"):
-        table.add_column(column, justify="right" if column == "items" else "left")
-    for row in rows:
-        cells = [row["name"], row["items"], row["licence"], row["source"], row["on_disk"]]
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in cells))
-    terminal().print(table)
+    head = ("name", "items", "on this machine", "licence", "where to get it")
+    keys = ("name", "items", "on_disk", "licence", "source")
+    cells = tuple(tuple("-" if row[key] is None else str(row[key]) for key in keys) for row in rows)
+    show_parts(terminal(), [Table("", head, cells, keys=1, prose=head[2:])])
     say(
         f"\nname a data set with data=PATH, or put it into a folder ${DATA} under its name; "
         "what each has to be: saccade bench list --json"

@@ -27,8 +27,8 @@ def merge(
     """
     from saccade.bench.merge import merge as join
     from saccade.bench.recipe import BenchRecipe
-    from saccade.cli.bench import show
     from saccade.cli.benches.result import result_of
+    from saccade.cli.benches.show import show
     from saccade.cli.common.outcome import finished_before
     from saccade.cli.common.progress import bars, one_bar
     from saccade.config import validate

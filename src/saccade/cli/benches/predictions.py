@@ -19,5 +19,7 @@ def predictions(
     """Write the answers of a run as VLMEvalKit keeps them."""
     from saccade.bench.predictions import write_predictions
 
-    write_predictions(run, out)
-    say(str(out))
+    written = write_predictions(run, out)
+    say(f"{out}: {written.rows} rows, {written.empty} without an answer, {written.unread} unread")
+    if written.warning:
+        say(f"warning: {written.warning}", colour="yellow", err=True)

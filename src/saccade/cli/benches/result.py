@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from saccade.bench.benchmark import Benchmark
     from saccade.bench.recipe import BenchRecipe
-    from saccade.runs.folder import Entry, Key
-
-RATES = ("answer", "no_action", "max_turns", "max_tokens", "max_images", "timeout", "aborted")
-"""How episodes end; what fails on our side is in no average."""
+    from saccade.runs.folder import Key
 
 
 class Failures(NamedTuple):
@@ -32,20 +27,26 @@ class Failures(NamedTuple):
 def result_of(
     recipe: BenchRecipe, out: Path, asked: frozenset[Key]
 ) -> tuple[dict[str, JsonValue], Failures]:
-    """What the folder holds of the attempts that were asked for, and what failed of them."""
-    from saccade.cli.benches.tally import Tally, price_of
+    """What the folder holds of the attempts that were asked for, and what failed of them.
+
+    It may hold more: of a larger run that was killed, only what was quick.
+    """
+    from saccade.bench.results import UNFINISHED, measured_of
     from saccade.runs.diagnosis import common_causes
     from saccade.runs.folder import RunReader
     from saccade.types import StopReason
 
-    reader = RunReader(out)
+    reader, made = RunReader(out), recipe.source.made
     held = [e for e in reader.entries() if (e.task.id, e.trajectory.sample) in asked]
     trajectories = [entry.trajectory for entry in held]
-    tally, made = Tally(price_of(recipe.policy)), recipe.source.made
-    for trajectory in trajectories:
-        tally.add(trajectory)
-    stops = Counter(str(t.stop) for t in trajectories)
-    ways = _ways(recipe, made)
+    reasons = Counter(t.error for t in trajectories if t.error)
+    measured = measured_of(
+        out.name, out, reader.manifest, made, held, compat=recipe.compat is not None
+    )
+    if not reasons:  # it is noted as finished after this
+        notes = tuple(note for note in measured.notes if note != UNFINISHED)
+        measured = measured.model_copy(update={"complete": True, "notes": notes})
+    ends, cost = measured.ended(), measured.cost
     result: dict[str, JsonValue] = {
         "out": str(out),
         "benchmark": recipe.bench.kind,
@@ -57,55 +58,18 @@ def result_of(
         "shard": recipe.shard,
         "compat": recipe.compat,
         "coords": recipe.environment.coords.value,
-        "fingerprint": reader.manifest.fingerprint,
+        "fingerprint": measured.fingerprint,
         "prompts": reader.manifest.prompts,
-        "episodes": len(held),
-        "headline": made.headline,
-        **{name: _metrics(made, held, value) for name, value in ways.items()},
-        "undecided": sum(t.verdict is not None and t.score is None for t in trajectories),
-        "rates": {name: stops[name] / max(1, len(held)) for name in RATES},
-        "tokens": {"in": tally.tokens_in, "out": tally.tokens_out, "unknown": tally.uncounted},
-        "cost": tally.cost,
+        "headline": measured.headline,
+        "metrics": [metric.model_dump(mode="json") for metric in measured.metrics],
+        "rule": [metric.model_dump(mode="json") for metric in measured.rule],
+        "ends": None if ends is None else ends.model_dump(mode="json"),
+        "tokens": {"in": cost.prompt_tokens, "out": cost.response_tokens},
+        "cost": cost.price,
         "causes": [*common_causes(trajectories)],
+        "measured": measured.model_dump(mode="json"),
     }
-    reasons = Counter(t.error for t in trajectories if t.error)
-    unscored = sum(t.reward_failed for t in trajectories)
-    return result, Failures(stops[StopReason.ABORTED], unscored, reasons)
-
-
-def _ways(recipe: BenchRecipe, made: Benchmark) -> dict[str, Callable[[Entry], float | None]]:
-    """The ways of scoring, and what each makes of an episode."""
-    from saccade.bench.scoring import rule_verdict
-    from saccade.types import StopReason
-
-    ours = (StopReason.ABORTED, StopReason.TIMEOUT, None)
-
-    def judged(entry: Entry) -> float | None:
-        trajectory = entry.trajectory
-        decided = trajectory.verdict if trajectory.score is not None else None
-        return None if decided is None else decided.value
-
-    def by_rule(entry: Entry) -> float | None:
-        verdict = rule_verdict(entry.trajectory)
-        if verdict is not None or entry.trajectory.answer is not None:
-            return None if verdict is None else verdict.value
-        return None if entry.trajectory.stop in ours else 0.0
-
-    def compat(entry: Entry) -> float | None:
-        if entry.trajectory.stop in ours:
-            return None
-        return made.compat(entry.task, entry.trajectory.answer or "")
-
-    ways: dict[str, Callable[[Entry], float | None]] = {"metrics": judged, "rule": by_rule}
-    if recipe.compat is not None:
-        ways[f"{recipe.compat}_metrics"] = compat
-    return ways
-
-
-def _metrics(
-    made: Benchmark, held: Sequence[Entry], value: Callable[[Entry], float | None]
-) -> list[JsonValue]:
-    from saccade.bench.benchmark import Scored
-
-    scored = [Scored(entry.task, entry.trajectory, value(entry)) for entry in held]
-    return [metric.model_dump(mode="json") for metric in made.metrics(scored)]
+    if measured.compat is not None:
+        result[f"{recipe.compat}_metrics"] = [m.model_dump(mode="json") for m in measured.compat]
+    aborted = sum(t.stop is StopReason.ABORTED for t in trajectories)
+    return result, Failures(aborted, sum(t.reward_failed for t in trajectories), reasons)

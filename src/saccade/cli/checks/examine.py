@@ -134,7 +134,9 @@ def reward_of(recipe: Recipe) -> Reward:
 
 def _examine_folder(kind: Kind, recipe: Recipe, fingerprint: str, found: Examination) -> None:
     """Whether `out` is free, or holds a run that would be resumed."""
-    name = recipe.out or (default_out(recipe) if isinstance(recipe, BenchRecipe) else None)
+    name = recipe.out or (
+        default_out(recipe, recipe.arm) if isinstance(recipe, BenchRecipe) else None
+    )
     if name is None:
         found.add("out", "error", "out: missing; name the run folder with out=runs/NAME")
         return
