@@ -78,6 +78,8 @@ def test_worst_case_is_the_share_of_questions_with_all_variants_right(tmp_path: 
     assert (worst.value, worst.n) == (0.5, 2)
     assert found["worst-case accuracy", "subject: algebra"].value == 0
     assert numbers(DynaMath(), attempts)["worst-case accuracy", "all"] is None
+    fewer = {(m.name, m.group): m for m in DynaMath(variants=2).metrics(attempts)}
+    assert fewer["worst-case accuracy", "all"].n == 2  # what is not scored may be the worst
 
 
 def test_samples_are_worst_cases_of_their_own(tmp_path: Path) -> None:

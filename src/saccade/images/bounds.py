@@ -123,8 +123,12 @@ class _Segment(NamedTuple):
     data: memoryview
 
 
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
-"""What ends the data of a scan: all but stuffed zeros and restarts. Source: ITU-T T.81, B.1.1.2."""
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""What ends the data of a scan: all but stuffed zeros and restarts. Source: ITU-T T.81, B.1.1.2.
+
+Of the bytes 0xff that may fill up before a marker the last one is found: a pattern that takes all
+of them looks at a run of them again from each of its bytes.
+"""
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 

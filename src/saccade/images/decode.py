@@ -160,8 +160,9 @@ def _loaded(opened: ImageFile.ImageFile, data: bytes) -> PILImage.Image:
     """The pixels of an opened file, upright."""
     opened.load()
     turned = upright(opened, orientation_of(opened, data))
-    # A copy lets the file and what its decoder holds go before colours are converted.
-    return turned.copy() if turned is opened else turned
+    # A copy lets the file and what its decoder holds go before colours are converted; where they
+    # are RGB, the conversion is a copy.
+    return turned.copy() if turned is opened and opened.mode != "RGB" else turned
 
 
 def upright(pixels: PILImage.Image, orientation: int) -> PILImage.Image:

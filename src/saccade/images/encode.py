@@ -21,6 +21,11 @@ EXACT_PIXELS = 512 * 512
 """Images with no more pixels are never compressed with loss by `auto`."""
 WORTH_IT = 2.0
 """How many times as large a PNG must be for `auto` to take the JPEG."""
+CLEARLY = 1.25
+"""By how much more than that the PNG of some rows must be larger, for the whole not to be made: it
+takes ten times as long as the JPEG."""
+BAND, BANDS = 16, 8
+"""Every eighth band of 16 rows is looked at."""
 
 
 class EncodedImage(NamedTuple):
@@ -39,11 +44,24 @@ def encode(pixels: PILImage.Image, wire: WireFormat) -> EncodedImage:
     """
     if wire == "jpeg":
         return _jpeg(pixels)
-    exact = _png(pixels)
     if wire == "png" or pixels.width * pixels.height <= EXACT_PIXELS:
-        return exact
+        return _png(pixels)
     near = _jpeg(pixels)
+    if CLEARLY * WORTH_IT * len(near.data) < _size_as_png(pixels):
+        return near
+    exact = _png(pixels)
     return near if WORTH_IT * len(near.data) < len(exact.data) else exact
+
+
+def _size_as_png(pixels: PILImage.Image) -> float:
+    """About how many bytes its PNG would have, from bands of rows all over it; 0 if it has few."""
+    tops = range(0, pixels.height - BAND + 1, BAND * BANDS)
+    rows = PILImage.new("RGB", (pixels.width, BAND * len(tops)))
+    for place, top in enumerate(tops):
+        rows.paste(pixels.crop((0, top, pixels.width, top + BAND)), (0, place * BAND))
+    if not rows.height:
+        return 0.0
+    return len(_png(rows).data) * pixels.height / rows.height
 
 
 def _png(pixels: PILImage.Image) -> EncodedImage:
