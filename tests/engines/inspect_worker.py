@@ -89,7 +89,8 @@ def play(folder: Path, url: str, name: str, solver: Any = None, **how: Any) -> E
     model = get_model(f"saccade/{name}", base_url=url, max_retries=0)
     return eval(
         "saccade/bench", task_args=args, model=model, log_dir=str(folder / "logs"),
-        display="none", acp_server=False, ctl_server=False, **({"solver": solver} if solver else {}), **how,
+        display="none", acp_server=False, ctl_server=False,
+        **({"solver": solver} if solver else {}), **how,
     )[0]  # fmt: skip
 
 

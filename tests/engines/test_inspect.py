@@ -8,7 +8,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +62,7 @@ def script(request: ScriptedRequest) -> str | ScriptedReply:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("inspect")
     place = folder / "vstar" / "direct_attributes"
     place.mkdir(parents=True)
@@ -81,7 +80,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         command = [sys.executable, str(worker), str(folder), server.url]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    yield Played(json.loads(done.stdout.splitlines()[-1]), server.requests, photos)
+    return Played(json.loads(done.stdout.splitlines()[-1]), server.requests, photos)
 
 
 def written(request: ScriptedRequest) -> list[str]:
