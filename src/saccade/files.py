@@ -184,10 +184,22 @@ def beside(path: Path, name: str, where: str) -> Path:
     try:
         file = (folder / name).resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise FormatError(f"{where}: {name!r} is no path ({error})") from error
-    if not file.is_relative_to(folder):
-        raise FormatError(f"{where}: {name!r} lies outside the folder of the file")
+        raise FormatError(f"{where}: {name[:200]!r} is no path ({error})") from error
+    if not file.is_relative_to(folder) and not _is_blob(folder, name, file):
+        raise FormatError(f"{where}: {name[:200]!r} lies outside the folder of the file")
     return file
+
+
+def _is_blob(folder: Path, name: str, file: Path) -> bool:
+    """Whether a file of a snapshot of huggingface_hub leads to the content that is kept beside it.
+
+    Source: huggingface_hub, "Understand caching": `snapshots/<revision>/<path>` is a link to
+    `blobs/<hash>`, in the folder of one repository.
+    """
+    if not (folder / os.path.normpath(name)).is_relative_to(folder) or ".." in Path(name).parts:
+        return False
+    snapshots = next((parent for parent in folder.parents if parent.name == "snapshots"), None)
+    return snapshots is not None and file.parent == snapshots.with_name("blobs")
 
 
 def write_whole(file: Path, data: bytes) -> None:

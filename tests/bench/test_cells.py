@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 from searching import PIXELS, png, png_text
 
-from saccade.bench.cells import Flag, Text, Texts, located, picture
+from saccade.bench.cells import Flag, Golds, Text, Texts, picture
 from saccade.errors import FormatError
 from saccade.formats.records import Row
 
@@ -14,6 +14,7 @@ from saccade.formats.records import Row
 class Cells(BaseModel):
     text: Text = ""
     texts: Texts = ()
+    golds: Golds = ()
     flag: Flag = False
 
 
@@ -24,12 +25,17 @@ def test_numbers_and_nothing_are_texts() -> None:
 
 @pytest.mark.parametrize("value", ['["a", "b"]', "['a', 'b']", ["a", "b"], ("a", "b", None, "")])
 def test_a_list_is_one_in_any_writing(value: object) -> None:
-    assert Cells(texts=value).texts == ("a", "b")  # type: ignore[arg-type]
+    assert Cells(golds=value).golds == ("a", "b")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["[a", "(3, 4)", "[1] and [2]", "__import__('os')", "[" * 10_000])
 def test_a_text_that_is_no_list_is_one_text(value: str) -> None:
-    assert Cells(texts=value).texts == (value,)  # type: ignore[arg-type]
+    assert Cells(golds=value).golds == (value,)  # type: ignore[arg-type]
+
+
+def test_every_place_of_a_list_stays_and_options_come_in_the_order_of_their_letters() -> None:
+    assert Cells(texts=["a", None, 2.0]).texts == ("a", "", "2")  # type: ignore[arg-type]
+    assert Cells(texts='{"B": "cat", "A": "dog"}').texts == ("dog", "cat")  # type: ignore[arg-type]
 
 
 def test_flags_are_read_in_any_writing_and_others_refused() -> None:
@@ -39,19 +45,34 @@ def test_flags_are_read_in_any_writing_and_others_refused() -> None:
         Cells(flag="perhaps")  # type: ignore[arg-type]
 
 
+def looked_for(file: Path, name: str, *folders: str, place: Path | None = None) -> tuple[int, int]:
+    row = Row(file, "rows:1", {})
+    return tuple(picture(row, name, max_pixels=PIXELS, folders=folders, place=place).size)
+
+
 def test_leading_folders_that_are_not_there_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "1.png").write_bytes(png())
+    (tmp_path / "data" / "1.png").write_bytes(png(9))
     file = tmp_path / "val.json"
-    assert located(file, "VisualProbe_Hard/data/1.png") == "data/1.png"
-    assert located(file, "/home/someone/set/data/1.png") == "data/1.png"
-    assert located(file, "1.png", ["images", "data"]) == "data/1.png"
+    assert looked_for(file, "VisualProbe_Hard/data/1.png") == (9, 9)
+    assert looked_for(file, "/home/someone/set/data/1.png") == (9, 9)
+    assert looked_for(file, "1.png", "images", "data") == (9, 9)
+
+
+def test_pictures_lie_beside_the_file_or_in_the_folder_that_was_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(png(9))
+    assert looked_for(tmp_path / "data" / "val.json", "1.png", "images") == (9, 9)
+    assert looked_for(tmp_path / "x" / "val.json", "1.png", "images", place=tmp_path) == (9, 9)
+    with pytest.raises(FormatError, match="rows:1"):
+        looked_for(tmp_path / "x" / "val.json", "1.png", "images")
 
 
 def test_another_folder_that_is_there_is_not_left_out(tmp_path: Path) -> None:
     (tmp_path / "easy").mkdir()
     (tmp_path / "1.png").write_bytes(png())
-    assert located(tmp_path / "val.json", "easy/1.png") == "easy/1.png", "it is another image"
+    with pytest.raises(FormatError, match="rows:1"):  # it is another image
+        looked_for(tmp_path / "val.json", "easy/1.png")
 
 
 def test_a_picture_is_bytes_base64_or_a_path(tmp_path: Path) -> None:

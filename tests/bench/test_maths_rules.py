@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from maths_sets import Told, packed, write_tsv
 
+from saccade.bench.cells import list_of, rows_of_set, table_of, text_of
 from saccade.bench.scorers.maths.compat import can_infer
 from saccade.bench.scorers.maths.numbers import measured, value_of
 from saccade.bench.scorers.maths.options import SHOWN, asked, judge_shown, options_in
 from saccade.bench.scorers.maths.rules import Instructed
-from saccade.bench.sets.columns import list_of, rows_of_set, table_of, text_of
 from saccade.bench.sets.maths.mathvision import MathVision
 from saccade.rewards.math import Math, MathOptions
 from saccade.types import Task

@@ -43,11 +43,11 @@ def written(folder: Path, *rows: dict[str, object], name: str = "test") -> Path:
 OPTIONS = ["$\\frac{1}{2}$", "$2$", "$\\sqrt{2}$", "$3$", "$4$"]
 
 
-def test_pictures_lie_beside_the_folder_of_the_file_and_marks_stay(tmp_path: Path) -> None:
+def test_pictures_lie_beside_the_folder_of_the_file_as_named(tmp_path: Path) -> None:
     two = problem(2, question="Which <image1> is <image2>?", options=OPTIONS, answer="C")
     place = written(tmp_path, problem(1), two)
     number, choice = tasks("mathvision", place)
-    assert number.question == "How many?\n<image1>\nAnswer with the value alone."
+    assert number.question == "How many?\nAnswer with the value alone."
     assert choice.question == "Which <image1> is <image2>?"
     assert (choice.answer, len(choice.choices)) == ("C. $\\sqrt{2}$", 5)
     assert tasks("mathvision", place / "data" / "test.jsonl")[0].id == "mathvision-1"
@@ -135,3 +135,24 @@ async def test_their_gold_answers_are_right(shared_data: Path) -> None:
     benchmark = MathVision()
     for task in tasks("mathvision", shared_data / "mathvision_slice", order="hashed"):
         assert (await benchmark.judge(task, task.answer or "")).correct is True, task.answer
+
+
+def test_a_picture_stands_where_its_mark_is_and_several_in_one_are_named(tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "question": "A heart.\\n<image1>\\nWhat does <image1> weigh?", "options": [],
+         "answer": "140", "image": "images/1.png"},
+        {"id": "2", "question": "Which graph fits <image1>?", "answer": "B",
+         "options": ["<image2>", "<image3>"], "image": "images/1.png"},
+        {"id": "3", "question": "No mark.", "options": [], "answer": "4", "image": "images/1.png"},
+    ]  # fmt: skip
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(png())
+    (tmp_path / "test.jsonl").write_text(lines)
+    placed, several, plain = tasks("mathvision", tmp_path)
+    assert placed.prompt[0] == "A heart."
+    assert placed.prompt[2] == "What does the image weigh?\nAnswer with the value alone."
+    assert several.prompt == (several.images[0], "Which graph fits image 1?")
+    assert several.choices == ("image 2", "image 3")
+    assert plain.prompt[0] is plain.images[0]
+    assert not any("<image" in task.question for task in (placed, several, plain))

@@ -49,7 +49,7 @@ def test_the_tsv_of_vlmevalkit_is_read_where_rows_share_an_image(tmp_path: Path)
     assert (first.id, second.id) == ("simplevqa-en-3", "simplevqa-zh-4")
     assert first.images[0].source.digest == second.images[0].source.digest
     file.write_text("\n".join([lines[0], "4\t9\tWho?\tEiffel\tx"]) + "\n")
-    with pytest.raises(FormatError, match=r"SimpleVQA\.tsv: row 0.*index of another row"):
+    with pytest.raises(FormatError, match=r"SimpleVQA\.tsv: row 0.*refers to the row .9."):
         tasks("simplevqa", file)
 
 

@@ -12,7 +12,8 @@ from PIL import Image as PILImage
 from pydantic import BaseModel
 
 from saccade.errors import FormatError
-from saccade.formats.records import find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import read_records
 
 PIXELS = 10**6
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from pydantic import JsonValue, ValidationError
 
 from saccade.config import explain
+from saccade.formats.marks import interleaved
 from saccade.formats.records import Row
 from saccade.images.geometry import Box
 from saccade.images.image import Image
@@ -29,8 +28,9 @@ def task_of(
     boxes: Sequence[TargetBox] = (),
     family: str = "",
     meta: Mapping[str, JsonValue] | None = None,
+    placed: bool = False,
 ) -> Task:
-    """The task of a row: its images, then its question.
+    """The task of a row: its images, then its question, unless `placed` says where they stand.
 
     Args:
         row: Where it stands.
@@ -43,6 +43,7 @@ def task_of(
         boxes: Where the asked object is.
         family: The group by which numbers are told apart.
         meta: What scoring and grouping need beside these.
+        placed: Whether the images stand where the text has a mark `<image>` for each.
 
     Raises:
         FormatError: the answer is unknown, or a piece cannot be used; names file and row.
@@ -50,10 +51,13 @@ def task_of(
     if not question.strip():
         raise row.wrong("question: no text")
     known = {"family": family} if family else {}
+    prompt = (*images, question.strip())
+    if placed:
+        prompt = interleaved(question.strip(), images, f"{row.place}: question")
     try:
         task = Task(
             id=name,
-            prompt=(*images, question.strip()),
+            prompt=prompt,
             answer=answer,
             choices=tuple(choices),
             boxes=tuple(boxes),
@@ -81,7 +85,8 @@ def boxes_of(
 
     Args:
         row: Where they stand.
-        boxes: x1, y1, x2, y2 in pixels of the image as it is in the file.
+        boxes: x1, y1, x2, y2 in pixels of the upright image: of a photograph with an EXIF
+            orientation as it is shown.
         image: The image.
         labels: What they show, in the same order.
         number: Which image of the task it is, counted from 1.
@@ -101,27 +106,3 @@ def boxes_of(
             raise row.wrong(f"box {list(corners)} is not on the image of {width}x{height}")
         found.append(TargetBox(box=box, image=number, label=str(label or "")))
     return found
-
-
-MAX_LITERAL_CHARS = 2**20
-"""Longer cells are texts, whatever they begin with."""
-
-
-def unpacked(value: object) -> object:
-    """The list or object that a text writes, as JSON or as Python does; other values as they are.
-
-    Tables have no lists: what was one became a text on the way, by `json.dumps` or by `str`.
-    """
-    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARS:
-        return value
-    text = value.strip()
-    if text[:1] not in ("[", "{", "("):
-        return value
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return value

@@ -20,7 +20,8 @@ from pydantic import JsonValue
 from saccade.bench.benchmark import Item
 from saccade.bench.order import gold_answer
 from saccade.bench.parts import boxes_of, task_of
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.formats.vlmevalkit import Span, TsvRow, read_tsv, text_of_cell
 from saccade.rewards.text import same_text
 from saccade.types import Task

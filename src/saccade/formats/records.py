@@ -11,13 +11,14 @@ bounded, and nothing in a file can name another one outside of its folder.
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -27,16 +28,19 @@ from saccade.config import explain
 from saccade.errors import FormatError, ImageError
 from saccade.files import beside, open_file, read_text_lines, read_whole, text_of
 from saccade.formats.columns import rows_of
+from saccade.formats.listed import elements_of
 from saccade.images.image import Image
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_LINE_BYTES = 64 * 2**20
 MAX_JSON_BYTES = 512 * 2**20
-MAX_FIELD_CHARS = 256 * 2**20
-"""Of a field of a `.tsv` file, which may hold an image."""
+MAX_FIELD_CHARS = 128 * 2**20
+"""Of a field of a `.tsv` file, which may hold an image, and of the lines that its row takes."""
+MAX_LITERAL_CHARS = 2**20
+"""Longer texts are texts, whatever they begin with."""
 BATCH_ROWS = 8
-MAX_FILES = 200_000
+_FROM_URLS, _BLANKS = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".tsv", ".csv")
 
@@ -94,13 +98,15 @@ class Row(NamedTuple):
     def packed_image(self, text: str, *, max_pixels: int, column: str = "image") -> Image:
         """An image of the row that is written as base64, with or without `data:...;base64,`.
 
+        Read are both alphabets, line breaks, and texts without the padding at their end.
+
         Raises:
             FormatError: it is none, or cannot be read; names file and row.
         """
-        head, comma, rest = text.partition(",")
-        packed = rest if comma and head.startswith("data:") else text
+        packed = text.partition(",")[2] if text.startswith("data:") else text
         try:
-            data = base64.b64decode(packed.strip(), validate=True)
+            plain = packed.encode("ascii").translate(_FROM_URLS, _BLANKS)
+            data = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
         except (binascii.Error, ValueError) as error:
             raise self.wrong(f"{column}: no base64 ({error})") from error
         return self.image(data, max_pixels=max_pixels, column=column)
@@ -140,27 +146,23 @@ def read_records(path: Path, *, wanted: Callable[[str], bool] | None = None) -> 
     raise FormatError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
 
 
-def find_files(place: Path, patterns: Sequence[str], what: str) -> list[Path]:
-    """The files of a data set: the one that a user names, or those of a folder.
+def unpacked(value: object) -> object:
+    """The list or object that a text writes, as JSON or as Python does; other values as they are.
 
-    Args:
-        place: A file, or a folder.
-        patterns: Globs below the folder, the likeliest first; the first that matches counts.
-        what: What is missing, for the message, as in "a folder with test.jsonl and images/".
-
-    Raises:
-        FormatError: there is none.
+    Tables have no lists: what was one became a text on the way, by `json.dumps` or by `str`.
     """
-    if place.is_file():
-        return [place]
-    for pattern in patterns:
-        found = sorted(file for file in place.glob(pattern) if file.is_file())
-        if len(found) > MAX_FILES:
-            raise FormatError(f"{place}: over {MAX_FILES} files match {pattern}")
-        if found:
-            return found
-    lacks = "no such file or folder" if not place.exists() else f"no {' or '.join(patterns)} in it"
-    raise FormatError(f"{place}: expected {what}; {lacks}")
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARS:
+        return value
+    text = value.strip()
+    if text[:1] not in ("[", "{", "("):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found: object = read(text)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list | tuple | dict) else value
+    return value
 
 
 def _lines(path: Path) -> Iterator[Row]:
@@ -175,23 +177,12 @@ def _listed(path: Path) -> Iterator[Row]:
         data = read_whole(path, most=MAX_JSON_BYTES)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
-    content = _json(text_of(data, path), str(path))
-    if isinstance(content, dict):
-        values = list(content.values())
-        if len(lists := [value for value in values if isinstance(value, list)]) == 1:
-            content = lists[0]
-        elif values and all(isinstance(value, dict) for value in values):
-            # What a row is called stands before it: `{"1": {"question": ...}}`.
-            for name, value in content.items():
-                yield Row(path, f"{path}: {name[:80]!r}", {"key": name, **value})
-            return
-        else:
-            content = [content]
-    if not isinstance(content, list):
-        raise FormatError(f"{path}: expected a list of objects, got {type(content).__name__}")
-    for number, value in enumerate(content):
-        place = f"{path}: row {number}"
-        yield Row(path, place, _object(value, place))
+    text = text_of(data, path)
+    del data
+    for name, value in elements_of(text, str(path)):
+        place = f"{path}: row {name}" if isinstance(name, int) else f"{path}: {name[:80]!r}"
+        held = _object(value, place)
+        yield Row(path, place, held if isinstance(name, int) else {"key": name, **held})
 
 
 def _table(path: Path, delimiter: str) -> Iterator[Row]:
@@ -201,13 +192,15 @@ def _table(path: Path, delimiter: str) -> Iterator[Row]:
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter)
+        lines = _Lines(file, path)
+        rows = csv.reader(lines, delimiter=delimiter)
         number = 0
         try:
             head = next(rows, [])
             if not any(head):
                 raise FormatError(f"{path}: no head line with the names of the columns")
             for number, fields in enumerate(rows):
+                lines.taken = 0
                 if not fields:
                     continue
                 if len(fields) != len(head):
@@ -219,6 +212,27 @@ def _table(path: Path, delimiter: str) -> Iterator[Row]:
                 yield Row(path, f"{path}: row {number}", values)
         except (csv.Error, UnicodeDecodeError) as error:
             raise FormatError(f"{path}: after row {number}: {error}") from error
+
+
+class _Lines:
+    """The lines of a file for the reader of CSV, which would keep a row of any length."""
+
+    def __init__(self, file: io.TextIOWrapper, path: Path) -> None:
+        self._file, self._path = file, path
+        self.taken = 0
+        """Characters since the last row."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(MAX_FIELD_CHARS + 1)
+        self.taken += len(line)
+        if self.taken > MAX_FIELD_CHARS:
+            raise FormatError(f"{self._path}: a row of more than {MAX_FIELD_CHARS} characters")
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _json(text: str, where: str) -> object:

@@ -18,9 +18,8 @@ vlmeval/smp/misc.py (`toliststr`).
 
 from __future__ import annotations
 
-import ast
 import csv
-import json
+import os
 import re
 import string
 from collections.abc import Iterator, Sequence
@@ -30,15 +29,13 @@ from typing import BinaryIO, NamedTuple
 
 from saccade.errors import FormatError
 from saccade.files import open_file
-from saccade.formats.records import MAX_FIELD_CHARS, Row, read_records
+from saccade.formats.records import MAX_FIELD_CHARS, Row, read_records, unpacked
 from saccade.images.image import Image
 
 LONG = 512
 """A cell with more bytes stays in the file until it is asked for."""
 REFERENCE = 64
 """An `image` of so many characters is the index of another row."""
-MAX_LISTED_CHARS = 1_000_000
-"""Of a list that is written as text."""
 MANY_OPTIONS = "multi-choice options"
 INDICES = ("index", "idx", "id")
 """Columns that say what a row is called; in a `.tsv` file it is the first of them."""
@@ -154,7 +151,7 @@ class TsvRow(NamedTuple):
             name = self.row.file.stem.removesuffix("_local")
             folders = ("", f"images/{name}", "images", "data", "imgs", "data/imgs", "img")
             here = self.row.file.parent
-            folder = next((f for f in folders if (here / f / value).is_file()), "")
+            folder = next((f for f in folders if os.path.isfile(here / f / value)), "")
             return self.row.image(value, max_pixels=max_pixels, folder=folder)
         return self.row.image(value, max_pixels=max_pixels)
 
@@ -198,12 +195,15 @@ def name_of(value: object) -> str:
 def read_options(value: object, row: Row) -> Iterator[tuple[str, str]]:
     """Letter and option, of a list or text such as "(A) red", "(B) blue".
 
-    A text is a list in the notation of Python or JSON, or has an option on each line.
+    A text is a list or object in the notation of Python or JSON, or has an option on each line.
 
     Raises:
-        FormatError: it is neither; names file and row.
+        FormatError: it is none of these; names file and row.
     """
     if is_missing(value):
+        return
+    if isinstance(table := unpacked(value), dict):
+        yield from _by_letter(table, row)
         return
     lines = _listed(value) if isinstance(value, list | tuple) else None
     if isinstance(value, str):
@@ -221,20 +221,22 @@ def read_options(value: object, row: Row) -> Iterator[tuple[str, str]]:
         yield letter, str(line)[match.end() if match else 0 :].strip()
 
 
+def _by_letter(table: dict[object, object], row: Row) -> Iterator[tuple[str, str]]:
+    """The options of an object by letters, or of one that holds letters and texts as columns."""
+    columns = [table.get(key) for key in ("label", "text")]
+    if all(isinstance(column, list) for column in columns):
+        table = dict(zip(*columns, strict=False))  # type: ignore[arg-type]
+    for letter, option in sorted(table.items(), key=str):
+        if not isinstance(letter, str) or letter not in string.ascii_uppercase or len(letter) != 1:
+            raise row.wrong(f"options: expected them by A, B, ..., got {str(letter)[:80]!r}")
+        if not is_missing(option):
+            yield letter, text_of_cell(option)
+
+
 def listed_text(text: str) -> list[object] | None:
     """A list that is written as text, in the notation of JSON or of Python; None if it is none."""
-    text = text.strip()
-    if not (text.startswith(("[", "(")) and text.endswith(("]", ")"))):
-        return None
-    if len(text) > MAX_LISTED_CHARS:
-        return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            continue
-        return list(value) if isinstance(value, list | tuple) else None
-    return None
+    value = unpacked(text)
+    return list(value) if isinstance(value, list | tuple) else None
 
 
 def _listed(value: object) -> list[object]:

@@ -74,6 +74,7 @@ class _Found(NamedTuple):
     kind: Kind | None
 
 
+@lru_cache(maxsize=4096)
 def key(text: str) -> tuple[str, ...]:
     """How an option is looked for: its tokens, outer punctuation and a first article aside."""
     found = tokens(text)
@@ -345,6 +346,7 @@ def is_wide(character: str) -> bool:
     return "\u3040" <= character <= "\ud7af"
 
 
+@lru_cache(maxsize=4096)
 def kinds_of(text: str) -> frozenset[Kind]:
     """What the words of a text do, if they name nothing."""
     return frozenset(piece.kind for piece in pieces(text, ()))

@@ -20,15 +20,13 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Item, Scored, unit_of
-from saccade.bench.parts import task_of, unpacked
-from saccade.errors import FormatError
-from saccade.formats.records import Row, find_files, read_records
-from saccade.images.image import Image
+from saccade.bench.cells import picture
+from saccade.bench.parts import task_of
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records, unpacked
 from saccade.types import Task
 
 ONE, SEVERAL = "single image", "several images"
-FOLDERS = ("", "images")
-"""Where images are, beside the file that names them."""
 
 
 class _Question(BaseModel):
@@ -81,21 +79,10 @@ def _task(row: Row, name: str, max_pixels: int) -> Task:
     listed = given if isinstance(given, list | tuple) else [given] if given else []
     if not listed:
         raise row.wrong("images: expected a list of images, got none")
-    images = [_image(row, value, max_pixels) for value in listed]
+    images = [picture(row, value, max_pixels=max_pixels, column="images") for value in listed]
     question = re.sub(r"\s*<image>\s*", "\n", asked.problem).strip()
     meta = {"subdomain": asked.subdomain} if asked.subdomain else None
     return task_of(
         row, name, "agentvista", question, images,
         answer=str(asked.solution), family=asked.domain or "", meta=meta,
     )  # fmt: skip
-
-
-def _image(row: Row, value: object, max_pixels: int) -> Image:
-    """An image of a row: packed, beside the file, or in its folder `images`."""
-    error: FormatError | None = None
-    for folder in FOLDERS if isinstance(value, str) else ("",):
-        try:
-            return row.image(value, max_pixels=max_pixels, folder=folder, column="images")
-        except FormatError as missing:
-            error = error or missing
-    raise error or row.wrong("images: no image")

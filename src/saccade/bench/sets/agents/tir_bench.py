@@ -24,7 +24,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import AliasChoices, BaseModel, Field, JsonValue
 
 from saccade.bench.benchmark import About, Benchmark, Item
-from saccade.bench.parts import task_of, unpacked
+from saccade.bench.parts import task_of
 from saccade.bench.scorers.pieces import (
     same_letters,
     same_number,
@@ -34,7 +34,8 @@ from saccade.bench.scorers.pieces import (
     same_words,
     whole_numbers,
 )
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records, unpacked
 from saccade.rewards.judges import Choice, Exact, gold_option
 from saccade.rewards.text import number
 from saccade.types import Task, Verdict, option_letter

@@ -26,10 +26,12 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import ValidationError
 
 from saccade.bench.benchmark import ALL, UNIT, About, Benchmark, Item, Scored, unit_of
-from saccade.bench.parts import task_of, unpacked
+from saccade.bench.cells import picture
+from saccade.bench.parts import task_of
 from saccade.bench.scorers.rubrics import ASKED, RUBRIC, Criterion, judging_by
 from saccade.config import explain
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records, unpacked
 from saccade.measures.means import Metric, means_by
 from saccade.rewards.judges import Judge
 from saccade.types import Task, Verdict
@@ -187,7 +189,7 @@ def _task(
         written.append(turn.prompt.strip())
         if number < len(turns):
             written.append(f"Answer to turn {number}:\n{turn.golden.strip()}")
-    images = [row.image(_beside(one), max_pixels=max_pixels, column="images") for one in shown]
+    images = [picture(row, one, max_pixels=max_pixels, column="images") for one in shown]
     rubric = _rubric(row, turns[-1].rubric, critical)
     category = str(row.values.get("prompt_category") or "")
     return task_of(
@@ -201,14 +203,6 @@ def _task(
             RUBRIC: [one.model_dump(mode="json") for one in rubric],
         },
     )  # fmt: skip
-
-
-def _beside(image: object) -> object:
-    """A path of `dataset.json`, which counts from the root of the repository, from its folder."""
-    if not isinstance(image, str):
-        return image
-    _, found, rest = image.partition("images/")
-    return found + rest if found else image
 
 
 def _rubric(row: Row, value: object, critical: str) -> list[Criterion]:

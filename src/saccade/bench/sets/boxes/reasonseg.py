@@ -33,7 +33,8 @@ from saccade.bench.parts import boxes_of, task_of
 from saccade.bench.scorers.boxes import ACCURACY, HIT, BoxBenchmark, answer_of, cumulative_iou
 from saccade.errors import FormatError
 from saccade.files import read_whole
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.images.geometry import Box, Size
 from saccade.measures.means import Metric, means_by
 from saccade.types import Task

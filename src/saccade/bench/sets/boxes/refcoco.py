@@ -30,9 +30,11 @@ from PIL import Image as PILImage
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import UNIT, About, Difference, Item
-from saccade.bench.parts import boxes_of, task_of, unpacked
+from saccade.bench.cells import picture, rows_of_set
+from saccade.bench.parts import boxes_of, task_of
 from saccade.bench.scorers.boxes import BoxBenchmark, answer_of
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, unpacked
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.types import TargetBox, Task
@@ -58,8 +60,6 @@ _READ = {
     "question_id", "index", "image", "question", "answer", "bbox", "file_name", "split",
     "category", "dataset", *_CORNERS,
 }  # fmt: skip
-_KEPT = 64
-"""Number of images that later rows of a TSV may refer to."""
 
 
 def about_of(title: str, folder: str, items: int, partition: str = "") -> About:
@@ -151,10 +151,8 @@ class RefCoco(BoxBenchmark):
         patterns = ["data/*.parquet", "**/*.parquet", "*.tsv", "*.jsonl", "*.json"]
         seen: dict[str, list[object]] = {}
         for file in find_files(place, patterns, self.about.layout):
-            images: dict[str, object] = {}
-            for row in read_records(file, wanted=_READ.__contains__):
+            for row in rows_of_set(file, wanted=_READ.__contains__):
                 given = row.read(_Given)
-                image = _image_of(row, given, images)
                 if (split := self._split(row, given)) is None:
                     continue
                 found = _object(row, given)
@@ -164,15 +162,13 @@ class RefCoco(BoxBenchmark):
                     if known[0] == (given.file_name, found.box):
                         name = name if len(known) == 1 else f"{name}~{len(known)}"
                         known.append(None)
-                yield from self._asked(row, name, split, found, image)
+                yield from self._asked(row, name, split, found)
 
-    def _asked(
-        self, row: Row, unit: str, split: str, found: _Object, image: object
-    ) -> Iterator[Item]:
+    def _asked(self, row: Row, unit: str, split: str, found: _Object) -> Iterator[Item]:
         several = len(found.expressions) > 1
         for number, expression in enumerate(found.expressions, 1):
             name = f"{unit}-{number}" if several else unit
-            make = partial(_task, row, name, self.name, expression, found.box, image, split, unit)
+            make = partial(_task, row, name, self.name, expression, found.box, split, unit)
             yield Item(name, row.place, make)
 
     def _split(self, row: Row, given: _Given) -> str | None:
@@ -232,23 +228,6 @@ def _id(row: Row, given: _Given) -> str:
     return str(name)
 
 
-def _image_of(row: Row, given: _Given, images: dict[str, object]) -> object:
-    """The image of a row; in a TSV it may be the number of an earlier row that has it."""
-    if row.file.suffix != ".tsv" or not isinstance(given.image, str):
-        return given.image
-    if len(given.image) > _KEPT:
-        images[_id(row, given)] = given.image
-        if len(images) > _KEPT:
-            images.pop(next(iter(images)))
-        return given.image
-    if given.image not in images:
-        raise row.wrong(
-            f"image: expected base64 or the index of one of the last {_KEPT} images, got "
-            f"{given.image!r}"
-        )
-    return images[given.image]
-
-
 def _object(row: Row, given: _Given) -> _Object:
     """The expressions and the box of a row."""
     answer = unpacked(given.answer)
@@ -295,15 +274,11 @@ def _task(
     source: str,
     expression: str,
     box: tuple[float, ...],
-    packed: object,
     split: str,
     unit: str,
     max_pixels: int,
 ) -> Task:
-    if row.file.suffix == ".tsv" and isinstance(packed, str):
-        image = row.packed_image(packed, max_pixels=max_pixels)
-    else:
-        image = row.image(packed, max_pixels=max_pixels)
+    image = picture(row, row.values["image"], max_pixels=max_pixels)
     if max(box) <= _SHARES:
         width, height = image.source.size
         box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)

@@ -21,12 +21,13 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Difference, Item, Scored
+from saccade.bench.cells import Text, Texts, asked_in, picture, picture_in, rows_of_set
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.charts.relaxed import judge_relaxed
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
-from saccade.bench.sets.columns import Text, Texts, asked_in, photo, picture_in, rows_of_set
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.types import Task, Verdict
 
 FILES = (
@@ -130,8 +131,8 @@ def _task(name: str, row: Row, place: Path, kind: str, max_pixels: int) -> Task:
         label = [raw.strip()] if raw.strip() else []  # one that is written as a list
     if not label:
         raise row.wrong("label: no answer")
-    picture = picture_in(row, "image", "imgname")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=("png", "", "images"))
+    held = picture_in(row, "image", "imgname")
+    image = picture(row, held, place=place, max_pixels=max_pixels, folders=("png", "", "images"))
     question = f"{asked_in(row, found.question)}\n{FORM}"
     return task_of(
         row, name, "chartqa", question, [image], answer=label[0],

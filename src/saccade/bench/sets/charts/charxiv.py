@@ -23,12 +23,13 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Benchmark, Item, Scored
+from saccade.bench.cells import Text, Texts, asked_in, noted, picture, rows_of_set, text_of
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.charts import charxiv as scorer
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.rules import Instructed
-from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, rows_of_set, text_of
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.rewards.judges import Judge
 from saccade.types import Task, Verdict
 
@@ -152,7 +153,7 @@ def _made(
     name: str, row: Row, place: Path, question: str, answer: str, kind: str,
     more: Mapping[str, object], max_pixels: int,
 ) -> Task:  # fmt: skip
-    image = photo(row, place, _picture(row), max_pixels=max_pixels, folders=("images", ""))
+    image = picture(row, _picture(row), place=place, max_pixels=max_pixels, folders=("images", ""))
     meta = noted(more, **{UNIT: f"charxiv-{_figure(row) or name}"})
     return task_of(
         row, name, "charxiv", question, [image], answer=answer.strip(), family=kind, meta=meta

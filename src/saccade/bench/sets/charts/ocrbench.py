@@ -24,11 +24,12 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Difference, Item, Scored
+from saccade.bench.cells import Text, Texts, picture, picture_in, rows_of_set
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
-from saccade.bench.sets.columns import Text, Texts, photo, picture_in, rows_of_set
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.types import Task, Verdict
 
 FILES = (
@@ -128,8 +129,8 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     answers = [one for one in answers if one.strip()]
     if not answers:
         raise row.wrong("answers: no answer")
-    picture = picture_in(row, "image", "image_path")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=FOLDERS)
+    held = picture_in(row, "image", "image_path")
+    image = picture(row, held, place=place, max_pixels=max_pixels, folders=FOLDERS)
     area = RECOGNITION if found.type.endswith(("Text Recognition", "Handwriting Recognition",
                                                "String Recognition")) else found.type  # fmt: skip
     return task_of(

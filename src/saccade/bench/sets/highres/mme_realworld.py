@@ -29,7 +29,7 @@ from saccade.bench.scorers.groups import grouped_by
 from saccade.bench.scorers.letters import by_first_capital
 from saccade.bench.scorers.published import FIRST_CAPITAL
 from saccade.bench.tsv import items_of, task_of_row
-from saccade.formats.records import find_files
+from saccade.formats.found import find_files
 from saccade.formats.vlmevalkit import INDICES, TsvRow, read_options, read_tsv
 from saccade.measures.means import Metric, means_by
 from saccade.measures.totals import mean_of_means

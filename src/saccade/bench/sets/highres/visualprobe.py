@@ -21,10 +21,11 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Benchmark, Item
-from saccade.bench.cells import Text, Texts, first_of, picture
+from saccade.bench.cells import Golds, Text, first_of, picture
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.short_answers import ANSWERS, golds_of, judged, reference
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.types import Task, Verdict
 
 LEVELS = ("easy", "medium", "hard")
@@ -35,7 +36,7 @@ class _Question(BaseModel):
     problem: Text = Field(
         min_length=1, validation_alias=AliasChoices("problem", "question", "prompt")
     )
-    solution: Texts = Field(
+    solution: Golds = Field(
         min_length=1, validation_alias=AliasChoices("solution", "answer", "ground_truth")
     )
     doc_id: Text = Field(default="", validation_alias=AliasChoices("doc_id", "id", "index"))

@@ -25,7 +25,8 @@ from saccade.bench.parts import boxes_of, task_of
 from saccade.bench.scorers.letters import inferred
 from saccade.bench.scorers.published import INFERRED
 from saccade.bench.tsv import items_of, task_of_row
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.types import Task
 

@@ -27,7 +27,8 @@ from saccade.bench.benchmark import ALL, UNIT, About, Benchmark, Item, Scored
 from saccade.bench.cells import Text, first_of, picture
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.short_answers import golds_of, judged
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.measures.means import Metric, mean_of, means_by
 from saccade.measures.paired import paired
 from saccade.rewards.text import same_text

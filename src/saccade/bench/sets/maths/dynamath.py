@@ -22,13 +22,14 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Difference, Item, Scored, unit_of
+from saccade.bench.cells import Text, asked_in, noted, picture, picture_in, rows_of_set
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import WITHIN, MathsBenchmark
-from saccade.bench.sets.columns import Text, asked_in, noted, photo, picture_in, rows_of_set
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.measures.means import Metric, means_by
 from saccade.types import Task, Verdict
 
@@ -158,8 +159,8 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         meta[SHOWN] = list(options if len(options) > max(gold) else letters_up_to(gold))
     elif found.answer_type == "float":
         meta[WITHIN] = TOLERANCE
-    picture = picture_in(row, "decoded_image", "image")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "image", "images"))
+    held = picture_in(row, "decoded_image", "image")
+    image = picture(row, held, place=place, max_pixels=max_pixels, folders=("", "image", "images"))
     form = FORMS.get(found.answer_type, "Answer in a few words or numbers.")
     question = f"{asked_in(row, found.question)}\n{form}"
     return task_of(

@@ -21,12 +21,13 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Item, Scored
+from saccade.bench.cells import Text, Texts, noted, picture, picture_in, rows_of_set
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Text, Texts, noted, photo, picture_in, rows_of_set
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.types import OPTION_LETTERS, Task
 
 FILES = (
@@ -82,8 +83,8 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     answer = found.answer.strip()
     if gold := gold_letters(answer):
         meta[SHOWN] = list(_shown(found.question, gold))
-    picture = picture_in(row, "image", "imagename")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=("images", ""))
+    held = picture_in(row, "image", "imagename")
+    image = picture(row, held, place=place, max_pixels=max_pixels, folders=("images", ""))
     question = f"{found.question.strip() or IN_PICTURE}\n{FORM}"
     return task_of(
         row, name, "logicvista", question, [image], answer=answer or None,

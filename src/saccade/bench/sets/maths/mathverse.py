@@ -22,12 +22,13 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import UNIT, About, Item, Scored
+from saccade.bench.cells import Table, Text, noted, picture, rows_of_set, text_of
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import SHOWN, gold_letters, letters_up_to, options_in
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Table, Text, noted, photo, rows_of_set, text_of
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.rewards.text import same_text
 from saccade.types import OPTION_LETTERS, Task
 
@@ -105,10 +106,10 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         answer = _letters(row, answer, options)
         gold = gold_letters(answer)
         meta[SHOWN] = list(options if len(options) > max(gold) else letters_up_to(gold))
-    picture = row.values.get("image")
+    held = row.values.get("image")
     images = []
-    if not isinstance(picture, str) or picture.strip():
-        images = [photo(row, place, picture, max_pixels=max_pixels, folders=FOLDERS)]
+    if not isinstance(held, str) or held.strip():
+        images = [picture(row, held, place=place, max_pixels=max_pixels, folders=FOLDERS)]
     elif found.problem_version != "Text Only":
         raise row.wrong("image: no image")
     form = FORMS.get(found.question_type, "")

@@ -6,13 +6,15 @@ The authors' files `test.jsonl` and `testmini.jsonl` with pictures in `images/`,
      "options": ["A", "B", "C", "D", "E"], "answer": "D", "level": 3, "subject": "logic",
      "image": "images/6.jpg"}
 
-or parquet with the picture in `decoded_image`, or VLMEvalKit's TSVs. The pictures of a problem are
-one picture, in which they are marked <image1>, <image2>: so the marks stay in the text.
+or parquet with the picture in `decoded_image`, or VLMEvalKit's TSVs. A picture stands where its
+mark is. Several are one picture, in which each has its mark above it: then it comes first, and the
+text speaks of "image 1" and "image 2", in options too.
 Source: mathllm/MATH-V, data/ and evaluation/evaluate.py.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,14 +23,20 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import About, Difference, Item, Scored
+from saccade.bench.cells import Text, Texts, asked_in, noted, picture, picture_in, rows_of_set
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import Asked, asked, with_choices
 from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import Text, Texts, asked_in, noted, photo, picture_in, rows_of_set
-from saccade.formats.records import Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.marks import IMAGE
+from saccade.formats.records import Row
 from saccade.types import OPTION_LETTERS, Task
+
+_MARK = re.compile(r"<image\s?(\d{1,2})>")
+_LINE = re.compile(r"\\n(?![a-zR])")
+"""A line break that was escaped once more, which no command of LaTeX begins with."""
 
 
 class _Problem(BaseModel):
@@ -93,18 +101,28 @@ class MathVision(MathsBenchmark):
 
 def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     found = row.read(_Problem)
-    options = found.options or found.choices
-    question = asked_in(row, found.question)
+    several = len(set(_MARK.findall(" ".join([found.question, *found.options])))) > 1
+    options = [_named(option, several=True) for option in found.options or found.choices]
+    question = _named(_LINE.sub("\n", asked_in(row, found.question)), several=several)
     ask = Asked(f"{question}\nAnswer with the value alone.", (), found.answer.strip(), {})
     if options:
         letter = found.answer.strip()
         if len(letter) != 1 or letter not in OPTION_LETTERS[: len(options)]:
             raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
         ask = asked(question, options, OPTION_LETTERS.index(letter))
-    picture = picture_in(row, "decoded_image", "image")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
+    held = picture_in(row, "decoded_image", "image")
+    image = picture(row, held, place=place, max_pixels=max_pixels, folders=("", "images"))
     subject = found.subject or found.category
     return task_of(
         row, name, "mathvision", ask.question, [image], answer=ask.answer, choices=ask.choices,
         family=subject, meta=noted({"subject": subject, "level": found.level}) | ask.meta,
+        placed=not several,
     )  # fmt: skip
+
+
+def _named(text: str, *, several: bool) -> str:
+    """A text with marks: the image where it stands first, or the names of several in one."""
+    if several:
+        return _MARK.sub(r"image \1", text)
+    first, *others = _MARK.split(text)[::2]
+    return first + IMAGE + "the image".join(others) if others else text

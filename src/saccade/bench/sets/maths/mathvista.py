@@ -22,24 +22,25 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from saccade.bench.benchmark import About, Difference, Item, Scored
-from saccade.bench.parts import task_of
-from saccade.bench.scorers.maths import compat as vlmevalkit
-from saccade.bench.scorers.maths.groupings import grouped_by
-from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
-from saccade.bench.scorers.maths.options import Asked, asked, with_choices
-from saccade.bench.scorers.maths.rules import UNIT_OF_ANSWER, WITHIN, MathsBenchmark
-from saccade.bench.sets.columns import (
+from saccade.bench.cells import (
     Table,
     Text,
     Texts,
     asked_in,
     list_of,
     noted,
-    photo,
+    picture,
     picture_in,
     rows_of_set,
 )
-from saccade.formats.records import Row, find_files
+from saccade.bench.parts import task_of
+from saccade.bench.scorers.maths import compat as vlmevalkit
+from saccade.bench.scorers.maths.groupings import grouped_by
+from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
+from saccade.bench.scorers.maths.options import Asked, asked, with_choices
+from saccade.bench.scorers.maths.rules import UNIT_OF_ANSWER, WITHIN, MathsBenchmark
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.types import OPTION_LETTERS, Task, Verdict
 
 FILES = (
@@ -144,8 +145,8 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
         question_type=found.question_type,
         answer_type=found.answer_type,
     )
-    picture = picture_in(row, "decoded_image", "image")
-    image = photo(row, place, picture, max_pixels=max_pixels, folders=("", "images"))
+    shown = picture_in(row, "decoded_image", "image")
+    image = picture(row, shown, place=place, max_pixels=max_pixels, folders=("", "images"))
     query = _QUERY.fullmatch(found.question)
     question = asked_in(row, query[1] if query else found.question)
     if found.question_type == "multi_choice":

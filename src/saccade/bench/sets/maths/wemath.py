@@ -22,20 +22,21 @@ from typing import ClassVar, NamedTuple
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import UNIT, About, Difference, Item, Scored
-from saccade.bench.parts import task_of
-from saccade.bench.scorers.maths.compat import infers_right
-from saccade.bench.scorers.maths.options import asked, options_in, with_choices
-from saccade.bench.scorers.maths.rules import MathsBenchmark
-from saccade.bench.sets.columns import (
+from saccade.bench.cells import (
     Text,
     asked_in,
     noted,
-    photo,
+    picture,
     picture_in,
     rows_of_set,
     text_of,
 )
-from saccade.formats.records import Row, find_files
+from saccade.bench.parts import task_of
+from saccade.bench.scorers.maths.compat import infers_right
+from saccade.bench.scorers.maths.options import asked, options_in, with_choices
+from saccade.bench.scorers.maths.rules import MathsBenchmark
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.measures.means import Metric, mean_of, means_by
 from saccade.types import OPTION_LETTERS, Task
 
@@ -188,8 +189,8 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     if len(letter) != 1 or letter not in OPTION_LETTERS[: len(choices)]:
         raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
     ask = asked(asked_in(row, found.question), choices, OPTION_LETTERS.index(letter))
-    picture = picture_in(row, "image_path", "image")
-    image = photo(row, place, picture, max_pixels=max_pixels, column="image_path")
+    held = picture_in(row, "image_path", "image")
+    image = picture(row, held, place=place, max_pixels=max_pixels, column="image_path")
     steps, part = found.key.split("steps_")
     meta = noted({"concept": found.concept}, **{PART: found.key, UNIT: f"wemath-{found.problem}"})
     return task_of(

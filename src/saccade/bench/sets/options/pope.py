@@ -34,7 +34,8 @@ from saccade.bench.scorers.yes_no import yes_or_no
 from saccade.bench.tsv import INDEX, task_of_row
 from saccade.errors import FormatError, ImageError
 from saccade.files import read_text_lines
-from saccade.formats.records import MAX_LINE_BYTES, Row, find_files
+from saccade.formats.found import find_files
+from saccade.formats.records import MAX_LINE_BYTES, Row
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.images.image import Image
 from saccade.measures.means import Metric, means_by

@@ -21,7 +21,7 @@ from saccade.bench.benchmark import About, Benchmark, Difference, Item
 from saccade.bench.scorers.letters import inferred
 from saccade.bench.scorers.published import INFERRED
 from saccade.bench.tsv import items_of, task_of_row
-from saccade.formats.records import find_files
+from saccade.formats.found import find_files
 from saccade.formats.vlmevalkit import INDICES, TsvRow, read_tsv
 from saccade.types import Task
 

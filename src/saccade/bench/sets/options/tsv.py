@@ -24,7 +24,7 @@ from saccade.bench.scorers.groups import all_right, grouped_by
 from saccade.bench.scorers.published import INFERRED
 from saccade.bench.tsv import items_of, task_of_row
 from saccade.errors import FormatError
-from saccade.formats.records import find_files
+from saccade.formats.found import find_files
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.measures.means import Metric
 from saccade.types import Task

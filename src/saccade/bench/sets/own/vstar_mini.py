@@ -21,7 +21,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from saccade.bench.benchmark import About, Benchmark, Item
 from saccade.bench.parts import boxes_of, task_of
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.types import Task, option_letter
 
 

@@ -13,7 +13,7 @@ from typing import cast
 from pydantic import BaseModel, JsonValue
 
 from saccade.bench.benchmark import Benchmark, Scored
-from saccade.bench.cells import Texts, first_of
+from saccade.bench.cells import Golds, first_of
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.short_answers import ANSWERS, distinct, golds_of, judged, matches
 from saccade.bench.scorers.short_answers import reference as reference_of
@@ -110,8 +110,8 @@ def short_task(
 
 
 class _Reward(BaseModel):
-    ground_truth: Texts
-    candidate_answers: Texts = ()
+    ground_truth: Golds
+    candidate_answers: Golds = ()
 
 
 class _Model(BaseModel):

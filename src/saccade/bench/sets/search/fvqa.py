@@ -24,7 +24,8 @@ from pydantic import BaseModel
 from saccade.bench.benchmark import About, Item
 from saccade.bench.cells import Text
 from saccade.bench.sets.search.base import SearchBenchmark, is_wanted, trained_task
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.types import Task
 
 

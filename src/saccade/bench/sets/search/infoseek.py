@@ -24,9 +24,10 @@ from typing import ClassVar
 from pydantic import BaseModel, Field, ValidationError
 
 from saccade.bench.benchmark import About, Item
-from saccade.bench.cells import IMAGE_SUFFIXES, Text, Texts
+from saccade.bench.cells import IMAGE_SUFFIXES, Golds, Text
 from saccade.bench.sets.search.base import SearchBenchmark, is_wanted, short_task, trained_task
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.rewards.text import normalised, number
 from saccade.types import Task, Verdict
 
@@ -48,7 +49,7 @@ class _Question(BaseModel):
     data_id: Text = Field(min_length=1)
     image_id: Text = Field(min_length=1)
     question: Text = Field(min_length=1)
-    answer: Texts = ()
+    answer: Golds = ()
     data_split: Text = ""
 
 
@@ -123,7 +124,7 @@ def _task(name: str, row: Row, max_pixels: int) -> Task:
 
 
 class _Aliases(BaseModel):
-    answers: Texts
+    answers: Golds
 
 
 def _limits(aliases: object) -> tuple[float, float] | None:

@@ -21,10 +21,11 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from saccade.bench.benchmark import About, Item, Scored, unit_of
-from saccade.bench.cells import Text, Texts, picture
+from saccade.bench.cells import Golds, Text, picture
 from saccade.bench.scorers.short_answers import best_f1, golds_of
 from saccade.bench.sets.search.base import SearchBenchmark, short_task
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.measures.means import Metric
 from saccade.types import Task
 
@@ -40,7 +41,7 @@ class _Query(BaseModel):
     sample_id: Text = Field(min_length=1)
     query: Text = Field(min_length=1)
     gt_answer: Text = Field(min_length=1)
-    alternative_gt_answers: Texts = ()
+    alternative_gt_answers: Golds = ()
     area: Text = ""
     subfield: Text = ""
     timestamp: Text = ""

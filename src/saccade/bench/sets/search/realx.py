@@ -23,7 +23,8 @@ from saccade.bench.cells import Flag, Text, first_of, picture
 from saccade.bench.scorers.short_answers import alternatives
 from saccade.bench.sets.search.base import SearchBenchmark, short_task
 from saccade.errors import ConfigError
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.types import Task
 
 Condition = Literal["none", "image", "text", "all"]

@@ -22,10 +22,11 @@ from typing import ClassVar, Literal
 from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import About, Item, Scored
-from saccade.bench.cells import Text, first_of, picture
+from saccade.bench.cells import Text, picture, picture_in, rows_of_set
 from saccade.bench.scorers.short_answers import golds_of, is_attempted
 from saccade.bench.sets.search.base import SearchBenchmark, is_finished, short_task
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row
 from saccade.measures.means import Metric, mean_of, means_by
 from saccade.types import Task
 
@@ -33,9 +34,6 @@ LANGUAGES = {
     "en": "en", "english": "en", "zh": "zh", "cn": "zh", "chinese": "zh", "\u4e2d\u6587": "zh",
     "\u82f1\u6587": "en",
 }  # fmt: skip
-
-MAX_INDEX = 64
-"""A longer cell is an image. Source: VLMEvalKit, vlmeval/dataset/image_base.py."""
 
 
 class _Question(BaseModel):
@@ -76,7 +74,7 @@ class SimpleVQA(SearchBenchmark):
         patterns = ["test.parquet", "SimpleVQA.tsv", "**/test*.parquet", "*.tsv",
                     "simpleVQA_final*.json", "*.jsonl", "*.json", "*.parquet"]  # fmt: skip
         for file in find_files(place, patterns, self.about.layout):
-            for row in read_records(file):
+            for row in rows_of_set(file):
                 asked = row.read(_Question)
                 spoken = _language(asked, row)
                 if self.language in ("all", spoken):
@@ -129,20 +127,9 @@ def _language(asked: _Question, row: Row) -> str:
     return known
 
 
-def _owner(row: Row) -> Row:
-    """The row that has the image: in VLMEvalKit's TSV a short text is the index of another one."""
-    held = row.values.get("image")
-    if row.file.suffix != ".tsv" or not isinstance(held, str) or not 0 < len(held) <= MAX_INDEX:
-        return row
-    others = (other for other in read_records(row.file) if other.values.get("index") == held)
-    if (other := next(others, None)) is None:
-        raise row.wrong(f"image: {held!r} is neither base64 nor the index of another row")
-    return other
-
-
 def _task(name: str, row: Row, language: str, max_pixels: int) -> Task:
     asked = row.read(_Question)
-    held = _owner(row).values.get("image") or first_of(row, "image_path")
+    held = picture_in(row, "image", "image_path")
     image = picture(row, held, max_pixels=max_pixels)
     return short_task(
         row, name, "simplevqa", asked.question, [image],

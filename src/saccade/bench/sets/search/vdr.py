@@ -26,10 +26,11 @@ from typing import ClassVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from saccade.bench.benchmark import About, Item
-from saccade.bench.cells import Text, Texts, first_of, picture
+from saccade.bench.cells import Golds, Text, first_of, picture
 from saccade.bench.sets.search.base import SearchBenchmark, short_task
 from saccade.errors import FormatError
-from saccade.formats.records import Row, find_files, read_records
+from saccade.formats.found import find_files
+from saccade.formats.records import Row, read_records
 from saccade.images.image import Image
 from saccade.types import Task
 
@@ -41,7 +42,7 @@ _MARK = re.compile(r"<image(?:[ _]?\d+)?>", re.IGNORECASE)
 
 class _Question(BaseModel):
     question: Text = Field(min_length=1)
-    answer: Texts = Field(min_length=1)
+    answer: Golds = Field(min_length=1)
 
 
 class _Packed(BaseModel):
@@ -139,7 +140,7 @@ def _listed(row: Row, max_pixels: int) -> list[Image]:
     listed = held if isinstance(held, list) else [] if held is None else [held]
     return [
         picture(row, one, max_pixels=max_pixels, column=f"images[{place}]",
-                folders=("images", "../images"))
+                folders=("images",))
         for place, one in enumerate(listed)
     ]  # fmt: skip
 
