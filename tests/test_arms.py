@@ -150,7 +150,7 @@ async def test_without_force_no_arm_asks_a_policy_for_what_a_server_cannot_do(ar
 async def test_direct_without_force_is_a_prompt_without_tools_and_all_of_the_reply() -> None:
     (trajectory,) = await free("direct", ("7",), task("a", LEFT))
     assert trajectory.answer == "7"
-    assert "image_zoom_in_tool" not in "".join(m.text for m in trajectory.prompt)
+    assert "tool" not in "".join(m.text for m in trajectory.prompt)
     assert [image.source.digest for image in trajectory.images] == [
         PHOTO.source.digest, OTHER.source.digest,
     ]  # fmt: skip

@@ -17,9 +17,10 @@ gives without its call.
 
 To force a move needs a local policy. With `forced=False` every policy makes its moves itself, as
 one behind a chat server must: the arms that call differ in what a call shows, if one is made, and
-`direct` asks for the answer alone, in a prompt without tools.
+`direct` is one turn in the dialect `direct`, as in `saccade bench --arm direct`.
 
-Source: format only and result only: arXiv 2606.02357, by the description in its abstract.
+Source: format only and result only: arXiv 2606.02357, of which we had the abstract alone; what an
+arm does exactly is ours.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from saccade.config import suggestion
-from saccade.dialects.base import Move, Prompts
-from saccade.dialects.native import Native
+from saccade.dialects.base import Move
+from saccade.dialects.one_turn import Direct
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.images.image import Image
@@ -37,15 +38,6 @@ from saccade.policies.forced import FirstMove
 from saccade.tools.staged import Place, StagedZoom
 from saccade.tools.zoom import ZOOM
 from saccade.types import Policy, TargetBox, Task, Trajectory
-
-AT_ONCE = Prompts(
-    system="",
-    user=(
-        "{question}\n\nGive your answer alone and at once: the letter of an option if there are "
-        "options, else a word, a number or a short phrase."
-    ),
-)
-"""The prompt of `direct` where nothing can be forced."""
 
 
 class Arm(NamedTuple):
@@ -185,10 +177,10 @@ class BesideQuestion(Environment):
 
 
 def _at_once(environment: Environment) -> Environment:
-    """One turn in plain text, all of which is the answer."""
+    """One turn, all of which is the answer."""
     record = environment.record
     return Environment(
-        Native(prompts=AT_ONCE),
+        Direct(),
         limits=record.limits.model_copy(update={"max_turns": 1}),
         view=record.view,
         observation=record.observation,

@@ -75,7 +75,7 @@ class Environment:
         """Put an environment together.
 
         Args:
-            dialect: How actions and observations are written.
+            dialect: How all is written; without tools, in prompts that speak of none.
             tools: What the model can call; names must differ.
             limits: What an episode may use.
             view: How the images of the question are shown.
@@ -91,6 +91,7 @@ class Environment:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
             raise ConfigError(f"tools: each needs a name of its own, got {', '.join(names)}")
+        self._given, dialect = dialect, dialect if specs else dialect.without_tools()
         self.dialect = dialect
         self.tools = tuple(tools)
         self._started = False
@@ -118,7 +119,7 @@ class Environment:
         """The same with other tools or limits."""
         record = self.record
         return Environment(
-            self.dialect,
+            self._given,
             self.tools if tools is None else tools,
             limits=limits or record.limits,
             view=record.view,

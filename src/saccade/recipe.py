@@ -190,11 +190,15 @@ def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
 def _make_dialect(part: Part) -> Dialect:
     options = part.options
     prompts = options.pop("prompts", None)
-    if prompts is not None:
-        texts = read_prompts(str(prompts))
-        options["prompts"] = Prompts.model_validate(texts.model_dump()).model_dump()
     chosen = Part.model_validate({**options, "kind": part.kind})
-    return cast(Dialect, build(chosen, dialects.BUILT_IN, "dialect"))
+    dialect = cast(Dialect, build(chosen, dialects.BUILT_IN, "dialect"))
+    if prompts is None:
+        return dialect
+    # No prompt is published for an environment without tools: ours is used there.
+    texts, ours = read_prompts(str(prompts)), dialect.default_prompts.without_tools
+    published = Prompts(**texts.model_dump(), without_tools=ours)
+    named = chosen.model_copy(update={"prompts": published.model_dump()})
+    return cast(Dialect, build(named, dialects.BUILT_IN, "dialect"))
 
 
 def _make_tool(name: str, options: Mapping[str, JsonValue]) -> Tool:

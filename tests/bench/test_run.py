@@ -11,11 +11,14 @@ import pytest
 from photos import letter_of, write_photos
 from pydantic import JsonValue
 
+from saccade.arms import apply_arm
 from saccade.bench.recipe import BenchRecipe
-from saccade.bench.run import play_arm, preflight, reward_of, run_bench
+from saccade.bench.run import arm_of, play_arm, preflight, reward_of, run_bench
 from saccade.bench.scoring import rule_verdict
 from saccade.config import validate
 from saccade.errors import ConfigError, FormatError
+from saccade.policies.forced import FirstMove
+from saccade.recipe import make_environment
 from saccade.rewards import RewardOptions
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
@@ -70,6 +73,24 @@ async def test_three_arms_attempt_the_same_tasks_in_their_own_words(tmp_path: Pa
             assert trajectory.answer == letter_of(trajectory.prompt[-1].text), task.id
             assert bool(record.tools) == (arm == "agent")
     assert len({run[0][1].environment.fingerprint for run in runs.values()}) == 3
+
+
+async def test_direct_is_one_prompt_in_a_run_and_in_an_audit(tmp_path: Path) -> None:
+    recipe = recipe_of(write_photos(tmp_path / "data", 1), "http://127.0.0.1:9", arm="direct")
+    async with arm_of(recipe) as run:
+        whole = make_environment(recipe.model_copy(update={"arm": "agent"}))
+        audited = apply_arm("direct", run.policy, whole, forced=False)
+        assert audited.environment.fingerprint == run.environment.fingerprint
+
+
+async def test_a_model_on_a_server_is_not_said_to_be_forced(tmp_path: Path) -> None:
+    """An embedded model may be served: nothing makes it answer at once there."""
+    data = write_photos(tmp_path / "data", 1)
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9", "model": "nano-agent"}
+    recipe = recipe_of(data, "", arm="direct", policy=policy)
+    async with arm_of(recipe) as run:
+        assert not isinstance(run.policy, FirstMove)
+        assert not run.environment.tools
 
 
 async def test_what_the_rule_says_stands_beside_what_a_judge_says(tmp_path: Path) -> None:
@@ -194,7 +215,10 @@ import asyncio, re
 from pathlib import Path
 import saccade.images.source as source
 from saccade.bench.recipe import BenchRecipe
-from saccade.bench.run import run_bench
+from saccade.bench.run import arm_of, play_arm, preflight, reward_of, run_bench
+from saccade.policies.forced import FirstMove
+from saccade.arms import apply_arm
+from saccade.recipe import make_environment
 from saccade.config import validate
 source._DECODED._limit = {cache}
 recipe = validate(BenchRecipe, {table!r})

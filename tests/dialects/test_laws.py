@@ -1,6 +1,7 @@
 """Laws of the dialects: parse is the inverse of write, and hostile text stays text."""
 
 import json
+import re
 
 import pytest
 from building import a_result, a_task, plain
@@ -164,6 +165,46 @@ def test_the_system_message_tells_tools_and_frame(dialect: Dialect) -> None:
     assert "0 to 1000" in message.text
     assert ("image_zoom_in_tool" in message.text) is not dialect.native_tools
     assert dialect.system([], CoordSpace.ABSOLUTE) != message
+
+
+OF_TOOLS = re.compile(
+    r"tool|call|look again|code|python|cell|act\\b|action|end your turn|result|json|[{}]", re.I
+)
+
+
+@every
+def test_without_tools_the_prompt_speaks_of_none(dialect: Dialect) -> None:
+    from saccade.env import Environment
+    from saccade.tools.zoom import ZoomIn
+
+    with_tools = Environment(dialect, [ZoomIn()])
+    without = with_tools.replace(tools=())
+    prompt = without.begin(a_task(plain(30, 30), "Who?", id="a")).prompt
+    shown = "\n".join(message.text for message in prompt)
+    assert "Who?" in shown
+    assert OF_TOOLS.findall(shown) == []
+    assert "in pixels of the image" in shown  # an answer may be a box
+    assert without.record.prompts != with_tools.record.prompts
+    assert without.fingerprint == Environment(dialect).fingerprint
+    assert without.replace(tools=[ZoomIn()]).fingerprint == with_tools.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("dialect", "digest"),
+    [
+        (DeepEyes(), "c40e76c327c76fda"), (DeepEyesV2(), "d76c051e1123251b"),
+        (Plain(), "18d8ce73480bf687"), (Native(), "b53cfea9a3961e39"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)  # fmt: skip
+def test_the_prompts_beside_tools_stay_as_they_were(dialect: Dialect, digest: str) -> None:
+    """Models were trained with these, and runs recorded: a change needs new ones."""
+    assert dialect.prompts.digest == digest
+
+
+def test_prompts_without_a_form_of_their_own_are_used_without_tools_too() -> None:
+    dialect = DeepEyes(prompts=Prompts(system="S", user="{question}"))
+    assert dialect.without_tools() is dialect
 
 
 def test_tools_in_the_prompt_are_valid_json_a_line() -> None:

@@ -73,6 +73,8 @@ def test_the_environment_asks_in_the_published_words(tmp_path: Path) -> None:
     ours = make_environment(validate(Recipe, {}))
     assert env.fingerprint != ours.fingerprint
     assert env.record.prompts != ours.record.prompts
+    without = [environment.replace(tools=()).record.prompts for environment in (env, ours)]
+    assert without[0] == without[1]  # none is published that speaks of no tools
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from saccade.bench.source import BenchTasks
 from saccade.canary.warning import blindness, knows_the_world
 from saccade.config import Part, validate
 from saccade.plugins import guarded
+from saccade.policies import LocalPolicy
 from saccade.recipe import DialectPart, check_policy, make_environment, make_policy
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job
@@ -125,7 +126,7 @@ async def arm_of(recipe: BenchRecipe) -> AsyncIterator[Assembly]:
         stack.push_async_callback(policy.close)
         reward = bench_reward(recipe)
         stack.push_async_callback(reward.close)
-        forced = recipe.arm != "agent" and has_own_dialect(policy)
+        forced = recipe.arm != "agent" and must_be_forced(policy)
         environment = make_environment(recipe if forced else as_played(recipe))
         stack.push_async_callback(environment.close)
         known = mismatches if forced or recipe.arm == "agent" else unusable
@@ -150,9 +151,14 @@ def as_played(recipe: BenchRecipe) -> BenchRecipe:
     )
 
 
-def has_own_dialect(policy: Policy) -> bool:
-    """Whether a model speaks nothing but the dialect that it was trained in."""
-    return bool(policy.info.fingerprints) or knows_the_world(policy.info.name)
+def must_be_forced(policy: Policy) -> bool:
+    """Whether a model answers at once only if it is made to, and can be made to.
+
+    It speaks nothing but the dialect that it was trained in, and its weights are in this process:
+    a server cannot be made to do anything.
+    """
+    own = bool(policy.info.fingerprints) or knows_the_world(policy.info.name)
+    return own and isinstance(policy, LocalPolicy)
 
 
 def bench_reward(recipe: BenchRecipe) -> BenchReward:

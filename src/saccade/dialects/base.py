@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, get_args
 
 from saccade.config import check_choice
 from saccade.dialects.whole import put_together
@@ -45,11 +45,15 @@ class Prompts(Record):
     place stay where the question has them."""
     observation: str = ""
     """Text that follows what a tool returned, repeated in each observation."""
+    without_tools: Prompts | None = None
+    """The templates of an environment that has no tools, which speak of none; None: these are used
+    there too. They have a digest of their own."""
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change when any template does."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """16 hex digits that change when any template does that is used beside tools."""
+        shown = self.model_dump_json(exclude={"without_tools"})
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
 Move = Literal["call", "code", "answer"]
@@ -148,6 +152,10 @@ class Dialect(Protocol):
         """Tools travel through the server's `tools` field or the model's tool template."""
         ...
 
+    def without_tools(self) -> Dialect:
+        """The same dialect where there are no tools: its prompts speak of none."""
+        ...
+
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The system message, or None where the template is empty."""
         ...
@@ -184,6 +192,11 @@ class TextDialect(Record):
     native_tools: ClassVar[bool] = False
 
     prompts: Prompts
+
+    def without_tools(self) -> Self:
+        """The same with the templates that its prompts have for this, if they have any."""
+        alone = self.prompts.without_tools
+        return self if alone is None else self.model_copy(update={"prompts": alone})
 
     def question(self, task: Task) -> Message:
         """The template, filled."""

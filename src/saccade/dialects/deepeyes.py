@@ -59,6 +59,16 @@ PROMPTS = Prompts(
         "<answer></answer>."
     ),
     observation="\nThink inside <think></think>, then call a tool or give your <answer></answer>.",
+    without_tools=Prompts(
+        system=(
+            "You answer questions about images. An image may be shown to you smaller than it is. "
+            "Images are counted in order of appearance: image_1, image_2, and so on.\n\n{coords}"
+        ),
+        user=(
+            "{question}\n\n"
+            "Think first, inside <think></think>. Then answer inside <answer></answer>."
+        ),
+    ),
 )
 
 

@@ -67,6 +67,16 @@ PROMPTS = Prompts(
         "Think first, inside <think></think>. Then act and end your turn, or answer inside "
         "<answer></answer>."
     ),
+    without_tools=Prompts(
+        system=(
+            "You answer questions about images, step by step. Images are counted in order of "
+            "appearance: image_1, image_2, and so on.\n\n{coords}"
+        ),
+        user=(
+            "{question}\n\n"
+            "Think first, inside <think></think>. Then answer inside <answer></answer>."
+        ),
+    ),
 )
 _RUN = (
     "# Python\n{description}\nTo run a cell, end your turn with it:\n"

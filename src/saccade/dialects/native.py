@@ -58,6 +58,14 @@ PROMPTS = Prompts(
         "alone."
     ),
     user="{question}",
+    without_tools=Prompts(
+        system=(
+            "You answer questions about images. An image may be shown to you smaller than it is. "
+            "Images are counted in order of appearance: image_1, image_2, and so on. {coords} "
+            "Reply with the answer alone."
+        ),
+        user="{question}",
+    ),
 )
 
 MAX_CALLS = 8

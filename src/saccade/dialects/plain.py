@@ -57,6 +57,15 @@ PROMPTS = Prompts(
         "Thought: how you know\nAnswer: the answer"
     ),
     user="{question}",
+    without_tools=Prompts(
+        system=(
+            "You answer questions about images. An image may be shown to you smaller than it is. "
+            "Images are counted in order of appearance: image_1, image_2, and so on. {coords}\n\n"
+            "Write your turn in this form and nothing else:\n"
+            "Thought: how you know\nAnswer: the answer"
+        ),
+        user="{question}",
+    ),
 )
 
 _LINE = re.compile(r"^[ \t]*(Thought|Call|Answer):[ \t]*", re.MULTILINE)

@@ -26,8 +26,7 @@ def _notes(found: Audit, dialects: Mapping[str, str], boxes: bool) -> Iterator[s
     if (direct := dialects.get("direct")) is not None:
         own = direct != dialects.get("agent")
         yield (
-            "direct: the policy cannot be forced, so it is asked for the answer alone, in a prompt "
-            "without tools"
+            "direct: asked for the answer alone, in the prompt of `--arm direct`, without tools"
             if own
             else "direct: the answer is forced after a thought of the model's own, in the prompt "
             "of the agent"

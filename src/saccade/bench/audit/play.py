@@ -5,8 +5,8 @@
     OUT/evidence_kept/ evidence_blank/ by continuations, where a policy tells no log-probabilities
 
 The same call resumes: what is finished is not played again. All arms ask the same questions with
-the same seed. The model makes its moves itself, as one behind a server must; only `direct` is
-forced on a local model, after a thought of its own.
+the same seed. The model makes its moves itself, as one behind a server must; `direct` is that of
+`saccade bench --arm direct`, which is forced on a model that was trained here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from saccade.bench.audit.evidence import BLANK, KEPT, recorded, tell
 from saccade.bench.audit.looks import finished, has_place_beside, looks
 from saccade.bench.audit.record import ARMS, NEED_BOXES
 from saccade.bench.recipe import BenchRecipe
+from saccade.bench.run import must_be_forced
 from saccade.bench.scoring import BenchReward
 from saccade.bench.source import BenchTasks
 from saccade.config import check_choice
 from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.images.image import Image
-from saccade.policies import LocalPolicy, ScoringPolicy
+from saccade.policies import ScoringPolicy
 from saccade.policies.continued import Continued
 from saccade.recipe import Recipe, count_tasks, make_tasks, task_source
 from saccade.rollout import Job
@@ -134,7 +135,7 @@ async def _play_arm(run: _Run, name: str, tasks: Iterable[Task]) -> None:
     targets: dict[str, tuple[TargetBox, ...]] = {}
     policy, environment, _ = run.parts
     crops = _crops(run.out / "agent") if name == "result_only" else None
-    forced = name == "direct" and _can_be_forced(run.parts)
+    forced = name == "direct" and must_be_forced(policy)
     player = apply_arm(name, policy, environment, targets, crops=crops, forced=forced)
 
     def jobs() -> Iterator[Job]:
@@ -199,11 +200,6 @@ def _crops(agent: Path) -> dict[tuple[str, int], list[Image]]:
         (task.id, trajectory.sample): [look.crop for look in looks(trajectory)]
         for task, trajectory in finished(agent)
     }
-
-
-def _can_be_forced(parts: Assembly) -> bool:
-    seams = parts.environment.dialect.seams
-    return seams.answer is not None and isinstance(parts.policy, LocalPolicy)
 
 
 async def _continue_all(run: _Run, samples: int) -> None:

@@ -66,8 +66,9 @@ class ArmPair(Record):
 class ToolEffect(Record):
     """What the tool gives and takes, against an arm without it.
 
-    Source: gain and harm as in MED, arXiv 2602.01334, by the description in its abstract; of
-    several samples the probability that one is right and the other wrong, drawn independently.
+    Source: gain and harm after MED, arXiv 2602.01334, of which we had the abstract alone. Of
+    several samples it is the probability that one is right and the other wrong, drawn
+    independently.
     """
 
     without: str
@@ -81,8 +82,9 @@ class ToolEffect(Record):
 class Evidence(Record):
     """Visual evidence gain: what one observation gives the answer, everything before it the same.
 
-    Source: CauAudit, arXiv 2608.06270, by the description in its abstract. The observation is the
-    last one that the agent looked at; the prefix and the replacements are our reading of it.
+    Source: our reading of the name, which is from CauAudit, arXiv 2608.06270. Its text was not at
+    hand, only a line about it: which observation is replaced (the last one that the agent looked
+    at), by what, and what is measured behind it are ours, and may differ from what it defines.
     """
 
     measure: Measure
@@ -122,8 +124,9 @@ class Audit(Record):
     """Of what the agent answers correctly with the zoom, the share that an arm without a tool
     answers correctly too (`no_tool` or `direct`, the better one).
 
-    Source: arXiv 2606.02357, "also solved by at least one non-tool setting". Where we deviate: its
-    second setting is a model that was trained apart, ours is the same model.
+    Source: arXiv 2606.02357, of which we had the abstract alone ("also solved by at least one
+    non-tool setting"). Where we deviate, as far as that tells: its second setting is a model that
+    was trained apart, ours is the same model, so its figures are not comparable with ours.
     """
     evidence: tuple[Evidence, ...] = ()
     no_look: int = 0
