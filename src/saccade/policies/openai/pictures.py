@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from saccade.cache import ByteCache
 from saccade.images.image import Image
@@ -25,14 +26,15 @@ class Pictures:
         self._format = options.image_format
         self._links = options.image_urls
         self._urls: ByteCache[Image, str] = ByteCache(CACHE_BYTES, len)
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        # Threads of its own: in each that has held an image, the allocator keeps room for one.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="encode")
 
     async def url(self, image: Image) -> str:
         """Where the server finds an image; pixels are encoded outside the event loop."""
         url = self._urls.get(image)
         if url is None:
-            async with self._slots:
-                url = await asyncio.to_thread(self._url, image)
+            loop = asyncio.get_running_loop()
+            url = await loop.run_in_executor(self._threads, self._url, image)
             self._urls.put(image, url)
         return url
 
