@@ -20,11 +20,14 @@ from inspect_ai.model import (
     ContentImage,
     ContentText,
     GenerateConfig,
+    ModelAPI,
+    ModelOutput,
     get_model,
+    modelapi,
 )
 from inspect_ai.scorer import Score
 from inspect_ai.solver import generate
-from inspect_ai.tool import ToolInfo
+from inspect_ai.tool import ToolChoice, ToolInfo
 
 from saccade.errors import ConfigError
 
@@ -83,10 +86,27 @@ def said(log: EvalLog) -> dict[str, Any]:
     }
 
 
+@modelapi(name="another")
+class Another(ModelAPI):
+    """A provider that knows nothing of our metadata; Inspect's own mock fetches a tokenizer."""
+
+    async def generate(
+        self,
+        input: list[ChatMessage],
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        if any(message.role == "tool" for message in input):
+            return ModelOutput.from_content("another", "It is blue.")
+        box = {"bbox_2d": [10, 20, 150, 120]}
+        return ModelOutput.for_tool_call("another", tools[0].name, box, content="Let me look.")
+
+
 def play(folder: Path, url: str, name: str, solver: Any = None, **how: Any) -> EvalLog:
     """A benchmark against the model `name` of the server."""
     args = {"bench": "vstar", "data": str(folder / "vstar"), **how.pop("args", {})}
-    model = get_model(f"saccade/{name}", base_url=url, max_retries=0)
+    model = get_model(name if "/" in name else f"saccade/{name}", base_url=url)
     return eval(
         "saccade/bench", task_args=args, model=model, log_dir=str(folder / "logs"),
         display="none", acp_server=False, ctl_server=False,
@@ -127,6 +147,7 @@ def main() -> None:
     found = {
         "agent": said(play(folder, url, "agent")),
         "native": said(play(folder, url, "native", args={"dialect": "native"}, limit=1)),
+        "another": said(play(folder, url, "another/m", args={"dialect": "native"}, limit=1)),
         "plain": said(play(folder, url, "plain", solver=generate(), limit=1)),
         "limit": said(play(folder, url, "agent", message_limit=3, limit=1)),
         "hand": asyncio.run(by_hand(url)),

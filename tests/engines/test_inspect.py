@@ -162,6 +162,13 @@ def test_native_calls_go_back_by_their_ids_and_images_after_them(played: Played)
     assert schema["properties"]["bbox_2d"]["minItems"] == 4  # type: ignore[index]
 
 
+def test_another_provider_plays_the_native_dialect(played: Played) -> None:
+    (sample,) = played.found["another"]["samples"].values()
+    assert sample["roles"] == ["system", "user", "assistant", "tool", "assistant"]
+    assert sample["calls"] == [["image_zoom_in_tool", {"bbox_2d": [10, 20, 150, 120]}]]
+    assert sample["score"]["verdict"]["value"] == "1.0"
+
+
 def test_another_solver_is_scored_by_its_completion(played: Played) -> None:
     samples = played.found["plain"]["samples"]
     assert {s["score"]["verdict"]["value"] for s in samples.values()} == {"1.0"}
