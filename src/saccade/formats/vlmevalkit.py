@@ -225,7 +225,7 @@ def _by_letter(table: dict[object, object], row: Row) -> Iterator[tuple[str, str
     """The options of an object by letters, or of one that holds letters and texts as columns."""
     columns = [table.get(key) for key in ("label", "text")]
     if all(isinstance(column, list) for column in columns):
-        table = dict(zip(*columns, strict=False))  # type: ignore[arg-type]
+        table = dict(zip(*columns, strict=False))
     for letter, option in sorted(table.items(), key=str):
         if not isinstance(letter, str) or letter not in string.ascii_uppercase or len(letter) != 1:
             raise row.wrong(f"options: expected them by A, B, ..., got {str(letter)[:80]!r}")
