@@ -79,7 +79,11 @@ def read_whole(path: Path, *, most: int) -> bytes:
         OSError: it cannot be read, is no regular file, or is larger.
     """
     with open_file(path) as file:
-        data = file.read(most + 1) or b""  # None where the kernel has nothing yet (/proc/kmsg)
+        # A buffer of all that is asked for is made before the first byte is read.
+        expected = min(os.fstat(file.fileno()).st_size, most)
+        data = file.read(expected + 1) or b""  # None where the kernel has nothing yet (/proc/kmsg)
+        if len(data) > expected:
+            data += file.read(most + 1 - len(data)) or b""
     if len(data) > most:
         raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
     return data

@@ -48,7 +48,7 @@ def test_pictures_lie_beside_the_folder_of_the_file_as_named(tmp_path: Path) -> 
     place = written(tmp_path, problem(1), two)
     number, choice = tasks("mathvision", place)
     assert number.question == "How many?\nAnswer with the value alone."
-    assert choice.question == "Which <image1> is <image2>?"
+    assert choice.question == "Which image 1 is image 2?"
     assert (choice.answer, len(choice.choices)) == ("C. $\\sqrt{2}$", 5)
     assert tasks("mathvision", place / "data" / "test.jsonl")[0].id == "mathvision-1"
 

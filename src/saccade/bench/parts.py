@@ -13,7 +13,9 @@ from saccade.formats.records import Row
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.rewards.judges import gold_option
-from saccade.types import TargetBox, Task
+from saccade.types import OPTION_LETTERS, TargetBox, Task
+
+MAX_OPTION_CHARS = 10_000
 
 
 def task_of(
@@ -50,6 +52,7 @@ def task_of(
     """
     if not question.strip():
         raise row.wrong("question: no text")
+    checked(row, choices)
     known = {"family": family} if family else {}
     prompt = (*images, question.strip())
     if placed:
@@ -71,6 +74,19 @@ def task_of(
     if task.choices and answer is not None and gold_option(task) is None:
         raise row.wrong(f"answer: {answer[:80]!r} names none of the options for sure")
     return task
+
+
+def checked(row: Row, choices: Sequence[str]) -> Sequence[str]:
+    """The options of a question, as they are.
+
+    Raises:
+        FormatError: there are more than letters, or one is too long; names file and row.
+    """
+    if len(choices) > len(OPTION_LETTERS):
+        raise row.wrong(f"options: expected at most {len(OPTION_LETTERS)}, got {len(choices)}")
+    if any(len(choice) > MAX_OPTION_CHARS for choice in choices):
+        raise row.wrong(f"options: one has more than {MAX_OPTION_CHARS} characters")
+    return choices
 
 
 def boxes_of(

@@ -20,6 +20,8 @@ from saccade.errors import ConfigError, FormatError
 from saccade.types import Record, Task
 
 WHOLE = "1/1"
+MAX_ID_CHARS = 400
+"""An id is the name of a task, to which an order of options adds a few characters."""
 _SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
@@ -123,6 +125,10 @@ class BenchTasks(Record):
     def _items(self) -> Iterator[Item]:
         place, places = self.place, dict[str, str]()
         for item in self.made.items(place):
+            if len(item.id) > MAX_ID_CHARS:
+                raise FormatError(
+                    f"{item.where}: an id of {len(item.id)} characters; {MAX_ID_CHARS} are read"
+                )
             if (earlier := places.setdefault(item.id, item.where)) is not item.where:
                 raise FormatError(f"{item.where}: the id {item.id!r} is that of {earlier} already")
             yield item

@@ -18,6 +18,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -40,6 +41,7 @@ MAX_FIELD_CHARS = 128 * 2**20
 MAX_LITERAL_CHARS = 2**20
 """Longer texts are texts, whatever they begin with."""
 BATCH_ROWS = 8
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _FROM_URLS, _BLANKS = bytes.maketrans(b"-_", b"+/"), b" \t\r\n"
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".tsv", ".csv")
@@ -91,7 +93,7 @@ class Row(NamedTuple):
             if not path:
                 raise FormatError(f"{where}: no image")
             file = beside(self.file, f"{folder}/{path}" if folder else path, where)
-            return Image.open(file, name=f"{where}: {path}", max_pixels=max_pixels)
+            return Image.open(file, name=f"{where}: {path[:200]}", max_pixels=max_pixels)
         except ImageError as error:
             raise FormatError(str(error)) from error
 
@@ -169,7 +171,8 @@ def _lines(path: Path) -> Iterator[Row]:
     for number, line in read_text_lines(path, most=MAX_LINE_BYTES):
         if line.strip():
             place = f"{path}:{number}"
-            yield Row(path, place, _object(_json(line, place), place))
+            escapes = _HALF.search(line) is not None
+            yield Row(path, place, _object(_json(line, place), place, escapes=escapes))
 
 
 def _listed(path: Path) -> Iterator[Row]:
@@ -179,9 +182,10 @@ def _listed(path: Path) -> Iterator[Row]:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     text = text_of(data, path)
     del data
+    escapes = _HALF.search(text) is not None
     for name, value in elements_of(text, str(path)):
         place = f"{path}: row {name}" if isinstance(name, int) else f"{path}: {name[:80]!r}"
-        held = _object(value, place)
+        held = _object(value, place, escapes=escapes)
         yield Row(path, place, held if isinstance(name, int) else {"key": name, **held})
 
 
@@ -242,7 +246,13 @@ def _json(text: str, where: str) -> object:
         raise FormatError(f"{where}: not JSON ({error})") from error
 
 
-def _object(value: object, where: str) -> dict[str, object]:
+def _object(value: object, where: str, *, escapes: bool) -> dict[str, object]:
+    """A row in JSON; `escapes`: whether its text may write half of a pair of UTF-16."""
     if not isinstance(value, dict):
         raise FormatError(f"{where}: expected an object, got {type(value).__name__}")
+    if escapes:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError) as error:
+            raise FormatError(f"{where}: half of a pair of UTF-16 is no text ({error})") from error
     return value

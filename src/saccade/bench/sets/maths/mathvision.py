@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from saccade.bench.benchmark import About, Difference, Item, Scored
 from saccade.bench.cells import Text, Texts, asked_in, noted, picture, picture_in, rows_of_set
-from saccade.bench.parts import task_of
+from saccade.bench.parts import checked, task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.options import Asked, asked, with_choices
@@ -101,6 +101,7 @@ class MathVision(MathsBenchmark):
 
 def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     found = row.read(_Problem)
+    checked(row, found.options or found.choices)
     several = len(set(_MARK.findall(" ".join([found.question, *found.options])))) > 1
     options = [_named(option, several=True) for option in found.options or found.choices]
     question = _named(_LINE.sub("\n", asked_in(row, found.question)), several=several)

@@ -33,7 +33,7 @@ from saccade.bench.cells import (
     picture_in,
     rows_of_set,
 )
-from saccade.bench.parts import task_of
+from saccade.bench.parts import checked, task_of
 from saccade.bench.scorers.maths import compat as vlmevalkit
 from saccade.bench.scorers.maths.groupings import grouped_by
 from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
@@ -152,7 +152,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     if found.question_type == "multi_choice":
         ask = _options(row, found, question)
     else:
-        digits = int(float(found.precision)) if found.precision else decimals(found.answer)
+        digits = _digits(row, found)
         if found.answer_type == "float":
             meta[WITHIN] = 0.5 * 10**-digits
         if found.unit:
@@ -167,8 +167,17 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     )  # fmt: skip
 
 
+def _digits(row: Row, found: _Problem) -> int:
+    """The decimals of an answer: those that the row says, or those that the gold answer has."""
+    if not found.precision or found.precision == "nan":
+        return decimals(found.answer)
+    if not re.fullmatch(r"\d{1,2}(\.0*)?", found.precision):
+        raise row.wrong(f"precision: expected a number of decimals, got {found.precision[:80]!r}")
+    return int(float(found.precision))
+
+
 def _options(row: Row, found: _Problem, question: str) -> Asked:
-    choices = [choice.strip() for choice in found.choices]
+    choices = checked(row, [choice.strip() for choice in found.choices])
     if not found.answer.strip():
         return Asked(question, tuple(dict.fromkeys(choices)), "", {})
     letter = found.answer_option or found.answer
@@ -177,7 +186,7 @@ def _options(row: Row, found: _Problem, question: str) -> Asked:
     elif letter in OPTION_LETTERS[: len(choices)] and len(letter) == 1:
         gold = OPTION_LETTERS.index(letter)
     else:
-        raise row.wrong(f"answer: {found.answer[:80]!r} is none of the choices {choices}")
+        raise row.wrong(f"answer: {found.answer[:80]!r} is none of the choices {choices!s:.400}")
     return asked(question, choices, gold)
 
 

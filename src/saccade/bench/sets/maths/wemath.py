@@ -31,7 +31,7 @@ from saccade.bench.cells import (
     rows_of_set,
     text_of,
 )
-from saccade.bench.parts import task_of
+from saccade.bench.parts import checked, task_of
 from saccade.bench.scorers.maths.compat import infers_right
 from saccade.bench.scorers.maths.options import asked, options_in, with_choices
 from saccade.bench.scorers.maths.rules import MathsBenchmark
@@ -184,7 +184,7 @@ def _task(name: str, row: Row, place: Path, max_pixels: int) -> Task:
     if not _PART.fullmatch(found.key):
         raise row.wrong(f"key: expected one like 2steps_1 or 3steps_multi, got {found.key[:80]!r}")
     columns = [text_of(row.values.get(letter)).strip() for letter in OPTION_LETTERS[:8]]
-    choices = options_in(found.option) or tuple(text for text in columns if text)
+    choices = checked(row, options_in(found.option)) or [text for text in columns if text]
     letter = found.answer.strip()
     if len(letter) != 1 or letter not in OPTION_LETTERS[: len(choices)]:
         raise row.wrong(f"answer: expected the letter of an option, got {letter[:80]!r}")
