@@ -11,6 +11,7 @@ picture beside the first one it says "white". So for each question the answer in
 """
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from building import zoom_text
@@ -38,9 +39,12 @@ class Patches(Record):
     """Whether the place of the patch is known."""
     boxless: int = 0
     """Number of first questions of which it is not known all the same."""
+    first: int = 12
+    """Number of questions, from the first kind on."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        for number, kind in enumerate(k for k, n in KINDS.items() for _ in range(n)):
+        kinds = [kind for kind, n in KINDS.items() for _ in range(n)]
+        for number, kind in enumerate(kinds[: self.first]):
             name = ("red", "green", "blue")[number % 3]
             x, y = 60 + 20 * number, 40 + 15 * number
             picture = PILImage.new("RGB", (400, 300), "white")
@@ -56,7 +60,7 @@ class Patches(Record):
             )
 
     def count(self) -> int:
-        return sum(KINDS.values())
+        return self.first
 
 
 def nearest(pixel: Sequence[float]) -> str:
@@ -85,3 +89,15 @@ def write(
         return zoom_text(*map(float, patch_of(pictures[0])))
     seen = middle(pictures[-1]) if len(pictures) > 1 else "white"
     return f"<answer>{seen}</answer>" if tagged else seen
+
+
+class Given(Record):
+    """A source of tasks that a test has made."""
+
+    held: ClassVar[tuple[Task, ...]] = ()
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        return iter(self.held)
+
+    def count(self) -> int:
+        return len(self.held)

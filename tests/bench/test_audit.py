@@ -198,7 +198,7 @@ def test_the_command_prints_tables_and_leaves_them(
 
 def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
     """It looks each time, and answers by the view: right in six questions of twelve."""
-    found = audited(tmp_path, Telling(blind=True))
+    found = audited(tmp_path, Telling(blind=True), arms=["no_tool", "direct", "blank_crop"])
     assert accuracies(found) == dict.fromkeys(accuracies(found), 6 / N)
     for effect in found.effects:
         assert effect.gain.value == 0
@@ -216,7 +216,7 @@ def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -> None:
-    found = audited(tmp_path, Telling(), arms=["no_tool"])
+    found = audited(tmp_path, Telling(), arms=[])
     for gain in found.evidence:
         assert gain.measure == "log_prob"
         assert gain.low is not None
@@ -229,7 +229,8 @@ def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -
 def test_noise_is_no_gain(tmp_path: Path) -> None:
     """Answers that are drawn anew in each arm: gain and harm are alike."""
     noisy = recipe(sampling={"temperature": 1.0}, samples=2)
-    found = audited(tmp_path, Rule(blind=True, noise=0.6), noisy, arms=["no_tool"])
+    policy = Rule(blind=True, noise=0.6)
+    found = audited(tmp_path, policy, noisy, arms=["no_tool"], continuations=2)
     (pair,) = found.pairs
     assert pair.paired.gained + pair.paired.lost > 3
     assert pair.paired.interval.low < 0 < pair.paired.interval.high
@@ -245,32 +246,42 @@ def test_a_blank_that_is_the_crop_would_be_noticed(
     """The staging switched off: then the arm is as good as the agent, and nothing is evidence."""
     monkeypatch.setattr(staged, "blank", lambda crop: crop)
     monkeypatch.setattr(evidence, "blank", lambda crop: crop)
-    found = accuracies(audited(tmp_path / "a", Rule(), arms=["blank_crop"]))
-    assert found["blank_crop"] == found["agent"] == pytest.approx(8 / N)
-    for gain in audited(tmp_path / "b", Telling(), arms=[]).evidence:
+    found = audited(tmp_path, Telling(), arms=["blank_crop"])
+    right = accuracies(found)
+    assert right["blank_crop"] == right["agent"] == pytest.approx(8 / N)
+    for gain in found.evidence:
         assert gain.replaced_by == "wrong" or gain.gain == 0
 
 
 def test_questions_without_a_box_are_left_out_of_the_arms_that_need_one(tmp_path: Path) -> None:
-    some = recipe(tasks={"kind": "looking:Patches", "boxless": 2})
-    found = audited(tmp_path / "some", Rule(), some, arms=["true_box", "wrong_box", "blank_crop"])
+    some = recipe(tasks={"kind": "looking:Patches", "boxless": 2, "first": 4})
+    arms = ["true_box", "wrong_box", "blank_crop"]
+    found = audited(tmp_path / "some", Telling(), some, arms=arms)
     for name in ("true_box", "wrong_box"):
         arm = found.arm(name)
         assert arm is not None
-        assert (arm.episodes, arm.left_out) == (N - 2, 2)
+        assert (arm.episodes, arm.left_out) == (2, 2)
     blank = found.arm("blank_crop")
     assert blank is not None
-    assert (blank.episodes, blank.left_out) == (N, 0)
-    none = recipe(tasks={"kind": "looking:Patches", "boxes": False})
-    found = audited(tmp_path / "none", Rule(), none, arms=["true_box"])
+    assert (blank.episodes, blank.left_out) == (4, 0)
+    none = recipe(tasks={"kind": "looking:Patches", "boxes": False, "first": 2})
+    found = audited(tmp_path / "none", Telling(), none, arms=["true_box"])
     assert found.arm("true_box") is None
     assert any("wrong_box, true_box: no question has a true box" in n for n in found.notes)
 
 
 def test_what_cannot_be_audited_is_said(tmp_path: Path) -> None:
-    without = recipe(tools={"rotate": {}})
-    with pytest.raises(ConfigError, match=r"image_zoom_in_tool.*image_rotate_tool"):
-        audited(tmp_path, Rule(), without)
+    for tools, said in (
+        ({"rotate": {}}, "image_rotate_tool"),
+        ({"python": {}}, "python"),
+        ({}, "none"),
+    ):
+        with pytest.raises(ConfigError, match=rf"image_zoom_in_tool.*{said}"):
+            audited(tmp_path, Rule(), recipe(tools=tools))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a run of its own"):
+        audited(tmp_path / "run", Rule())
     with pytest.raises(ConfigError, match=r"max_turns must be 2"):
         audited(tmp_path, Rule(), recipe(environment={"limits": {"max_turns": 1}}))
     with pytest.raises(ConfigError, match="did you mean 'true_box'"):
