@@ -26,24 +26,26 @@ COLOURS = {
     "green": (20, 160, 20), "blue": (20, 20, 220),
 }  # fmt: skip
 KINDS = {
-    "patch": 6, "background": 2, "at once": 2, "riddle": 2,
+    "patch": 3, "background": 1, "at once": 1, "riddle": 1,
 }  # fmt: skip
 GOLD = {"background": "white", "at once": "white", "riddle": "seven"}
 SIDE = 40
 
 
 class Patches(Record):
-    """A source of tasks for run files: six, two, two and two questions of the four kinds."""
+    """A source of tasks for run files: three, one, one and one questions of the four kinds."""
 
     boxes: bool = True
     """Whether the place of the patch is known."""
     boxless: int = 0
     """Number of first questions of which it is not known all the same."""
-    first: int = 12
-    """Number of questions, from the first kind on."""
+    first: int | None = None
+    """Number of questions, from the first kind on; None: all."""
+    times: int = 1
+    """How many times as many questions of each kind there are."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        kinds = [kind for kind, n in KINDS.items() for _ in range(n)]
+        kinds = [kind for kind, n in KINDS.items() for _ in range(n * self.times)]
         for number, kind in enumerate(kinds[: self.first]):
             name = ("red", "green", "blue")[number % 3]
             x, y = 60 + 20 * number, 40 + 15 * number
@@ -60,7 +62,8 @@ class Patches(Record):
             )
 
     def count(self) -> int:
-        return self.first
+        every = sum(KINDS.values()) * self.times
+        return every if self.first is None else self.first
 
 
 def nearest(pixel: Sequence[float]) -> str:

@@ -24,7 +24,7 @@ from saccade.testing import ScriptedRequest, ScriptedServer
 from saccade.tools import staged
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
-N = 12
+N = 6
 TABLE = {
     "tasks": {"kind": "looking:Patches"},
     "concurrency": N,
@@ -127,48 +127,48 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
 def test_every_arm_is_what_it_is_called_on_a_server_that_cannot_be_forced(
     served: SimpleNamespace,
 ) -> None:
-    """By hand, of twelve: a look decides six, spoils two, is not taken in two, and two are lost."""
+    """By hand, of six: a look decides three, spoils one, is not taken in one, and one is lost."""
     right = {
         name: value * N for name, value in accuracies(served.found).items() if value is not None
     }
     assert right == pytest.approx(
         {
-            "agent": 6 + 2, "true_box": 6 + 2, "result_only": 6 + 2,
-            "no_tool": 2 + 2, "direct": 2 + 2, "format_only": 2 + 2,
-            "blank_crop": 0 + 2,  # it says "grey"
-            "wrong_box": 2 + 2,  # it says "white", which the place is
+            "agent": 3 + 1, "true_box": 3 + 1, "result_only": 3 + 1,
+            "no_tool": 1 + 1, "direct": 1 + 1, "format_only": 1 + 1,
+            "blank_crop": 0 + 1,  # it says "grey"
+            "wrong_box": 1 + 1,  # it says "white", which the place is
         }
     )  # fmt: skip
 
 
 def test_pairs_gain_and_harm_are_those_counted_by_hand(served: SimpleNamespace) -> None:
     (pair,) = [p for p in served.found.pairs if (p.before, p.after) == ("no_tool", "agent")]
-    assert (pair.paired.gained, pair.paired.lost, pair.both, pair.neither) == (6, 2, 2, 2)
-    assert pair.paired.p == pytest.approx(2 * (1 + 8 + 28) / 2**8)
+    assert (pair.paired.gained, pair.paired.lost, pair.both, pair.neither) == (3, 1, 1, 1)
+    assert pair.paired.p == pytest.approx(2 * (1 + 4) / 2**4)
     assert pair.p_holm >= pair.paired.p
     for effect in served.found.effects:
-        assert effect.gain.value == pytest.approx(6 / 12)
-        assert effect.harm.value == pytest.approx(2 / 12)
+        assert effect.gain.value == pytest.approx(3 / 6)
+        assert effect.harm.value == pytest.approx(1 / 6)
         assert effect.gain.units == N
     assert served.found.also_without.value == 0
-    assert served.found.also_without.units == 6
+    assert served.found.also_without.units == 3
 
 
 def test_a_server_is_continued_from_its_last_look(served: SimpleNamespace) -> None:
-    """Ten of twelve looked; six are right with what they saw, none with a grey image."""
+    """Five of six looked; three are right with what they saw, none with a grey image."""
     (gain,) = served.found.evidence
     assert (gain.measure, gain.when, gain.replaced_by) == ("accuracy", "going on", "blank")
     assert (gain.kept, gain.replaced, gain.gain) == pytest.approx((0.6, 0.0, 0.6))
-    assert (gain.n, gain.units) == (20, 10)
+    assert (gain.n, gain.units) == (10, 5)
     assert gain.low is not None
     assert 0 < gain.low < gain.gain < gain.high
-    assert served.found.no_look == 2
+    assert served.found.no_look == 1
     assert any("had no look" in note for note in served.found.notes)
 
 
 def test_what_was_not_looked_at_is_asked_as_without_a_tool(served: SimpleNamespace) -> None:
     found = served.found.arm("result_only")
-    assert found.no_look == 2
+    assert found.no_look == 1
     assert served.found.arm("no_tool").no_look is None
     assert any("as no_tool is" in note for note in served.found.notes)
 
@@ -197,9 +197,9 @@ def test_the_command_prints_tables_and_leaves_them(
 
 
 def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
-    """It looks each time, and answers by the view: right in six questions of twelve."""
+    """It looks each time, and answers by the view: right in three questions of six."""
     found = audited(tmp_path, Telling(blind=True), arms=["no_tool", "direct", "blank_crop"])
-    assert accuracies(found) == dict.fromkeys(accuracies(found), 6 / N)
+    assert accuracies(found) == dict.fromkeys(accuracies(found), 3 / N)
     for effect in found.effects:
         assert effect.gain.value == 0
         assert effect.harm.value == 0
@@ -216,7 +216,8 @@ def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -> None:
-    found = audited(tmp_path, Telling(), arms=[])
+    twice = recipe(tasks={"kind": "looking:Patches", "times": 2})
+    found = audited(tmp_path, Telling(), twice, arms=[])
     for gain in found.evidence:
         assert gain.measure == "log_prob"
         assert gain.low is not None
@@ -228,9 +229,10 @@ def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -
 
 def test_noise_is_no_gain(tmp_path: Path) -> None:
     """Answers that are drawn anew in each arm: gain and harm are alike."""
-    noisy = recipe(sampling={"temperature": 1.0}, samples=2)
+    tasks = {"kind": "looking:Patches", "times": 2}
+    noisy = recipe(tasks=tasks, sampling={"temperature": 1.0}, samples=2)
     policy = Rule(blind=True, noise=0.6)
-    found = audited(tmp_path, policy, noisy, arms=["no_tool"], continuations=2)
+    found = audited(tmp_path, policy, noisy, arms=["no_tool"], continuations=1)
     (pair,) = found.pairs
     assert pair.paired.gained + pair.paired.lost > 3
     assert pair.paired.interval.low < 0 < pair.paired.interval.high
@@ -248,7 +250,7 @@ def test_a_blank_that_is_the_crop_would_be_noticed(
     monkeypatch.setattr(evidence, "blank", lambda crop: crop)
     found = audited(tmp_path, Telling(), arms=["blank_crop"])
     right = accuracies(found)
-    assert right["blank_crop"] == right["agent"] == pytest.approx(8 / N)
+    assert right["blank_crop"] == right["agent"] == pytest.approx(4 / N)
     for gain in found.evidence:
         assert gain.replaced_by == "wrong" or gain.gain == 0
 

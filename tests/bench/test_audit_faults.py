@@ -25,7 +25,7 @@ from saccade.runs.assemble import Assembly
 from saccade.runs.folder import RunReader
 from saccade.types import Completion, ModelInfo, Policy, Sampling, TargetBox, Task, Trajectory
 
-N = 4
+N = 3
 
 
 def recipe(**changes: object) -> Recipe:
@@ -92,10 +92,22 @@ def turns_of(log: Path) -> list[str]:
     return log.read_text().splitlines()
 
 
-@pytest.mark.parametrize("dies_at", [6, 11, 15])
-def test_an_audit_that_is_killed_goes_on_and_repeats_nothing(tmp_path: Path, dies_at: int) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Audit, int]:
+    """What comes of an audit that nothing happens to, and the number of its turns."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    policy, chosen = Rule(folder / "log"), recipe(concurrency=1)
+    found = audited(folder / "out", policy, chosen, arms=["no_tool"])
+    return found, len(turns_of(folder / "log"))
+
+
+@pytest.mark.parametrize("dies_at", [5, 8, 11])
+def test_an_audit_that_is_killed_goes_on_and_repeats_nothing(
+    tmp_path: Path, dies_at: int, undisturbed: tuple[Audit, int]
+) -> None:
     """Killed in the agent, in an arm, and in a continuation; one episode was under way."""
     log, chosen, arms = tmp_path / "log", recipe(concurrency=1), ["no_tool"]
+    whole, turns = undisturbed
     child = os.fork()
     if child == 0:
         try:
@@ -106,12 +118,11 @@ def test_an_audit_that_is_killed_goes_on_and_repeats_nothing(tmp_path: Path, die
     before = turns_of(log)
     assert len(before) == dies_at - 1
     found = audited(tmp_path / "out", Rule(log), chosen, arms=arms)
-    whole = audited(tmp_path / "whole", Rule(tmp_path / "all"), chosen, arms=arms)
     assert [(arm.arm, arm.episodes, arm.accuracy) for arm in found.arms] == [
         (arm.arm, arm.episodes, arm.accuracy) for arm in whole.arms
     ]
     assert found.evidence == whole.evidence
-    again = len(turns_of(log)) - len(turns_of(tmp_path / "all"))
+    again = len(turns_of(log)) - turns
     assert 0 <= again <= 1  # an earlier turn of the episode that was under way
 
 

@@ -21,7 +21,7 @@ from saccade.runs.assemble import Assembly
 
 READ = {"agent": 0.970, "true_box": 0.960, "direct": 0.122, "blank_crop": 0.1}
 EASY = {"agent": 0.915, "direct": 0.912}
-N = 12
+N = 8
 RARE = 1e-4
 
 
@@ -43,7 +43,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Audit]:
     first = recipe("read", N)
     parts = Assembly(make_policy(first), make_environment(first), make_reward(first))
     audits = {}
-    for chosen, arms in ((first, [*READ]), (recipe("easy", 8), [*EASY])):
+    for chosen, arms in ((first, [*READ]), (recipe("easy", 6), [*EASY])):
         out: Path = tmp_path_factory.mktemp("audit")
         asyncio.run(audit(chosen, out, arms=arms, assembly=parts))
         audits["read" if chosen is first else "easy"] = read_audit(out)
