@@ -11,6 +11,7 @@ picture beside the first one it says "white". So for each question the answer in
 """
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from building import zoom_text
@@ -25,22 +26,27 @@ COLOURS = {
     "green": (20, 160, 20), "blue": (20, 20, 220),
 }  # fmt: skip
 KINDS = {
-    "patch": 6, "background": 2, "at once": 2, "riddle": 2,
+    "patch": 3, "background": 1, "at once": 1, "riddle": 1,
 }  # fmt: skip
 GOLD = {"background": "white", "at once": "white", "riddle": "seven"}
 SIDE = 40
 
 
 class Patches(Record):
-    """A source of tasks for run files: six, two, two and two questions of the four kinds."""
+    """A source of tasks for run files: three, one, one and one questions of the four kinds."""
 
     boxes: bool = True
     """Whether the place of the patch is known."""
     boxless: int = 0
     """Number of first questions of which it is not known all the same."""
+    first: int | None = None
+    """Number of questions, from the first kind on; None: all."""
+    times: int = 1
+    """How many times as many questions of each kind there are."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        for number, kind in enumerate(k for k, n in KINDS.items() for _ in range(n)):
+        kinds = [kind for kind, n in KINDS.items() for _ in range(n * self.times)]
+        for number, kind in enumerate(kinds[: self.first]):
             name = ("red", "green", "blue")[number % 3]
             x, y = 60 + 20 * number, 40 + 15 * number
             picture = PILImage.new("RGB", (400, 300), "white")
@@ -56,7 +62,8 @@ class Patches(Record):
             )
 
     def count(self) -> int:
-        return sum(KINDS.values())
+        every = sum(KINDS.values()) * self.times
+        return every if self.first is None else self.first
 
 
 def nearest(pixel: Sequence[float]) -> str:
@@ -85,3 +92,15 @@ def write(
         return zoom_text(*map(float, patch_of(pictures[0])))
     seen = middle(pictures[-1]) if len(pictures) > 1 else "white"
     return f"<answer>{seen}</answer>" if tagged else seen
+
+
+class Given(Record):
+    """A source of tasks that a test has made."""
+
+    held: ClassVar[tuple[Task, ...]] = ()
+
+    def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
+        return iter(self.held)
+
+    def count(self) -> int:
+        return len(self.held)

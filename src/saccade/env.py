@@ -57,8 +57,7 @@ TokenCounter = Callable[[Trajectory], int | None]
 class Environment:
     """A dialect, tools, limits and pixel budgets. Episodes share nothing but what its tools start.
 
-    Tools are started before the first episode, by the episode itself or by `start`, and ended by
-    `close`; an environment that is used again after that starts them again.
+    Tools are started before the first episode, or by `start`; `close` ends them until the next one.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from saccade.testing import ScriptedRequest, ScriptedServer
 from saccade.tools import staged
 from saccade.types import Completion, ModelInfo, Sampling, Trajectory
 
-N = 12
+N = 6
 TABLE = {
     "tasks": {"kind": "looking:Patches"},
     "concurrency": N,
@@ -127,48 +127,48 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
 def test_every_arm_is_what_it_is_called_on_a_server_that_cannot_be_forced(
     served: SimpleNamespace,
 ) -> None:
-    """By hand, of twelve: a look decides six, spoils two, is not taken in two, and two are lost."""
+    """By hand, of six: a look decides three, spoils one, is not taken in one, and one is lost."""
     right = {
         name: value * N for name, value in accuracies(served.found).items() if value is not None
     }
     assert right == pytest.approx(
         {
-            "agent": 6 + 2, "true_box": 6 + 2, "result_only": 6 + 2,
-            "no_tool": 2 + 2, "direct": 2 + 2, "format_only": 2 + 2,
-            "blank_crop": 0 + 2,  # it says "grey"
-            "wrong_box": 2 + 2,  # it says "white", which the place is
+            "agent": 3 + 1, "true_box": 3 + 1, "result_only": 3 + 1,
+            "no_tool": 1 + 1, "direct": 1 + 1, "format_only": 1 + 1,
+            "blank_crop": 0 + 1,  # it says "grey"
+            "wrong_box": 1 + 1,  # it says "white", which the place is
         }
     )  # fmt: skip
 
 
 def test_pairs_gain_and_harm_are_those_counted_by_hand(served: SimpleNamespace) -> None:
     (pair,) = [p for p in served.found.pairs if (p.before, p.after) == ("no_tool", "agent")]
-    assert (pair.paired.gained, pair.paired.lost, pair.both, pair.neither) == (6, 2, 2, 2)
-    assert pair.paired.p == pytest.approx(2 * (1 + 8 + 28) / 2**8)
+    assert (pair.paired.gained, pair.paired.lost, pair.both, pair.neither) == (3, 1, 1, 1)
+    assert pair.paired.p == pytest.approx(2 * (1 + 4) / 2**4)
     assert pair.p_holm >= pair.paired.p
     for effect in served.found.effects:
-        assert effect.gain.value == pytest.approx(6 / 12)
-        assert effect.harm.value == pytest.approx(2 / 12)
+        assert effect.gain.value == pytest.approx(3 / 6)
+        assert effect.harm.value == pytest.approx(1 / 6)
         assert effect.gain.units == N
     assert served.found.also_without.value == 0
-    assert served.found.also_without.units == 6
+    assert served.found.also_without.units == 3
 
 
 def test_a_server_is_continued_from_its_last_look(served: SimpleNamespace) -> None:
-    """Ten of twelve looked; six are right with what they saw, none with a grey image."""
+    """Five of six looked; three are right with what they saw, none with a grey image."""
     (gain,) = served.found.evidence
     assert (gain.measure, gain.when, gain.replaced_by) == ("accuracy", "going on", "blank")
     assert (gain.kept, gain.replaced, gain.gain) == pytest.approx((0.6, 0.0, 0.6))
-    assert (gain.n, gain.units) == (20, 10)
+    assert (gain.n, gain.units) == (10, 5)
     assert gain.low is not None
     assert 0 < gain.low < gain.gain < gain.high
-    assert served.found.no_look == 2
+    assert served.found.no_look == 1
     assert any("had no look" in note for note in served.found.notes)
 
 
 def test_what_was_not_looked_at_is_asked_as_without_a_tool(served: SimpleNamespace) -> None:
     found = served.found.arm("result_only")
-    assert found.no_look == 2
+    assert found.no_look == 1
     assert served.found.arm("no_tool").no_look is None
     assert any("as no_tool is" in note for note in served.found.notes)
 
@@ -197,9 +197,9 @@ def test_the_command_prints_tables_and_leaves_them(
 
 
 def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
-    """It looks each time, and answers by the view: right in six questions of twelve."""
-    found = audited(tmp_path, Telling(blind=True))
-    assert accuracies(found) == dict.fromkeys(accuracies(found), 6 / N)
+    """It looks each time, and answers by the view: right in three questions of six."""
+    found = audited(tmp_path, Telling(blind=True), arms=["no_tool", "direct", "blank_crop"])
+    assert accuracies(found) == dict.fromkeys(accuracies(found), 3 / N)
     for effect in found.effects:
         assert effect.gain.value == 0
         assert effect.harm.value == 0
@@ -216,7 +216,8 @@ def test_a_policy_that_ignores_its_crops_gains_nothing(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -> None:
-    found = audited(tmp_path, Telling(), arms=["no_tool"])
+    twice = recipe(tasks={"kind": "looking:Patches", "times": 2})
+    found = audited(tmp_path, Telling(), twice, arms=[])
     for gain in found.evidence:
         assert gain.measure == "log_prob"
         assert gain.low is not None
@@ -228,8 +229,10 @@ def test_a_policy_that_uses_its_crops_has_visual_evidence_gain(tmp_path: Path) -
 
 def test_noise_is_no_gain(tmp_path: Path) -> None:
     """Answers that are drawn anew in each arm: gain and harm are alike."""
-    noisy = recipe(sampling={"temperature": 1.0}, samples=2)
-    found = audited(tmp_path, Rule(blind=True, noise=0.6), noisy, arms=["no_tool"])
+    tasks = {"kind": "looking:Patches", "times": 2}
+    noisy = recipe(tasks=tasks, sampling={"temperature": 1.0}, samples=2)
+    policy = Rule(blind=True, noise=0.6)
+    found = audited(tmp_path, policy, noisy, arms=["no_tool"], continuations=1)
     (pair,) = found.pairs
     assert pair.paired.gained + pair.paired.lost > 3
     assert pair.paired.interval.low < 0 < pair.paired.interval.high
@@ -245,32 +248,42 @@ def test_a_blank_that_is_the_crop_would_be_noticed(
     """The staging switched off: then the arm is as good as the agent, and nothing is evidence."""
     monkeypatch.setattr(staged, "blank", lambda crop: crop)
     monkeypatch.setattr(evidence, "blank", lambda crop: crop)
-    found = accuracies(audited(tmp_path / "a", Rule(), arms=["blank_crop"]))
-    assert found["blank_crop"] == found["agent"] == pytest.approx(8 / N)
-    for gain in audited(tmp_path / "b", Telling(), arms=[]).evidence:
+    found = audited(tmp_path, Telling(), arms=["blank_crop"])
+    right = accuracies(found)
+    assert right["blank_crop"] == right["agent"] == pytest.approx(4 / N)
+    for gain in found.evidence:
         assert gain.replaced_by == "wrong" or gain.gain == 0
 
 
 def test_questions_without_a_box_are_left_out_of_the_arms_that_need_one(tmp_path: Path) -> None:
-    some = recipe(tasks={"kind": "looking:Patches", "boxless": 2})
-    found = audited(tmp_path / "some", Rule(), some, arms=["true_box", "wrong_box", "blank_crop"])
+    some = recipe(tasks={"kind": "looking:Patches", "boxless": 2, "first": 4})
+    arms = ["true_box", "wrong_box", "blank_crop"]
+    found = audited(tmp_path / "some", Telling(), some, arms=arms)
     for name in ("true_box", "wrong_box"):
         arm = found.arm(name)
         assert arm is not None
-        assert (arm.episodes, arm.left_out) == (N - 2, 2)
+        assert (arm.episodes, arm.left_out) == (2, 2)
     blank = found.arm("blank_crop")
     assert blank is not None
-    assert (blank.episodes, blank.left_out) == (N, 0)
-    none = recipe(tasks={"kind": "looking:Patches", "boxes": False})
-    found = audited(tmp_path / "none", Rule(), none, arms=["true_box"])
+    assert (blank.episodes, blank.left_out) == (4, 0)
+    none = recipe(tasks={"kind": "looking:Patches", "boxes": False, "first": 2})
+    found = audited(tmp_path / "none", Telling(), none, arms=["true_box"])
     assert found.arm("true_box") is None
     assert any("wrong_box, true_box: no question has a true box" in n for n in found.notes)
 
 
 def test_what_cannot_be_audited_is_said(tmp_path: Path) -> None:
-    without = recipe(tools={"rotate": {}})
-    with pytest.raises(ConfigError, match=r"image_zoom_in_tool.*image_rotate_tool"):
-        audited(tmp_path, Rule(), without)
+    for tools, said in (
+        ({"rotate": {}}, "image_rotate_tool"),
+        ({"python": {}}, "python"),
+        ({}, "none"),
+    ):
+        with pytest.raises(ConfigError, match=rf"image_zoom_in_tool.*{said}"):
+            audited(tmp_path, Rule(), recipe(tools=tools))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds a run of its own"):
+        audited(tmp_path / "run", Rule())
     with pytest.raises(ConfigError, match=r"max_turns must be 2"):
         audited(tmp_path, Rule(), recipe(environment={"limits": {"max_turns": 1}}))
     with pytest.raises(ConfigError, match="did you mean 'true_box'"):

@@ -1,12 +1,12 @@
 """The audit of an embedded model agrees with what is known of its world: there a crop decides.
 
-Expected, from docs/nano.md (`nano-sft`, split test, seed 1000, n = 400): on `read` agent .970,
-true_box .960, direct .122, wrong_box .098; on `easy` agent .915, direct .912, tool-call rate .005.
-Arms whose prompts the model has never met (no_tool, format_only, result_only) are out of its
-distribution: it reads no words, and often ends without an answer there, which the notes must say.
+Known, from docs/nano.md (`nano-sft`, split test, n = 400): see `READ` and `EASY`. A count is said
+to agree with a share if it is not among the least likely ten-thousandth of counts on its side, so
+that no other machine fails by chance; a mechanism that is off is off by far more than that.
 """
 
 import asyncio
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -16,82 +16,90 @@ from saccade.config import validate
 from saccade.embedded import folder_of
 from saccade.models.threads import use_threads
 from saccade.nano.spec import sections
-from saccade.recipe import Recipe
+from saccade.recipe import Recipe, make_environment, make_policy, make_reward
+from saccade.runs.assemble import Assembly
+
+READ = {"agent": 0.970, "true_box": 0.960, "direct": 0.122, "blank_crop": 0.1}
+EASY = {"agent": 0.915, "direct": 0.912}
+N = 8
+RARE = 1e-4
 
 
-def audited(out: Path, family: str, n: int, *arms: str) -> Audit:
-    use_threads(1)
-    table = {
-        **sections(), "seed": 1000,
-        "tasks": {"kind": "world", "family": family, "n": n, "split": "test"},
-        "policy": {"kind": "hf", "path": str(folder_of("nano-sft"))},
-    }  # fmt: skip
-    asyncio.run(audit(validate(Recipe, table), out, arms=arms))
-    return read_audit(out)
+def recipe(family: str, n: int) -> Recipe:
+    return validate(
+        Recipe,
+        {
+            **sections(), "seed": 1000, "canary": False,
+            "tasks": {"kind": "world", "family": family, "n": n, "split": "test"},
+            "policy": {"kind": "hf", "path": str(folder_of("nano-sft"))},
+        },
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Audit:
-    out = tmp_path_factory.mktemp("read")
-    return audited(out, "read", 16, "direct", "format_only", "blank_crop", "wrong_box", "true_box")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Audit]:
+    """Two families, of one model that is loaded once."""
+    use_threads(1)
+    first = recipe("read", N)
+    parts = Assembly(make_policy(first), make_environment(first), make_reward(first))
+    audits = {}
+    for chosen, arms in ((first, [*READ]), (recipe("easy", 6), [*EASY])):
+        out: Path = tmp_path_factory.mktemp("audit")
+        asyncio.run(audit(chosen, out, arms=arms, assembly=parts))
+        audits["read" if chosen is first else "easy"] = read_audit(out)
+    return audits
 
 
-def accuracy(found: Audit, name: str) -> float:
-    arm = found.arm(name)
-    assert arm is not None
-    assert arm.accuracy.value is not None
-    return arm.accuracy.value
+def agrees(right: int, n: int, share: float) -> bool:
+    """Whether a binomial count is no rarity on either side."""
+    chances = [comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+    return min(sum(chances[: right + 1]), sum(chances[right:])) >= RARE
 
 
-def test_a_crop_decides_and_only_the_right_one(read: Audit) -> None:
-    assert accuracy(read, "agent") >= 0.85
-    assert accuracy(read, "true_box") >= 0.85
-    for name in ("direct", "blank_crop", "wrong_box", "format_only"):  # chance is a tenth
-        assert accuracy(read, name) <= 0.4
-    (staged,) = [p for p in read.pairs if (p.before, p.after) == ("agent", "blank_crop")]
-    assert staged.paired.lost > 10
-    assert staged.p_holm < 0.001
+@pytest.mark.parametrize("family", ["read", "easy"])
+def test_each_arm_answers_what_is_known_of_it(found: dict[str, Audit], family: str) -> None:
+    for name, share in {"read": READ, "easy": EASY}[family].items():
+        arm = found[family].arm(name)
+        assert arm is not None
+        assert arm.accuracy.value is not None
+        assert arm.accuracy.n == arm.episodes
+        assert agrees(round(arm.accuracy.value * arm.accuracy.n), arm.accuracy.n, share), name
 
 
-def test_gain_is_large_and_nothing_is_harmed(read: Audit) -> None:
-    (effect,) = read.effects
+def test_gain_is_what_only_a_look_solves_and_nothing_is_harmed(found: dict[str, Audit]) -> None:
+    (effect,) = found["read"].effects
+    gained = READ["agent"] * (1 - READ["direct"])
+    harmed = READ["direct"] * (1 - READ["agent"])
     assert effect.without == "direct"
-    assert effect.gain.low is not None
-    assert effect.gain.low > 0.4
-    assert effect.harm.value == 0
-    assert read.also_without is not None
-    assert read.also_without.high is not None
-    assert read.also_without.high < 0.7
+    assert effect.gain.value is not None
+    assert effect.harm.value is not None
+    assert agrees(round(effect.gain.value * N), N, gained)
+    assert agrees(round(effect.harm.value * N), N, harmed)
+    (staged,) = [p for p in found["read"].pairs if (p.before, p.after) == ("agent", "blank_crop")]
+    assert staged.paired.difference < 0
+    assert staged.paired.interval.high < 0
 
 
-def test_the_observation_carries_the_answer(read: Audit) -> None:
+def test_the_observation_carries_the_answer(found: dict[str, Audit]) -> None:
     """In nats: a digit of ten that nobody sees has log p of about -2.3."""
-    assert {(e.measure, e.replaced_by) for e in read.evidence} == {
+    evidence = found["read"].evidence
+    assert {(e.measure, e.replaced_by) for e in evidence} == {
         ("log_prob", "blank"), ("log_prob", "wrong"),
     }  # fmt: skip
-    for gain in read.evidence:
+    for gain in evidence:
         assert gain.low is not None
         assert gain.low > 0.5
-        assert gain.n == 16
+        assert gain.n >= N - 1  # it calls in 99.5 % of episodes
 
 
-def test_what_the_model_has_never_met_is_said(read: Audit) -> None:
-    arm = read.arm("format_only")
-    assert arm is not None
-    assert arm.no_look == 0
-    if arm.no_answer > 2:
-        assert any(note.startswith("format_only: ") for note in read.notes)
-    assert any("direct: the answer is forced" in note for note in read.notes)
-
-
-def test_where_the_view_is_enough_there_is_no_gain(tmp_path: Path) -> None:
-    found = audited(tmp_path, "easy", 12, "direct")
-    (effect,) = found.effects
-    assert (effect.gain.value or 0) <= 0.1
-    for pair in found.pairs:
+def test_where_the_view_is_enough_there_is_no_gain(found: dict[str, Audit]) -> None:
+    """It looks in one episode of two hundred there, so that it plays as `direct` does."""
+    easy = found["easy"]
+    for pair in easy.pairs:
         assert pair.paired.interval.low < 0 < pair.paired.interval.high
-    agent = found.arm("agent")
+    agent = easy.arm("agent")
     assert agent is not None
     assert agent.no_look is not None
-    assert agent.no_look >= 11
-    assert found.evidence == () or found.evidence[0].n <= 1
+    assert agent.no_look >= agent.episodes - 1
+    assert sum(gain.n for gain in easy.evidence) <= 3
+    assert any("direct: the answer is forced" in note for note in easy.notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from saccade.bench.audit.record import ARMS, NEED_BOXES, ArmResult, Audit
 
@@ -10,15 +10,20 @@ UNANSWERED = 0.05
 """Share of episodes without an answer from which on an arm says more of its prompt than of eyes."""
 
 
-def notes_on(found: Audit, dialects: Mapping[str, str], *, boxes: bool) -> tuple[str, ...]:
+def notes_on(
+    found: Audit, dialects: Mapping[str, str], *, boxes: bool, unstaged: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The sentences below the tables.
 
     Args:
         found: What was measured.
         dialects: Arm -> name of the dialect that it was played in.
         boxes: Whether a true box is known of any question.
+        unstaged: Names of the tools beside the zoom.
     """
-    return tuple(_notes(found, dialects, boxes))
+    others = ", ".join(unstaged)
+    staged = f"{others}: not staged; every arm with tools shows what they return as it is"
+    return (*_notes(found, dialects, boxes), *([staged] if others else []))
 
 
 def _notes(found: Audit, dialects: Mapping[str, str], boxes: bool) -> Iterator[str]:
@@ -74,8 +79,18 @@ def _of_evidence(found: Audit) -> Iterator[str]:
         return
     if found.no_look:
         yield f"visual evidence gain: {found.no_look} episodes of the agent had no look"
+    if found.looked_again:
+        yield (
+            f"visual evidence gain: {found.looked_again} episodes of the agent looked more than "
+            "once; only the last observation is replaced, and what earlier ones show stays"
+        )
     if found.no_gold:
         yield f"visual evidence gain: {found.no_gold} episodes with a look have no gold answer"
+    if found.evidence[0].failed:
+        yield (
+            f"visual evidence gain: {found.evidence[0].failed} continuations failed on our side or "
+            "have no verdict, and are in no mean"
+        )
     if found.evidence[0].measure == "accuracy":
         yield (
             "visual evidence gain: the policy tells no log-probabilities, so the first episode of "

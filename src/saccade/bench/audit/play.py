@@ -12,6 +12,7 @@ the same seed. The model makes its moves itself, as one behind a server must; `d
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from saccade.bench.recipe import BenchRecipe
 from saccade.bench.run import must_be_forced
 from saccade.bench.scoring import BenchReward
 from saccade.bench.source import BenchTasks
+from saccade.canary.warning import blindness
 from saccade.config import check_choice
 from saccade.env import Environment
 from saccade.errors import ConfigError
@@ -36,6 +38,7 @@ from saccade.rollout import Job
 from saccade.runs.assemble import Assembly, assemble
 from saccade.runs.execute import jobs_of, play
 from saccade.runs.folder import RunReader
+from saccade.runs.manifest import RUN
 from saccade.tools.staged import Place, StagedZoom
 from saccade.tools.zoom import ZOOM
 from saccade.types import TargetBox, Task, Trajectory
@@ -84,11 +87,20 @@ async def audit(
         StoreError: a folder cannot be written; what was finished is kept.
         ServiceError: too many episodes in a row were aborted.
         PluginError: so many failed in a row, the last one in its reward.
+
+    Warns:
+        UserWarning: the model seems blind.
     """
     parts = assembly or _assembled(recipe)
     run = _Run(recipe, out, parts, on_progress)
     try:
         _check(recipe, parts.environment, arms)
+        if (out / RUN).exists():
+            raise ConfigError(f"audit: {out} holds a run of its own; name another folder with out=")
+        if not (out / "agent" / RUN).exists():
+            said = await blindness(recipe, parts.policy, parts.environment)
+            if said is not None:
+                warnings.warn(said, stacklevel=2)
         await _play_arm(run, "agent", make_tasks(recipe))
         boxes = any(task.boxes for task in run.tasks())
         for name in arms:

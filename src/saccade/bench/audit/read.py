@@ -31,6 +31,7 @@ from saccade.measures.paired import paired
 from saccade.measures.summary import is_correct
 from saccade.runs.folder import RunReader
 from saccade.runs.manifest import RUN, as_typed
+from saccade.tools.zoom import ZOOM
 from saccade.types import Task, Trajectory
 
 
@@ -41,6 +42,8 @@ class _Episode(NamedTuple):
     correct: bool | None
     """None where it has no verdict, or failed on our side."""
     failed: bool
+    unjudged: bool
+    """Whether its reward failed on our side."""
     looked: bool
     """Whether a call for the zoom was accepted; of `result_only`, whether a crop was shown."""
     answered: bool
@@ -49,8 +52,10 @@ class _Episode(NamedTuple):
     """Whether the question has a true box."""
     roomy: bool
     """Whether there is a place beside it."""
-    seen: bool
-    """Whether a crop was shown."""
+    seen: int
+    """Number of crops that were shown."""
+    unstaged: tuple[str, ...]
+    """Names of tools beside the zoom."""
     gold: bool
     """Whether a gold answer is known."""
 
@@ -83,10 +88,12 @@ def read_audit(out: Path) -> Audit:
         also_without=_also_without(played),
         evidence=_evidence(out, agent),
         no_look=sum(not e.seen and not e.failed for e in agent),
+        looked_again=sum(e.seen > 1 and not e.failed for e in agent),
         no_gold=sum(e.seen and not e.gold for e in agent) if (out / SCORES).exists() else 0,
     )
     dialects = {arm: episodes[0].dialect for arm, episodes in played.items() if episodes}
-    notes = notes_on(found, dialects, boxes=any(e.boxed for e in agent))
+    boxes, others = any(e.boxed for e in agent), agent[0].unstaged if agent else ()
+    notes = notes_on(found, dialects, boxes=boxes, unstaged=others)
     return found.model_copy(update={"notes": notes})
 
 
@@ -104,12 +111,14 @@ def _episode(task: Task, trajectory: Trajectory, *, beside: bool) -> _Episode:
         sample=trajectory.sample,
         correct=None if failed else is_correct(trajectory),
         failed=failed,
+        unjudged=trajectory.reward_failed,
         looked=looked if beside else accepted_calls(trajectory) > 0,
         answered=trajectory.answer is not None,
         dialect=trajectory.environment.dialect,
         boxed=bool(task.boxes),
         roomy=has_place_beside(task),
-        seen=bool(looks(trajectory)),
+        seen=len(looks(trajectory)),
+        unstaged=tuple(t.name for t in trajectory.environment.tools if t.name != ZOOM),
         gold=gold(task) is not None,
     )
 
@@ -130,6 +139,7 @@ def _result(arm: str, episodes: Sequence[_Episode], agent: Sequence[_Episode]) -
         no_look=None if arm in WITHOUT_TOOL else sum(not e.looked for e in finished),
         no_answer=sum(not e.answered for e in finished),
         unscored=len(finished) - len(scored),
+        unjudged=sum(e.unjudged for e in finished),
         failed=len(episodes) - len(finished),
         left_out=len({e.task for e in agent if not _is_usable(arm, e)}),
     )
@@ -221,8 +231,13 @@ def _evidence(out: Path, agent: Sequence[_Episode]) -> tuple[Evidence, ...]:
     going_on = [_episodes(out / name) for name in (KEPT, BLANK)]
     kept, blank = (_shares(episodes, lambda e: e.task) for episodes in going_on)
     rows = [(units.get(task, task), kept[task], blank[task]) for task in kept if task in blank]
-    n = min(sum(e.correct is not None for e in episodes) for episodes in going_on)
-    return (_gain(rows, "accuracy", "blank", "going on", n=n),) if rows else ()
+    if not rows:
+        return ()
+    both = set(kept) & set(blank)
+    n = min(sum(e.task in both and e.correct is not None for e in run) for run in going_on)
+    failed = sum(e.correct is None for run in going_on for e in run)
+    gain = _gain(rows, "accuracy", "blank", "going on", n=n)
+    return (gain.model_copy(update={"failed": failed}),)
 
 
 def _by_log_prob(told: Sequence[Told], units: Mapping[str, str]) -> tuple[Evidence, ...]:

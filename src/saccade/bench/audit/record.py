@@ -40,6 +40,8 @@ class ArmResult(Record):
     """Number of finished episodes that ended without an answer; they are scored as incorrect."""
     unscored: int
     """Number of finished episodes without a verdict; they are in no average."""
+    unjudged: int = 0
+    """Number of these whose reward failed on our side: the same command scores them again."""
     failed: int
     """Number of episodes that were aborted or ran out of wall time; they are in no average."""
     left_out: int = 0
@@ -108,6 +110,9 @@ class Evidence(Record):
     """Number of episodes, or of continuations with each observation."""
     units: int
     """Number of questions."""
+    failed: int = 0
+    """Number of continuations that are in no mean, since they failed on our side or have no
+    verdict."""
 
 
 class Audit(Record):
@@ -133,8 +138,17 @@ class Audit(Record):
     """Number of episodes of the agent that have no visual evidence gain: it never looked."""
     no_gold: int = 0
     """Number of those with a look that have none either, since no gold answer is known."""
+    looked_again: int = 0
+    """Number of episodes of the agent with more than one look."""
     notes: tuple[str, ...] = Field(default=())
     """What cannot be said, and what to read with care."""
+
+    @property
+    def unfinished(self) -> int:
+        """Number of episodes that failed on our side: the same command attempts them again."""
+        return sum(arm.failed + arm.unjudged for arm in self.arms) + sum(
+            found.failed for found in self.evidence
+        )
 
     def arm(self, name: str) -> ArmResult | None:
         """An arm by its name; None if it was not played."""

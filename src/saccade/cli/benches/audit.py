@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def run_audit(recipe: Recipe, out: Path, *, as_json: bool) -> None:
     """Play what is missing of an audit, keep its tables and print them.
 
-    The same call resumes.
+    The same call resumes. Exit code 1 if episodes failed on our side.
 
     Args:
         recipe: The run file of the agent.
@@ -38,7 +40,7 @@ def run_audit(recipe: Recipe, out: Path, *, as_json: bool) -> None:
     from saccade.bench.audit import audit, read_audit
     from saccade.cli.common.console import terminal
     from saccade.cli.common.progress import bars
-    from saccade.cli.common.say import say_record
+    from saccade.cli.common.say import say, say_record
     from saccade.cli.common.tables import show_parts
     from saccade.view.audit import audit_parts
 
@@ -57,6 +59,13 @@ def run_audit(recipe: Recipe, out: Path, *, as_json: bool) -> None:
         say_record(made)
     else:
         show_parts(terminal(), audit_parts(made))
+    if made.unfinished:
+        say(
+            f"{made.unfinished} episodes failed on our side, not the model's, or could not be "
+            "scored; the same command attempts them again",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _keep(made: Audit, out: Path) -> None:
