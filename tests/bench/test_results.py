@@ -84,7 +84,7 @@ def test_grounding_is_of_the_best_look_of_each_episode(mixed: Measured) -> None:
     found = mixed.grounding[0]
     assert (found.boxed, found.looked.value, found.best_iou.n) == (11, 3 / 11, 3)
     assert found.best_iou.value == pytest.approx(2 / 3 * 0.8, abs=0.02), "miss saw nothing of it"
-    assert found.coverage.method == "bootstrap"
+    assert found.coverage.method == "wilson"
 
 
 def test_cost_is_by_the_prices_of_the_run_file(mixed: Measured) -> None:

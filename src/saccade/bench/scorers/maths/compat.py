@@ -23,10 +23,8 @@ from saccade.bench.scorers.letters import inferred_letter, options_of
 from saccade.bench.scorers.maths.numbers import value_of
 from saccade.types import Task
 
-
 _AS_PROGRAM = re.compile(r"(?<!sqrt)\[|\\.*\de|\de.*\\|\)\s*\\", re.DOTALL)
-"""Lists, and LaTeX with exponents as in 1e-7, which neither Python nor its reader takes for numbers.
-"""
+"""Lists, and LaTeX with exponents as in 1e-7: neither Python nor its reader sees a number."""
 
 
 def infers_right(task: Task, reply: str) -> float | None:
