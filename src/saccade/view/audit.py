@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 METHOD = (
     "Intervals are 95 %: Wilson's for accuracies, shares, gain and harm, Bonett and Price for "
-    "differences, the bootstrap over questions for visual evidence gain. p is McNemar's, exact and two-sided; p (Holm) is adjusted for all "
-    "pairs of the table. Noise of sampling adds to gain and to harm alike: their difference is the "
-    "effect. An arm that the model has never met in training may lose for that alone."
+    "differences, the bootstrap over questions for visual evidence gain. p is McNemar's, exact and "
+    "two-sided; p (Holm) is adjusted for all pairs of the table. Noise of sampling adds to gain "
+    "and to harm alike: their difference is the effect. An arm that the model has never met in "
+    "training may lose for that alone."
 )
 
 
