@@ -6,7 +6,7 @@ import pytest
 from maths_sets import Told, packed, write_tsv
 
 from saccade.bench.cells import list_of, rows_of_set, table_of, text_of
-from saccade.bench.scorers.maths.compat import can_infer
+from saccade.bench.scorers.letters import inferred_letter
 from saccade.bench.scorers.maths.numbers import measured, value_of
 from saccade.bench.scorers.maths.options import SHOWN, asked, judge_shown, options_in
 from saccade.bench.scorers.maths.rules import Instructed
@@ -141,7 +141,7 @@ async def test_instructions_are_below_the_question_and_in_the_name() -> None:
 )  # fmt: skip
 def test_can_infer_is_restated(reply: str, found: str | None) -> None:
     """Source: VLMEvalKit at e8e78f05, vlmeval/utils/matching_util.py; replies by hand."""
-    assert can_infer(reply, {"A": "red", "B": "blue", "C": "green"}) == found
+    assert inferred_letter(reply, {"A": "red", "B": "blue", "C": "green"}) == found
 
 
 def test_a_row_of_a_tsv_may_name_the_picture_of_another(tmp_path: Path) -> None:

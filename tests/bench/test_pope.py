@@ -98,7 +98,7 @@ def test_the_numbers_are_those_of_a_table_made_by_hand(tmp_path: Path) -> None:
     metrics = Pope().metrics(held)
     assert metrics[0].name == Pope.headline == "F1"
     assert all(m.low is not None and m.high is not None for m in metrics if m.value is not None)
-    assert metrics[0].method == "bootstrap"
+    assert metrics[0].method == "wilson"
 
 
 async def test_unknown_is_never_no(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_accuracy_and_mean_iou_by_split() -> None:
     assert (found["Acc@0.5", "all"].n, found["Acc@0.5", "all"].units) == (3, 2)
     assert found["mean IoU", "all"].value == pytest.approx(1.7 / 3)
     assert found["mean IoU", "val"].value == pytest.approx(0.75)
-    assert found["mean IoU", "all"].method == "bootstrap"
+    assert found["mean IoU", "all"].method == "wilson"
     one = found["Acc@0.5", "testA"]
     assert (one.value, one.method) == (0, "wilson")
     assert (one.low, one.high) == pytest.approx(wilson(0, 1))

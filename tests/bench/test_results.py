@@ -84,7 +84,7 @@ def test_grounding_is_of_the_best_look_of_each_episode(mixed: Measured) -> None:
     found = mixed.grounding[0]
     assert (found.boxed, found.looked.value, found.best_iou.n) == (11, 3 / 11, 3)
     assert found.best_iou.value == pytest.approx(2 / 3 * 0.8, abs=0.02), "miss saw nothing of it"
-    assert found.coverage.method == "bootstrap"
+    assert found.coverage.method == "wilson"
 
 
 def test_cost_is_by_the_prices_of_the_run_file(mixed: Measured) -> None:
@@ -200,3 +200,20 @@ def test_a_folder_of_others_imports_nothing(
     assert "planted" not in sys.modules
     own = {**manifest.config, "bench": {"kind": "benching:Letters"}}
     assert known_benchmark(manifest.model_copy(update={"config": own}))[0].name == "letters"
+
+
+def test_circular_order_tells_who_is_right_in_every_rotation(tmp_path: Path) -> None:
+    plays = {"d1": ["right"], "r1": ["wrong"], "r2": ["right"]}
+    run = bench_run(tmp_path / "run", plays, order="circular")
+    found = {(m.name, m.group): (m.value, m.n) for m in measure(run).metrics}
+    assert found["accuracy", "all"] == (6 / 9, 9)
+    assert found["all rotations right", "all"] == (2 / 3, 3)
+    assert found["all rotations right", "relative_position"] == (1 / 2, 2)
+
+
+def test_a_question_with_a_rotation_that_failed_is_not_right_in_all(tmp_path: Path) -> None:
+    run = bench_run(tmp_path / "run", {"d1": ["abort"], "d2": ["right"]}, order="circular")
+    found = {m.name: (m.value, m.n) for m in measure(run).metrics if m.group == "all"}
+    assert found["all rotations right"] == (1, 1)
+    hashed = bench_run(tmp_path / "hashed", {"d1": ["right"]})
+    assert "all rotations right" not in {m.name for m in measure(hashed).metrics}

@@ -169,7 +169,7 @@ def test_spotted_places_are_graded_by_the_iou_of_sets(
         ("3, 1, 2", 0.0, False),
         ("[3, 1, 2, 4] or [1, 2, 3, 4]", None, None),
         ("I cannot tell", None, None),
-        ("1" + " " * 19_000 + "x", 0.0, False),
+        ("1" + " " * 19_000 + "x", None, None),
     ],
 )
 def test_a_jigsaw_is_graded_by_the_share_of_right_places(

@@ -126,7 +126,7 @@ def test_samples_are_joined_apart_and_the_interval_is_over_problems(tmp_path: Pa
     again = attempts(read, dict(zip(names, ["11 0", "11 0", "00 1"], strict=True)), 1)
     score = WeMath().metrics(first + again)[0]
     assert (score.value, score.n, score.units) == (pytest.approx(2.5 / 6), 6, 3)
-    assert score.method == "bootstrap"
+    assert score.method == "wilson"
     assert score.low is not None
     assert score.low < 2.5 / 6
 

@@ -56,6 +56,14 @@ def arranged(task: Task, order: Order, seed: int) -> Iterator[Task]:
             yield turned.model_copy(update={"id": f"{task.id}+{shift}", "meta": meta})
 
 
+def rotated_from(task: Task) -> str | None:
+    """The id of the question of which a task is a rotation; None of a task that is none."""
+    name, _, shift = task.id.rpartition("+")
+    order = task.meta.get(ORDER)
+    turned = isinstance(order, list) and shift.isdecimal() and str(order[:1]) == f"[{int(shift)}]"
+    return name if turned and name else None
+
+
 def gold_answer(choices: Sequence[str], place: int) -> str:
     """The gold answer of a question with options: "B. dog", which no order makes wrong.
 

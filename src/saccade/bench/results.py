@@ -24,7 +24,8 @@ from saccade.bench.measured.cost import Cost, cost_of
 from saccade.bench.measured.ends import Ends, ends_of
 from saccade.bench.measured.repeated import of_samples
 from saccade.bench.measured.tools import Grounding, ToolUse, grounding, tool_use
-from saccade.bench.order import Order
+from saccade.bench.order import Order, rotated_from
+from saccade.bench.scorers.groups import all_right
 from saccade.config import Part, build
 from saccade.errors import ConfigError, SaccadeError
 from saccade.measures.means import Metric
@@ -266,7 +267,25 @@ def _metrics(
 ) -> tuple[Metric, ...]:
     scored = [Scored(a.task, a.trajectory, value(a)) for a in attempts]
     with guarded(f"benchmark {benchmark.name}"):
-        return tuple(benchmark.metrics(scored))
+        return (*benchmark.metrics(scored), *_all_rotations(attempts, scored))
+
+
+def _all_rotations(attempts: Sequence[Attempt], scored: Sequence[Scored]) -> list[Metric]:
+    """Of options in circular order: the share of questions that are right in every rotation.
+
+    A question counts where all of its rotations are scored, once for each sample.
+    """
+    shown = Counter((rotated_from(a.task), a.trajectory.sample) for a in attempts)
+    groups = {a.task.id: [group for group in a.groups if group != ALL] for a in attempts}
+    whole = [
+        one
+        for one in scored
+        if (question := rotated_from(one.task)) is not None
+        and shown[question, one.trajectory.sample] == len(one.task.choices)
+    ]
+    return all_right(
+        "all rotations right", whole, lambda task: groups[task.id], lambda t: rotated_from(t) or ""
+    )
 
 
 def _judges(done: Sequence[Attempt]) -> dict[str, int]:

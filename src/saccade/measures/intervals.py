@@ -60,3 +60,27 @@ def wilson_of_clusters(correct_K: Sequence[int], sizes_K: Sequence[int]) -> Inte
         found = successes * (n - successes) * n**2 * (clusters - 1) / (clusters * spread)
         effective = min(max(found, effective), n)
     return wilson(successes / n * effective, effective)
+
+
+def wilson_of_values(sums_K: Sequence[float], sizes_K: Sequence[int]) -> Interval:
+    """The 95 % interval of a mean of values in [0, 1] that come in K clusters.
+
+    It is Wilson's of the effective sample size p (1 - p) / v, as above. Here v is the variance
+    between clusters with one more cluster of zeros and one of ones, so that values that happen to
+    be alike do not have an interval without width. In simulations it holds the mean of graded
+    answers in 92 to 99 % of cases (K = 30 and 200), the percentile bootstrap in 45 to 96 %.
+
+    Args:
+        sums_K: Sum of the values of each cluster.
+        sizes_K: Number of values in each, at least 1.
+    """
+    clusters, n = len(sizes_K), sum(sizes_K)
+    mean = sum(sums_K) / n
+    spread = sum(
+        ((total - mean * size) * clusters / n) ** 2
+        for total, size in zip(sums_K, sizes_K, strict=True)
+    )
+    centre = (clusters * mean + 1) / (clusters + 2)
+    variance = (spread + mean**2 + (1 - mean) ** 2) / (clusters + 2) ** 2
+    effective = centre * (1 - centre) / variance
+    return wilson(mean * effective, effective)

@@ -1,7 +1,7 @@
 """Means in [0, 1] with their 95 % intervals, over units that are drawn independently.
 
 A value of 0 or 1 for each attempt is a proportion, and has Wilson's interval (of clusters where
-several attempts share a unit). Other values have the percentile bootstrap over units.
+several attempts share a unit). Other values have Wilson's of an effective sample size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from saccade.measures.intervals import Interval, wilson_of_clusters
+from saccade.measures.intervals import Interval, wilson_of_clusters, wilson_of_values
 from saccade.types import Record
 
 RESAMPLES = 2000
@@ -56,17 +56,16 @@ def mean_of(name: str, group: str, pairs: Sequence[tuple[str, float]]) -> Metric
     n = len(pairs)
     if not n:
         return Metric(name=name, group=group, value=None, n=0, units=0)
-    binary = all(value in (0, 1) for _, value in pairs)
-    if binary:
-        held = [*units.values()]
-        low, high = wilson_of_clusters([int(sum(u)) for u in held], [len(u) for u in held])
+    held = [*units.values()]
+    sizes = [len(values) for values in held]
+    if all(value in (0, 1) for _, value in pairs):
+        low, high = wilson_of_clusters([int(sum(values)) for values in held], sizes)
     else:
-        low, high = bootstrap([*units.values()])
+        low, high = wilson_of_values([sum(values) for values in held], sizes)
     value = fmean(value for _, value in pairs)
-    method: Method = "wilson" if binary else "bootstrap"
     return Metric(
         name=name, group=group, value=value, low=low, high=high, n=n, units=len(units),
-        method=method,
+        method="wilson",
     )  # fmt: skip
 
 

@@ -1,19 +1,21 @@
 """Numbers that are no plain mean: the mean of the means of groups, F1, precision.
 
-Each is a function of totals over attempts. Its interval is the percentile bootstrap over units: all
-that belongs to a unit (the cycles of a question) is drawn together.
+The interval of a mean of means comes from Wilson's of each group, where no unit is in two of them;
+else it is the percentile bootstrap over units, which draws all that belongs to a unit together.
+That of a ratio of counts is Wilson's of clusters.
 
-Source: B. Efron, Ann. Statist. 7 (1979) 1-26.
+Source: Zou and Donner, Stat. Med. 27 (2008) 1693-1702 (the sum of independent estimates); B. Efron,
+Ann. Statist. 7 (1979) 1-26.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.measures.means import RESAMPLES, SEED, Metric
+from saccade.measures.means import RESAMPLES, SEED, Metric, mean_of
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -48,6 +50,11 @@ def mean_of_means(
         for column, amount in ((0, value), (1, 1.0))
     ]
     n = sum(map(len, kept))
+    units = [{unit for unit, _ in pairs} for pairs in kept]
+    if kept and sum(map(len, units)) == len(set[str]().union(*units)):
+        share_P = (weight_P / weight_P.sum()).tolist()
+        means = [mean_of(name, group, pairs) for pairs in kept]
+        return _joined(name, group, share_P, means)
 
     def mean(totals_RC: Floats) -> Floats:
         ratios_RP = ratio(totals_RC[:, ::2], totals_RC[:, 1::2])
@@ -56,6 +63,56 @@ def mean_of_means(
 
     (metric,) = metrics_of_totals(group, entries, 2 * len(kept), {name: mean}, n=n)
     return metric
+
+
+def _joined(name: str, group: str, share_P: Sequence[float], means: Sequence[Metric]) -> Metric:
+    """A weighted sum of independent means."""
+    value = below = above = 0.0
+    for share, one in zip(share_P, means, strict=True):
+        middle = one.value or 0.0
+        low, high = (middle if end is None else end for end in (one.low, one.high))
+        value += share * middle
+        below += (share * (middle - low)) ** 2
+        above += (share * (high - middle)) ** 2
+    return Metric(
+        name=name, group=group, value=value, low=max(0.0, value - below**0.5),
+        high=min(1.0, value + above**0.5), n=sum(one.n for one in means),
+        units=sum(one.units for one in means), method="wilson",
+    )  # fmt: skip
+
+
+def ratio_of_counts(
+    name: str,
+    group: str,
+    cells: Sequence[tuple[str, int]],
+    top: Collection[int],
+    bottom: Collection[int],
+    *,
+    f1: bool = False,
+) -> Metric:
+    """The share of attempts in some cells of a table among those in more of them.
+
+    Args:
+        name: As in "precision".
+        group: What it is of.
+        cells: Unit and cell of each attempt.
+        top: The cells that are counted.
+        bottom: Those that they are a share of.
+        f1: Whether the number is 2 s / (1 + s) of the share s, which F1 is of the share of hits
+            among hits, false alarms and misses; its interval is that of the share likewise.
+    """
+    pairs = [(unit, float(cell in top)) for unit, cell in cells if cell in bottom]
+    found = mean_of(name, group, pairs)
+    ends = (found.value, found.low, found.high)
+    if f1:
+        ends = tuple(None if end is None else 2 * end / (1 + end) for end in ends)
+    return found.model_copy(
+        update={
+            **dict(zip(("value", "low", "high"), ends, strict=True)),
+            "n": len(cells),
+            "units": len({unit for unit, _ in cells}),
+        }
+    )
 
 
 def metrics_of_totals(

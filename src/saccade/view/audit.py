@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METHOD = (
-    "Intervals are 95 %: Wilson's for accuracies and shares (the bootstrap over questions for gain "
-    "and harm of several samples), Bonett and Price for differences, the bootstrap over questions "
-    "for visual evidence gain. p is McNemar's, exact and two-sided; p (Holm) is adjusted for all "
-    "pairs of the table. Noise of sampling adds to gain and to harm alike: their difference is the "
-    "effect. An arm that the model has never met in training may lose for that alone."
+    "Intervals are 95 %: Wilson's for accuracies, shares, gain and harm, Bonett and Price for "
+    "differences, the bootstrap over questions for visual evidence gain. p is McNemar's, exact and "
+    "two-sided; p (Holm) is adjusted for all pairs of the table. Noise of sampling adds to gain "
+    "and to harm alike: their difference is the effect. An arm that the model has never met in "
+    "training may lose for that alone."
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from saccade.bench.benchmark import ALL, Benchmark, Scored, unit_of
 from saccade.bench.order import place_in_file
 from saccade.bench.scoring import rule_verdict
 from saccade.plugins import guarded
-from saccade.rewards.choices import BEYOND, read
+from saccade.rewards.choices import BEYOND, Reading, read
 from saccade.rewards.text import MAX_CHARS, normalised, number
 from saccade.types import StopReason, Task, Trajectory
 
@@ -80,13 +81,19 @@ def vote_of(task: Task, answer: str | None) -> Hashable | None:
     if answer is None:
         return None
     if task.choices:
-        named = read(answer, task.choices, task.question)
+        named = _read(answer, task.choices, task.question)
         if not named.unread and len(named.named) == 1 and BEYOND not in named.named:
             with suppress(ValueError, IndexError):  # an order that was tampered with
                 return place_in_file(task, next(iter(named.named)))
     text = normalised(answer[:MAX_CHARS])
     value = number(text)
     return ("text", text) if value is None else ("number", value)
+
+
+@lru_cache(maxsize=4096)
+def _read(answer: str, choices: tuple[str, ...], question: str) -> Reading:
+    """What an answer names; samples of a question often give the same one."""
+    return read(answer, choices, question)
 
 
 def _attempt(benchmark: Benchmark, task: Task, trajectory: Trajectory) -> Attempt:

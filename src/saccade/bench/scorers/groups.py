@@ -28,7 +28,10 @@ def pairs_of(scored: Iterable[Scored]) -> list[tuple[str, float]]:
 
 
 def all_right(
-    name: str, scored: Sequence[Scored], groups: Callable[[Task], Iterable[str]]
+    name: str,
+    scored: Sequence[Scored],
+    groups: Callable[[Task], Iterable[str]],
+    question: Callable[[Task], str] = unit_of,
 ) -> list[Metric]:
     """The share of questions that are answered right in every one of their forms.
 
@@ -37,7 +40,7 @@ def all_right(
     """
     forms: dict[tuple[str, int], list[Scored]] = {}
     for one in scored:
-        forms.setdefault((unit_of(one.task), one.trajectory.sample), []).append(one)
+        forms.setdefault((question(one.task), one.trajectory.sample), []).append(one)
     kept = [
         many[0]._replace(value=float(all(one.value == 1 for one in many)))
         for many in forms.values()

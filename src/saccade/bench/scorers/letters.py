@@ -99,7 +99,10 @@ def options_of(task: Task) -> dict[str, str]:
 
 def gold_letter(task: Task) -> str:
     """The letter of the right option, as shown; empty if none is known."""
-    gold = gold_option(task) if task.choices else None
+    answer, options = task.answer or "", options_of(task)
+    if answer == f"{answer[:1]}. {options.get(answer[:1])}":  # as readers write it
+        return answer[:1]
+    gold = gold_option(task) if options else None
     return "" if gold is None else option_letter(gold)
 
 

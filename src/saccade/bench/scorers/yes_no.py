@@ -23,7 +23,7 @@ _IDIOMS = re.compile(
 def yes_or_no(answer: str) -> YesNo | None:
     """Which of both an answer says; None where it says neither, or both."""
     text = " ".join(_MARKUP.sub("", answer).lower().split())
-    if _IDIOMS.search(text):
+    if _IDIOMS.search(text) or text.endswith(("?", "\uff1f")):
         return None
     said = set(_WORD.findall(text))
     if len(said) != 1:

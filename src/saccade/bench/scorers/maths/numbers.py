@@ -33,6 +33,11 @@ _ABOUT = re.compile(
     r"(?![a-z]) ?",
     re.IGNORECASE,
 )
+_ROUGHLY = re.compile(
+    r",? (?:or so|or thereabouts|approximately|approx\.?|roughly)$", re.IGNORECASE
+)
+_DECADE = re.compile(r"[12]\d{2}0['\u2019]?s")
+"""No number of seconds."""
 _NAMED = re.compile(r"(\\?[A-Za-z]{1,12}(?:_\w)?|\\angle ?[A-Z]{1,3}) ?(?:=|\\approx) ?")
 _CLOSED = {"(": ")", "{": "}", "[": "]"}
 _WORDS = {
@@ -63,7 +68,9 @@ def measured(answer: str) -> Measure | None:
     """The number that an answer consists of; None if it says more, or less."""
     if len(answer) > MAX_CHARS:
         return None
-    text = written(answer)
+    text = _ROUGHLY.sub("", written(answer))
+    if _DECADE.fullmatch(text):
+        return None
     if text.casefold() in _WORDS:
         return Measure(float(_WORDS[text.casefold()]), None)
     name = ""

@@ -26,6 +26,8 @@ RULE = "letters"
 _LABEL = re.compile(r"(?<![\w(])(?:\(([A-Z])\)|([A-Z])\s?(?:[.:\uff0e]|\)(?=\s))(?=\s*[^\s;]))\s*")
 _LETTER = re.compile(r"\(?[A-Z]\)?")
 _LETTERS = re.compile(r"\W*[A-Z](?:(?:\s*,\s*|\s+and\s+|\s*&\s*|\s*)[A-Z]\b)*\W*")
+_OR = re.compile(r"\bor\b|[A-Z]\)?\s*/\s*\(?[A-Z]|\u6216", re.IGNORECASE)
+"""Between letters of which all are to be named."""
 AT_LEAST = 5
 """Letters that a question is taken to have where it does not say."""
 
@@ -135,6 +137,8 @@ async def judge_shown(task: Task, answer: str) -> Verdict:
     reading = read(_spaced(answer), choices, task.question)
     if reading.unread:
         return Verdict(correct=None, reason=reading.unread, judge=RULE, unread=True)
+    if len(gold) > 1 and _OR.search(answer):
+        return Verdict(correct=None, reason="it leaves a choice", judge=RULE, unread=True)
     if reading.negated and not reading.named:
         return Verdict(correct=None, reason="it only says what is wrong", judge=RULE, unread=True)
     reason = "" if reading.named else "it names no option"

@@ -8,12 +8,13 @@ can be killed. What none of them can read is left to a language model.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 
 from pydantic import PrivateAttr
 
 from saccade.bench.benchmark import Benchmark
-from saccade.bench.scorers.maths.numbers import measured, same_number
+from saccade.bench.scorers.maths.numbers import decimals, measured, same_number
 from saccade.bench.scorers.maths.options import SHOWN, judge_shown, with_choices
 from saccade.rewards.judges import Judge
 from saccade.rewards.math import Math, MathOptions
@@ -27,6 +28,13 @@ UNIT_OF_ANSWER = "answer_unit"
 """Key of `Task.meta`: the unit in which the question asks for a number."""
 
 
+_OPEN = re.compile(
+    r"[?\uff1f]\W*$|\b[12]\d{2}0['\u2019]?s\W*$|\d\s*!\W*$"
+    r"|\d\s?(?:[kKMB]n?|thousand|[mbtr]+illion|dozen)\b\.?\W*$"
+)
+"""What ends so is a guess, a decade, a factorial, or a number on a scale that nobody reads here."""
+
+
 class MathsBenchmark(Benchmark):
     """A benchmark whose answers are options, numbers or expressions."""
 
@@ -36,6 +44,9 @@ class MathsBenchmark(Benchmark):
         """An option by letter or text; a number by value; else as the judge `math` does."""
         if not answer.strip():
             return Verdict(correct=False, reason="no answer", judge=self.name)
+        if _OPEN.search(answer.rstrip()[-40:]) and not _OPEN.search(task.answer or ""):
+            reason = "it asks, or is not the number that it looks like"
+            return Verdict(correct=None, reason=reason, judge=self.name, unread=True)
         if SHOWN in task.meta and not task.choices:
             verdict = await judge_shown(task, answer)
             shown = with_choices(task)
@@ -81,7 +92,17 @@ def judge_number(task: Task, answer: str) -> Verdict | None:
     within = task.meta.get(WITHIN)
     tolerance = float(within) if isinstance(within, int | float) else 0.0
     equal = same_number(gold, found, tolerance, task.question)
+    if equal is False and _rounds(task.answer or "", gold.value, answer, found.value):
+        reason = "a decimal for a number that has none"
+        return Verdict(correct=None, reason=reason, judge="number", unread=True)
     return None if equal is None else Verdict(correct=equal, judge="number")
+
+
+def _rounds(written_gold: str, gold: float, answer: str, value: float) -> bool:
+    """Whether a decimal is the gold root, fraction or multiple of pi, rounded to its places."""
+    places = decimals(answer)
+    exact = re.search(r"[\\/\u03c0\u221a]|sqrt|pi", written_gold) is not None
+    return exact and places > 1 and abs(gold - value) <= 0.5 * 10**-places
 
 
 def judge_words(task: Task, answer: str) -> Verdict | None:

@@ -42,6 +42,11 @@ RECOGNITION = "Text Recognition"
 GOLD = "gold"
 AREA = "area"
 RULE = "contains"
+_LATIN = "[a-z\u00df-\u024f]"
+"""Letters of words between which there are blanks; in Chinese there are none."""
+_NOT = re.compile(
+    r"(?:\b(?:not|cannot|never|neither|nor)\b|n['\u2019]t\b|\u4e0d\u662f|\u5e76\u975e)[^.!?;\n\u3002]*$"
+)
 
 
 class _Question(BaseModel):
@@ -77,10 +82,16 @@ class OCRBench(Benchmark):
                 yield Item(name, row.place, partial(_task, name, row, place))
 
     async def judge(self, task: Task, answer: str) -> Verdict:
-        """Whether a gold text is part of the answer; a number not as part of a longer one."""
+        """Whether a gold text is part of the answer, by whole words and numbers.
+
+        Undecided where it is part of a longer word, is there but for blanks and marks, or denied.
+        """
         formula = task.family == FORMULA
-        held = any(_holds(one, answer, formula=formula) for one in _gold(task))
-        return Verdict(correct=held, judge=RULE)
+        held = [_holds(one, answer, formula=formula) for one in _gold(task)]
+        if True in held or None not in held:
+            return Verdict(correct=True in held, judge=RULE)
+        reason = "it holds the text otherwise than as an answer"
+        return Verdict(correct=None, reason=reason, judge=RULE, unread=True)
 
     def compat(self, task: Task, reply: str) -> float:
         """Whether a gold text is part of the reply, letter by letter."""
@@ -103,7 +114,7 @@ class OCRBench(Benchmark):
     )  # fmt: skip
 
 
-def _holds(gold: str, answer: str, *, formula: bool) -> bool:
+def _holds(gold: str, answer: str, *, formula: bool) -> bool | None:
     a, b = (unicodedata.normalize("NFKC", text) for text in (gold, answer))
     if formula:
         a, b = ("".join(text.split()) for text in (a, b))
@@ -111,9 +122,21 @@ def _holds(gold: str, answer: str, *, formula: bool) -> bool:
     a, b = (" ".join(text.lower().split()) for text in (a, b))
     if not a:
         return False
-    before = r"(?<!\d)(?<!\d[.,])" if a[0].isdigit() else ""
-    after = r"(?!\d)(?![.,]\d)" if a[-1].isdigit() else ""
-    return re.search(before + re.escape(a) + after, b) is not None
+    before = r"(?<!\d)(?<!\d[.,:/])" if a[0].isdigit() else f"(?<!{_LATIN})" * _latin(a[0])
+    after = r"(?!\d)(?![.,:/]\d)" if a[-1].isdigit() else f"(?!{_LATIN})" * _latin(a[-1])
+    found = [*re.finditer(before + re.escape(a) + after, b)]
+    if any(not _NOT.search(b[max(0, match.start() - 200) : match.start()]) for match in found):
+        return True
+    letters = re.search(r"[^\W\d_]", a) is not None and _bare(a) in _bare(b)
+    return None if found or letters else False
+
+
+def _latin(sign: str) -> bool:
+    return re.match(_LATIN, sign) is not None
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text)
 
 
 def _gold(task: Task) -> list[str]:

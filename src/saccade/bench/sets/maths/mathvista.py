@@ -60,6 +60,8 @@ _FORMS = {
     "list": "Answer with a list of numbers, as in [1, 2, 3].",
 }
 _ITEM = re.compile(r"\s*(?:,|;|\band\b|\bto\b|\bbetween\b)\s*")
+_RANGE = re.compile(r"\d\s*[-~\u2010-\u2014]\s*\d")
+"""2007-2008 is two years or a difference."""
 
 
 class _Problem(BaseModel):
@@ -194,6 +196,8 @@ def _listed(text: str) -> list[str] | None:
     """The items of a list of numbers; None if it is none."""
     inner = re.sub(r"^.*?(?:is|are|=|:)\s+(?=[\[(\d])", "", text.strip(), count=1).rstrip(".")
     inner = inner.strip("`*$ ").removeprefix("\\boxed{").strip("[](){}\\ ")
+    if _RANGE.search(inner):
+        return None
     items = [item for item in _ITEM.split(inner) if item]
     return items if items and all(measured(item) for item in items) else None
 

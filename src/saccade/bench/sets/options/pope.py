@@ -39,7 +39,7 @@ from saccade.formats.records import MAX_LINE_BYTES, Row
 from saccade.formats.vlmevalkit import TsvRow, read_tsv
 from saccade.images.image import Image
 from saccade.measures.means import Metric, means_by
-from saccade.measures.totals import Floats, Statistic, metrics_of_totals, ratio
+from saccade.measures.totals import ratio_of_counts
 from saccade.types import Task, Verdict
 
 SPLITS = "splits"
@@ -152,11 +152,14 @@ class Pope(Benchmark):
                 for split in _splits(one.task)
                 if group in (ALL, split) and one.value is not None
             ]
-            entries = [
-                (unit_of(one.task), _cell(one.task.answer == "yes", bool(one.value)), 1.0)
+            cells = [
+                (unit_of(one.task), _cell(one.task.answer == "yes", bool(one.value)))
                 for one, _ in of
             ]
-            first, *rest = metrics_of_totals(group, entries, 4, FORMULAS, n=len(of))
+            first, *rest = (
+                ratio_of_counts(name, group, cells, top, bottom, f1=name == "F1")
+                for name, (top, bottom) in FORMULAS.items()
+            )
             made += [first, accuracy[group], *rest]
         answered = [one for one in scored if one.trajectory.answer is not None]
         unread = [one._replace(value=float(one.value is None)) for one in answered]
@@ -168,17 +171,14 @@ def _cell(gold: bool, right: bool) -> int:
     return (0 if right else 2) if gold else (3 if right else 1)
 
 
-def _f1(totals_RC: Floats) -> Floats:
-    hits, false, missed = totals_RC[:, 0], totals_RC[:, 1], totals_RC[:, 2]
-    return ratio(2 * hits, 2 * hits + false + missed)
-
-
-FORMULAS: Mapping[str, Statistic] = {
-    "F1": _f1,
-    "precision": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 1]),
-    "recall": lambda t_RC: ratio(t_RC[:, 0], t_RC[:, 0] + t_RC[:, 2]),
-    "yes ratio": lambda t_RC: ratio(t_RC[:, 0] + t_RC[:, 1], t_RC.sum(1)),
+FORMULAS = {
+    "F1": ({0}, {0, 1, 2}),
+    "precision": ({0}, {0, 1}),
+    "recall": ({0}, {0, 2}),
+    "yes ratio": ({0, 1}, {0, 1, 2, 3}),
 }
+"""Cells of `_cell` that are counted, and those that they are a share of; F1 is made of its share.
+"""
 
 
 def _splits(task: Task) -> list[str]:
