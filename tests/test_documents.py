@@ -174,6 +174,12 @@ def test_the_page_of_keys_is_what_the_models_say() -> None:
     assert page == page_of_keys(), "saccade keys --page > docs/run_file.md"
 
 
+def test_the_page_of_benchmarks_is_what_they_say() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    script = module_of(ROOT / "tests" / "bench" / "page.py")
+    assert page == script.page() + "\n", "tests/bench/page.py --write docs/benchmarks.md"
+
+
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text().splitlines()) <= 60
@@ -206,14 +212,19 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
         assert next(make_tasks(made)).images
 
 
-def benchmark(name: str) -> ModuleType:
-    """A script of benchmarks/."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+def module_of(script: Path) -> ModuleType:
+    """A script as a module, without its main."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/."""
+    return module_of(ROOT / "benchmarks" / f"{name}.py")
 
 
 def test_the_reproduction_shows_what_its_runs_left() -> None:

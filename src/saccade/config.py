@@ -156,6 +156,10 @@ def explain(model: type[BaseModel], error: ValidationError) -> list[str]:
     return [_explain(model, item) for item in error.errors()]
 
 
+MAX_NAMED = 16
+"""Number of names that a message lists."""
+
+
 def resolve(name: str, built_in: Mapping[str, str], what: str) -> object:
     """The object behind a built-in name, or behind "package.module:Name".
 
@@ -170,11 +174,12 @@ def resolve(name: str, built_in: Mapping[str, str], what: str) -> object:
     target = built_in.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon:
-        known = ", ".join(sorted(built_in))
         hint = suggestion(name, built_in)
+        known = f"built in are {', '.join(sorted(built_in))}"
+        if len(built_in) > MAX_NAMED:
+            known = f"saccade keys {what} lists the {len(built_in)} that are built in"
         raise ConfigError(
-            f"{what}: there is no {name!r}{hint}; built in are {known}, your own is "
-            "'package.module:Name'"
+            f"{what}: there is no {name!r}{hint or ';'} {known}, your own is 'package.module:Name'"
         )
     try:
         module = importlib.import_module(module_name)

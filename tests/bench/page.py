@@ -38,13 +38,14 @@ def page() -> str:
 
 def _lines() -> Iterator[str]:
     yield HEAD
-    yield "| name | benchmark | items | licence | where to get it |"
-    yield "|---|---|---|---|---|"
+    yield "| name | benchmark | items | licence |"
+    yield "|---|---|---|---|"
     made = {name: _made(name) for name in BENCHMARKS}
     for name, one in made.items():
         about = one.about
         items = "-" if about.items is None else f"{about.items:,}"
-        cells = (f"[`{name}`](#{name})", about.title, items, about.licence, about.source)
+        licence = about.licence.partition(";")[0]
+        cells = (f"[`{name}`](#{name})", about.title, items, licence)
         yield f"| {' | '.join(map(_cell, cells))} |"
     for name, one in made.items():
         yield from _section(name, one)
@@ -54,6 +55,8 @@ def _section(name: str, one: type[Benchmark]) -> Iterator[str]:
     about = one.about
     yield f"\n## {name}\n"
     yield f"{about.title}" + (f" ({about.paper})." if about.paper else ".") + "\n"
+    yield f"- **where to get it**: {about.source}"
+    yield f"- **licence**: {about.licence}"
     yield f"- **data**: {about.layout}"
     if about.tsv:
         names = ", ".join(f"`{file}.tsv`" for file in about.tsv)

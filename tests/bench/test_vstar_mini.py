@@ -1,11 +1,13 @@
-"""The twelve photographs. Format: the README of the shared data, `questions.json`."""
+"""Twelve questions about ten photographs. Format: the README of the shared data, `questions.json`."""
 
 import json
 from pathlib import Path
 
 import pytest
 from photos import write_photos
+from PIL import Image as PILImage
 
+from saccade.bench.sets.own.vstar_mini import OURS, PHOTOGRAPHS, VStarMini
 from saccade.bench.source import BenchTasks
 from saccade.config import Part
 from saccade.errors import ConfigError, FormatError
@@ -56,10 +58,35 @@ def test_without_the_photographs_it_is_said_where_they_are(
 ) -> None:
     monkeypatch.setenv("SACCADE_DATA", str(tmp_path))
     source = BenchTasks(benchmark=Part(kind="vstar_mini"))
-    with pytest.raises(ConfigError, match=r"github\.com/penghao-wu/vstar.*questions\.json.*data="):
+    said = r"not on this machine\n.*github\.com/penghao-wu/vstar.*\n.*\n.*data=PATH.*photographs"
+    with pytest.raises(ConfigError, match=said):
         source.ids(0)
     write_photos(tmp_path / "vstar_mini", 1)
     assert source.ids(0) == ["q00"]
+
+
+@pytest.mark.parametrize("inside", ["", "images"])
+def test_the_questions_are_in_the_package(tmp_path: Path, inside: str) -> None:
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    names = [name for group in PHOTOGRAPHS.values() for name in group]
+    for name in names:
+        (folder / name).touch()
+    PILImage.new("L", (2400, 1700)).save(folder / "blackmug.JPG", "jpeg", quality=1)
+    first, *others = VStarMini().items(tmp_path)
+    assert [item.id for item in others] == [f"vm-{number:02d}" for number in range(2, 13)]
+    task = first.make(10**8)
+    assert (task.answer, task.boxes[0].box) == ("A. SIGGRAPH", (2053, 1368, 2312, 1620))
+    (folder / "nba.png").unlink()
+    with pytest.raises(FormatError, match=r"1 are missing: nba\.png; they are published in https"):
+        next(VStarMini().items(tmp_path))
+
+
+def test_the_packaged_questions_are_those_of_the_data_set(shared_data: Path) -> None:
+    held = json.loads((shared_data / "vstar_mini" / "questions.json").read_text())
+    for ours, theirs in zip(json.loads(OURS.read_text()), held, strict=True):
+        assert all(ours[key] == theirs[key] for key in set(ours) - {"image"})
+        assert theirs["image"] == f"images/{ours['image']}"
 
 
 def test_the_real_photographs_are_read(shared_data: Path) -> None:

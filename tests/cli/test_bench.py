@@ -1,5 +1,6 @@
 """`saccade bench` as a user types it: a table, a folder that resumes, shards, exit codes."""
 
+import csv
 import json
 import re
 import signal
@@ -59,15 +60,33 @@ def test_the_list_says_where_to_get_what_and_what_is_here(
         assert row["licence"]
         assert row["source"]
         assert row["items"] is None or row["items"] > 0
+    monkeypatch.setenv("COLUMNS", "80")
     table = here("bench", "list").stdout
-    assert all(name in table for name in rows)
+    assert max(map(len, table.splitlines())) <= max(80, len(str(tmp_path)) + 20)
+    for name, row in rows.items():
+        assert re.search(rf"^{name} ", table, re.MULTILINE)
+        address = re.search(r"https://[^\s,;]+", row["source"])
+        assert row["on_disk"] or (address and f"  {address[0]}" in table)
+
+
+def test_the_list_says_all_of_one_benchmark() -> None:
+    page = " ".join(here("bench", "list", "vstar").stdout.split())
+    (row,) = json.loads(here("bench", "list", "vstar", "--json").stdout)
+    assert row["name"] == "vstar"
+    for key in ("title", "licence", "source", "layout", "metric", "differs", "paper"):
+        assert row[key] in page
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["bench", "vstr"], "did you mean 'vstar'"),
-        (["bench", "vstar_mini", "policy.kind=reader"], "get it from .*penghao-wu/vstar"),
+        (["bench", "vstr"], "did you mean 'vstar'. `saccade bench list` names them"),
+        (["bench", "VStarBench"], "did you mean 'vstar'"),
+        (["bench", "list", "HRBench4K"], "did you mean 'hrbench_4k'"),
+        (["bench", "lst"], "did you mean 'list'"),
+        (["bench", "xyz"], "^error: bench: there is no benchmark 'xyz'. `saccade bench list`"),
+        (["bench", "vstar_mini", "policy.kind=reader"], "get it from: .*penghao-wu/vstar"),
+        (["bench", "nano", "data=x"], "data: nano reads no files"),
         (["bench", "nano", "oder=file"], "did you mean 'order'"),
         (["bench", "nano", "--arm", "agnet"], "arm"),
         (["bench", "nano", "--shard", "0/2"], "shard"),
@@ -204,9 +223,10 @@ def test_the_answers_of_a_run_become_a_file_of_predictions(tmp_path: Path) -> No
         assert here(*words(server.url, "out=run", data=data), cwd=tmp_path).returncode == 0
     done = here("bench", "predictions", "run", "--out", "p.tsv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    head, *rows = (tmp_path / "p.tsv").read_text().splitlines()
-    assert '"prediction"' in head.split("\t")
+    with (tmp_path / "p.tsv").open(newline="") as file:
+        rows = [*csv.DictReader(file, delimiter="\t")]
     assert len(rows) == 3
+    assert all(row["prediction"] for row in rows)
 
 
 def test_an_audit_keeps_a_run_for_each_arm_and_says_what_was_gained(tmp_path: Path) -> None:
@@ -215,6 +235,39 @@ def test_an_audit_keeps_a_run_for_each_arm_and_says_what_was_gained(tmp_path: Pa
     assert json.loads(done.stdout)["arms"]
     assert (tmp_path / "audit" / "agent" / "run.json").is_file()
     assert (tmp_path / "audit" / "audit.md").is_file()
+
+
+@pytest.mark.parametrize("lost", ["measured", "causes"])
+def test_what_an_older_version_noted_as_finished_is_measured_again(
+    tmp_path: Path, lost: str
+) -> None:
+    data, note = write_photos(tmp_path / "d", 2), tmp_path / "run" / "finished.json"
+    with ScriptedServer(right) as server:
+        line = words(server.url, "out=run", "--json", data=data)
+        first = here(*line, cwd=tmp_path)
+        content = json.loads(note.read_text())
+        del content["result"][lost]
+        note.write_text(json.dumps(content))
+        again = here(*line, cwd=tmp_path)
+        assert len(server.requests) == 2
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads(first.stdout)
+
+
+def test_a_run_file_is_checked_as_the_command_would(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "d", 2)
+    with ScriptedServer(right) as server:
+        (tmp_path / "mine.toml").write_text(
+            f'bench = "vstar_mini"\ndata = "{data}"\narm = "direct"\n'
+            f'policy = {{ kind = "openai", base_url = "{server.url}", model = "m" }}\n'
+        )
+        good = here("check", "recipe", "mine.toml", cwd=tmp_path)
+        bad = here("check", "recipe", "mine.toml", "data=nowhere", cwd=tmp_path)
+    assert good.returncode == 0, good.stdout
+    assert "a run file of saccade bench" in good.stdout
+    assert re.search(r"tasks +2\n", good.stdout)
+    assert bad.returncode == 1
+    assert re.search(r"error +tasks +nowhere: expected a folder with these ten", bad.stdout)
 
 
 def test_a_run_file_can_hold_it_all(tmp_path: Path) -> None:

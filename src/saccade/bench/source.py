@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from saccade.bench import BENCHMARKS
 from saccade.bench.benchmark import Benchmark, Item
-from saccade.bench.disk import found_on_disk
+from saccade.bench.disk import DATA, found_on_disk
 from saccade.bench.order import Order, arranged
 from saccade.bench.scoring import RULES
 from saccade.config import Part, build
@@ -106,9 +106,14 @@ class BenchTasks(Record):
         if place is None:
             about = benchmark.about
             raise ConfigError(
-                f"{benchmark.name}: the data set is not on this machine; get it from "
-                f"{about.source}, and name {about.layout} with data=PATH"
+                f"{benchmark.name}: the data set is not on this machine\n"
+                f"  get it from: {about.source}\n"
+                f"  licence: {about.licence}\n"
+                f"  then say data=PATH, which is {about.layout};\n"
+                f"  without data=PATH it is looked for as ${DATA}/{benchmark.name}"
             )
+        if self.data is not None and benchmark.in_package:
+            raise ConfigError(f"data: {benchmark.name} reads no files; leave it out")
         return place
 
     def _chosen(self, seed: int) -> Iterator[Item]:

@@ -69,7 +69,7 @@ def bench(
     from saccade.bench.run import preflight
     from saccade.cli.benches.audit import run_audit
     from saccade.cli.benches.chosen import recipe_of
-    from saccade.cli.benches.result import result_of
+    from saccade.cli.benches.result import is_result, result_of
     from saccade.cli.benches.show import show
     from saccade.cli.common.interrupt import keeps
     from saccade.cli.common.outcome import finished_before
@@ -87,7 +87,7 @@ def bench(
         run_audit(recipe, out, as_json=as_json)
         return
     config = recipe.model_dump(mode="json")
-    result, failures = finished_before("bench", config, out), None
+    result, failures = finished_before("bench", config, out, is_result=is_result), None
     if result is None:
         ids = preflight(recipe)
         spare_threads(recipe.policy)

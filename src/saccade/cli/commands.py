@@ -124,6 +124,8 @@ class Group(TyperGroup):
                     [(row.name.ljust(column), row.help) for row in self.rows if row.panel == panel]
                 )
         formatter.write_paragraph()
+        if self.own is not None:
+            formatter.write_text(f"{ctx.command_path} NAME --help describes its options.")
         formatter.write_text(f"{ctx.command_path} COMMAND --help describes a command.")
         if self.version:
             formatter.write_text(f"{ctx.command_path} --version prints the version.")

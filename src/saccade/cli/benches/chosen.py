@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NANO = "nano"
 READER = "reader"
+OTHER_COMMANDS = ("list", "merge", "predictions")
+"""What may have been meant by a name that is that of no benchmark."""
 OF_THE_WEIGHTS = ("max_turn_tokens", "max_context")
 """Limits of the embedded models, which are none of the benchmark that they are measured on."""
 
@@ -35,9 +37,8 @@ def recipe_of(
     Raises:
         ConfigError: there is no such benchmark, or a key or value is wrong.
     """
-    from saccade.bench import BENCHMARKS
     from saccade.bench.recipe import BenchRecipe
-    from saccade.config import resolve, validate, with_overrides
+    from saccade.config import validate, with_overrides
 
     file: Table = {"bench": {"kind": name}}
     if name.endswith(".toml"):
@@ -47,12 +48,40 @@ def recipe_of(
     bench, policy = asked.get("bench"), asked.get("policy")
     kind = bench.get("kind") if isinstance(bench, dict) else bench
     if isinstance(kind, str):
-        resolve(kind, BENCHMARKS, "bench")
+        check_name(kind)
     acting = policy.get("kind") if isinstance(policy, dict) else None
     usual = _usual(str(kind), None if acting is None else str(acting))
     chosen = validate(BenchRecipe, with_settings(_over(usual, table), settings))
     out = chosen.out or default_out(chosen, "audit" if audit else chosen.arm)
     return chosen.model_copy(update={"out": out}), Path(out)
+
+
+def check_name(kind: str) -> None:
+    """Find out if there is such a benchmark.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+        MissingExtra: it is one of the user's own, which needs an optional dependency.
+    """
+    import difflib
+
+    from saccade.bench import BENCHMARKS
+    from saccade.config import resolve
+    from saccade.errors import ConfigError
+
+    if kind in BENCHMARKS or ":" in kind:
+        resolve(kind, BENCHMARKS, "bench")
+        return
+    plain = {re.sub(r"[^a-z0-9]", "", name): name for name in (*BENCHMARKS, *OTHER_COMMANDS)}
+    typed = re.sub(r"[^a-z0-9]", "", kind.lower())
+    near = [name for word, name in plain.items() if len(word) > 3 and word in typed]
+    near += [plain[word] for word in difflib.get_close_matches(typed, list(plain), cutoff=0.7)]
+    named = " or ".join(map(repr, [*dict.fromkeys(near)][:3]))
+    hint = f"; did you mean {named}?" if named else "."
+    raise ConfigError(
+        f"bench: there is no benchmark {kind!r}{hint} `saccade bench list` names them; one of your "
+        "own is 'package.module:Class', and a run file ends in .toml"
+    )
 
 
 def default_out(recipe: BenchRecipe, what: str) -> str:
@@ -97,7 +126,7 @@ def _usual(bench: str, policy: str | None) -> Table:
     if policy == READER:
         from saccade.policies.reader.policy import ENVIRONMENT
 
-        return with_overrides({}, ENVIRONMENT)
+        return {"concurrency": 1, **with_overrides({}, ENVIRONMENT)}  # one keeps the cores busy
     return {}
 
 

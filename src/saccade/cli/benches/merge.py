@@ -27,7 +27,7 @@ def merge(
     """
     from saccade.bench.merge import merge as join
     from saccade.bench.recipe import BenchRecipe
-    from saccade.cli.benches.result import result_of
+    from saccade.cli.benches.result import is_result, result_of
     from saccade.cli.benches.show import show
     from saccade.cli.common.outcome import finished_before
     from saccade.cli.common.progress import bars, one_bar
@@ -43,7 +43,7 @@ def merge(
     with bars(quiet=as_json) as progress:
         manifest, kept = join(runs, out, on_progress=one_bar(progress))
     config = manifest.config
-    result = finished_before("bench", config, out)
+    result = finished_before("bench", config, out, is_result=is_result)
     if result is None:
         result, _ = result_of(validate(BenchRecipe, config), out, kept)
         finish(out, "bench", config, result, needs=["trajectories.jsonl"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 
     from saccade.bench.recipe import BenchRecipe
     from saccade.runs.folder import Key
+
+
+KEPT = (
+    "out", "benchmark", "arm", "seed", "n", "samples", "order", "shard", "compat", "coords",
+    "fingerprint", "prompts", "headline", "metrics", "rule", "ends", "tokens", "cost", "causes",
+    "measured",
+)  # fmt: skip
+"""What every result holds."""
 
 
 class Failures(NamedTuple):
@@ -22,6 +31,19 @@ class Failures(NamedTuple):
     """Number of those that are finished, but whose reward failed."""
     reasons: Counter[str]
     """Why, and how often."""
+
+
+def is_result(result: Mapping[str, JsonValue]) -> bool:
+    """Whether a result that was kept is one of this version: another one is measured anew."""
+    from pydantic import ValidationError
+
+    from saccade.bench.results import Measured
+
+    try:
+        Measured.model_validate(result.get("measured"))
+    except ValidationError:
+        return False
+    return set(KEPT) <= set(result)
 
 
 def result_of(

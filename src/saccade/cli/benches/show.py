@@ -85,6 +85,8 @@ def _ends(measured: Measured) -> str:
 
 def _cost(measured: Measured) -> str:
     cost = measured.cost
+    if not cost.counted:
+        return f"{cost.episodes} episodes; nothing tells how many tokens"
     price = "" if cost.price is None else f", price {cost.price:.4f}"
     of = "" if cost.counted == cost.episodes else f" (known of {cost.counted})"
     return (

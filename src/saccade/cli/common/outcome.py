@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def finished_before(
-    verb: str, config: Mapping[str, JsonValue], out: Path, *, total: int | None = None
+    verb: str,
+    config: Mapping[str, JsonValue],
+    out: Path,
+    *,
+    total: int | None = None,
+    is_result: Callable[[Mapping[str, JsonValue]], bool] = bool,
 ) -> dict[str, JsonValue] | None:
     """The result of a run that is finished and is asked for no more; None if there is work to do.
 
@@ -26,6 +31,8 @@ def finished_before(
         config: The resolved run file.
         out: The run folder.
         total: Number of tasks that there are, if it is known.
+        is_result: Whether a result is one that this version can show; one that is not counts as
+            work to do.
 
     Raises:
         ConfigError: the folder holds another run that is finished.
@@ -34,7 +41,7 @@ def finished_before(
 
     keeps(out)
     done = finished(verb, config, out, total=total)
-    if done is None:
+    if done is None or not is_result(done.result):
         return None
     beyond = ", ".join(done.beyond(config))
     more = f", and holds more than is asked for ({beyond})" if beyond else ""

@@ -1,13 +1,14 @@
 """vstar_mini: twelve questions about small text in photographs of up to 21 megapixels.
 
-A folder with `questions.json` and `images/`:
+The questions are ours and in the package (`vstar_mini.json`); what the photographs show is not ours
+to give away. They are ten example images of two repositories, under the names that they have there,
+in one folder or in its `images/`. A `questions.json` in the folder is read in place of ours:
 
     [{"id": "vm-01", "image": "images/blackmug.JPG", "question": "What conference name is ...?",
       "options": ["SIGGRAPH", "CVPR", ...], "answer_index": 0, "bbox": [2053, 1368, 2312, 1620],
-      "category": "direct_attributes", "free_answer": "SIGGRAPH"}, ...]
+      "category": "direct_attributes"}, ...]
 
-where a box is x1, y1, x2, y2 in pixels of the photograph. The photographs are examples of the
-repositories penghao-wu/vstar and QwenLM/Qwen3-VL; what they show is not ours to give away.
+where a box is x1, y1, x2, y2 in pixels of the photograph.
 """
 
 from __future__ import annotations
@@ -21,9 +22,24 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from saccade.bench.benchmark import About, Benchmark, Item
 from saccade.bench.parts import boxes_of, task_of
+from saccade.errors import FormatError
 from saccade.formats.found import find_files
 from saccade.formats.records import Row, read_records
 from saccade.types import Task, option_letter
+
+OURS = Path(__file__).with_suffix(".json")
+THEIRS = "questions.json"
+PHOTOGRAPHS = {
+    "https://github.com/penghao-wu/vstar, assets/example_images": (
+        "bag_of_bottle.jpeg", "blackmug.JPG", "doll.JPG", "flag.JPG", "instrument.webp", "nba.png",
+        "queue_time.jpg", "signicade.JPG", "vending_machine.jpg",
+    ),
+    "https://github.com/QwenLM/Qwen3-VL, cookbooks/assets/spatial_understanding": (
+        "football_field.jpg",
+    ),
+}  # fmt: skip
+"""Where the photographs of our questions are published."""
+SOURCE = "; ".join(f"{where}: {', '.join(names)}" for where, names in PHOTOGRAPHS.items())
 
 
 class _Question(BaseModel):
@@ -45,19 +61,40 @@ class VStarMini(Benchmark):
         items=12,
         licence="photographs: MIT (penghao-wu/vstar) and Apache-2.0 (QwenLM/Qwen3-VL), not in the "
         "package; questions: Apache-2.0",
-        source="the example images of https://github.com/penghao-wu/vstar and "
-        "https://github.com/QwenLM/Qwen3-VL, with questions.json beside them",
-        layout="the folder with questions.json and images/",
+        source=SOURCE,
+        layout="a folder with these ten photographs, side by side or in images/; the questions are "
+        "in the package, or are those of a questions.json in the folder",
         metric="share of right options, by category and overall",
         differs="no published scorer",
     )
 
     def items(self, place: Path) -> Iterator[Item]:
         """One for each question."""
-        for file in find_files(place, ["questions.json"], self.about.layout):
-            for row in read_records(file):
-                asked = row.read(_Question)
-                yield Item(asked.id, row.place, partial(_task, row, asked))
+        if place.is_dir() and not (place / THEIRS).exists():
+            rows = _asked_here(place, self.about.source)
+        else:
+            rows = read_records(find_files(place, [THEIRS], self.about.layout)[0])
+        for row in rows:
+            asked = row.read(_Question)
+            yield Item(asked.id, row.place, partial(_task, row, asked))
+
+
+def _asked_here(place: Path, source: str) -> Iterator[Row]:
+    """Our questions about the photographs of a folder.
+
+    Raises:
+        FormatError: some are not there; names them, and where they are published.
+    """
+    inner = place / "images"
+    folder = inner if inner.is_dir() else place
+    wanted = [name for names in PHOTOGRAPHS.values() for name in names]
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
+        raise FormatError(
+            f"{folder}: of the ten photographs {len(missing)} are missing: {', '.join(missing)}; "
+            f"they are published in {source}"
+        )
+    for row in read_records(OURS):
+        yield Row(folder / OURS.name, f"{OURS.name}: {row.values['id']}", row.values)
 
 
 def _task(row: Row, asked: _Question, max_pixels: int) -> Task:
