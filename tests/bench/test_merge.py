@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from saccade.bench.merge import merge
 from saccade.bench.recipe import BenchRecipe
 from saccade.bench.run import run_bench
+from saccade.cli.benches.result import result_of
 from saccade.config import validate
 from saccade.errors import ConfigError
 from saccade.runs.finished import finish
@@ -122,6 +123,33 @@ async def test_a_shard_that_is_missing_twice_or_unfinished_is_named(
             merge(runs, tmp_path / "out")
     with pytest.raises(ConfigError, match="another folder"):
         merge([one], one)
+
+
+async def test_shards_of_another_number_of_items_are_refused(
+    shards: Shards, tmp_path: Path
+) -> None:
+    two = await shards.run("2/2", n=6)
+    for keys, named in (({"n": 4}, "n=4"), ({}, "n=None"), ({"n": 6, "samples": 2}, "samples=2")):
+        with pytest.raises(ConfigError, match=named):
+            merge([await shards.run("1/2", **keys), two], tmp_path / "out")  # type: ignore[arg-type]
+    grown = await shards.run("1/2", n=2)
+    await run_bench(shards.recipe(grown, shard="1/2", n=6), grown, on_finish=lambda *_: None)
+    with pytest.raises(ConfigError, match="is not finished"):  # its note is that of n=2
+        merge([grown, two], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+async def test_what_a_larger_run_has_left_in_a_shard_is_not_merged(
+    shards: Shards, tmp_path: Path
+) -> None:
+    one, two = [await shards.run(f"{k}/2", done=False) for k in (1, 2)]
+    for out, shard in ((one, "1/2"), (two, "2/2")):
+        recipe = shards.recipe(out, shard=shard, n=4)
+        asked = await run_bench(recipe, out, on_finish=lambda *_: None)
+        result, _ = result_of(recipe, out, asked)
+        finish(out, "bench", recipe.model_dump(mode="json"), result)
+    with pytest.raises(ConfigError, match=r"holds \d episodes, and \d are asked for"):
+        merge([one, two], tmp_path / "out")
 
 
 async def test_an_episode_that_is_in_two_shards_is_refused(shards: Shards, tmp_path: Path) -> None:

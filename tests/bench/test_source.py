@@ -17,7 +17,7 @@ def test_items_that_are_finished_are_left_out_before_their_images_are_opened(
 ) -> None:
     made = source(write_photos(tmp_path / "d", 4))
     (tmp_path / "d" / "images" / "2.jpg").unlink()
-    left = made.tasks(seed=0, max_pixels=10**8, without={"q02", "q03"})
+    left = made.tasks(seed=0, max_pixels=10**8, wanted=lambda name: name not in {"q02", "q03"})
     assert [task.id for task in left] == ["q00", "q01"]
 
 

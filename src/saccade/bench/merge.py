@@ -19,8 +19,8 @@ from pydantic import JsonValue
 
 from saccade.bench.run import VERB
 from saccade.bench.source import WHOLE
-from saccade.errors import ConfigError, StoreError
-from saccade.runs.finished import read_finished
+from saccade.errors import ConfigError
+from saccade.runs.finished import Finished, finished
 from saccade.runs.folder import Entry, Key, RunFolder, RunReader, finished_in
 from saccade.runs.manifest import Manifest, differences
 
@@ -51,8 +51,9 @@ def merge(
         The manifest of the new run, and task id and sample of every episode in it.
 
     Raises:
-        ConfigError: a shard is missing, is there twice or is not finished; their settings or
-            environments differ; an episode is in two of them; or `out` is one of them.
+        ConfigError: a shard is missing, is there twice, is not finished or holds more than it was
+            asked for; their settings, numbers of items or environments differ; an episode is in two
+            of them; or `out` is one of them.
         StoreError: there is no run in a folder, or the new one cannot be written.
     """
     shards = sorted(map(_opened, runs), key=lambda shard: shard.number)
@@ -98,6 +99,13 @@ def _check(shards: Sequence[Shard], out: Path) -> None:
             raise ConfigError(
                 f"{shard.folder} is another run than {first.folder}:\n  " + "\n  ".join(changes)
             )
+        config, other = shard.reader.manifest.config, first.reader.manifest.config
+        for key in ("n", "samples"):
+            if config.get(key) != other.get(key):
+                raise ConfigError(
+                    f"{shard.folder} has {key}={config.get(key)}, {first.folder} "
+                    f"{key}={other.get(key)}: run the smaller one again with the same {key}"
+                )
         if shard.of != first.of:
             raise ConfigError(
                 f"{shard.folder} is shard {shard.number}/{shard.of}, {first.folder} is "
@@ -112,13 +120,27 @@ def _check(shards: Sequence[Shard], out: Path) -> None:
     if missing := [str(k) for k in range(1, first.of + 1) if k not in numbers]:
         raise ConfigError(f"shard {', '.join(missing)} of {first.of} is missing: name its folder")
     for shard in shards:
-        try:
-            read_finished(shard.folder)
-        except StoreError:
+        held = finished(VERB, shard.reader.manifest.config, shard.folder)
+        named = f"{shard.folder} (shard {shard.number}/{shard.of})"
+        if held is None:
+            raise ConfigError(f"{named} is not finished: run its command again, then merge")
+        asked, there = (
+            _episodes(held),
+            len({(t.task_id, t.sample) for t in shard.reader.trajectories()}),
+        )
+        if asked is not None and there > asked:
             raise ConfigError(
-                f"{shard.folder} (shard {shard.number}/{shard.of}) is not finished: run its "
-                "command again, then merge"
-            ) from None
+                f"{named} holds {there} episodes, and {asked} are asked for: the rest is of a "
+                "larger run that was stopped; finish that one, or play this one into a new folder"
+            )
+
+
+def _episodes(held: Finished) -> int | None:
+    """Of how many episodes the result of a run is, where it says so."""
+    measured = held.result.get("measured")
+    cost = measured.get("cost") if isinstance(measured, dict) else None
+    episodes = cost.get("episodes") if isinstance(cost, dict) else None
+    return episodes if isinstance(episodes, int) else None
 
 
 def _whole(manifest: Manifest, out: Path) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -52,21 +52,22 @@ class BenchTasks(Record):
     """Which part of the items this run takes, as in "2/8": shares of a hash of the id."""
 
     def tasks(
-        self, *, seed: int, max_pixels: int, without: Container[str] = frozenset()
+        self, *, seed: int, max_pixels: int, wanted: Callable[[str], bool] = lambda _: True
     ) -> Iterator[Task]:
         """The tasks in the order of the files.
 
         Args:
             seed: Of the run.
             max_pixels: Larger images are refused.
-            without: Ids of items that are left out before their images are opened.
+            wanted: Whether an item is wanted, by its id; others are left out before their images
+                are opened.
 
         Raises:
             ConfigError: the data set is not on this machine.
             FormatError: a row cannot be used, or two have one id; names file and row.
         """
         for item in self._chosen(seed):
-            if item.id not in without:
+            if wanted(item.id):
                 task = item.make(max_pixels).model_copy(update={"judge": RULES})
                 yield from arranged(task, self.order, seed)
 

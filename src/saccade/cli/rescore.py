@@ -79,16 +79,20 @@ def _recipe(run: Path, file: Path | None, settings: list[str] | None) -> Rescore
     from saccade.cli.common.options import read_runfile
     from saccade.config import validate, with_overrides
     from saccade.errors import ConfigError
-    from saccade.runs.rescore import RescoreRecipe, own_reward
+    from saccade.runs.rescore import RescoreRecipe, check_code, own_reward
 
-    reward = own_reward(run) if file is None else read_runfile(file, []).get("reward", {})
+    table = {} if file is None else read_runfile(file, [])
+    said = f"{settings} {table}"
+    reward = own_reward(run) if file is None else table.get("reward", {})
     named = settings or []
     if isinstance(reward, dict) and any(s.startswith("reward.judge.") for s in named):
         reward.pop("judge", None)  # one judge, given key by key, in place of those of the run
     table = with_overrides({"reward": reward}, named)
     if "out" not in table:
         raise ConfigError("out: missing; name the new run folder with out=runs/NAME")
-    return validate(RescoreRecipe, {**table, "run": str(run)})
+    chosen = validate(RescoreRecipe, {**table, "run": str(run)})
+    check_code(chosen, said)
+    return chosen
 
 
 def _show(result: Rescored) -> None:

@@ -36,7 +36,7 @@ async def run(
         on_resume: Called with the number of episodes that the folder holds already.
 
     Raises:
-        ConfigError: the recipe cannot work, or `out` holds another run.
+        ConfigError: the recipe cannot work, or `out` holds another run, or other questions.
         StoreError: the folder cannot be written; what was finished is kept.
         ServiceError: `recipe.max_aborts` episodes in a row were aborted.
         PluginError: so many failed in a row, the last one in its reward; or a source of tasks or a
@@ -62,7 +62,7 @@ async def play(
     """The same with parts that stand already, and that stay open.
 
     Raises:
-        ConfigError: `out` holds another run.
+        ConfigError: `out` holds another run, or other questions under the same ids.
         StoreError: the folder cannot be written; what was finished is kept.
         ServiceError: `recipe.max_aborts` episodes in a row were aborted.
         PluginError: so many failed in a row, the last one in its reward; or a source of tasks or a
@@ -85,7 +85,7 @@ async def play(
         await rollout_many(
             policy,
             environment,
-            _missing(jobs, folder.done | waiting),
+            _missing(jobs, folder, folder.done | waiting),
             on_finish=keep,
             concurrency=recipe.concurrency,
             seed=recipe.seed,
@@ -132,5 +132,12 @@ def jobs_of(recipe: Recipe, tasks: Iterable[Task]) -> Iterator[Job]:
     return (Job(task, sample) for task in tasks for sample in range(recipe.samples))
 
 
-def _missing(jobs: Iterable[Job], done: frozenset[Key]) -> Iterator[Job]:
-    return (job for job in jobs if (job.task.id, job.sample) not in done)
+def _missing(jobs: Iterable[Job], folder: RunFolder, done: frozenset[Key]) -> Iterator[Job]:
+    """The jobs that are not done; what is asked is still what the folder holds, done or not."""
+    checked = None
+    for job in jobs:
+        if job.task is not checked:
+            folder.check(job.task)
+            checked = job.task
+        if (job.task.id, job.sample) not in done:
+            yield job

@@ -18,6 +18,7 @@ that much. One process writes to a folder; a second one is refused.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -28,7 +29,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
 
-from saccade.errors import FormatError, StoreError
+from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.files import read_lines, write_whole, writing
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.image import Image, read_bounded
@@ -75,7 +76,7 @@ class RunFolder:
                 Journal(self.path, name) for name in JOURNALS
             )
             reader = RunReader(self.path)
-            self._task_ids = {task.id for task in reader.tasks()}
+            self._asked = {task.id: _digest(task) for task in reader.tasks()}
             self._done: set[Key] = set()
             self._waiting: set[Key] = set()
             for t in reader.trajectories():
@@ -94,6 +95,25 @@ class RunFolder:
     def waiting(self) -> frozenset[Key]:
         """Episodes that need no rerun either, but a score: the reward failed on them."""
         return frozenset(self._waiting)
+
+    def check(self, task: Task) -> None:
+        """Refuse a question that is another one than the folder holds under its id.
+
+        Raises:
+            ConfigError: its text, images, options, answer, boxes or notes have changed.
+        """
+        held = self._asked.get(task.id)
+        if held is not None and held != _digest(task):
+            raise ConfigError(
+                f"{self.path}: the question {task.id!r} is another one than the folder holds: "
+                f"{self._changed_in(task)} changed. The data has changed since, or how Saccade "
+                "reads it; choose another out, so that no table mixes the two"
+            )
+
+    def _changed_in(self, task: Task) -> str:
+        held = next(t for t in RunReader(self.path).tasks() if t.id == task.id)
+        old, new = held.model_dump(mode="json"), task.model_dump(mode="json")
+        return ", ".join(key for key in new if old[key] != new[key])
 
     def append(self, task: Task, trajectory: Trajectory) -> Trajectory:
         """Keep a finished episode: its images first, then its task, then its line.
@@ -119,9 +139,9 @@ class RunFolder:
             kept, line = _readable(trajectory, f"{self.path}: {trajectory.id}")
             for image in {*task.images, *kept.images}:
                 self._keep_image(image)
-            if task.id not in self._task_ids:
+            if task.id not in self._asked:
                 self._tasks.append(named)
-                self._task_ids.add(task.id)
+                self._asked[task.id] = _digest(task)
             if kept.stop is StopReason.ABORTED:
                 self._aborted.append(line)
             elif kept.reward_failed:
@@ -160,6 +180,10 @@ class RunFolder:
         file = self.path / "images" / image.source.name
         if not file.exists():
             write_whole(file, image.source.encoded())
+
+
+def _digest(task: Task) -> bytes:
+    return hashlib.blake2b(task.model_dump_json().encode(), digest_size=16).digest()
 
 
 def _readable(trajectory: Trajectory, where: str) -> tuple[Trajectory, bytes]:

@@ -30,7 +30,7 @@ from saccade.rollout import in_parallel, score
 from saccade.runs.earlier import RESCORED_FROM, Earlier, before_rescoring
 from saccade.runs.execute import keeper
 from saccade.runs.folder import Entry, RunFolder, RunReader, finished_in
-from saccade.runs.manifest import Manifest, manifest_of, read_manifest
+from saccade.runs.manifest import RUN, Manifest, manifest_of, read_manifest
 from saccade.types import Record, StopReason, Task, Trajectory
 
 VERB = "rescore"
@@ -152,6 +152,28 @@ def own_reward(run: Path) -> dict[str, JsonValue]:
     held = read_manifest(run).config.get("reward")
     options = validate(RewardOptions, held if isinstance(held, dict) else {}, f"{run}: reward")
     return options.model_dump(mode="json", exclude_defaults=True)
+
+
+def check_code(recipe: RescoreRecipe, said: str) -> None:
+    """Refuse to import what only the folder of a run names: somebody else may have made it.
+
+    Args:
+        recipe: What is judged again.
+        said: Everything that the user has said: settings and run file.
+
+    Raises:
+        ConfigError: a judge, a term or the benchmark is a module's that the user does not name.
+    """
+    bench = read_manifest(Path(recipe.run)).config.get("bench")
+    names = [part.kind for part in recipe.reward.judge] + [*recipe.reward.weights]
+    if isinstance(bench, dict):
+        names.append(str(bench.get("kind")))
+    if strange := sorted({name for name in names if ":" in name and name not in said}):
+        raise ConfigError(
+            f"{recipe.run}/{RUN} names code that is not Saccade's ({', '.join(strange)}), and a "
+            "folder must not choose what is run: name it yourself, by the run file of that run "
+            "with --recipe FILE, or in a setting"
+        )
 
 
 def compared(out: Path) -> Rescored:

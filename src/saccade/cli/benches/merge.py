@@ -21,12 +21,14 @@ def merge(
 ) -> None:
     """Join the runs of all shards of a benchmark into one.
 
-    Refused are shards with other settings, and one that is missing or not finished.
+    Refused are shards with other settings, and one that is missing or not finished. Of a benchmark
+    of your own, the command of the run with this folder as `out` measures the rest.
 
     saccade bench merge runs/a-1 runs/a-2 out=runs/a
     """
     from saccade.bench.merge import merge as join
     from saccade.bench.recipe import BenchRecipe
+    from saccade.bench.results import known_benchmark
     from saccade.cli.benches.result import is_result, result_of
     from saccade.cli.benches.show import show
     from saccade.cli.common.outcome import finished_before
@@ -45,6 +47,9 @@ def merge(
     config = manifest.config
     result = finished_before("bench", config, out, is_result=is_result)
     if result is None:
-        result, _ = result_of(validate(BenchRecipe, config), out, kept)
-        finish(out, "bench", config, result, needs=["trajectories.jsonl"])
+        # Shards may come from others: no module that they name is imported.
+        known = known_benchmark(manifest)
+        result, _ = result_of(validate(BenchRecipe, config), out, kept, known=known)
+        if not known[1]:
+            finish(out, "bench", config, result, needs=["trajectories.jsonl"])
     show(result, as_json=as_json)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import JsonValue
 
+    from saccade.bench.benchmark import Benchmark
     from saccade.bench.recipe import BenchRecipe
     from saccade.runs.folder import Key
 
@@ -47,23 +50,33 @@ def is_result(result: Mapping[str, JsonValue]) -> bool:
 
 
 def result_of(
-    recipe: BenchRecipe, out: Path, asked: frozenset[Key]
+    recipe: BenchRecipe,
+    out: Path,
+    asked: frozenset[Key],
+    *,
+    known: tuple[Benchmark, Sequence[str]] | None = None,
 ) -> tuple[dict[str, JsonValue], Failures]:
     """What the folder holds of the attempts that were asked for, and what failed of them.
 
     It may hold more: of a larger run that was killed, only what was quick.
+
+    Args:
+        recipe: What was asked.
+        out: The run folder.
+        asked: Task id and sample of every attempt that counts.
+        known: The benchmark, and what is to be said of it; None: that of the recipe is made.
     """
     from saccade.bench.results import UNFINISHED, measured_of
     from saccade.runs.diagnosis import common_causes
     from saccade.runs.folder import RunReader
     from saccade.types import StopReason
 
-    reader, made = RunReader(out), recipe.source.made
+    reader, (made, said) = RunReader(out), known or (recipe.source.made, ())
     held = [e for e in reader.entries() if (e.task.id, e.trajectory.sample) in asked]
     trajectories = [entry.trajectory for entry in held]
     reasons = Counter(t.error for t in trajectories if t.error)
     measured = measured_of(
-        out.name, out, reader.manifest, made, held, compat=recipe.compat is not None
+        out.name, out, reader.manifest, made, held, compat=recipe.compat is not None, notes=said
     )
     if not reasons:  # it is noted as finished after this
         notes = tuple(note for note in measured.notes if note != UNFINISHED)
