@@ -1,4 +1,4 @@
-"""Twelve questions about ten photographs. Format: the README of the shared data, `questions.json`."""
+"""Twelve questions about ten photographs. Format: `questions.json` of the shared data."""
 
 import json
 from pathlib import Path
