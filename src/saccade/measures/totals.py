@@ -103,9 +103,9 @@ def ratio_of_counts(
     """
     pairs = [(unit, float(cell in top)) for unit, cell in cells if cell in bottom]
     found = mean_of(name, group, pairs)
-    ends = (found.value, found.low, found.high)
+    ends = [found.value, found.low, found.high]
     if f1:
-        ends = tuple(None if end is None else 2 * end / (1 + end) for end in ends)
+        ends = [None if end is None else 2 * end / (1 + end) for end in ends]
     return found.model_copy(
         update={
             **dict(zip(("value", "low", "high"), ends, strict=True)),
