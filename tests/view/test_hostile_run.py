@@ -15,11 +15,12 @@ from saccade.cache import ByteCache
 from saccade.images.geometry import Box
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import Manifest
+from saccade.testing.lies import HOSTILE_TEXT
 from saccade.types import Score, TargetBox, Verdict
 from saccade.view import sound
 from saccade.view.page import make_page
 from saccade.view.report import as_json, as_markdown, report, report_parts
-from saccade.view.tables import latex
+from saccade.view.tables import Table, latex, markdown
 
 HOSTILE: list[JsonValue] = [
     None, True, -1, 10**400, 2**63, 1e308, -1e308, float("nan"), float("inf"), -float("inf"), 0.5,
@@ -238,3 +239,11 @@ def test_a_record_of_very_many_values_is_refused_before_it_is_read(
     (shown,) = content(run)
     assert "jsonl:1: a line of more than" in " ".join(shown["notes"])
     assert len(shown["episodes"]) == 1
+
+
+def test_titles_heads_and_paragraphs_stay_on_their_line() -> None:
+    hostile = f"# {HOSTILE_TEXT}\n\n# head\n| a |"
+    text = markdown([Table(hostile, (hostile, "n"), ((hostile, "1"),)), hostile])
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    title, _, head, _, row, _, said = text.rstrip("\n").split("\n")
+    assert (title[:2], head[:2], row[:2], said[:2]) == ("**", "| ", "| ", "\\#")

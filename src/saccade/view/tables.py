@@ -56,9 +56,12 @@ def interval(low: float | None, high: float | None, *, sign: bool = False) -> st
 
 def plain(cell: Cell) -> str:
     """The text of a cell on one line, without hidden characters."""
-    text = cell.text if isinstance(cell, Link) else cell
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    flat = _flat(cell.text if isinstance(cell, Link) else cell)
     return flat if len(flat) <= MAX_CELL else flat[: MAX_CELL - 3] + "..."
+
+
+def _flat(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def markdown(parts: Sequence[Part]) -> str:
@@ -74,12 +77,16 @@ def latex(parts: Sequence[Part]) -> str:
 
 def _markdown(part: Part) -> str:
     if isinstance(part, str):
-        return _markdown_text(part)
+        return _BLOCK.sub(r"\\\1", _markdown_text(part))
     sides = ("---" if _is_text(part, place) else "--:" for place in range(len(part.head)))
     lines = [f"**{_markdown_text(part.title)}**", ""] if part.title else []
     lines += ["| " + " | ".join(map(_markdown_text, part.head)) + " |", f"|{'|'.join(sides)}|"]
     lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in part.rows]
     return "\n".join(lines)
+
+
+_BLOCK = re.compile(r"^([#>+=-])")
+"""What would make a heading, a quotation or a list of a paragraph."""
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -88,7 +95,8 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    """Text that cannot end its cell, begin markup or hide characters."""
+    """Text that cannot end its cell or line, begin markup or hide characters."""
+    text = _flat(text)
     for mark in "\\|`*_~$":
         text = text.replace(mark, "\\" + mark)
     return text.replace("](", "]\\(").replace("&", "&amp;").replace("<", "&lt;")
