@@ -1,6 +1,6 @@
 """What looking contributes to nano: the audit of two families and three seeds, as docs/audit.md.
 
-    python benchmarks/audit_nano.py
+    python benchmarks/audit_nano.py [--tables]
 
 It runs `saccade bench nano --audit` six times (200 questions each; seeds 1 and 2 draw other
 scenes), keeps what they printed in results/audit_nano.json and writes tables and figure. Folders
@@ -102,13 +102,13 @@ def _arm(audit: Audit, name: str) -> str:
 
 def _metric(metric: Metric) -> str:
     value, ends = number(metric.value, 3), interval(metric.low, metric.high)
-    return f"{value} ({ends}; n {metric.n})"
+    return f"{value} {ends}, n {metric.n}"
 
 
 def _evidence(audit: Audit) -> str:
     for e in audit.evidence:
         if (e.replaced_by, e.when) == ("blank", "at once"):
-            return f"{number(e.gain, 2)} ({interval(e.low, e.high, sign=True)}; n {e.n})"
+            return f"{number(e.gain, 2)} {interval(e.low, e.high, sign=True)}, n {e.n}"
     return "- (no look)"
 
 
