@@ -7,15 +7,9 @@ here, so that a reply which is a program has no fixed result.
 Source: open-compass/VLMEvalKit at e8e78f05: vlmeval/utils/matching_util.py,
 vlmeval/dataset/dynamath.py, and vlmeval/dataset/utils/{mathvista,mathv,vqa_eval}.py. Each, OCRBench
 and the boxes of RefCOCO too, was played against those functions on 60,000 replies that were drawn
-<<<<<<< HEAD
-and altered at random, without a difference (MathVision's options on 12,000); that of free answers
-to MathVision on 50,000: what is 1 here is so there, and in 6 of 1,000 replies theirs is 1 where
-here it is None (`eval` takes 3^2 for 1, and its reader of LaTeX takes 50% for 1/2).
-=======
 and altered at random, without a difference (MathVision's options on 12,000); that of its free
 answers on 50,000: what is 1 here is so there, and in 6 of 1,000 replies theirs is 1 where here
 it is None (`eval` takes 3^2 for 1, and its reader of LaTeX takes 50% for 1/2).
->>>>>>> numbers2
 """
 
 from __future__ import annotations
