@@ -77,6 +77,14 @@ def test_tests_that_hold_a_promise_exist() -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_the_table_of_a_benchmark_is_that_of_its_run() -> None:
+    kept = json.loads((ROOT / "results" / "bench_nano.json").read_text())
+    block = README.partition("<!-- bench_nano -->\n")[2].partition("<!-- /bench_nano -->")[0]
+    for command, printed in kept["printed"].items():
+        assert f"$ {command}\n{printed}".rstrip() in block
+    assert kept["comparisons"][0]["paired"]["interval"][0] > 0.3, "looking decides on this world"
+
+
 def test_make_targets_that_are_named_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for document in DOCUMENTS:
