@@ -307,8 +307,8 @@ def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
     saccade("demo", "--n", "2", "--out", "run", cwd=tmp_path)
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert set(manifest) == {
-        "verb", "config", "fingerprint", "seed", "versions", "commit", "dirty", "command",
-        "created",
+        "verb", "config", "fingerprint", "prompts", "seed", "versions", "commit", "dirty",
+        "command", "created",
     }  # fmt: skip
     assert manifest["verb"] == "demo"
     assert {"python", "saccade", "numpy", "pillow"} <= set(manifest["versions"])

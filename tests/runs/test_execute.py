@@ -24,6 +24,7 @@ from saccade.runs.assemble import Assembly, mismatches
 from saccade.runs.execute import jobs_of, play, run
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedServer
+from saccade.tools.zoom import ZoomIn
 from saccade.types import Completion, Sampling, StopReason, Task, Trajectory, Verdict
 
 
@@ -44,10 +45,13 @@ def test_a_model_in_a_foreign_frame_or_budget_is_warned_about(tiny_qwen3_vl: Pat
 def test_a_released_checkpoint_with_our_prompt_is_warned_about() -> None:
     options = OpenAIOptions(base_url="http://127.0.0.1:9/v1", model="ChenShawn/DeepEyes-7B")
     policy = OpenAIPolicy(options)
-    assert "dialect.prompts=FILE" in mismatches(policy.info, Environment(DeepEyes()))[0]
+    ours = Environment(DeepEyes(), [ZoomIn()])
+    assert "dialect.prompts=FILE" in mismatches(policy.info, ours)[0]
     published = DeepEyes(prompts=Prompts(system="s", user="{question}"))
-    assert mismatches(policy.info, Environment(published)) == []
-    assert mismatches(ReplayPolicy({}).info, Environment(DeepEyes())) == []
+    assert mismatches(policy.info, Environment(published, [ZoomIn()])) == []
+    assert mismatches(ReplayPolicy({}).info, ours) == []
+    # None is published for an environment without tools.
+    assert mismatches(policy.info, Environment(DeepEyes())) == []
 
 
 async def test_a_warning_reaches_the_user(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ BASE = ("filelock", "httpx", "numpy", "pillow", "pydantic", "rich", "typer")
 """The packages that every installation has."""
 EXTRAS = {
     "local": ("torch", "transformers", "safetensors"),
-    "data": ("pyarrow", "openpyxl"),
+    "data": ("pyarrow", "openpyxl", "pandas"),
     "math": ("math-verify", "latex2sympy2_extended", "sympy"),
     "train": ("torch", "transformers", "safetensors", "trl", "accelerate", "peft", "datasets"),
     "plots": ("matplotlib",),
@@ -25,6 +25,7 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn"),
     "ocr": ("rapidocr", "onnxruntime", "rapidfuzz"),
     "robust": ("torch", "scikit-learn", "scipy", "matplotlib"),
+    "inspect": ("inspect-ai",),
 }  # fmt: skip
 """Extra -> its packages; those of pyproject.toml, which an installed package does not have."""
 
