@@ -27,11 +27,10 @@ def test_the_table_is_made_from_the_results(found: dict[str, Any]) -> None:
 
 
 def test_an_evaluation_costs_little_beside_its_model(found: dict[str, Any]) -> None:
-    """CPU time: the machine of the measurement was shared, so that wall time waits for others."""
+    """The target of photographs, 60 ms, is missed: the page says so, and this keeps what is."""
     figures = found["figures"]
     assert figures["text: saccade, CPU ms beyond the floor"]["median"] <= 5
     assert figures["text: inspect over saccade, CPU beyond the floor"]["median"] >= 5
-    # Under the load of that day decoding took three times what it takes on a free machine.
     beyond, decode = (
         figures[f"photo: {what}"]["median"]
         for what in ("saccade, CPU ms beyond the floor", "decode, CPU ms")
