@@ -25,14 +25,14 @@ ROWS: list[tuple[str, bool]] = [
     ("rollout", False),
     ("env models", False),
     ("dialects tools render rewards world measures", True),
-    ("sandbox formats", False),
+    ("sandbox formats search", False),
     ("types config client", False),
     ("errors plugins cache files untrusted images embedded", False),
 ]
 ROW_OF = {room: row for row, (rooms, _) in enumerate(ROWS) for room in rooms.split()}
 HEAVY = {
-    "torch": "render models policies fisher guard train robust engines nano",
-    "transformers": "render models policies fisher guard train robust engines nano",
+    "torch": "search render models policies fisher guard train robust engines nano",
+    "transformers": "search render models policies fisher guard train robust engines nano",
     "trl": "train",
     "verl": "engines",
     "ray": "engines",

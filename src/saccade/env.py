@@ -18,8 +18,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import takewhile
+from typing import TypeVar
 
 from saccade.dialects.base import Dialect
 from saccade.dialects.whole import put_together
@@ -45,6 +47,8 @@ from saccade.types import (
     Trajectory,
     Turn,
 )
+
+Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
@@ -236,6 +240,7 @@ class Episode:
         self._count_tokens = count_tokens or _unknown_length
         self._images: list[Image] = list(self.trajectory.images)
         self._functions: dict[str, ToolFunction] = {}
+        self._side_by_side: set[str] = set()
 
     @property
     def done(self) -> bool:
@@ -274,8 +279,7 @@ class Episode:
         elif last:
             self._append(turn, StopReason.MAX_TURNS)
         else:
-            # In order: a call may address an image that an earlier one of the turn returned.
-            results = [await self._execute(call) for call in action.calls]
+            results = await self._execute_all(action.calls)
             self._observe(turn, _in_wire_order([*results, *_unread(turn)], completion))
 
     def overflow(self) -> None:
@@ -296,7 +300,28 @@ class Episode:
             seed=self.trajectory.seed,
         )
         for tool in self._environment.tools:
-            self._functions[tool.spec.name] = await stack.enter_async_context(tool.open(context))
+            name = tool.spec.name
+            self._functions[name] = await stack.enter_async_context(tool.open(context))
+            if getattr(tool, "side_by_side", False):
+                self._side_by_side.add(name)
+
+    async def _execute_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Execute the calls of a turn, in order: one may address an image that an earlier returned.
+
+        Calls of tools that may run side by side do, where they follow each other: each of them sees
+        the images that were there before the first.
+        """
+        results: list[ToolResult] = []
+        waiting = list(calls)
+        while waiting:
+            several = takewhile(lambda call: call.name in self._side_by_side, waiting)
+            batch = list(several) or waiting[:1]
+            del waiting[: len(batch)]
+            executed = await all_of([self._execute(call) for call in batch])
+            for result in executed:
+                self._images.extend(p for p in result.content if isinstance(p, Image))
+            results += executed
+        return results
 
     async def _execute(self, call: ToolCall) -> ToolResult:
         started = time.monotonic()
@@ -309,7 +334,6 @@ class Episode:
             output = await function(call.arguments)
         except ToolError as mistake:
             error = str(mistake)
-        self._images.extend(part for part in output.content if isinstance(part, Image))
         return ToolResult(
             call=call,
             content=output.content,
@@ -358,6 +382,17 @@ class Episode:
 
     def _update(self, **changes: object) -> None:
         self.trajectory = self.trajectory.model_copy(update=changes)
+
+
+async def all_of(calls: Sequence[Coroutine[None, None, Item]]) -> list[Item]:
+    """What all of the calls return, in their order; the first that raises ends the others."""
+    running = [asyncio.create_task(call) for call in calls]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:

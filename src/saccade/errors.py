@@ -24,7 +24,9 @@ from __future__ import annotations
 
 EXTRA_OF = {
     "accelerate": "train",
+    "bs4": "search",
     "datasets": "train",
+    "imagehash": "search",
     "inspect_ai": "inspect",
     "matplotlib": "plots",
     "latex2sympy2_extended": "math",
@@ -42,6 +44,7 @@ EXTRA_OF = {
     "scipy": "robust",
     "sklearn": "robust",
     "starlette": "serve",
+    "tantivy": "search",
     "torch": "local",
     "transformers": "local",
     "trl": "train",
@@ -50,7 +53,12 @@ EXTRA_OF = {
 """Module that Saccade imports and the base installation lacks -> the smallest extra that holds it.
 """
 
-PACKAGES = {"inspect_ai": "inspect-ai", "math_verify": "math-verify", "sklearn": "scikit-learn"}
+PACKAGES = {
+    "bs4": "beautifulsoup4",
+    "inspect_ai": "inspect-ai",
+    "math_verify": "math-verify",
+    "sklearn": "scikit-learn",
+}
 """Module -> the package that it comes in, where that has another name."""
 
 DISTRIBUTION = "saccade-vlm"

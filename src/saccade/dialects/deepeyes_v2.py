@@ -33,6 +33,8 @@ from typing import ClassVar
 from saccade.dialects import tags
 from saccade.dialects.base import Prompts, Seam, Seams, TextDialect, content_of, fill_system, merged
 from saccade.images.geometry import CoordSpace
+from saccade.images.image import Image
+from saccade.search.found import Found, found_in
 from saccade.types import (
     Action,
     Message,
@@ -43,6 +45,7 @@ from saccade.types import (
     ToolResult,
     ToolSpec,
 )
+from saccade.untrusted.inert import inert, inert_parts
 
 PYTHON = "python"
 MAX_INDENT = 100
@@ -148,6 +151,12 @@ class DeepEyesV2(TextDialect):
             shown = content_of(result)
             if result.ok and result.call.name == PYTHON:
                 shown = ("Code execution result:\n", *shown)
+            elif result.ok and (found := found_in(result.data)) is not None:
+                shown = (
+                    "<tool_response>\n",
+                    *_search_results(found, result),
+                    "\n</tool_response>\n",
+                )
             elif result.ok:
                 shown = ("<tool_response>", *shown, "</tool_response>")
             content.extend((*shown, self.prompts.observation))
@@ -170,6 +179,37 @@ class DeepEyesV2(TextDialect):
             return tags.Calls((), tuple(problems))
         code = reindented(code) if self.reindent else code
         return tags.Calls((ToolCall(name=PYTHON, arguments={"code": code}),), tuple(problems))
+
+
+_NO_IMAGE = "No results found for the image. Try with text search or direct output the answer."
+
+
+def _search_results(found: Found, result: ToolResult) -> tuple[Part, ...]:
+    """What a search found, in the words of the published environment.
+
+    Source: `deepeyesv2.py`, `request_search`. What stands there for an error is said where nothing
+    was found: published, the model never reads it.
+    """
+    if found.kind == "page" or found.repeated:
+        return content_of(result)
+    text = found.kind == "text"
+    if not found.hits and text:
+        return (inert(f"No results found for '{found.query}'. Try with a more general query."),)
+    if not found.hits:
+        return (_NO_IMAGE,)
+    pictures = [part for part in result.content if isinstance(part, Image)]
+    asked = f"search for '{found.query}'" if text else "image search for the image"
+    parts: list[Part] = [f"A Google {asked} found {len(found.hits)} results:\n\n## Web Results\n"]
+    for hit in found.hits:
+        parts.append("\n\n" * (hit.rank > 1) + f"{hit.rank}. ")
+        if text:
+            date = f"\nDate published: {hit.date}" if hit.date else ""
+            snippet = f"\n{hit.snippet}" if hit.snippet else ""
+            parts.append(f"[{hit.title}]({hit.url}){date}\n{snippet}")
+        else:
+            parts += [pictures.pop(0)] if hit.thumbnail else []
+            parts.append(f"\n[{hit.title}] {hit.date}\n")
+    return inert_parts(merged(parts))
 
 
 def reindented(code: str) -> str:

@@ -83,6 +83,9 @@ class Tool(Protocol):
     `open` gives one episode its own state; leaving the context ends it, so nothing can leak
     into the next. The function that it yields raises `ToolError` for what the model did wrong;
     whatever else it raises aborts the episode.
+
+    Calls of a turn run one after the other. A tool with an attribute `side_by_side = True` says
+    that its calls wait for others (a search engine) and may run at the same time.
     """
 
     @property

@@ -1,0 +1,1 @@
+"""An index on this machine: documents, their passages, and pictures."""

@@ -1,0 +1,110 @@
+"""What finds things: the one small protocol behind every search tool.
+
+A provider of one's own:
+
+    class Wiki:
+        Options = WikiOptions                # a record; its fields are keys of the run file
+
+        def __init__(self, options): ...
+
+        name = "wiki"
+        kinds = frozenset({"text"})
+        facts = {"edition": "2026-11"}       # what results depend on: a part of the fingerprint
+
+        async def start(self): ...
+        async def search(self, query: Query) -> Results: ...
+        async def close(self): ...
+
+and in the run file `tools.text_search = { provider = { kind = "my_package.my_module:Wiki" } }`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from pydantic import JsonValue
+
+from saccade.config import Part, build
+from saccade.errors import ConfigError
+from saccade.search.found import Kind, Query, Results
+
+PROVIDERS = {
+    "local": "saccade.search.local.provider:Local",
+    "serper": "saccade.search.web.serper:Serper",
+    "serpapi": "saccade.search.web.serpapi:SerpApi",
+    "brave": "saccade.search.web.brave:Brave",
+    "tavily": "saccade.search.web.tavily:Tavily",
+    "searxng": "saccade.search.web.searxng:SearXNG",
+    "service": "saccade.search.service:Service",
+    "replay": "saccade.search.recorded.replay:Replay",
+}
+"""Names for run files; your own provider goes there as "package.module:Class"."""
+
+
+class Provider(Protocol):
+    """Something that can be searched."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What it can be searched with."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, JsonValue]:
+        """What its results depend on, such as the hash of an index: a part of the fingerprint.
+
+        No paths, addresses or keys: they differ from machine to machine. Reading it starts nothing.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Open what all episodes share; once more does nothing.
+
+        Raises:
+            ConfigError: it is set up so that no search can succeed: there is no key, no index.
+            ServiceError: it cannot be reached.
+        """
+        ...
+
+    async def search(self, query: Query) -> Results:
+        """Search once. Several searches are under way at the same time.
+
+        Raises:
+            ServiceError: it failed; another attempt may succeed, and is made (see `Patient`).
+            Retry: the same, with what the server says of how long to wait.
+            ConfigError: it will fail each time alike, as with a wrong key.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what `start` opened; it may be started again."""
+        ...
+
+
+def provider_of(part: Part | None, kind: Kind, where: str) -> Provider:
+    """The provider that a part of a run file names.
+
+    Args:
+        part: Of the run file.
+        kind: What it must be searchable with.
+        where: The part in messages, such as "tools.text_search.provider".
+
+    Raises:
+        ConfigError: none is named, there is no such one, or it cannot be searched so.
+    """
+    if part is None:
+        raise ConfigError(
+            f'{where}: missing; name what is searched, for example {{ kind = "local", index = '
+            '"FOLDER" } (see `saccade index build`)'
+        )
+    made = cast(Provider, build(part, PROVIDERS, where))
+    if kind not in made.kinds:
+        able = ", ".join(sorted(made.kinds)) or "nothing"
+        raise ConfigError(f"{where}: {part.kind} cannot be searched by {kind}, only by {able}")
+    return made
