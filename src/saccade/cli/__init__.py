@@ -82,6 +82,10 @@ COMMANDS = (
         "Measure how well attacked images are detected.", "Harden"),
     Row("check sandbox", "saccade.cli.check:sandbox",
         "Try to break out of the sandbox in every known way.", "Harden"),
+    Row("index build", "saccade.cli.index:build",
+        "Build an index for search, or bring it up to date.", "Serve"),
+    Row("index search", "saccade.cli.index:search",
+        "Search an index by words.", "Serve"),
     Row("serve sandbox", "saccade.cli.serve:sandbox",
         "Serve a sandbox for Python cells over HTTP.", "Serve"),
     Row("keys", "saccade.cli.keys:keys",
@@ -92,6 +96,7 @@ COMMANDS = (
 GROUPS = {
     "bench": "Attempt the items of a benchmark: saccade bench nano is the one to begin with.",
     "check": "Find out whether something will work before it is started.",
+    "index": "Make documents and pictures searchable on this machine, without a network.",
     "nano": "Train and evaluate the embedded models on scenes of their world.",
     "serve": "Serve something over HTTP until it is stopped.",
 }
