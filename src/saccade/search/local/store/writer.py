@@ -327,8 +327,9 @@ class Writer:
     ) -> None:
         """Let the index go; what was not committed is lost."""
         try:
-            if self._texts is not None:
-                self._texts.close()
+            with suppress(OSError, ValueError):  # a writer that a full disk has ended already
+                if self._texts is not None:
+                    self._texts.close()
             with suppress(OSError):  # the next build removes it
                 generations.remove_work(self._folder)
         finally:
