@@ -36,6 +36,7 @@ from saccade.types import (
     Limits,
     ProblemKind,
     Sampling,
+    SideBySide,
     StopReason,
     Task,
     Tool,
@@ -302,7 +303,7 @@ class Episode:
         for tool in self._environment.tools:
             name = tool.spec.name
             self._functions[name] = await stack.enter_async_context(tool.open(context))
-            if getattr(tool, "side_by_side", False):
+            if isinstance(tool, SideBySide) and tool.side_by_side:
                 self._side_by_side.add(name)
 
     async def _execute_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:

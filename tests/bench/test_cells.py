@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from looked_up import PIXELS, png, png_text
 from pydantic import BaseModel
-from searching import PIXELS, png, png_text
 
 from saccade.bench.cells import Flag, Golds, Text, Texts, picture
 from saccade.errors import FormatError

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from searching import attempt, figures, offering, parquet, png, scored, tasks
+from looked_up import attempt, figures, offering, parquet, png, scored, tasks
 
 from saccade.bench.benchmark import Scored
 from saccade.bench.sets.search.fvqa import FVQA

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from searching import figures, png, scored, tasks
+from looked_up import figures, png, scored, tasks
 
 from saccade.bench.sets.search.infoseek import InfoSeek
 from saccade.errors import FormatError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from searching import figures, parquet, png, scored, tasks
+from looked_up import figures, parquet, png, scored, tasks
 
 from saccade.bench.sets.search.mmsearch import MMSearch
 from saccade.errors import FormatError

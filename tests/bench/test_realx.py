@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from building import a_task
-from searching import attempt, figures, offering, parquet, png, scored, tasks
+from looked_up import attempt, figures, offering, parquet, png, scored, tasks
 
 from saccade.bench.recipe import BenchRecipe
 from saccade.bench.run import preflight

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from building import a_task
-from searching import attempt, figures, parquet, png, png_text, scored, tasks
+from looked_up import attempt, figures, parquet, png, png_text, scored, tasks
 
 from saccade.bench.scoring import RULES, BenchReward
 from saccade.bench.sets.search.vdr import VDR

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from searching import figures, parquet, png, scored, tasks
+from looked_up import figures, parquet, png, scored, tasks
 
 from saccade.bench.sets.highres.visualprobe import VisualProbe
 from saccade.errors import FormatError

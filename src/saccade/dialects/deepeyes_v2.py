@@ -19,7 +19,9 @@ of several code blocks the last one counts, and in it the last fence.
 Where we deviate: code is run as it was written (published: re-indented first, which changes what it
 means; `reindent` does so); a code block without a fence is answered by an error (published: the
 episode ends without a word; `silent_end` does so); results of other tools stand in
-`<tool_response>` as published, our prompts are our own. A thought that is closed but never opened
+`<tool_response>` as published, those of searches in the published words; an error stands in a user
+turn that starts with `Error:`, as published, and its words are ours, which say how to do it right;
+our prompts are our own. A thought that is closed but never opened
 is a thought with the problem `unbalanced_think`, for the reason that `deepeyes` gives; with the
 given beginning in front of it a turn of a thinking model has none.
 """
@@ -27,14 +29,16 @@ given beginning in front of it a turn of a thinking model has none.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import ClassVar
+from unicodedata import normalize
 
 from saccade.dialects import tags
 from saccade.dialects.base import Prompts, Seam, Seams, TextDialect, content_of, fill_system, merged
 from saccade.images.geometry import CoordSpace
 from saccade.images.image import Image
-from saccade.search.found import Found, found_in
+from saccade.search.found import Found, Hit, found_in
 from saccade.types import (
     Action,
     Message,
@@ -45,7 +49,7 @@ from saccade.types import (
     ToolResult,
     ToolSpec,
 )
-from saccade.untrusted.inert import inert, inert_parts
+from saccade.untrusted.inert import inert_parts
 
 PYTHON = "python"
 MAX_INDENT = 100
@@ -152,11 +156,8 @@ class DeepEyesV2(TextDialect):
             if result.ok and result.call.name == PYTHON:
                 shown = ("Code execution result:\n", *shown)
             elif result.ok and (found := found_in(result.data)) is not None:
-                shown = (
-                    "<tool_response>\n",
-                    *_search_results(found, result),
-                    "\n</tool_response>\n",
-                )
+                found_text = _search_results(found, result)
+                shown = ("<tool_response>\n", *found_text, "\n</tool_response>")
             elif result.ok:
                 shown = ("<tool_response>", *shown, "</tool_response>")
             content.extend((*shown, self.prompts.observation))
@@ -181,35 +182,47 @@ class DeepEyesV2(TextDialect):
         return tags.Calls((ToolCall(name=PYTHON, arguments={"code": code}),), tuple(problems))
 
 
-_NO_IMAGE = "No results found for the image. Try with text search or direct output the answer."
+_FORGED_HIT = re.compile(r"\W*\d+\s*[.)]\s*\[")
+"""How a result begins in the published text; a snippet may not, since it begins a line."""
+_NO_VIDEO = "Your browser can't play this video."
+"""Published: taken out of each result."""
 
 
 def _search_results(found: Found, result: ToolResult) -> tuple[Part, ...]:
     """What a search found, in the words of the published environment.
 
-    Source: `deepeyesv2.py`, `request_search`. What stands there for an error is said where nothing
-    was found: published, the model never reads it.
+    Source: `deepeyesv2.py`, `request_search`. Where we deviate: a result without a picture is shown
+    by its title alone (published: left out), a snippet that begins as a result does is marked, and
+    what looks like a tag or a control token is made inert. Where the pictures are not those of the
+    hits, and for what is not published (pages, reminders), the text of the tool stands.
     """
+    text = found.kind == "text"
+    pictures = [part for part in result.content if isinstance(part, Image)]
     if found.kind == "page" or found.repeated:
         return content_of(result)
-    text = found.kind == "text"
-    if not found.hits and text:
-        return (inert(f"No results found for '{found.query}'. Try with a more general query."),)
-    if not found.hits:
-        return (_NO_IMAGE,)
-    pictures = [part for part in result.content if isinstance(part, Image)]
+    if len(pictures) != (0 if text else sum(hit.thumbnail for hit in found.hits)):
+        return content_of(result)
     asked = f"search for '{found.query}'" if text else "image search for the image"
     parts: list[Part] = [f"A Google {asked} found {len(found.hits)} results:\n\n## Web Results\n"]
-    for hit in found.hits:
-        parts.append("\n\n" * (hit.rank > 1) + f"{hit.rank}. ")
+    for number, hit in enumerate(found.hits, start=1):
+        parts.append("\n\n" * (number > 1) + f"{number}. ")
         if text:
-            date = f"\nDate published: {hit.date}" if hit.date else ""
-            snippet = f"\n{hit.snippet}" if hit.snippet else ""
-            parts.append(f"[{hit.title}]({hit.url}){date}\n{snippet}")
+            parts.append(_web_result(hit))
         else:
             parts += [pictures.pop(0)] if hit.thumbnail else []
-            parts.append(f"\n[{hit.title}] {hit.date}\n")
+            parts.append(f"\n[{_without_video(hit.title)}] \n")
     return inert_parts(merged(parts))
+
+
+def _web_result(hit: Hit) -> str:
+    title, snippet = _without_video(hit.title), _without_video(hit.snippet)
+    date = f"\nDate published: {hit.date}" if hit.date else ""
+    mark = "... " if _FORGED_HIT.match(normalize("NFKC", snippet)) else ""
+    return f"[{title}]({hit.url}){date}\n" + (f"\n{mark}{snippet}" if hit.snippet else "")
+
+
+def _without_video(text: str) -> str:
+    return text.replace(_NO_VIDEO, "")
 
 
 def reindented(code: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field, JsonValue
 
@@ -84,8 +84,7 @@ class Tool(Protocol):
     into the next. The function that it yields raises `ToolError` for what the model did wrong;
     whatever else it raises aborts the episode.
 
-    Calls of a turn run one after the other. A tool with an attribute `side_by_side = True` says
-    that its calls wait for others (a search engine) and may run at the same time.
+    Calls of a turn run one after the other, unless a tool says otherwise: see `SideBySide`.
     """
 
     @property
@@ -104,6 +103,19 @@ class Tool(Protocol):
     async def close(self) -> None:
         """End what `start` started; the tool may be started again."""
         ...
+
+
+@runtime_checkable
+class SideBySide(Protocol):
+    """What a tool has beside `Tool` whose calls wait for others, as those of a search engine do.
+
+    Calls that follow each other in a turn run at the same time. None of them sees the images that
+    another one returns; results and images keep the order of the calls.
+    """
+
+    side_by_side: bool
+    """Whether its calls may run at the same time as each other, and as those of other such
+    tools."""
 
 
 class ModelInfo(Record):

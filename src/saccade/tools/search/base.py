@@ -1,23 +1,39 @@
-"""What the search tools share: a provider, how it is asked, and what is shown of its results."""
+"""What the search tools share: a provider, how it is asked, and what is shown of its results.
+
+What a provider returns was written by strangers. Each text of it stands on one line and is cut to a
+length, so that no line that begins with a number at the left edge is theirs; pictures are decoded
+before they are shown, and one that cannot be is left out. Tags and control tokens are left to the
+dialects, which make all that a tool returns inert.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Sequence
 
 from pydantic import Field, JsonValue
 
 from saccade.config import Part
+from saccade.errors import ImageError
 from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
-from saccade.search.found import KEY, Fetches, Found, Hit, Kind, Query, Results
+from saccade.search.found import KEY, Found, Hit, Kind, Query, Result, Results
 from saccade.search.patience import PatienceOptions, Patient
-from saccade.search.provider import provider_of
+from saccade.search.provider import Provider, provider_of
 from saccade.types import Outcome, Record, ToolOutput
 from saccade.types import Part as ContentPart
 from saccade.untrusted.printable import one_line
 
 MAX_TITLE, MAX_URL, MAX_DATE = 300, 500, 60
 """Number of characters of each that are shown."""
+MAX_NAME = 200
+"""Number of characters that are kept of what a provider calls itself, and a document."""
+MAX_QUERY = 500
+"""Number of characters of a query."""
+MAX_PICTURE_PIXELS = 32_000_000
+"""Number of pixels that the picture of a result may have; a larger one is not decoded, and so not
+shown."""
 CUT = " ..."
 
 
@@ -30,7 +46,7 @@ class SearchOptions(Record):
     """How often, how fast and how long the provider is asked."""
     k: int = Field(default=5, ge=1, le=50)
     """Number of results that are shown."""
-    max_snippet: int = Field(default=600, ge=1)
+    max_snippet: int = Field(default=600, ge=1, le=20_000)
     """Number of characters of a snippet that are shown."""
 
 
@@ -39,14 +55,27 @@ class SearchTool:
 
     side_by_side = True
 
-    def __init__(self, options: SearchOptions, kind: Kind, where: str) -> None:
+    def __init__(
+        self,
+        options: SearchOptions,
+        kind: Kind,
+        where: str,
+        *,
+        provider: Provider | None = None,
+    ) -> None:
         """Find the provider; nothing is started.
+
+        Args:
+            options: How it is searched, and what is shown.
+            kind: What it is searched with.
+            where: The tool in messages, such as "tools.text_search".
+            provider: What is searched; None: what the options name.
 
         Raises:
             ConfigError: no provider is named, or it cannot be searched so.
         """
         self._kind, self._options = kind, options
-        self._provider = provider_of(options.provider, kind, f"{where}.provider")
+        self._provider = provider or provider_of(options.provider, kind, f"{where}.provider")
         self._patient = Patient(self._provider, options.patience)
 
     @property
@@ -54,7 +83,7 @@ class SearchTool:
         """What results depend on; a part of the fingerprint."""
         options = self._options
         return {
-            "provider": {"name": self._provider.name, **self._provider.facts},
+            "provider": {**self._provider.facts, "name": self._provider.name},
             "k": options.k,
             "max_snippet": options.max_snippet,
         }
@@ -78,43 +107,45 @@ class SearchTool:
         Raises:
             ServiceError: the provider fails after all retries.
         """
-        return found_of(query, await self._patient.search(query), self._provider.name,
-                        max_snippet=self._options.max_snippet)  # fmt: skip
+        results = await self._patient.search(query)
+        shown = Results(results.results[: query.k], results.fetches)
+        if any(result.thumbnail for result in shown.results):
+            shown = await asyncio.to_thread(_with_pictures, shown)
+        name, most = self._provider.name, self._options.max_snippet
+        return found_of(query, shown, name, max_snippet=most)
 
 
 def found_of(
     query: Query, results: Results, provider: str, *, max_snippet: int
 ) -> tuple[Found, tuple[Image, ...]]:
-    """What a tool keeps of results, and their pictures."""
+    """What a tool keeps of results, and their pictures. A text search shows none."""
     hits: list[Hit] = []
     pictures: list[Image] = []
     for rank, (hit, thumbnail) in enumerate(results.results[: query.k], start=1):
-        if thumbnail is not None:
+        pictured = thumbnail is not None and query.kind == "image"
+        if thumbnail is not None and pictured:
             pictures.append(thumbnail)
+        known = hit.score is not None and math.isfinite(hit.score)
         hits.append(
-            hit.model_copy(
-                update={
-                    "rank": rank,
-                    "title": shortened(hit.title, MAX_TITLE),
-                    "url": shortened(hit.url, MAX_URL),
-                    "snippet": shortened(hit.snippet, max_snippet),
-                    "date": shortened(hit.date, MAX_DATE),
-                    "thumbnail": thumbnail is not None,
-                }
+            Hit(
+                rank=rank,
+                title=shortened(hit.title, MAX_TITLE),
+                url=shortened(hit.url, MAX_URL),
+                snippet=shortened(hit.snippet, max_snippet),
+                date=shortened(hit.date, MAX_DATE),
+                score=hit.score if known else None,
+                document=shortened(hit.document, MAX_NAME),
+                thumbnail=pictured,
             )
         )
     found = Found(
         kind=query.kind,
-        provider=provider,
+        provider=shortened(provider, MAX_NAME),
         query=shortened(query.text, MAX_QUERY),
         hits=tuple(hits),
         fetches=results.fetches,
     )
     return found, tuple(pictures)
-
-
-MAX_QUERY = 500
-"""Number of characters of a query."""
 
 
 def shortened(text: str, most: int) -> str:
@@ -128,19 +159,20 @@ def shown(
 ) -> ToolOutput:
     """What the model is shown of what was found, in our own words.
 
-    A dialect with a published text for results writes it from `data` instead.
+    A picture follows what is said of it: nothing that others wrote follows a picture, where a
+    template may begin a line. A dialect with a published text for results writes it from `data`
+    instead.
     """
     parts: list[ContentPart] = [head]
-    left = list(pictures)
     for hit in found.hits:
-        parts.append(f"\n{hit.rank}. ")
-        if hit.thumbnail:
-            parts.append(left.pop(0).fit(observation))
-        lines = [hit.title or "(no title)"]
-        if hit.date:
-            lines[0] += f" ({hit.date})"
+        title = hit.title or "(no title)"
+        lines = [f"\n{hit.rank}. {title}" + (f" ({hit.date})" if hit.date else "")]
         lines += [f"   {text}" for text in (hit.url, hit.snippet) if text]
         parts.append("\n".join(lines))
+        if hit.thumbnail:
+            number = sum(isinstance(part, Image) for part in parts)
+            parts.append(f"\n   picture {number + 1} of {len(pictures)}:")
+            parts.append(pictures[number].fit(observation))
     return ToolOutput(_joined(parts), {KEY: found.model_dump(mode="json")}, _outcome(found))
 
 
@@ -151,11 +183,38 @@ def nothing(found: Found, text: str) -> ToolOutput:
 
 def repeated(kind: Kind, provider: str, query: str = "") -> Found:
     """A search that the episode has made before: it is not made again."""
-    return Found(kind=kind, provider=provider, query=query, fetches=Fetches(), repeated=True)
+    return Found(kind=kind, provider=shortened(provider, MAX_NAME), query=query, repeated=True)
+
+
+def counted(found: Found) -> str:
+    """How many results there are, in words."""
+    return f"{len(found.hits)} result{'s' * (len(found.hits) != 1)}"
 
 
 def _outcome(found: Found) -> Outcome:
     return "done" if found.hits else "nothing"
+
+
+def _with_pictures(results: Results) -> Results:
+    """The results without pictures that cannot be decoded: those count as failed fetches."""
+    kept, fetches = [], results.fetches
+    for hit, thumbnail in results.results:
+        broken = thumbnail is not None and not _is_whole(thumbnail)
+        kept.append(Result(hit, None if broken else thumbnail))
+        if broken:
+            fetched = {"succeeded": max(0, fetches.succeeded - 1), "failed": fetches.failed + 1}
+            fetches = fetches.model_copy(update=fetched)
+    return Results(tuple(kept), fetches)
+
+
+def _is_whole(picture: Image) -> bool:
+    if picture.source.size.area > MAX_PICTURE_PIXELS:
+        return False
+    try:
+        picture.source.pixels()
+    except (ImageError, OSError):
+        return False
+    return True
 
 
 def _joined(parts: Sequence[ContentPart]) -> tuple[ContentPart, ...]:

@@ -2,7 +2,8 @@
 
 Source: DeepEyesV2 (arXiv 2511.05271), its tool of the same name. Where we deviate: any image of the
 conversation can be searched with, and a part of one (`regions`); published it is always the whole
-first image, and an argument is an error.
+first image, and an argument is an error (an empty object of arguments, too, which is none here). A
+second search with the same part is answered with a reminder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from saccade.errors import ToolError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.search.found import Query
+from saccade.search.provider import Provider
 from saccade.tools.arguments import (
     IMAGE_PARAMETER,
     addressed,
@@ -23,10 +25,12 @@ from saccade.tools.arguments import (
     refuse_unknown,
     shown_box,
 )
-from saccade.tools.search.base import SearchOptions, SearchTool, nothing, repeated, shown
+from saccade.tools.search.base import SearchOptions, SearchTool, counted, nothing, repeated, shown
 from saccade.types import ToolContext, ToolFunction, ToolOutput, ToolSpec
 
 NAME = "image_search"
+MIN_SIDE = 8
+"""Number of source pixels that each side of a part must have: of less, nothing looks like it."""
 
 
 class ImageSearchOptions(SearchOptions):
@@ -42,14 +46,20 @@ class ImageSearch(SearchTool):
 
     Options = ImageSearchOptions
 
-    def __init__(self, options: ImageSearchOptions | None = None) -> None:
+    def __init__(
+        self, options: ImageSearchOptions | None = None, *, provider: Provider | None = None
+    ) -> None:
         """Describe the tool; nothing is opened.
+
+        Args:
+            options: Those of the run file.
+            provider: What is searched; None: what the options name.
 
         Raises:
             ConfigError: no provider is named, or it cannot be searched by an image.
         """
         self._given = options or ImageSearchOptions()
-        super().__init__(self._given, "image", f"tools.{NAME}")
+        super().__init__(self._given, "image", f"tools.{NAME}", provider=provider)
         what = "Search for pictures that look like an image"
         more = ", or like a part of it; their titles say what is shown."
         self.spec = ToolSpec(
@@ -88,8 +98,7 @@ class ImageSearch(SearchTool):
                 return nothing(
                     found, "No results for the image. Try a text search, or answer without it."
                 )
-            many = f"{len(found.hits)} result{'s' * (len(found.hits) > 1)}"
-            return shown(found, pictures, context.observation, f"{many} for {name}:")
+            return shown(found, pictures, context.observation, f"{counted(found)} for {name}:")
 
         yield call
 
@@ -102,4 +111,10 @@ class ImageSearch(SearchTool):
         if arguments.get("bbox_2d") is None:
             return name, image.native()
         box = shown_box(arguments, context, name, image, NAME)
-        return name, image.crop(box)
+        part = image.crop(box)
+        if min(part.size) < MIN_SIDE:
+            raise ToolError(
+                f"{NAME}: the box covers {part.size} pixels of {name} at full resolution, each "
+                f"side must have {MIN_SIDE}; choose a larger box"
+            )
+        return name, part

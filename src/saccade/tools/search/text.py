@@ -2,7 +2,8 @@
 
 Source: DeepEyesV2 (arXiv 2511.05271), its tool `search`. Where we deviate: the published release
 has a placeholder that returns five made-up results; a search that fails aborts the episode
-(published: the episode ends and is scored); the same search twice is answered with a reminder.
+(published: the episode ends and is scored); the same search twice is answered with a reminder, and
+the words are searched for on one line, with single spaces.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pydantic import Field, JsonValue
 
 from saccade.errors import ToolError
 from saccade.search.found import Query
+from saccade.search.provider import Provider
 from saccade.tools.arguments import refuse_unknown, short
 from saccade.tools.search.base import (
     MAX_QUERY,
     SearchOptions,
     SearchTool,
+    counted,
     nothing,
     repeated,
     shown,
@@ -30,8 +33,13 @@ from saccade.untrusted.printable import one_line
 class TextSearchOptions(SearchOptions):
     """The section `tools.text_search` of a run file."""
 
-    name: str = Field(default="text_search", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
-    """What the model calls it by; models of DeepEyesV2 know it as `search`."""
+    name: str = Field(
+        default="text_search",
+        max_length=64,
+        pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?search[A-Za-z0-9_]*$",
+    )
+    """What the model calls it by; models of DeepEyesV2 know it as `search`. Reports know a search
+    tool by that word in its name."""
 
 
 class TextSearch(SearchTool):
@@ -39,14 +47,20 @@ class TextSearch(SearchTool):
 
     Options = TextSearchOptions
 
-    def __init__(self, options: TextSearchOptions | None = None) -> None:
+    def __init__(
+        self, options: TextSearchOptions | None = None, *, provider: Provider | None = None
+    ) -> None:
         """Describe the tool; nothing is opened.
+
+        Args:
+            options: Those of the run file.
+            provider: What is searched; None: what the options name.
 
         Raises:
             ConfigError: no provider is named, or it cannot be searched by words.
         """
         self._named = options or TextSearchOptions()
-        super().__init__(self._named, "text", "tools.text_search")
+        super().__init__(self._named, "text", "tools.text_search", provider=provider)
         self.spec = ToolSpec(
             name=self._named.name,
             description="Search for documents by words; the best results are shown.",
@@ -93,7 +107,6 @@ class TextSearch(SearchTool):
                 return nothing(
                     found, f'No results for "{text}". Try other words, or a more general query.'
                 )
-            many = f"{len(found.hits)} result{'s' * (len(found.hits) > 1)}"
-            return shown(found, pictures, context.observation, f'{many} for "{text}":')
+            return shown(found, pictures, context.observation, f'{counted(found)} for "{text}":')
 
         yield call
