@@ -179,14 +179,19 @@ def sent_along(table: JsonValue) -> Iterator[str]:
 
 
 _PLACES = ("base_url", "url", "urls")
-_USUAL = {"base_url": "OPENAI_API_KEY", "urls": "SACCADE_SANDBOX_TOKEN"}
-"""Key of a run file with the address of a server -> the variable that is sent there by default."""
+_USUAL = (
+    ({"base_url"}, "OPENAI_API_KEY"),
+    ({"urls", "digest"}, "SACCADE_SEARCH_TOKEN"),
+    ({"urls"}, "SACCADE_SANDBOX_TOKEN"),
+)
+"""Keys of a part of a run file that has the address of a server, and the variable that is sent
+there by default."""
 
 
 def _variables(table: Mapping[str, JsonValue]) -> Iterator[str]:
     named = [v for k, v in table.items() if k.endswith("_env") and isinstance(v, str)]
-    usual = [name for key, name in _USUAL.items() if key in table]
-    yield from named or usual
+    usual = [name for keys, name in _USUAL if keys <= table.keys()]
+    yield from named or usual[:1]
     for option in ("headers", "query"):
         values = table.get(option)
         for value in values.values() if isinstance(values, dict) else ():
