@@ -88,6 +88,8 @@ COMMANDS = (
         "Search an index by words.", "Serve"),
     Row("serve sandbox", "saccade.cli.serve:sandbox",
         "Serve a sandbox for Python cells over HTTP.", "Serve"),
+    Row("serve search", "saccade.cli.serve:search",
+        "Serve an index to many workers over HTTP.", "Serve"),
     Row("keys", "saccade.cli.keys:keys",
         "Look up the keys of run files, and environment variables.", "Help"),
     Row("env", "saccade.cli.env:env",
