@@ -58,7 +58,7 @@ CONDITIONS = {"none": "no search", "image": "no text search", "text": "no image 
 CALLS = {
     "easy": (), "read": (LOOK,), "lookup": (TEXT,), "compute": (CODE,),
     "lookup_far": (LOOK, TEXT), "compute_far": (LOOK, CODE), "lookup_compute": (TEXT, CODE),
-    "emblem": (IMAGE, TEXT), "all": (LOOK, TEXT, CODE),
+    "emblem": (TEXT, IMAGE), "all": (LOOK, TEXT, CODE),
 }  # fmt: skip
 """The tools that the rule calls in each family."""
 SIDE_BY_SIDE = 8
