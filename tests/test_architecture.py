@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -44,8 +45,18 @@ LISTED = {"cli": "a file for each command, which the table in its __init__ lists
 """Folders that may have more, and why."""
 
 
-def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py"))
+@cache
+def modules() -> tuple[Path, ...]:
+    return tuple(sorted(PACKAGE.rglob("*.py")))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def place_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
 
 
 def room(path: Path) -> str:
@@ -79,16 +90,16 @@ def may_import(importer: str, imported_room: str) -> bool:
     return below > above or (below == above and not ROWS[above][1])
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_downwards(path: Path) -> None:
-    importer = room(path)
-    assert importer == "__init__" or importer in ROW_OF, f"{importer} has no row in the plan"
-    for name in imported(ast.parse(path.read_text())):
-        target = room_of_import(name)
-        assert target is None or may_import(importer, target), f"{importer} imports {name}"
-        heavy = name.split(".")[0]
-        if heavy in HEAVY:
-            assert importer in HEAVY[heavy].split(), f"{importer} imports {heavy}"
+def test_imports_point_downwards() -> None:
+    for path in modules():
+        place, importer = place_of(path), room(path)
+        assert importer == "__init__" or importer in ROW_OF, f"{place} has no row in the plan"
+        for name in imported(tree_of(path)):
+            target = room_of_import(name)
+            assert target is None or may_import(importer, target), f"{place} imports {name}"
+            heavy = name.split(".")[0]
+            if heavy in HEAVY:
+                assert importer in HEAVY[heavy].split(), f"{place} imports {heavy}"
 
 
 def test_the_rules_would_catch_a_wrong_import() -> None:
@@ -103,8 +114,7 @@ def test_the_rules_would_catch_a_wrong_import() -> None:
 
 def statements(path: Path) -> Iterator[str]:
     """Modules that are imported when this one is loaded; strings and type-only imports are not."""
-    tree = ast.parse(path.read_text())
-    for node in tree.body:
+    for node in tree_of(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -130,9 +140,9 @@ def test_there_are_no_cycles() -> None:
     assert settled == set(needs), f"in a cycle: {sorted(set(needs) - settled)}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_file_fits_in_the_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+def test_a_file_fits_in_the_head() -> None:
+    lengths = {place_of(path): len(path.read_text().splitlines()) for path in modules()}
+    assert not {place: lines for place, lines in lengths.items() if lines > 400}
 
 
 def signature_annotations(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -145,11 +155,11 @@ def signature_annotations(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                 yield node.name, node.returns
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_public_signatures_have_no_any(path: Path) -> None:
-    for function, annotation in signature_annotations(ast.parse(path.read_text())):
-        names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
-        assert "Any" not in names, f"{function}: {ast.unparse(annotation)}"
+def test_public_signatures_have_no_any() -> None:
+    for path in modules():
+        for function, annotation in signature_annotations(tree_of(path)):
+            names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
+            assert "Any" not in names, f"{place_of(path)}: {function}: {ast.unparse(annotation)}"
 
 
 def test_type_ignores_are_rare_and_say_why() -> None:
@@ -161,10 +171,10 @@ def test_type_ignores_are_rare_and_say_why() -> None:
 
 def test_hostile_text_is_never_executed() -> None:
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec", "print"), f"{path}:{node.lineno}"
-        names = set(imported(ast.parse(path.read_text())))
+        names = set(imported(tree_of(path)))
         assert not names & {"pickle", "dill", "cloudpickle", "marshal", "shelve"}, path
 
 
@@ -197,7 +207,7 @@ def test_only_the_boundaries_catch_every_exception() -> None:
         place, text = str(path.relative_to(PACKAGE)), path.read_text()
         if place.startswith(("cli/", "sandbox/inside/", "sandbox/abuses/")):
             continue
-        if ("Exception" in text or "except:" in text) and catches_everything(ast.parse(text)):
+        if ("Exception" in text or "except:" in text) and catches_everything(tree_of(path)):
             found.add(place)
     assert found == set(BOUNDARIES)
 
@@ -253,7 +263,7 @@ def test_a_file_is_opened_in_one_place() -> None:
     for path in modules():
         place = str(path.relative_to(PACKAGE))
         if not place.startswith(("sandbox/inside/", "sandbox/abuses/", "testing/")):
-            found |= {place for _ in opens(ast.parse(path.read_text()))}
+            found |= {place for _ in opens(tree_of(path))}
     assert found == set(READERS)
 
 
@@ -303,14 +313,15 @@ def tags() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_the_text_of_a_dialect_stands_in_its_dialect(path: Path) -> None:
-    place = str(path.relative_to(PACKAGE))
-    if place.startswith("dialects/") or place in TEMPLATES:
-        return
-    for text in literals(ast.parse(path.read_text())):
-        for tag in tags():
-            assert tag not in text, f"{place}: {text[:60]!r} holds {tag}"
+def test_the_text_of_a_dialect_stands_in_its_dialect() -> None:
+    known = tags()
+    for path in modules():
+        place = place_of(path)
+        if place.startswith("dialects/") or place in TEMPLATES:
+            continue
+        for text in literals(tree_of(path)):
+            for tag in known:
+                assert tag not in text, f"{place}: {text[:60]!r} holds {tag}"
 
 
 def test_the_tags_that_are_looked_for_are_known() -> None:

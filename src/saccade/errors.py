@@ -15,6 +15,7 @@
     ├── ContextOverflow (ValueError)      the next turn does not fit into the model's context
     └── ServiceError (ConnectionError)    what *we* did wrong: a server, judge or sandbox failed
         ├── ServiceTimeout (TimeoutError)
+        ├── ServiceRefused                the same request would be refused again: no retry
         └── BudgetExceeded                the next request would cost more than was allowed
 
 A message reads *where: what was expected, what came; how to fix it*.
@@ -146,6 +147,10 @@ class ServiceError(SaccadeError, ConnectionError):
 
 class ServiceTimeout(ServiceError, TimeoutError):
     """A service did not answer within its limit."""
+
+
+class ServiceRefused(ServiceError):
+    """A service refuses a request, and would refuse it again: nothing is tried once more."""
 
 
 class BudgetExceeded(ServiceError):

@@ -14,6 +14,7 @@ BUILT_IN = {
     "openai": "saccade.policies.openai:OpenAIPolicy",
     "hf": "saccade.policies.hf:HFPolicy",
     "reader": "saccade.policies.reader.policy:ReaderPolicy",
+    "world": "saccade.policies.world.policy:WorldPolicy",
 }
 """Names for run files; your own policy goes there as "package.module:Class"."""
 

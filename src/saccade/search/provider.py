@@ -78,7 +78,10 @@ class Provider(Protocol):
         Raises:
             ServiceError: it failed; another attempt may succeed, and is made (see `Patient`).
             Retry: the same, with what the server says of how long to wait.
-            ConfigError: it will fail each time alike, as with a wrong key.
+            ServiceRefused: this search would fail again, as where an account is used up.
+            ConfigError: every search will fail alike, as with a wrong key.
+            ToolError: nothing can be searched so, as with too long a query: the model is told.
+                Nothing was sent.
         """
         ...
 
@@ -106,5 +109,8 @@ def provider_of(part: Part | None, kind: Kind, where: str) -> Provider:
     made = cast(Provider, build(part, PROVIDERS, where))
     if kind not in made.kinds:
         able = ", ".join(sorted(made.kinds)) or "nothing"
-        raise ConfigError(f"{where}: {part.kind} cannot be searched by {kind}, only by {able}")
+        raise ConfigError(
+            f"{where}: {part.kind} cannot be searched by {kind} as it is set up, only by {able} "
+            "(docs/search_providers.md says what it needs)"
+        )
     return made

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from math import hypot
-from typing import NamedTuple, cast, get_args
+from math import hypot, prod
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from PIL import Image as PILImage
@@ -24,7 +24,9 @@ from saccade.errors import ConfigError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.types import TargetBox, Task
-from saccade.world.digits import Split
+from saccade.world.digits import Alpha, Split
+from saccade.world.emblems import alpha_of, emblems_of
+from saccade.world.facts import ATTRIBUTES, Thing, facts_of
 from saccade.world.plates import LEGIBLE, Format, draw_plates
 from saccade.world.plates import TINY as TINY_PLATES
 from saccade.world.scene import MIN_NATIVE, SMALL, TINY, Grain, Scene, SceneObject, draw_scene
@@ -112,7 +114,17 @@ def _gap(a: Box, b: Box) -> float:
     return hypot(max(dx, 0), max(dy, 0))
 
 
-FAMILIES: dict[str, Family | Format] = {
+class Lookup(NamedTuple):
+    """A kind of task about a thing on a plate, whose facts stand in documents alone."""
+
+    form: Format
+    factors: int
+    """Number of its facts that are asked for: one, or the product of two."""
+    emblem: bool = False
+    """Whether its plate shows its emblem instead of its number."""
+
+
+FAMILIES: dict[str, Family | Format | Lookup] = {
     "read": Family(_read, large=None),
     "read0": Family(_read, large=False),
     "read1": Family(_read, large=True),
@@ -123,8 +135,41 @@ FAMILIES: dict[str, Family | Format] = {
     "colour": Family(_colour, large=None, least=3),
     "compute": LEGIBLE,
     "compute_far": TINY_PLATES,
+    "lookup": Lookup(LEGIBLE, factors=1),
+    "lookup_far": Lookup(TINY_PLATES, factors=1),
+    "lookup_compute": Lookup(LEGIBLE, factors=2),
+    "emblem": Lookup(LEGIBLE, factors=1, emblem=True),
+    "all": Lookup(TINY_PLATES, factors=2),
 }
-"""Name -> how its tasks are drawn: a question about a scene, or a product of two plates."""
+"""Name -> how its tasks are drawn: a question about a scene, a product of two plates, or facts of
+what is on a plate."""
+
+Ability = Literal["perception", "search", "reason"]
+"""What a question takes: something that is too small to be seen at once, a fact that is not in the
+image, a number that is not known by heart. Source: the flags of RealX-Bench (arXiv 2511.05271)."""
+
+TAKES: dict[str, tuple[Ability, ...]] = {
+    "read": ("perception",),
+    "read0": ("perception",),
+    "read1": ("perception",),
+    "easy": (),
+    "far": ("perception",),
+    "turned": ("perception",),
+    "relation": ("perception",),
+    "colour": ("perception",),
+    "compute": ("reason",),
+    "compute_far": ("perception", "reason"),
+    "lookup": ("search",),
+    "lookup_far": ("perception", "search"),
+    "lookup_compute": ("search", "reason"),
+    "emblem": ("search",),
+    "all": ("perception", "search", "reason"),
+}
+"""Family -> the abilities that its questions take together."""
+
+REPORTED = {"all": "integration"}
+"""What a family is called in `Task.meta`, where not by its name: `all` stands in every report for
+all questions of a run. Source: RealX-Bench, which calls questions that take all three so."""
 
 
 def tasks(
@@ -165,11 +210,29 @@ def task_of(task_id: str) -> Task:
     Raises:
         ConfigError: no task of this world has such an id.
     """
+    place = place_of(task_id)
+    if place is None:
+        raise ConfigError(f"world: {task_id[:80]!r} is no task of this world")
+    return _task(place.family, place.number, place.seed, place.split, place.native)
+
+
+class Place(NamedTuple):
+    """What a task is drawn from."""
+
+    family: str
+    split: Split
+    native: int
+    seed: int
+    number: int
+
+
+def place_of(task_id: str) -> Place | None:
+    """What the task with this id is drawn from; None if it is no task of this world."""
     named = _ID.fullmatch(task_id)
     if named is None or named[1] not in FAMILIES or int(named[3]) < MIN_NATIVE:
-        raise ConfigError(f"world: {task_id[:80]!r} is no task of this world")
+        return None
     family, split, native, seed, index = named.groups()
-    return _task(family, int(index), int(seed), cast(Split, split), int(native))
+    return Place(family, cast(Split, split), int(native), int(seed), int(index))
 
 
 class Drawn(NamedTuple):
@@ -187,11 +250,12 @@ class Drawn(NamedTuple):
 def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task:
     key = [seed, index, native, zlib.crc32(f"{family}/{split}".encode())]
     rng, rules = np.random.default_rng(key), FAMILIES[family]
-    drawn = (
-        _scene(family, rules, rng, split, native)
-        if isinstance(rules, Family)
-        else _product(family, rules, rng, split, native)
-    )
+    if isinstance(rules, Family):
+        drawn = _scene(family, rules, rng, split, native)
+    elif isinstance(rules, Format):
+        drawn = _product(family, rules, rng, split, native)
+    else:
+        drawn = _lookup(family, rules, rng, split, native, seed)
     return Task(
         id=f"{family}-{split}-{native}-s{seed}-{index:05d}",
         prompt=(Image.from_pixels(drawn.pixels), drawn.text),
@@ -200,11 +264,12 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
         judge="exact",
         source="world",
         meta={
-            "family": family,
+            "family": REPORTED.get(family, family),
             "split": split,
             "seed": seed,
             "index": index,
             "native": native,
+            **{ability: ability in TAKES[family] for ability in get_args(Ability)},
             **drawn.facts,
         },
     )
@@ -247,6 +312,50 @@ def _product(
         str(first.number * second.number),
         ((first.colour, first.box), (second.colour, second.box)),
         {"subfamily": family, "objects": 2},
+    )
+
+
+def _lookup(
+    family: str, rules: Lookup, rng: np.random.Generator, split: Split, native: int, seed: int
+) -> Drawn:
+    """Draw two things of the library of this split and seed, and ask for facts of one of them."""
+    known = facts_of(split, seed)
+    numbers: dict[str, list[int]] = {}
+    for thing in known.things:
+        numbers.setdefault(thing.colour, []).append(thing.number)
+    emblems = emblems_of(split, seed) if rules.emblem else {}
+
+    def mark(colour: str, number: int, width: int, height: int) -> Alpha:
+        return alpha_of(emblems[Thing(colour, number)], width, height)
+
+    plates, pixels = draw_plates(
+        rng, native=native, split=split, form=rules.form, numbers=numbers,
+        mark=mark if rules.emblem else None,
+    )  # fmt: skip
+    plate = plates[int(rng.integers(len(plates)))]
+    thing = Thing(plate.colour, plate.number)
+    asked = [ATTRIBUTES[i] for i in rng.permutation(len(ATTRIBUTES))[: rules.factors]]
+    facts = [known.facts[thing, attribute] for attribute in asked]
+    more = "".join(f" times its {attribute}" for attribute in asked[1:])
+    return Drawn(
+        pixels,
+        f"What is the {asked[0]} of the thing on the {thing.colour} plate{more}?",
+        str(prod(fact.value for fact in facts)),
+        ((plate.colour, plate.box),),
+        {
+            "subfamily": family,
+            "objects": 2,
+            "entities": [thing.name],
+            "facts": [
+                {
+                    "entity": thing.name,
+                    "attribute": fact.attribute,
+                    "value": fact.value,
+                    "document": fact.document,
+                }
+                for fact in facts
+            ],
+        },
     )
 
 

@@ -11,7 +11,6 @@ question: it cannot tell the word on the flag from another word in the photograp
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -19,9 +18,7 @@ from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
-from saccade import dialects
 from saccade.cache import ByteCache
-from saccade.dialects.base import Dialect
 from saccade.errors import ConfigError
 from saccade.images.image import Image
 from saccade.policies.reader.evidence import (
@@ -33,6 +30,7 @@ from saccade.policies.reader.evidence import (
     is_clear,
 )
 from saccade.policies.reader.search_plan import ZOOM, Look, Search, out_of_looks
+from saccade.policies.written import completion_of, dialect_of
 from saccade.tools import ocr
 from saccade.types import (
     OPTION_LETTERS,
@@ -43,7 +41,6 @@ from saccade.types import (
     Sampling,
     ToolCall,
     Trajectory,
-    WireCall,
     option_letter,
 )
 from saccade.untrusted.inert import inert
@@ -97,13 +94,15 @@ class ReaderPolicy:
             MissingExtra: the extra `ocr` is not installed.
         """
         started = time.monotonic()
-        dialect, choices = _dialect_of(trajectory), choices_of(trajectory)
+        dialect, choices = dialect_of(trajectory, "reader"), choices_of(trajectory)
         if choices and not can_be_told(choices):
             move = _Move(Action(thought=f"{_WHO} {_NOT_BY_TEXT}"))
         else:
             seen = [await self._see(image) for image in trajectory.images]
             move = _move(trajectory, seen, choices)
-        return _written(dialect, move, time.monotonic() - started)
+        return completion_of(
+            dialect, move.action, MODEL, seconds=time.monotonic() - started, data=move.data
+        )
 
     def count_tokens(self, trajectory: Trajectory) -> None:
         """None: a rule has no tokenizer."""
@@ -225,32 +224,6 @@ def _call(trajectory: Trajectory, look: Look) -> ToolCall:
     if look.number:
         arguments["image"] = f"image_{look.number + 1}"
     return ToolCall(name=ZOOM, arguments=arguments)
-
-
-def _dialect_of(trajectory: Trajectory) -> Dialect:
-    name = trajectory.environment.dialect
-    dialect = dialects.built_in(name)
-    if dialect is None:
-        raise ConfigError(
-            f"reader: writes in {', '.join(dialects.BUILT_IN)}, the dialect of this run is {name!r}"
-        )
-    return dialect
-
-
-def _written(dialect: Dialect, move: _Move, seconds: float) -> Completion:
-    action = move.action
-    text = dialect.write(action)
-    calls: tuple[WireCall, ...] = ()
-    if dialect.native_tools and action.calls:
-        text = dialect.write(action.model_copy(update={"calls": ()}))
-        calls = tuple(
-            WireCall(id=f"call_{n}", name=call.name, arguments=json.dumps(call.arguments))
-            for n, call in enumerate(action.calls, start=1)
-        )
-    if dialect.prefix:
-        text = text.removeprefix(dialect.prefix)
-    data = move.data or {}
-    return Completion(text=text, tool_calls=calls, model=MODEL, data=data, seconds=seconds)
 
 
 def _bytes_of(reading: ocr.Reading) -> int:

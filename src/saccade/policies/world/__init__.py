@@ -1,0 +1,1 @@
+"""A rule that solves questions of the procedural world with the ordinary tools."""

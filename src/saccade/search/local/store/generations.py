@@ -1,0 +1,111 @@
+"""The full-text search of an index as a row of states, each of which stays as it is.
+
+Tantivy never changes a file of a segment, and replaces the list of them (`meta.json`) as a whole.
+So a state is a folder of links to the files that the list names, and costs no room; where links
+are not to be had, it is a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from saccade.errors import StoreError
+from saccade.files import MAX_KEPT_BYTES, read_whole
+from saccade.search.local.store.state import TEXTS, WORK, State
+
+LIST = "meta.json"
+MANAGED = ".managed.json"
+"""Names of the files that tantivy may remove."""
+TRIES = 1000
+
+
+def publish(folder: Path, state: State) -> None:
+    """Make the state that tantivy has committed in the working folder one of its own.
+
+    Raises:
+        StoreError: the working folder does not come to rest.
+    """
+    work, made = folder / TEXTS / WORK, state.texts_in(folder)
+    for _ in range(TRIES):
+        _remove(made)
+        with suppress(FileNotFoundError):  # segments are merged, and the old files removed
+            listed = _list(work)
+            _link(work, made, listed)
+            if _list(work) == listed:
+                _sync(made)
+                _sync(made.parent)
+                return
+    raise StoreError(f"{work}: segments are merged without end; run the same command again")
+
+
+def restart(folder: Path, state: State) -> Path:
+    """The working folder, as the state has left it; what was not committed since is gone."""
+    work = folder / TEXTS / WORK
+    _remove(work)
+    if state.texts:
+        made = state.texts_in(folder)
+        _link(made, work, _list(made))
+    else:
+        work.mkdir(parents=True)
+    return work
+
+
+def remove_others(folder: Path, state: State) -> None:
+    """Remove what other states were; a reader that has one open keeps its files."""
+    if not (folder / TEXTS).is_dir():
+        return
+    for path in (folder / TEXTS).iterdir():
+        if path.name != WORK and not (state.texts and path == state.texts_in(folder)):
+            _remove(path)
+
+
+def remove_work(folder: Path) -> None:
+    """Remove the working folder."""
+    _remove(folder / TEXTS / WORK)
+
+
+def _list(folder: Path) -> bytes:
+    return read_whole(folder / LIST, most=MAX_KEPT_BYTES)
+
+
+def _link(source: Path, target: Path, listed: bytes) -> None:
+    target.mkdir(parents=True)
+    names = list(_files_of(source, listed))
+    for name in names:
+        try:
+            os.link(source / name, target / name)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            shutil.copy2(source / name, target / name)
+    (target / MANAGED).write_text(json.dumps([*names, LIST]))
+    (target / LIST).write_bytes(listed)
+
+
+def _files_of(folder: Path, listed: bytes) -> Iterator[str]:
+    segments = {
+        segment["segment_id"].replace("-", "") for segment in json.loads(listed)["segments"]
+    }
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] in segments:
+            yield path.name
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

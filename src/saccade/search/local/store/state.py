@@ -1,0 +1,185 @@
+"""The files of an index: which state of it is the whole one, and how a reader opens it.
+
+    INDEX/
+      index.db        documents, pictures and thumbnails (SQLite), and the number of the state
+      texts/000007/   the full-text search of state 7 (tantivy)
+      texts/work/     where a build writes; nobody reads it
+      vectors/        embeddings of the pictures, where they were given
+      lock            held by a build
+
+A state is made whole on the side and then named in `index.db`, by the same transaction that
+writes its documents. So there is one moment at which an index changes, and a reader that has
+opened one state keeps it: rows of the database say from which state on (`born`) and until which
+one (`died`) they are valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from saccade.errors import FormatError, SaccadeError, StoreError
+from saccade.files import writing
+from saccade.types import Record
+
+FORMAT = 1
+"""Changes when older versions can no longer read what is written."""
+DATABASE, TEXTS, WORK, VECTORS, LOCK = "index.db", "texts", "work", "vectors", "lock"
+BUSY_S = 60.0
+"""Seconds that a reader waits for the transaction of a build, and the other way round."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (only INTEGER PRIMARY KEY CHECK (only = 0), content TEXT);
+CREATE TABLE IF NOT EXISTS documents (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
+    digest BLOB NOT NULL, url TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS documents_id ON documents (id, born);
+CREATE INDEX IF NOT EXISTS documents_url ON documents (url) WHERE url != '';
+CREATE TABLE IF NOT EXISTS pictures (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
+    phash BLOB NOT NULL, pdq BLOB NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS pictures_id ON pictures (id);
+CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+"""
+VALID = "born <= :at AND (died IS NULL OR died > :at)"
+"""Of a row: it belongs to the state `:at`."""
+
+
+class State(Record):
+    """What an index holds, in one state of it."""
+
+    format: int = FORMAT
+    number: int = 0
+    """Counted up by each commit."""
+    texts: int = 0
+    """The number of the state that last changed the full-text search; 0: it holds no text."""
+    text_version: int = 0
+    """`saccade.search.local.text.VERSION` of the build."""
+    words: int = Field(default=200, ge=1)
+    """Words of a passage, about."""
+    hashes: tuple[str, ...] = ()
+    """Of pictures: "phash", and "pdq" where it was installed; empty: it holds no pictures."""
+    total: str = "0" * 64
+    """Sum of the hashes of the documents."""
+    documents: int = 0
+    pictures: int = 0
+    vectors: str = ""
+    """SHA-256 of the embeddings, which names their file; empty: there are none."""
+    stale: bool = False
+    """Whether something was replaced or removed since the texts were last written as a whole."""
+    finished: bool = False
+    """Whether the build came to its end."""
+
+    @property
+    def digest(self) -> str:
+        """The hash of all that results depend on: documents, and how they are made findable."""
+        parts = (
+            self.format, self.text_version, self.words,
+            self.hashes if self.pictures else (), self.total,
+            self.documents, self.vectors,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def texts_in(self, folder: Path) -> Path:
+        """Where the full-text search of this state lies."""
+        return folder / TEXTS / f"{self.texts:06d}"
+
+
+def read_state(database: sqlite3.Connection, folder: Path) -> State | None:
+    """The whole state of an index; None before its first one.
+
+    Raises:
+        FormatError: the database is damaged, or of another version.
+    """
+    try:
+        found = database.execute("SELECT content FROM state").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise FormatError(_damaged(folder, error)) from error
+    if found is None:
+        return None
+    try:
+        held = json.loads(found[0])
+        if held.get("format") == FORMAT:
+            return State.model_validate(held)
+        version = held.get("format")
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise FormatError(
+            f"{folder / DATABASE}: the state of the index cannot be read ({error}); remove the "
+            "folder and build it again"
+        ) from error
+    raise FormatError(
+        f"{folder}: an index in format {version}, and this version of Saccade reads {FORMAT}; "
+        "remove the folder and build it again"
+    )
+
+
+def opened(folder: Path) -> sqlite3.Connection:
+    """The database of an index, for reading from any thread, one at a time.
+
+    Raises:
+        FormatError: there is none.
+    """
+    file = folder / DATABASE
+    if not file.is_file():
+        raise FormatError(
+            f"{folder}: expected the folder of an index, with {DATABASE} in it; "
+            "`saccade index build SOURCE --out INDEX` makes one"
+        )
+    where = file.absolute().as_uri()
+    try:
+        # Not read-only where it need not be: a build that was killed within its last moment leaves
+        # a journal, and whoever comes next puts it back.
+        return _connected(f"{where}?mode=rw")
+    except sqlite3.OperationalError:
+        return _connected(f"{where}?mode=ro")
+
+
+def _connected(where: str) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        where, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    database.execute("PRAGMA query_only = ON")
+    return database
+
+
+_DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """What a disk refuses to SQLite or to tantivy within is a `StoreError`.
+
+    Raises:
+        FormatError: the database is damaged.
+        StoreError: the disk takes no more.
+    """
+    with writing(folder):
+        try:
+            yield
+        except SaccadeError:
+            raise
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                raise FormatError(_damaged(folder, error)) from error
+            raise StoreError(_refused(folder, error)) from error
+        except ValueError as error:  # of tantivy, whatever the disk has said to it
+            raise StoreError(_refused(folder, error)) from error
+
+
+def _damaged(folder: Path, error: Exception) -> str:
+    return f"{folder}: no index, or a damaged one ({error}); remove the folder and build it again"
+
+
+def _refused(folder: Path, error: Exception) -> str:
+    return (
+        f"{folder}: cannot be written ({error}); see that the disk has room and can be written, "
+        "and run the same command again: it resumes"
+    )
