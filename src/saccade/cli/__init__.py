@@ -74,6 +74,8 @@ COMMANDS = (
         "Compare five arms of the same weights on held-out scenes.", "Evaluate"),
     Row("nano probe", "saccade.cli.nano:probe",
         "Measure whether the digits can be read at all.", "Evaluate"),
+    Row("nano library", "saccade.cli.nano:library",
+        "Write the documents that the embedded world's facts stand in.", "Evaluate"),
     Row("attack", "saccade.cli.attack:attack",
         "Attack a classifier or an agent, budget by budget.", "Harden"),
     Row("detect", "saccade.cli.detect:detect",

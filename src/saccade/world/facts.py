@@ -127,7 +127,8 @@ def facts_of(split: Split, seed: int) -> Facts:
         document = Document(f"{split}-s{seed}-{place:04d}", title, text)
         documents.append(document)
         if fact is not None:
-            facts[fact[:2]] = Fact(*fact, document.id)
+            thing, attribute, value = fact
+            facts[thing, attribute] = Fact(thing, attribute, value, document.id)
     return Facts(tuple(things), facts, tuple(documents))
 
 

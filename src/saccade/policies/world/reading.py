@@ -113,10 +113,11 @@ def _digit(
 
 def _ink(pixels: PILImage.Image, window: Window) -> NDArray[np.float32]:
     """Darkness in a window, brightness and contrast removed."""
-    width, height = pixels.size
-    inside = (max(window[0], 0.0), max(window[1], 0.0), min(window[2], width), min(window[3], height))
+    left, top, right, bottom = window
+    inside = (max(left, 0.0), max(top, 0.0), min(right, pixels.width), min(bottom, pixels.height))
     grey = pixels.resize((SIDE, SIDE), PILImage.Resampling.BICUBIC, box=inside)
-    return _normalised(-np.asarray(grey, np.float32).reshape(1, -1))[0]
+    darkness: NDArray[np.float32] = _normalised(-np.asarray(grey, np.float32).reshape(1, -1))[0]
+    return darkness
 
 
 @cache
@@ -135,4 +136,5 @@ def _known() -> NDArray[np.float32]:
 def _normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = rows - rows.mean(1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(norms, 1e-6)).astype(np.float32)
+    normalised: NDArray[np.float32] = (rows / np.maximum(norms, 1e-6)).astype(np.float32)
+    return normalised

@@ -14,10 +14,12 @@ from filelock import FileLock, Timeout
 
 from saccade.errors import ConfigError, StoreLocked
 from saccade.files import make_folder
-from saccade.search.local import generations
-from saccade.search.local.document import Document, Picture, added, digest_of
-from saccade.search.local.passages import WORDS, passages_of
-from saccade.search.local.state import (
+from saccade.search.local.pictures.hashes import available, check_available
+from saccade.search.local.pictures.vectors import Vectors, keep_vectors, remove_other_vectors
+from saccade.search.local.store import generations
+from saccade.search.local.store.document import Document, Picture, added, digest_of
+from saccade.search.local.store.passages import WORDS, passages_of
+from saccade.search.local.store.state import (
     BUSY_S,
     DATABASE,
     LOCK,
@@ -105,6 +107,7 @@ class Writer:
         for table in ("pictures", "documents"):
             self._forget(table, self.state.number)
         generations.remove_others(folder, self.state)
+        remove_other_vectors(folder, self.state.vectors)
 
     def _forget(self, table: str, number: int) -> None:
         """Remove what had ended when the build began; until now a reader may have used it."""
@@ -112,6 +115,28 @@ class Writer:
         if table == "pictures":
             self._database.execute(f"DELETE FROM thumbnails WHERE number IN ({ended})", (number,))
         self._database.execute(f"DELETE FROM {table} WHERE number IN ({ended})", (number,))
+
+    def hashes(self) -> tuple[str, ...]:
+        """The hashes that the pictures of the index have; of an index without any, those here.
+
+        Raises:
+            ConfigError: they cannot be computed here.
+            MissingExtra: imagehash is not installed.
+        """
+        if not self.state.pictures:
+            self.state = self.state.model_copy(update={"hashes": available()})
+        check_available(self.state.hashes, str(self._folder))
+        return self.state.hashes
+
+    def embed(self, file: Path) -> None:
+        """Take embeddings of the pictures; they count from the next commit on.
+
+        Raises:
+            FormatError: they are none, or are not those of any picture here.
+            StoreError: the disk takes no more.
+        """
+        name = keep_vectors(file, self._folder)
+        self.state = self.state.model_copy(update={"vectors": name})
 
     def digest(self, document: str) -> bytes | None:
         """The hash of a document that the index holds."""
@@ -140,7 +165,6 @@ class Writer:
         }
         if picture is not None:
             update["pictures"] = self.state.pictures + 1
-            update["hashes"] = ("phash", "pdq") if picture.pdq else ("phash",)
         self.state = self.state.model_copy(update=update)
         self._batch[document.id] = _Held(digest, document, picture)
         self._bytes += len(document.text) + (len(picture.thumbnail) if picture else 0)
@@ -180,6 +204,18 @@ class Writer:
         query = "SELECT count(*) FROM pictures WHERE id = ? AND died IS NULL"
         return int(self._database.execute(query, (document,)).fetchone()[0])
 
+    def count_embedded(self) -> int:
+        """Number of pictures with an embedding.
+
+        Raises:
+            FormatError: the embeddings are damaged.
+        """
+        if not self.state.vectors:
+            return 0
+        named = set(Vectors(self._folder, self.state.vectors).ids)
+        rows = self._database.execute("SELECT id FROM pictures WHERE died IS NULL")
+        return sum(name in named for (name,) in rows)
+
     def ids(self) -> Iterator[str]:
         """The ids of all documents that are committed."""
         for (document,) in self._database.execute("SELECT id FROM documents WHERE died IS NULL"):
@@ -198,7 +234,8 @@ class Writer:
             if finished and self.state.stale:
                 self._write_texts_anew()
             ends = finished and not self._before.finished
-            if not self._batch and not self._wrote and not ends:
+            embeds = self.state.vectors != self._before.vectors
+            if not (self._batch or self._wrote or ends or embeds):
                 return
             number = self._before.number + 1
             state = self.state.model_copy(update={"number": number, "finished": finished})
@@ -208,6 +245,7 @@ class Writer:
                 generations.publish(self._folder, state)
             self._write(state)
             generations.remove_others(self._folder, state)
+            remove_other_vectors(self._folder, state.vectors)
         self.state = self._before = state
         self._wrote = False
         self._batch, self._bytes, self._began = {}, 0, time.monotonic()
@@ -289,8 +327,9 @@ class Writer:
     ) -> None:
         """Let the index go; what was not committed is lost."""
         try:
-            if self._texts is not None:
-                self._texts.close()
+            with suppress(OSError, ValueError):  # a writer that a full disk has ended already
+                if self._texts is not None:
+                    self._texts.close()
             with suppress(OSError):  # the next build removes it
                 generations.remove_work(self._folder)
         finally:

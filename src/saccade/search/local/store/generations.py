@@ -16,7 +16,7 @@ from pathlib import Path
 
 from saccade.errors import StoreError
 from saccade.files import MAX_KEPT_BYTES, read_whole
-from saccade.search.local.state import TEXTS, WORK, State
+from saccade.search.local.store.state import TEXTS, WORK, State
 
 LIST = "meta.json"
 MANAGED = ".managed.json"
