@@ -18,7 +18,8 @@ from pathlib import Path
 
 from pydantic import JsonValue, field_validator
 
-from saccade.client.download import Hosts, is_url
+from saccade.client.download import is_url
+from saccade.client.hosts import Hosts
 from saccade.errors import ConfigError, FormatError, ServiceRefused, ToolError
 from saccade.files import read_text_lines
 from saccade.images.geometry import Box

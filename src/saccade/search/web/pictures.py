@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from saccade.client.download import Hosts, download
+from saccade.client.download import download
+from saccade.client.hosts import Hosts
 from saccade.errors import ImageError
 from saccade.images.image import Image
 from saccade.search.found import Fetches, Result, Results

@@ -85,32 +85,46 @@ class RealX(SearchBenchmark):
 
     def check_tools(self, offered: Collection[str]) -> None:
         """The search tools must be those of the condition."""
-        wanted = SEARCHES[self.tools]
-        found = sorted(name for name in set(offered) if name in SEARCHES["all"])
-        if found != sorted(wanted):
-            fits = next(c for c, names in SEARCHES.items() if sorted(names) == found)
-            raise ConfigError(
-                f"bench.tools: {self.tools!r} means that of the search tools the run offers "
-                f"{', '.join(wanted) or 'none'}; it offers {', '.join(found) or 'none'}: change "
-                f"the tools of the run, or set bench.tools={fits}"
-            )
+        check_condition(self.tools, offered)
 
     def grouped(self, scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
-        """All, each ability, and integration; a question is in every group whose ability it takes.
+        """All, each ability, and integration."""
+        return by_ability(scored)
 
-        Source: DeepEyesV2, section 4.2 and table 1.
-        """
-        groups: dict[str, list[tuple[str, float]]] = {
-            name: [] for name in (ALL, *ABILITIES, INTEGRATION)
-        }
-        for one in scored:
-            if one.value is None:
-                continue
-            takes = [name for name in ABILITIES if one.task.meta.get(name) is True]
-            whole = [INTEGRATION] if len(takes) == len(ABILITIES) else []
-            for group in (ALL, *takes, *whole):
-                groups[group].append((unit_of(one.task), one.value))
-        return groups
+
+def check_condition(condition: Condition, offered: Collection[str]) -> None:
+    """Find out if a run offers the search tools of a condition, and no others.
+
+    Raises:
+        ConfigError: it offers others.
+    """
+    wanted = SEARCHES[condition]
+    found = sorted(name for name in set(offered) if name in SEARCHES["all"])
+    if found != sorted(wanted):
+        fits = next(c for c, names in SEARCHES.items() if sorted(names) == found)
+        raise ConfigError(
+            f"bench.tools: {condition!r} means that of the search tools the run offers "
+            f"{', '.join(wanted) or 'none'}; it offers {', '.join(found) or 'none'}: change "
+            f"the tools of the run, or set bench.tools={fits}"
+        )
+
+
+def by_ability(scored: Sequence[Scored]) -> Mapping[str, list[tuple[str, float]]]:
+    """Groups of questions by what they take; a question is in every group whose ability it takes.
+
+    Source: DeepEyesV2, section 4.2 and table 1.
+    """
+    groups: dict[str, list[tuple[str, float]]] = {
+        name: [] for name in (ALL, *ABILITIES, INTEGRATION)
+    }
+    for one in scored:
+        if one.value is None:
+            continue
+        takes = [name for name in ABILITIES if one.task.meta.get(name) is True]
+        whole = [INTEGRATION] if len(takes) == len(ABILITIES) else []
+        for group in (ALL, *takes, *whole):
+            groups[group].append((unit_of(one.task), one.value))
+    return groups
 
 
 def _task(name: str, row: Row, max_pixels: int) -> Task:
