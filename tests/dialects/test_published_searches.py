@@ -143,7 +143,7 @@ pages = st.fixed_dictionaries(
 
 
 @given(lines, st.lists(pages, max_size=4))
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_any_page_is_shown_as_published(query: str, pages: list[dict[str, str]]) -> None:
     found = Found(
         kind="text",
