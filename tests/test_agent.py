@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 
 from saccade import Agent
 from saccade.agent import make_task
-from saccade.client.download import Hosts
+from saccade.client.hosts import Hosts
 from saccade.embedded import resolve
 from saccade.errors import ConfigError, FormatError, ImageError
 from saccade.images.image import Image

@@ -19,7 +19,8 @@ from typing import Self, TypeVar
 
 from pydantic import JsonValue
 
-from saccade.client.download import Hosts, download, is_url
+from saccade.client.download import download, is_url
+from saccade.client.hosts import Hosts
 from saccade.config import validate
 from saccade.embedded import with_folders
 from saccade.env import Environment

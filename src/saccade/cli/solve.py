@@ -82,7 +82,7 @@ def solve(
     from saccade.cli.common.console import terminal
     from saccade.cli.common.interrupt import says
     from saccade.cli.common.show import show_task, show_turns
-    from saccade.client.download import Hosts
+    from saccade.client.hosts import Hosts
     from saccade.config import validate, with_overrides
     from saccade.embedded import is_embedded
     from saccade.errors import ConfigError

@@ -83,6 +83,8 @@ RUN_FILES = (
             about="`saccade nano train-base`, which takes key=value and no file."),
     Section("serve", "saccade.serve.sandbox:ServeOptions",
             about="`saccade serve sandbox`, which takes key=value and no file.", is_run=False),
+    Section("serve.search", "saccade.serve.search_options:SearchServeOptions",
+            about="`saccade serve search`, which takes key=value and no file.", is_run=False),
 )  # fmt: skip
 """Every kind of run file, and of commands that take key=value."""
 
