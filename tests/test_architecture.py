@@ -24,7 +24,7 @@ ROWS: list[tuple[str, bool]] = [
     ("recipe tasks", False),
     ("policies arms fisher guard", False),
     ("rollout", False),
-    ("env models", False),
+    ("env execution models", False),
     ("dialects tools render rewards world measures", True),
     ("sandbox formats search", False),
     ("types config client", False),

@@ -18,14 +18,13 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import takewhile
-from typing import TypeVar
 
 from saccade.dialects.base import Dialect
 from saccade.dialects.whole import put_together
-from saccade.errors import ConfigError, ToolError
+from saccade.errors import ConfigError
+from saccade.execution import OpenTools
 from saccade.images.color import Color
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
@@ -36,20 +35,14 @@ from saccade.types import (
     Limits,
     ProblemKind,
     Sampling,
-    SideBySide,
     StopReason,
     Task,
     Tool,
-    ToolCall,
     ToolContext,
-    ToolFunction,
-    ToolOutput,
     ToolResult,
     Trajectory,
     Turn,
 )
-
-Item = TypeVar("Item")
 
 _log = logging.getLogger(__name__)
 
@@ -240,8 +233,7 @@ class Episode:
         self._limits = environment.record.limits
         self._count_tokens = count_tokens or _unknown_length
         self._images: list[Image] = list(self.trajectory.images)
-        self._functions: dict[str, ToolFunction] = {}
-        self._side_by_side: set[str] = set()
+        self._tools = OpenTools(self._images)
 
     @property
     def done(self) -> bool:
@@ -280,8 +272,7 @@ class Episode:
         elif last:
             self._append(turn, StopReason.MAX_TURNS)
         else:
-            results = await self._execute_all(action.calls)
-            self._observe(turn, _in_wire_order([*results, *_unread(turn)], completion))
+            self._observe(turn, await self._tools.results(turn))
 
     def overflow(self) -> None:
         """The policy found no room for the next turn: take the last observation back, end."""
@@ -300,49 +291,7 @@ class Episode:
             observation=record.observation,
             seed=self.trajectory.seed,
         )
-        for tool in self._environment.tools:
-            name = tool.spec.name
-            self._functions[name] = await stack.enter_async_context(tool.open(context))
-            if isinstance(tool, SideBySide) and tool.side_by_side:
-                self._side_by_side.add(name)
-
-    async def _execute_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
-        """Execute the calls of a turn, in order: one may address an image that an earlier returned.
-
-        Calls of tools that may run side by side do, where they follow each other: each of them sees
-        the images that were there before the first.
-        """
-        results: list[ToolResult] = []
-        waiting = list(calls)
-        while waiting:
-            several = takewhile(lambda call: call.name in self._side_by_side, waiting)
-            batch = list(several) or waiting[:1]
-            del waiting[: len(batch)]
-            executed = await all_of([self._execute(call) for call in batch])
-            for result in executed:
-                self._images.extend(p for p in result.content if isinstance(p, Image))
-            results += executed
-        return results
-
-    async def _execute(self, call: ToolCall) -> ToolResult:
-        started = time.monotonic()
-        output, error = ToolOutput(()), None
-        try:
-            function = self._functions.get(call.name)
-            if function is None:
-                known = ", ".join(self._functions) or "none"
-                raise ToolError(f"unknown tool {call.name[:80]!r}; the tools are: {known}")
-            output = await function(call.arguments)
-        except ToolError as mistake:
-            error = str(mistake)
-        return ToolResult(
-            call=call,
-            content=output.content,
-            error=error,
-            data=output.data or {},
-            outcome=output.outcome,
-            seconds=time.monotonic() - started,
-        )
+        await self._tools.open(self._environment.tools, context, stack)
 
     def _observe(self, turn: Turn, results: list[ToolResult]) -> None:
         """Append the turn with its observation: the whole of it, or none and the end."""
@@ -375,7 +324,7 @@ class Episode:
             self._update(stop=StopReason.ABORTED, error=reason, traceback=traceback)
 
     def _close(self, seconds: float) -> None:
-        self._functions.clear()
+        self._tools.forget()
         if not self.done:
             message = "the episode was left before it ended"
             self._update(stop=StopReason.ABORTED, error=message)
@@ -383,17 +332,6 @@ class Episode:
 
     def _update(self, **changes: object) -> None:
         self.trajectory = self.trajectory.model_copy(update=changes)
-
-
-async def all_of(calls: Sequence[Coroutine[None, None, Item]]) -> list[Item]:
-    """What all of the calls return, in their order; the first that raises ends the others."""
-    running = [asyncio.create_task(call) for call in calls]
-    try:
-        return await asyncio.gather(*running)
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:
@@ -404,32 +342,6 @@ def _with_fingerprint(record: EnvironmentRecord) -> EnvironmentRecord:
     canonical = json.dumps([PIXEL_RULES, content], sort_keys=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     return record.model_copy(update={"fingerprint": digest})
-
-
-def _unread(turn: Turn) -> list[ToolResult]:
-    """Errors for the calls of a turn that were not executed.
-
-    A server wants a result for each native call by its id; of calls in the text the error is one.
-    """
-    bad = [p for p in turn.action.problems if p.kind is ProblemKind.BAD_CALL]
-    if not turn.completion.tool_calls:
-        error = f"invalid tool call: {bad[-1].detail if bad else ''}"
-        return [] if turn.action.calls else [ToolResult(call=ToolCall(name=""), error=error)]
-    wrong = {problem.call_id: f"invalid tool call: {problem.detail}" for problem in bad}
-    read = {call.id for call in turn.action.calls}
-    return [
-        ToolResult(
-            call=ToolCall(name=wire.name, id=wire.id),
-            error=wrong.get(wire.id, "not executed: too many calls in one turn"),
-        )
-        for wire in turn.completion.tool_calls
-        if wire.id not in read
-    ]
-
-
-def _in_wire_order(results: list[ToolResult], completion: Completion) -> list[ToolResult]:
-    place = {wire.id: position for position, wire in enumerate(completion.tool_calls)}
-    return sorted(results, key=lambda result: place.get(result.call.id or "", 0))
 
 
 def _unknown_length(trajectory: Trajectory) -> None:

@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -212,17 +212,26 @@ def write_whole(file: Path, data: bytes) -> None:
     Raises:
         StoreError: it cannot be written; what was there before still is.
     """
+    write_parts(file, (data,))
+
+
+def write_parts(file: Path, parts: Iterable[bytes]) -> None:
+    """The same for a file that is made piece by piece, and may be larger than memory.
+
+    Raises:
+        StoreError: it cannot be written; what was there before still is.
+    """
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     with writing(file):
         try:
             part.unlink(missing_ok=True)
             # A link that lies there already would lead the bytes to another file.
             with part.open("xb") as out:
-                out.write(data)
+                out.writelines(parts)
                 out.flush()
                 os.fsync(out.fileno())
             part.replace(file)
-        except OSError:
+        except (OSError, SaccadeError):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise

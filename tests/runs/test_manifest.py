@@ -31,8 +31,10 @@ from saccade.runs.manifest import (
     manifest_of,
     read_manifest,
 )
+from saccade.search.web.serper import SerperOptions
 from saccade.tasks.world import WorldTasks
 from saccade.tools.python import PythonOptions
+from saccade.tools.search.text import TextSearchOptions
 from saccade.train.recipe import RLRecipe, SFTRecipe
 
 POLICY = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout_s": 5}
@@ -177,6 +179,7 @@ def test_settings_in_lists_are_found_too() -> None:
 KINDS: list[type[BaseModel]] = [
     Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe,
     BaseOptions, OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
+    TextSearchOptions, SerperOptions,
 ]  # fmt: skip
 """Run files, and the options of what they name."""
 

@@ -51,6 +51,7 @@ BENCHMARKS = {
     "visualtoolbench": "saccade.bench.sets.agents.visualtoolbench:VisualToolBench",
     # our own
     "nano": "saccade.bench.sets.own.nano:Nano",
+    "nano_realx": "saccade.bench.sets.own.nano_realx:NanoRealX",
     "vstar_mini": "saccade.bench.sets.own.vstar_mini:VStarMini",
 }
 """Name -> class; your own goes there as "package.module:Class"."""

@@ -70,6 +70,36 @@ def probe(
         raise typer.Exit(1)
 
 
+def library(
+    out: Annotated[Path, typer.Option(help="The JSON Lines file to write; it is replaced.")],
+    split: Annotated[
+        str, typer.Option(help="The questions that can be answered with them: test, dev or train.")
+    ] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of these questions.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write the documents that the embedded world's facts stand in.
+
+    One a line, with id, title and text; saccade index build makes an index of them.
+    """
+    import json
+    from typing import cast, get_args
+
+    from saccade.config import check_choice
+    from saccade.files import make_folder, write_whole
+    from saccade.world.digits import Split
+    from saccade.world.library import rows
+
+    check_choice("--split", split, get_args(Split))
+    lines = [json.dumps(row) + "\n" for row in rows(cast(Split, split), seed)]
+    make_folder(out.parent)
+    write_whole(out, "".join(lines).encode())
+    if as_json:
+        say_json({"out": str(out), "documents": len(lines), "split": split, "seed": seed})
+    else:
+        say(f"{len(lines)} documents written to {out}")
+
+
 def train_base(
     out: Annotated[
         Path,

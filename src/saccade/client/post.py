@@ -1,4 +1,4 @@
-"""One HTTP request to a chat server over httpx; imported when the first one is sent."""
+"""One HTTP request to a server over httpx; imported when the first one is sent."""
 
 from __future__ import annotations
 
@@ -75,9 +75,47 @@ async def post(
         Retry: no whole response came.
         ServiceError: the response is too long, or packed in a way that was not asked for.
     """
+    request = _request(client, "POST", address, data, headers)
+    return await _answer(client, request, name, timeout_s, max_bytes, redact)
+
+
+async def get(
+    client: httpx.AsyncClient,
+    address: str,
+    headers: Mapping[str, str],
+    *,
+    name: str,
+    timeout_s: float,
+    max_bytes: int,
+    redact: Redactor,
+) -> Response:
+    """Ask without a body; the same as `post` in all else."""
+    request = _request(client, "GET", address, None, headers)
+    return await _answer(client, request, name, timeout_s, max_bytes, redact)
+
+
+def _request(
+    client: httpx.AsyncClient,
+    method: str,
+    address: str,
+    data: bytes | None,
+    headers: Mapping[str, str],
+) -> httpx.Request:
     told = {"Accept-Encoding": ", ".join(_PACKED), **headers}
-    request = client.build_request("POST", address, content=data, headers=told)
+    request = client.build_request(method, address, content=data, headers=told)
     request.url = _Address(address)
+    return request
+
+
+async def _answer(
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    name: str,
+    timeout_s: float,
+    max_bytes: int,
+    redact: Redactor,
+) -> Response:
+    """The whole response to a request, without its secrets."""
     content = bytearray()
     try:
         async with asyncio.timeout(timeout_s):

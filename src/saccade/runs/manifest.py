@@ -92,6 +92,7 @@ CHANGES_MEANING = {
     "*.base_url": False,
     "*.urls": False,
     "*.api_key_env": False,
+    "*.key_env": False,
     "*.token_env": False,
     "*.timeout_s": False,
     "*.collective_timeout_s": False,

@@ -30,7 +30,7 @@ from saccade.client.endpoints import Endpoints
 from saccade.client.wordings.pause import pause
 from saccade.errors import ConfigError, ServiceError, ServiceRefused
 from saccade.search.found import Kind, Query, Results
-from saccade.search.local.document import Document
+from saccade.search.local.store.document import Document
 from saccade.search.wire import Untrue, document_of, query_to_json, results_of
 from saccade.types import Record
 from saccade.untrusted.printable import one_line

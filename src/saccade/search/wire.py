@@ -22,7 +22,7 @@ from saccade.errors import ImageError
 from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
 from saccade.search.found import Fetches, Hit, Kind, Query, Result, Results
-from saccade.search.local.document import Document
+from saccade.search.local.store.document import Document
 from saccade.types import Record
 from saccade.untrusted.values import count, table, tables, word
 

@@ -171,6 +171,9 @@ def sent_along(table: JsonValue) -> Iterator[str]:
     if not isinstance(table, dict):
         return
     hosts = [url for key in _PLACES for url in _listed(table.get(key)) if "://" in url]
+    kind = table.get("kind")
+    if not hosts and isinstance(kind, str):
+        hosts = [place for _, place in _OF_KIND.get(kind, [])]
     for name in _variables(table) if hosts else ():
         if os.environ.get(name):
             yield f"{name} is sent to {', '.join(sorted(set(map(_host, hosts))))}"
@@ -186,12 +189,23 @@ _USUAL = (
 )
 """Keys of a part of a run file that has the address of a server, and the variable that is sent
 there by default."""
+_OF_KIND = {
+    "serper": [("SERPER_API_KEY", "https://google.serper.dev")],
+    "serpapi": [("SERPAPI_API_KEY", "https://serpapi.com")],
+    "brave": [("BRAVE_API_KEY", "https://api.search.brave.com")],
+    "tavily": [("TAVILY_API_KEY", "https://api.tavily.com")],
+    "searxng": [],
+}
+"""Kind of a part that knows where it asks -> the variable that it sends, and where to, if any."""
 
 
 def _variables(table: Mapping[str, JsonValue]) -> Iterator[str]:
     named = [v for k, v in table.items() if k.endswith("_env") and isinstance(v, str)]
-    usual = [name for keys, name in _USUAL if keys <= table.keys()]
-    yield from named or usual[:1]
+    usual = [name for keys, name in _USUAL if keys <= table.keys()][:1]
+    kind = table.get("kind")
+    if isinstance(kind, str) and kind in _OF_KIND:
+        usual = [name for name, _ in _OF_KIND[kind]]
+    yield from named or usual
     for option in ("headers", "query"):
         values = table.get(option)
         for value in values.values() if isinstance(values, dict) else ():

@@ -24,7 +24,8 @@ from saccade.errors import ConfigError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.types import TargetBox, Task
-from saccade.world.digits import Split
+from saccade.world.digits import Alpha, Split
+from saccade.world.emblems import alpha_of, emblems_of
 from saccade.world.facts import ATTRIBUTES, Thing, facts_of
 from saccade.world.plates import LEGIBLE, Format, draw_plates
 from saccade.world.plates import TINY as TINY_PLATES
@@ -119,6 +120,8 @@ class Lookup(NamedTuple):
     form: Format
     factors: int
     """Number of its facts that are asked for: one, or the product of two."""
+    emblem: bool = False
+    """Whether its plate shows its emblem instead of its number."""
 
 
 FAMILIES: dict[str, Family | Format | Lookup] = {
@@ -135,6 +138,7 @@ FAMILIES: dict[str, Family | Format | Lookup] = {
     "lookup": Lookup(LEGIBLE, factors=1),
     "lookup_far": Lookup(TINY_PLATES, factors=1),
     "lookup_compute": Lookup(LEGIBLE, factors=2),
+    "emblem": Lookup(LEGIBLE, factors=1, emblem=True),
     "all": Lookup(TINY_PLATES, factors=2),
 }
 """Name -> how its tasks are drawn: a question about a scene, a product of two plates, or facts of
@@ -158,9 +162,14 @@ TAKES: dict[str, tuple[Ability, ...]] = {
     "lookup": ("search",),
     "lookup_far": ("perception", "search"),
     "lookup_compute": ("search", "reason"),
+    "emblem": ("search",),
     "all": ("perception", "search", "reason"),
 }
 """Family -> the abilities that its questions take together."""
+
+REPORTED = {"all": "integration"}
+"""What a family is called in `Task.meta`, where not by its name: `all` stands in every report for
+all questions of a run. Source: RealX-Bench, which calls questions that take all three so."""
 
 
 def tasks(
@@ -204,7 +213,7 @@ def task_of(task_id: str) -> Task:
     place = place_of(task_id)
     if place is None:
         raise ConfigError(f"world: {task_id[:80]!r} is no task of this world")
-    return _task(place.family, place.index, place.seed, place.split, place.native)
+    return _task(place.family, place.number, place.seed, place.split, place.native)
 
 
 class Place(NamedTuple):
@@ -214,7 +223,7 @@ class Place(NamedTuple):
     split: Split
     native: int
     seed: int
-    index: int
+    number: int
 
 
 def place_of(task_id: str) -> Place | None:
@@ -255,7 +264,7 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
         judge="exact",
         source="world",
         meta={
-            "family": family,
+            "family": REPORTED.get(family, family),
             "split": split,
             "seed": seed,
             "index": index,
@@ -314,9 +323,15 @@ def _lookup(
     numbers: dict[str, list[int]] = {}
     for thing in known.things:
         numbers.setdefault(thing.colour, []).append(thing.number)
+    emblems = emblems_of(split, seed) if rules.emblem else {}
+
+    def mark(colour: str, number: int, width: int, height: int) -> Alpha:
+        return alpha_of(emblems[Thing(colour, number)], width, height)
+
     plates, pixels = draw_plates(
-        rng, native=native, split=split, form=rules.form, numbers=numbers
-    )
+        rng, native=native, split=split, form=rules.form, numbers=numbers,
+        mark=mark if rules.emblem else None,
+    )  # fmt: skip
     plate = plates[int(rng.integers(len(plates)))]
     thing = Thing(plate.colour, plate.number)
     asked = [ATTRIBUTES[i] for i in rng.permutation(len(ATTRIBUTES))[: rules.factors]]

@@ -1,9 +1,10 @@
 """The documents of the world as something that can be searched, and as rows for an index.
 
-In a run file `tools.text_search = { provider = { kind = "saccade.world.library:Library" } }`: each
-question is then searched for in the library of its own split and seed, so that one environment
-serves training and test. As files: `saccade nano library --split test --seed 0 --out FILE`, and
-`saccade index build FILE --out INDEX` for the provider `local`.
+In a run file `tools.text_search = { provider = { kind = "saccade.world.library:Library" } }`, and
+the same for `image_search`: each question is then searched for in the library of its own split and
+seed, so that one environment serves training and test. Documents as files, for the provider
+`local`: `saccade nano library --split test --seed 0 --out FILE` and `saccade index build FILE --out
+INDEX`.
 """
 
 from __future__ import annotations
@@ -11,22 +12,31 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
 from saccade.errors import ConfigError
+from saccade.images.image import Image
 from saccade.search.found import Hit, Kind, Query, Result, Results
 from saccade.search.local.text import VERSION as TEXT_VERSION
 from saccade.search.local.text import Passage, TextIndex
 from saccade.types import Record
 from saccade.world import place_of
 from saccade.world.digits import Split
+from saccade.world.emblems import emblems_of
 from saccade.world.facts import VERSION, facts_of
+from saccade.world.pictures import Pictures
 
 KEPT = 8
 """Number of libraries that stay in memory."""
 
 Key = tuple[Split, int]
+
+
+class _Shelf(NamedTuple):
+    texts: TextIndex
+    pictures: Pictures
 
 
 class LibraryOptions(Record):
@@ -39,16 +49,18 @@ class LibraryOptions(Record):
 
 
 class Library:
-    """A search provider over the documents of the world, in memory. It holds every fact that a
-    question of their split and seed can ask for."""
+    """A search provider over the documents of the world, in memory.
+
+    It holds every fact that a question of their split and seed can ask for.
+    """
 
     Options = LibraryOptions
     name = "library"
-    kinds: frozenset[Kind] = frozenset({"text"})
+    kinds: frozenset[Kind] = frozenset({"text", "image"})
 
     def __init__(self, options: LibraryOptions | None = None) -> None:
         self._options = options or LibraryOptions()
-        self._indexes: OrderedDict[Key, TextIndex] = OrderedDict()
+        self._shelves: OrderedDict[Key, _Shelf] = OrderedDict()
         self._building = asyncio.Lock()
 
     @property
@@ -65,35 +77,26 @@ class Library:
         """
         split, seed = self._options.split, self._options.seed
         if split is not None and seed is not None:
-            await self._index((split, seed))
+            await self._shelf((split, seed))
         else:
             TextIndex()
 
     async def search(self, query: Query) -> Results:
-        """The documents that fit the words best.
+        """The documents that fit the words best, or the things that look like the image.
 
         Raises:
             ConfigError: nothing says which library is meant, or the question is of another one:
                 its facts would not be there, or be others.
         """
-        index = await self._index(self._key(query.task_id))
-        found = await asyncio.to_thread(index.search, query.text, query.k)
-        hits = [
-            Hit(
-                rank=rank,
-                title=match.passage.title,
-                url=match.passage.url,
-                snippet=match.passage.text,
-                score=match.score,
-                document=match.passage.document,
-            )
-            for rank, match in enumerate(found, start=1)
-        ]
-        return Results(tuple(Result(hit) for hit in hits))
+        shelf = await self._shelf(self._key(query.task_id))
+        if query.kind == "image":
+            assert query.image is not None
+            return await asyncio.to_thread(_like, shelf, query.image, query.k)
+        return await asyncio.to_thread(_about, shelf, query.text, query.k)
 
     async def close(self) -> None:
         """Let the documents go."""
-        self._indexes.clear()
+        self._shelves.clear()
         self._building = asyncio.Lock()  # it belongs to the event loop that waited for it
 
     def _key(self, task_id: str) -> Key:
@@ -114,14 +117,14 @@ class Library:
             )
         return split, seed
 
-    async def _index(self, key: Key) -> TextIndex:
+    async def _shelf(self, key: Key) -> _Shelf:
         async with self._building:
-            if key not in self._indexes:
-                self._indexes[key] = await asyncio.to_thread(_built, *key)
-                if len(self._indexes) > KEPT:
-                    self._indexes.popitem(last=False)
-            self._indexes.move_to_end(key)
-            return self._indexes[key]
+            if key not in self._shelves:
+                self._shelves[key] = await asyncio.to_thread(_built, *key)
+                if len(self._shelves) > KEPT:
+                    self._shelves.popitem(last=False)
+            self._shelves.move_to_end(key)
+            return self._shelves[key]
 
 
 def rows(split: Split, seed: int) -> Iterator[dict[str, str]]:
@@ -130,9 +133,32 @@ def rows(split: Split, seed: int) -> Iterator[dict[str, str]]:
         yield document._asdict()
 
 
-def _built(split: Split, seed: int) -> TextIndex:
+def _built(split: Split, seed: int) -> _Shelf:
     index = TextIndex()
     index.add(Passage(d.id, 0, d.title, d.text) for d in facts_of(split, seed).documents)
     index.commit()
     index.close()
-    return index
+    return _Shelf(index, Pictures(emblems_of(split, seed)))
+
+
+def _about(shelf: _Shelf, text: str, k: int) -> Results:
+    hits = [
+        Hit(
+            rank=rank,
+            title=match.passage.title,
+            url=match.passage.url,
+            snippet=match.passage.text,
+            score=match.score,
+            document=match.passage.document,
+        )
+        for rank, match in enumerate(shelf.texts.search(text, k), start=1)
+    ]
+    return Results(tuple(map(Result, hits)))
+
+
+def _like(shelf: _Shelf, image: Image, k: int) -> Results:
+    hits = [
+        Hit(rank=rank, title=found.thing.name, score=found.correlation)
+        for rank, found in enumerate(shelf.pictures.search(image.pixels(), k), start=1)
+    ]
+    return Results(tuple(map(Result, hits)))

@@ -7,15 +7,16 @@ small plates a look is needed before either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from saccade.images.geometry import Box
-from saccade.world.digits import Split, glyph, load, members
+from saccade.world.digits import Alpha, Split, glyph, load, members
 from saccade.world.scene import COLOURS, INK_LEVEL, VIEW, background, paint
 
 
@@ -42,6 +43,10 @@ class Plate(NamedTuple):
     """Native pixels, whole numbers."""
 
 
+Mark = Callable[[str, int, int, int], Alpha]
+"""Maps colour, number, width and height in native pixels to coverage with ink."""
+
+
 class Plates(NamedTuple):
     """A drawn pair."""
 
@@ -56,6 +61,7 @@ def draw_plates(
     split: Split,
     form: Format,
     numbers: Mapping[str, Sequence[int]] | None = None,
+    mark: Mark | None = None,
 ) -> Plates:
     """Draw one plate in the upper half, one in the lower.
 
@@ -66,6 +72,7 @@ def draw_plates(
         form: Sizes of the digits and of the plates.
         numbers: Colour -> the numbers of which one may stand on a plate of it; None: any that two
             handwritten digits are, where the first is not 0.
+        mark: What is drawn instead of the digits of one of these numbers.
     """
     scale = native / VIEW
     canvas = background(rng, native)
@@ -78,15 +85,24 @@ def draw_plates(
         y = half * (native // 2) + int(rng.integers(margin, native // 2 - height - margin))
         patch = canvas[y : y + height, x : x + width]
         paint(rng, patch, COLOURS[colour], "square")
-        samples = _samples(rng, split, None if numbers is None else numbers[colour])
-        for place, sample in enumerate(samples):
-            left = margin + place * digit
-            under = patch[margin : margin + digit, left : left + digit]
-            alpha = glyph(rng, sample, digit, split)[..., None]
-            under[:] = (INK_LEVEL * alpha + (1 - alpha) * under).astype(np.uint8)
-        tens, units = (int(load().labels[sample]) for sample in samples)
-        plates.append(Plate(colour, 10 * tens + units, Box(x, y, x + width, y + height)))
+        inner = patch[margin : margin + digit, margin : margin + 2 * digit]
+        if numbers is not None and mark is not None:
+            number = int(rng.choice(numbers[colour]))
+            _ink(inner, mark(colour, number, 2 * digit, digit))
+        else:
+            samples = _samples(rng, split, None if numbers is None else numbers[colour])
+            for place, sample in enumerate(samples):
+                left = place * digit
+                _ink(inner[:, left : left + digit], glyph(rng, sample, digit, split))
+            tens, units = (int(load().labels[sample]) for sample in samples)
+            number = 10 * tens + units
+        plates.append(Plate(colour, number, Box(x, y, x + width, y + height)))
     return Plates((plates[0], plates[1]), PILImage.fromarray(canvas))
+
+
+def _ink(under: NDArray[np.uint8], coverage: Alpha) -> None:
+    alpha = coverage[..., None]
+    under[:] = (INK_LEVEL * alpha + (1 - alpha) * under).astype(np.uint8)
 
 
 def _samples(rng: np.random.Generator, split: Split, numbers: Sequence[int] | None) -> list[int]:

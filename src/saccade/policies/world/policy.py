@@ -15,13 +15,16 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from saccade.errors import ConfigError
 from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.policies.world.reading import LEGIBLE_PX, digit_px, read_number, shown_best
 from saccade.policies.written import completion_of, dialect_of
 from saccade.tools.zoom import ZOOM
@@ -32,10 +35,10 @@ from saccade.world.facts import VALUES, Thing, value_in
 MODEL = "world (a rule, not a model)"
 SOLVES = (
     "read", "read0", "read1", "easy", "far", "compute", "compute_far",
-    "lookup", "lookup_far", "lookup_compute", "all",
+    "lookup", "lookup_far", "lookup_compute", "emblem", "all",
 )  # fmt: skip
 """The families whose questions it answers."""
-SEARCH, PYTHON = ("text_search", "search"), "python"
+SEARCH, LIKE, PYTHON = ("text_search", "search"), "image_search", "python"
 """What it calls the tools by; text search has two names, see `TextSearchOptions.name`."""
 
 _DIGIT = re.compile(r"What digit is on the (\w+) object\?")
@@ -57,7 +60,8 @@ class WorldPolicy:
     info = ModelInfo(name=MODEL)
 
     def __init__(self) -> None:
-        self._task = lru_cache(maxsize=256)(task_of)
+        self._boxes = lru_cache(maxsize=4096)(_boxes_of)
+        self._read = lru_cache(maxsize=32)(read_number)
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next call, or the answer.
@@ -72,8 +76,9 @@ class WorldPolicy:
                 f"world: {trajectory.task_id[:80]!r} is no question that this rule can answer; it "
                 f"knows the families {', '.join(SOLVES)} of tasks.kind=world"
             )
-        where = {box.label: box.box for box in self._task(trajectory.task_id).boxes}
-        return completion_of(dialect, _Episode(trajectory, where).move(), MODEL)
+        where = self._boxes(trajectory.task_id)
+        episode = _Episode(trajectory, where, has_emblem=place.family == "emblem", read=self._read)
+        return completion_of(dialect, episode.move(), MODEL)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
         """None: a rule has no tokenizer."""
@@ -85,8 +90,15 @@ class WorldPolicy:
 class _Episode:
     """An episode so far, and what is to be done next."""
 
-    def __init__(self, trajectory: Trajectory, where: dict[str, Box]) -> None:
-        self._trajectory = trajectory
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        where: dict[str, Box],
+        *,
+        has_emblem: bool,
+        read: Callable[[Image, Box], int],
+    ) -> None:
+        self._trajectory, self._has_emblem, self._read = trajectory, has_emblem, read
         self._asked = _asked(trajectory.prompt[-1].text)
         self._boxes = [where[colour] for colour in self._asked.colours]
         limits = trajectory.environment.limits
@@ -95,29 +107,50 @@ class _Episode:
         self._seen = "".join(m.text for turn in trajectory.turns for m in turn.observation)
 
     def move(self) -> Action:
+        return self._of_emblem() if self._has_emblem else self._of_numbers()
+
+    def _of_numbers(self) -> Action:
         look = self._look()
         if look is not None:
             return look
         images = self._trajectory.images
-        numbers = [read_number(shown_best(images, box), box) for box in self._boxes]
+        numbers = [self._read(shown_best(images, box), box) for box in self._boxes]
         said = f"I read {' and '.join(map(str, numbers))}."
         if not self._asked.attributes:
             return self._combined(numbers, said)
-        thing = Thing(self._asked.colours[0], numbers[0])
+        return self._of_thing(Thing(self._asked.colours[0], numbers[0]), said)
+
+    def _of_emblem(self) -> Action:
+        """First the name of the thing, by a search with what its plate shows."""
+        found = self._results(LIKE)
+        if not found and LIKE in self._tools:
+            arguments: dict[str, JsonValue] = {"bbox_2d": self._corners(self._boxes[0])}
+            call = ToolCall(name=LIKE, arguments=arguments)
+            return Action(thought="An emblem: I search for what looks like it.", calls=(call,))
+        colour = self._asked.colours[0]
+        text = "".join(_text_of(result) for result in found)
+        named = re.search(rf"\b{colour} (\d\d)\b", text)
+        if named is None:
+            return self._guess("I do not know what it is.")
+        return self._of_thing(Thing(colour, int(named[1])), "It looks like what was found.")
+
+    def _of_thing(self, thing: Thing, said: str) -> Action:
+        """A search for each fact that no document has told so far; then the answer."""
+        attributes = self._asked.attributes
         said += f" It is {thing.name}."
-        values = [value_in(self._seen, thing, attribute) for attribute in self._asked.attributes]
+        values = [value_in(self._seen, thing, attribute) for attribute in attributes]
         search = next((name for name in SEARCH if name in self._tools), None)
-        for attribute, value in zip(self._asked.attributes, values, strict=True):
+        searched = [result.call.arguments.get("query") for result in self._results(*SEARCH)]
+        for attribute, value in zip(attributes, values, strict=True):
             query = f"{attribute} {thing.name}"
-            searched = [r.call.arguments.get("query") for r in self._results(*SEARCH)]
             if value is None and search is not None and query not in searched:
                 call = ToolCall(name=search, arguments={"query": query})
                 return Action(thought=f"{said} I need its {attribute}.", calls=(call,))
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             return self._guess(f"{said} I do not know all facts of it.")
-        told = zip(self._asked.attributes, known, strict=True)
-        said += " " + " ".join(f"Its {attribute} is {value}." for attribute, value in told)
+        told = zip(attributes, known, strict=True)
+        said += "".join(f" Its {attribute} is {value}." for attribute, value in told)
         return self._combined(known, said)
 
     def _look(self) -> Action | None:
@@ -127,11 +160,14 @@ class _Episode:
         looked = len(self._results(ZOOM))
         if ZOOM not in self._tools or looked >= len(small):
             return None
-        box = view.from_source(small[looked])
-        frame = self._trajectory.environment.coords
-        corners = [round(v, 4) for v in frame.from_pixels(box, view.size)]
-        call = ToolCall(name=ZOOM, arguments={"bbox_2d": list(corners)})
+        call = ToolCall(name=ZOOM, arguments={"bbox_2d": self._corners(small[looked])})
         return Action(thought="It is too small to be read here.", calls=(call,))
+
+    def _corners(self, box: Box) -> list[JsonValue]:
+        """A box of the question's image as a call names it."""
+        view = self._trajectory.images[0]
+        frame = self._trajectory.environment.coords
+        return [round(v, 4) for v in frame.from_pixels(view.from_source(box), view.size)]
 
     def _combined(self, numbers: Sequence[int], said: str) -> Action:
         """The answer from one number, or from the product of two, which Python computes."""
@@ -139,7 +175,7 @@ class _Episode:
             return Action(thought=said, answer=str(numbers[0]))
         computed = self._results(PYTHON)
         if computed:
-            printed = _PRINTED.search("".join(p for p in computed[-1].content if isinstance(p, str)))
+            printed = _PRINTED.search(_text_of(computed[-1]))
             if printed:
                 return Action(thought="It is computed.", answer=printed[1])
         elif PYTHON in self._tools:
@@ -158,6 +194,15 @@ class _Episode:
 
     def _results(self, *names: str) -> list[ToolResult]:
         return [r for r in self._trajectory.results if r.call.name in names]
+
+
+def _boxes_of(task_id: str) -> dict[str, Box]:
+    return {box.label: box.box for box in task_of(task_id).boxes}
+
+
+def _text_of(result: ToolResult) -> str:
+    """What was shown of it, its pictures left out."""
+    return "".join(part for part in result.content if isinstance(part, str))
 
 
 def _asked(question: str) -> _Asked:

@@ -25,7 +25,7 @@ LEGIBLE_PX = 5.0
 """Least side of a digit in shown pixels from which it is not worth another look."""
 SHIFTS = (-0.06, 0.0, 0.06)
 """Displacements at which a digit is compared, as shares of its side."""
-PLACES = 7
+PLACES = 5
 """Number of places, in either direction, at which the digit of a small object is looked for."""
 SEVERAL = 5
 """Number of the most similar samples that decide, each by its similarity."""
@@ -113,10 +113,11 @@ def _digit(
 
 def _ink(pixels: PILImage.Image, window: Window) -> NDArray[np.float32]:
     """Darkness in a window, brightness and contrast removed."""
-    width, height = pixels.size
-    inside = (max(window[0], 0.0), max(window[1], 0.0), min(window[2], width), min(window[3], height))
+    left, top, right, bottom = window
+    inside = (max(left, 0.0), max(top, 0.0), min(right, pixels.width), min(bottom, pixels.height))
     grey = pixels.resize((SIDE, SIDE), PILImage.Resampling.BICUBIC, box=inside)
-    return _normalised(-np.asarray(grey, np.float32).reshape(1, -1))[0]
+    darkness: NDArray[np.float32] = _normalised(-np.asarray(grey, np.float32).reshape(1, -1))[0]
+    return darkness
 
 
 @cache
@@ -135,4 +136,5 @@ def _known() -> NDArray[np.float32]:
 def _normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     rows = rows - rows.mean(1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(norms, 1e-6)).astype(np.float32)
+    normalised: NDArray[np.float32] = (rows / np.maximum(norms, 1e-6)).astype(np.float32)
+    return normalised

@@ -6,14 +6,21 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from saccade.errors import ConfigError, FormatError
 from saccade.images.image import Image
 from saccade.search.found import Hit, Kind, Result
-from saccade.search.local.document import Document
-from saccade.search.local.state import VALID, State, opened, read_state
+from saccade.search.local.pictures.hashes import HashTable, check_available, hashes_of
+from saccade.search.local.pictures.vectors import Vectors
+from saccade.search.local.store.document import Document
+from saccade.search.local.store.passages import passages_of
+from saccade.search.local.store.state import VALID, State, opened, read_state
 from saccade.search.local.text import VERSION, Match, TextIndex
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TRIES = 100
 
@@ -39,6 +46,7 @@ class Index:
         self._lock = threading.Lock()
         try:
             self._state, self._texts = self._open()
+            self._pictures = self._open_pictures()
         except BaseException:
             self._database.close()
             raise
@@ -70,6 +78,22 @@ class Index:
                 if read_state(self._database, self.folder) == state:
                     return state, texts
         raise FormatError(f"{folder}: missing; remove the folder of the index and build it again")
+
+    def _open_pictures(self) -> _Pictures | None:
+        state = self._state
+        if not state.pictures:
+            return None
+        check_available(state.hashes, str(self.folder))
+        rows = self._rows(
+            f"SELECT id, number, phash, pdq FROM pictures WHERE {VALID} ORDER BY id",
+            {"at": state.number},
+        )
+        return _Pictures(
+            ids=[row[0] for row in rows],
+            numbers={row[0]: row[1] for row in rows},
+            table=HashTable([row[2] for row in rows], [row[3] for row in rows]),
+            vectors=Vectors(self.folder, state.vectors) if state.vectors else None,
+        )
 
     @property
     def digest(self) -> str:
@@ -109,9 +133,64 @@ class Index:
             Result(_hit(match, rank)) for rank, match in enumerate(list(best.values())[:k], start=1)
         )
 
-    def image(self, image: Image, k: int) -> tuple[Result, ...]:
-        """The pictures that look like an image, the most similar one first; often none."""
-        return ()
+    def image(
+        self,
+        image: Image,
+        k: int,
+        *,
+        vector: NDArray[np.float32] | None = None,
+        least_cosine: float = 0.0,
+    ) -> tuple[Result, ...]:
+        """The pictures that look like an image, the most similar one first; often none.
+
+        Those with nearly the same hash come first; their score is 1 for the same hash and 0 at the
+        distance beyond which none is found. Then come those with a similar embedding, whose score
+        is the cosine.
+
+        Args:
+            image: Searched with as it is shown.
+            k: How many at most.
+            vector: Its embedding, (D,) float32, of an index that has some.
+            least_cosine: Pictures whose embedding is less similar are none.
+        """
+        pictures = self._pictures
+        if pictures is None:
+            return ()
+        scores: dict[str, float] = {}
+        hashes = hashes_of(image.pixels(), self._state.hashes)
+        for place, closeness in pictures.table.nearest(hashes, k):
+            scores[pictures.ids[place]] = closeness
+        if vector is not None and pictures.vectors is not None:
+            for name, cosine in pictures.vectors.nearest(vector, 2 * k):
+                if cosine >= least_cosine and name in pictures.numbers:
+                    scores.setdefault(name, cosine)
+        best = list(scores.items())[:k]
+        return tuple(self._pictured(rank, *found) for rank, found in enumerate(best, start=1))
+
+    def _pictured(self, rank: int, name: str, score: float) -> Result:
+        assert self._pictures is not None
+        document = self.document(name)
+        (jpeg,) = self._rows(
+            "SELECT jpeg FROM thumbnails WHERE number = :number",
+            {"number": self._pictures.numbers[name]},
+        )[0]
+        assert document is not None
+        hit = Hit(
+            rank=rank,
+            title=document.title,
+            url=document.url,
+            score=score,
+            document=name,
+            snippet=next(passages_of(document.text, self._state.words), ""),
+            thumbnail=True,
+        )
+        return Result(hit, Image.from_bytes(jpeg, name=f"{self.folder}: thumbnail of {name[:80]}"))
+
+    @property
+    def width(self) -> int | None:
+        """D of the embeddings of its pictures; None where it has none."""
+        held = self._pictures
+        return None if held is None or held.vectors is None else held.vectors.rows.shape[1]
 
     def document(self, name: str) -> Document | None:
         """A whole document.
@@ -129,7 +208,7 @@ class Index:
                 return Document(*rows[0])
         return None
 
-    def _rows(self, query: str, values: dict[str, object]) -> Sequence[tuple[str, ...]]:
+    def _rows(self, query: str, values: dict[str, object]) -> Sequence[tuple[Any, ...]]:
         with self._lock:
             return self._database.execute(query, values).fetchall()
 
@@ -148,6 +227,16 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Pictures(NamedTuple):
+    """The pictures of a state."""
+
+    ids: list[str]
+    numbers: dict[str, int]
+    """By id: where the thumbnail is."""
+    table: HashTable
+    vectors: Vectors | None
 
 
 def _place(match: Match) -> tuple[float, str, int]:

@@ -6,14 +6,19 @@ tools.text_search = { provider = { kind = "local", index = "encyclopedia.index" 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, field_validator
 
+from saccade.config import Part, build
 from saccade.errors import ConfigError
-from saccade.search.found import Kind, Query, Results
+from saccade.images.image import Image
+from saccade.search.found import Kind, Query, Result, Results
 from saccade.search.local.index import Index
+from saccade.search.local.pictures.vectors import Embedder, embedded
 from saccade.types import Record
 
 
@@ -22,6 +27,16 @@ class LocalOptions(Record):
 
     index: Path
     """The folder of the index; `saccade index build` makes it."""
+    embedder: Part | None = None
+    """What embeds the image of a query, "package.module:Class", as the pictures of the index were
+    embedded; without it they are found by their hashes alone."""
+    least_cosine: float = Field(default=0.0, ge=-1, le=1)
+    """Pictures whose embedding is less similar to that of the query are no results."""
+
+    @field_validator("embedder", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
 
 
 class Local:
@@ -39,14 +54,29 @@ class Local:
         """
         self._options = options
         self._index: Index | None = None
+        self._one = threading.Lock()
         with Index.open(options.index) as index:
             self.kinds: frozenset[Kind] = index.kinds
             self._digest = index.digest
+            width = index.width
+        self._embedder: Embedder | None = None
+        if options.embedder is not None:
+            if width is None:
+                raise ConfigError(
+                    f"{options.index}: an embedder is named, and the index has no embeddings; "
+                    "`saccade index build ... --embeddings FILE.npy` adds them"
+                )
+            made = build(options.embedder, {}, "embedder")
+            self._embedder = cast(Embedder, made)
 
     @property
     def facts(self) -> Mapping[str, JsonValue]:
         """The hash of the index; not where it lies."""
-        return {"index": self._digest}
+        facts: dict[str, JsonValue] = {"index": self._digest}
+        if (part := self._options.embedder) is not None:
+            facts["embedder"] = {"kind": part.kind, **part.options}
+            facts["least_cosine"] = self._options.least_cosine
+        return facts
 
     async def start(self) -> None:
         """Open the index; once more does nothing.
@@ -72,8 +102,16 @@ class Local:
         assert index is not None
         if query.kind == "image":
             assert query.image is not None
-            return Results(await asyncio.to_thread(index.image, query.image, query.k))
+            return Results(await asyncio.to_thread(self._like, index, query.image, query.k))
         return Results(await asyncio.to_thread(index.text, query.text, query.k))
+
+    def _like(self, index: Index, image: Image, k: int) -> tuple[Result, ...]:
+        vector = None
+        if self._embedder is not None and index.width is not None:
+            with self._one:  # a user's model need not bear several threads
+                vector = embedded(self._embedder, image.pixels(), index.width, "embedder")
+        least = self._options.least_cosine
+        return index.image(image, k, vector=vector, least_cosine=least)
 
     async def close(self) -> None:
         """Close the index; it may be started again."""

@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError
-from saccade.search.local.document import Document
+from saccade.search.local.store.document import Document
 from saccade.search.local.index import Index
 
 

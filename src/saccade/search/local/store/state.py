@@ -3,7 +3,7 @@
     INDEX/
       index.db        documents, pictures and thumbnails (SQLite), and the number of the state
       texts/000007/   the full-text search of state 7 (tantivy)
-      texts/work/     where a build writes; nobody reads it
+      texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
       lock            held by a build
 
@@ -24,13 +24,13 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from saccade.errors import FormatError, StoreError
+from saccade.errors import FormatError, SaccadeError, StoreError
 from saccade.files import writing
 from saccade.types import Record
 
 FORMAT = 1
 """Changes when older versions can no longer read what is written."""
-DATABASE, TEXTS, WORK, VECTORS, LOCK = "index.db", "texts", "work", "vectors", "lock"
+DATABASE, TEXTS, VECTORS, LOCK = "index.db", "texts", "vectors", "lock"
 BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 
@@ -102,9 +102,7 @@ def read_state(database: sqlite3.Connection, folder: Path) -> State | None:
     try:
         found = database.execute("SELECT content FROM state").fetchone()
     except sqlite3.DatabaseError as error:
-        raise FormatError(
-            f"{folder}: no index, or a damaged one ({error}); remove the folder and build it again"
-        ) from error
+        raise FormatError(_damaged(folder, error)) from error
     if found is None:
         return None
     try:
@@ -152,14 +150,36 @@ def _connected(where: str) -> sqlite3.Connection:
     return database
 
 
+_DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
 @contextmanager
 def keeping(folder: Path) -> Iterator[None]:
-    """What a disk refuses to SQLite or to tantivy within is a `StoreError`."""
+    """What a disk refuses to SQLite or to tantivy within is a `StoreError`.
+
+    Raises:
+        FormatError: the database is damaged.
+        StoreError: the disk takes no more.
+    """
     with writing(folder):
         try:
             yield
+        except SaccadeError:
+            raise
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{folder}: cannot be written ({error}); see that the disk has room and can be "
-                "written, and run the same command again: it resumes"
-            ) from error
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                raise FormatError(_damaged(folder, error)) from error
+            raise StoreError(_refused(folder, error)) from error
+        except ValueError as error:  # of tantivy, whatever the disk has said to it
+            raise StoreError(_refused(folder, error)) from error
+
+
+def _damaged(folder: Path, error: Exception) -> str:
+    return f"{folder}: no index, or a damaged one ({error}); remove the folder and build it again"
+
+
+def _refused(folder: Path, error: Exception) -> str:
+    return (
+        f"{folder}: cannot be written ({error}); see that the disk has room and can be written, "
+        "and run the same command again: it resumes"
+    )

@@ -14,14 +14,17 @@ from filelock import FileLock, Timeout
 
 from saccade.errors import ConfigError, StoreLocked
 from saccade.files import make_folder
-from saccade.search.local import generations
-from saccade.search.local.document import Document, Picture, added, digest_of
-from saccade.search.local.passages import WORDS, passages_of
-from saccade.search.local.state import (
+from saccade.search.local.pictures.hashes import available, check_available
+from saccade.search.local.pictures.vectors import Vectors, keep_vectors, remove_other_vectors
+from saccade.search.local.store import generations
+from saccade.search.local.store.document import Document, Picture, added, digest_of
+from saccade.search.local.store.passages import WORDS, passages_of
+from saccade.search.local.store.state import (
     BUSY_S,
     DATABASE,
     LOCK,
     SCHEMA,
+    TEXTS,
     State,
     keeping,
     read_state,
@@ -100,11 +103,13 @@ class Writer:
         self._batch: dict[str, _Held | None] = {}
         self._bytes, self._began = 0, time.monotonic()
         self._texts: TextIndex | None = None
+        self._work = folder / TEXTS / "work-0"
         self._wrote = False
         """Whether the texts were changed since the last commit."""
         for table in ("pictures", "documents"):
             self._forget(table, self.state.number)
         generations.remove_others(folder, self.state)
+        remove_other_vectors(folder, self.state.vectors)
 
     def _forget(self, table: str, number: int) -> None:
         """Remove what had ended when the build began; until now a reader may have used it."""
@@ -112,6 +117,28 @@ class Writer:
         if table == "pictures":
             self._database.execute(f"DELETE FROM thumbnails WHERE number IN ({ended})", (number,))
         self._database.execute(f"DELETE FROM {table} WHERE number IN ({ended})", (number,))
+
+    def hashes(self) -> tuple[str, ...]:
+        """The hashes that the pictures of the index have; of an index without any, those here.
+
+        Raises:
+            ConfigError: they cannot be computed here.
+            MissingExtra: imagehash is not installed.
+        """
+        if not self.state.pictures:
+            self.state = self.state.model_copy(update={"hashes": available()})
+        check_available(self.state.hashes, str(self._folder))
+        return self.state.hashes
+
+    def embed(self, file: Path) -> None:
+        """Take embeddings of the pictures; they count from the next commit on.
+
+        Raises:
+            FormatError: they are none, or are not those of any picture here.
+            StoreError: the disk takes no more.
+        """
+        name = keep_vectors(file, self._folder)
+        self.state = self.state.model_copy(update={"vectors": name})
 
     def digest(self, document: str) -> bytes | None:
         """The hash of a document that the index holds."""
@@ -140,7 +167,6 @@ class Writer:
         }
         if picture is not None:
             update["pictures"] = self.state.pictures + 1
-            update["hashes"] = ("phash", "pdq") if picture.pdq else ("phash",)
         self.state = self.state.model_copy(update=update)
         self._batch[document.id] = _Held(digest, document, picture)
         self._bytes += len(document.text) + (len(picture.thumbnail) if picture else 0)
@@ -180,6 +206,18 @@ class Writer:
         query = "SELECT count(*) FROM pictures WHERE id = ? AND died IS NULL"
         return int(self._database.execute(query, (document,)).fetchone()[0])
 
+    def count_embedded(self) -> int:
+        """Number of pictures with an embedding.
+
+        Raises:
+            FormatError: the embeddings are damaged.
+        """
+        if not self.state.vectors:
+            return 0
+        named = set(Vectors(self._folder, self.state.vectors).ids)
+        rows = self._database.execute("SELECT id FROM pictures WHERE died IS NULL")
+        return sum(name in named for (name,) in rows)
+
     def ids(self) -> Iterator[str]:
         """The ids of all documents that are committed."""
         for (document,) in self._database.execute("SELECT id FROM documents WHERE died IS NULL"):
@@ -198,16 +236,20 @@ class Writer:
             if finished and self.state.stale:
                 self._write_texts_anew()
             ends = finished and not self._before.finished
-            if not self._batch and not self._wrote and not ends:
+            embeds = self.state.vectors != self._before.vectors
+            if not (self._batch or self._wrote or ends or embeds):
                 return
             number = self._before.number + 1
             state = self.state.model_copy(update={"number": number, "finished": finished})
             if self._wrote and self._texts is not None:
                 state = state.model_copy(update={"texts": number})
                 self._texts.commit()
-                generations.publish(self._folder, state)
+                if finished:
+                    self._leave_texts()
+                generations.publish(self._work, state.texts_in(self._folder))
             self._write(state)
-            generations.remove_others(self._folder, state)
+            generations.remove_others(self._folder, state, work=self._work)
+            remove_other_vectors(self._folder, state.vectors)
         self.state = self._before = state
         self._wrote = False
         self._batch, self._bytes, self._began = {}, 0, time.monotonic()
@@ -257,15 +299,13 @@ class Writer:
         its segment is merged. Written anew, they depend on the documents alone.
         """
         self.commit()
-        if self._texts is not None:
-            self._texts.close()
-        work = generations.restart(self._folder, self.state.model_copy(update={"texts": 0}))
-        self._texts, self._wrote = TextIndex(work), True
+        self._leave_texts()
+        texts = self._new_texts(None)
         rows = self._database.execute(
             "SELECT id, title, url, text FROM documents WHERE died IS NULL AND text != ''"
         )
         for row in rows:
-            self._texts.add(self._passages(Document(*row)))
+            texts.add(self._passages(Document(*row)))
         self.state = self.state.model_copy(update={"stale": False})
 
     def _passages(self, document: Document) -> Iterator[Passage]:
@@ -273,10 +313,26 @@ class Writer:
             yield Passage(document.id, number, document.title, text, document.url)
 
     def _text(self) -> TextIndex:
-        if self._texts is None:
-            self._texts = TextIndex(generations.restart(self._folder, self._before))
+        """The full-text search, as it is changed."""
         self._wrote = True
+        if self._texts is not None:
+            return self._texts
+        return self._new_texts(self._before.texts_in(self._folder) if self._before.texts else None)
+
+    def _new_texts(self, made: Path | None) -> TextIndex:
+        """Begin to change a state of the texts, or begin anew.
+
+        In another folder each time: a merge of the one before may still be under way.
+        """
+        self._work = self._work.with_name(f"work-{int(self._work.name.partition('-')[2]) + 1}")
+        generations.restart(self._work, made)
+        self._texts, self._wrote = TextIndex(self._work), True
         return self._texts
+
+    def _leave_texts(self) -> None:
+        if self._texts is not None:
+            self._texts.close()
+            self._texts = None
 
     def __enter__(self) -> Self:
         return self
@@ -289,10 +345,9 @@ class Writer:
     ) -> None:
         """Let the index go; what was not committed is lost."""
         try:
-            if self._texts is not None:
-                self._texts.close()
-            with suppress(OSError):  # the next build removes it
-                generations.remove_work(self._folder)
+            with suppress(OSError, ValueError):  # a writer that a full disk has ended already
+                self._leave_texts()
+            generations.remove_others(self._folder, self._before)
         finally:
             self._database.close()
             self._lock.release()

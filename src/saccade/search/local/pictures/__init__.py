@@ -1,0 +1,1 @@
+"""How pictures are found: by hashes, and by embeddings."""
