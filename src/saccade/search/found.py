@@ -27,7 +27,8 @@ class Query(NamedTuple):
     image: Image | None = None
     """Of an image search: what is searched with, as a region of its source."""
     task_id: str = ""
-    """The question that it is asked for; recorded results of image searches are kept by it."""
+    """The question that it is asked for; caches of image searches are keyed by it. Empty where an
+    image is searched with that is not the first one of the question."""
     k: int = 5
     """Number of results that are wanted."""
 

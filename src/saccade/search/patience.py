@@ -27,7 +27,7 @@ from saccade.errors import (
 )
 from saccade.plugins import guarded
 from saccade.search.found import Query, Results
-from saccade.search.provider import Provider
+from saccade.search.provider import Provider, Recalling
 from saccade.types import Record
 
 MAX_RETRY_AFTER_S = 60.0
@@ -101,7 +101,7 @@ class Patient:
             await self.provider.start()
 
     async def search(self, query: Query) -> Results:
-        """Search, with as many attempts as are allowed.
+        """Search, with as many attempts as are allowed; what the provider recalls takes none.
 
         Raises:
             ConfigError: every search would fail alike.
@@ -111,6 +111,11 @@ class Patient:
             ServiceError: it refuses, or fails after all retries.
             PluginError: it raised something else; nothing is tried again.
         """
+        if isinstance(self.provider, Recalling):
+            with guarded(self._named):
+                known = await self.provider.recall(query)
+            if known is not None:
+                return known
         limit, failures = self._options.deadline_s, list[ServiceError]()
         async with self._slots_of_this_loop():
             try:

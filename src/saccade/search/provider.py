@@ -21,7 +21,7 @@ and in the run file `tools.text_search = { provider = { kind = "my_package.my_mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -87,6 +87,15 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back what `start` opened; it may be started again."""
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A provider that knows some results already: of these no attempt is made, or paid for."""
+
+    async def recall(self, query: Query) -> Results | None:
+        """The results of a search, if they are known; nobody is asked."""
         ...
 
 

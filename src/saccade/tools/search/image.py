@@ -92,7 +92,9 @@ class ImageSearch(SearchTool):
                     f"You have searched with this part of {name} before; its results are above.",
                 )
             asked.add(key)
-            query = Query("image", image=image, task_id=context.task_id, k=self._options.k)
+            # Caches of others know the picture of a question by its id: an id stands for no other.
+            asks = context.task_id if key[0] == context.images[0].source.digest else ""
+            query = Query("image", image=image, task_id=asks, k=self._options.k)
             found, pictures = await self.ask(query)
             if not found.hits:
                 return nothing(

@@ -3,7 +3,7 @@
     INDEX/
       index.db        documents, pictures and thumbnails (SQLite), and the number of the state
       texts/000007/   the full-text search of state 7 (tantivy)
-      texts/work/     where a build writes; nobody reads it
+      texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
       lock            held by a build
 
@@ -30,7 +30,7 @@ from saccade.types import Record
 
 FORMAT = 1
 """Changes when older versions can no longer read what is written."""
-DATABASE, TEXTS, WORK, VECTORS, LOCK = "index.db", "texts", "work", "vectors", "lock"
+DATABASE, TEXTS, VECTORS, LOCK = "index.db", "texts", "vectors", "lock"
 BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 

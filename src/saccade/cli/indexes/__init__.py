@@ -1,0 +1,1 @@
+"""What `saccade index` is made of."""
