@@ -54,10 +54,7 @@ MOST = 6_000
 WORDS = 60
 SHORTEST, LONGEST = 25, 110
 STOP = frozenset(
-    """a an and are as at be been but by can could did do does for from had has have how i if in into
-    is it its may more must no not of on or our shall should so such than that the their them then
-    there these they this those to was we were what when where which while who whose why will with
-    would you your""".split()
+    ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "more", "must", "no", "not", "of", "on", "or", "our", "shall", "should", "so", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "was", "we", "were", "what", "when", "where", "which", "while", "who", "whose", "why", "will", "with", "would", "you", "your"]
 )
 """Words of English prose: each fifth word of it is one of these, of a table or listing none is."""
 

@@ -1,5 +1,6 @@
 """nano_realx: the groups of RealX-Bench over drawn scenes, and its four conditions."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,17 @@ from saccade.bench.sets.own.nano_realx import NanoRealX
 from saccade.errors import ConfigError
 from saccade.types import Task
 
-MAKE = 10**8
+
+@cache
+def drawn() -> dict[str, Task]:
+    """Family -> a question of it."""
+    items = NanoRealX(items_drawn=9).items(Path())
+    return {item.id.partition("-")[0]: item.make(10**8) for item in items}
 
 
 def attempts(values: dict[str, float]) -> list[Scored]:
     """One attempt at a question of each family."""
-    made = {}
-    for item in NanoRealX(items_drawn=9).items(Path()):
-        task = item.make(MAKE)
-        made[item.id.partition("-")[0]] = task
-    return [Scored(made[name], a_trajectory(), value) for name, value in values.items()]
+    return [Scored(drawn()[name], a_trajectory(), value) for name, value in values.items()]
 
 
 def test_a_question_counts_for_every_ability_that_it_takes() -> None:
@@ -38,11 +40,12 @@ def test_a_question_counts_for_every_ability_that_it_takes() -> None:
 
 
 def test_every_subset_of_the_abilities_has_a_family() -> None:
-    items = list(NanoRealX(items_drawn=18).items(Path()))
-    taken = [tuple(item.make(MAKE).meta[a] for a in ("perception", "search", "reason"))
-             for item in items[:9]]  # fmt: skip
-    assert len(set(taken)) == 8
-    assert len({item.id for item in items}) == 18
+    taken = {
+        tuple(task.meta[ability] for ability in ("perception", "search", "reason"))
+        for task in drawn().values()
+    }
+    assert (len(drawn()), len(taken)) == (9, 8)
+    assert len({item.id for item in NanoRealX(items_drawn=18).items(Path())}) == 18
 
 
 @pytest.mark.parametrize(

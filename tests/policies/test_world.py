@@ -17,7 +17,6 @@ from saccade.env import Environment
 from saccade.errors import ConfigError
 from saccade.images.geometry import PixelBudget
 from saccade.policies.world.policy import WorldPolicy
-from saccade.policies.world.reading import read_number
 from saccade.rollout import rollout
 from saccade.sandbox import SandboxOptions
 from saccade.search.found import found_in
@@ -80,7 +79,7 @@ LOOK, SEARCH, LIKE, RUN = "image_zoom_in_tool", "text_search", "image_search", "
 
 
 def test_it_looks_searches_and_computes() -> None:
-    asked = [*tasks("all", n=3, seed=1), *tasks("lookup_far", n=1, seed=1)]
+    asked = [*tasks("all", n=1, seed=1), *tasks("lookup_far", n=1, seed=1)]
     done = attempted(asked, zoom(), text(), python())
     assert all(right(asked, done))
     for task, trajectory in zip(asked, done, strict=True):
@@ -100,9 +99,9 @@ def test_it_looks_searches_and_computes() -> None:
 
 
 def test_an_emblem_is_named_by_image_search_and_by_nothing_else() -> None:
-    asked = list(tasks("emblem", n=4, seed=1))
+    asked = list(tasks("emblem", n=2, seed=1))
     assert all(right(asked, done := attempted(asked, image(), text())))
-    assert [calls(t) for t in done] == [[LIKE, SEARCH]] * 4
+    assert [calls(t) for t in done] == [[LIKE, SEARCH]] * 2
     for tools in ([image()], [text()]):
         assert not any(right(asked, attempted(asked, *tools)))
 
@@ -113,7 +112,7 @@ def test_an_emblem_is_named_by_image_search_and_by_nothing_else() -> None:
 )
 def test_without_the_tool_that_a_question_needs_it_guesses(family: str, left: list[str]) -> None:
     makers = {LOOK: zoom, SEARCH: text}
-    asked = list(tasks(family, n=3, seed=2))
+    asked = list(tasks(family, n=2, seed=2))
     done = attempted(asked, *(makers[name]() for name in left))
     assert not any(right(asked, done))
     assert all(set(calls(t)) == set(left) for t in done)
@@ -121,7 +120,7 @@ def test_without_the_tool_that_a_question_needs_it_guesses(family: str, left: li
 
 
 def test_without_a_look_it_takes_one_thing_for_another() -> None:
-    asked = list(tasks("lookup_far", n=4, seed=2))
+    asked = list(tasks("lookup_far", n=2, seed=2))
     assert not any(right(asked, attempted(asked, text())))
 
 
@@ -165,18 +164,6 @@ def test_it_answers_in_its_last_turn() -> None:
     (trajectory,) = attempted(list(tasks("all", n=1, seed=1)), zoom(), text(), max_turns=2)
     assert trajectory.answer
     assert calls(trajectory) == [LOOK]
-
-
-def test_a_plate_is_read_where_it_is_legible() -> None:
-    def read(family: str) -> float:
-        asked = list(tasks(family, n=12, seed=4))
-        found = [read_number(t.images[0].fit(VIEW), t.boxes[0].box) for t in asked]
-        names = [int(str(t.meta["entities"][0]).split()[1]) for t in asked]  # type: ignore[index]
-        return sum(f == n for f, n in zip(found, names, strict=True)) / len(asked)
-
-    # Measured with 150: .96 and .04.
-    assert read("lookup") > 0.7
-    assert read("lookup_far") < 0.4
 
 
 def test_questions_that_it_does_not_know_are_refused() -> None:

@@ -251,8 +251,11 @@ class Service:
             answer = table(await asyncio.to_thread(parsed, data) if large else parsed(data))
         except ValueError:
             raise _Lost(f"{url}: an answer that is no JSON") from None
-        if (digest := word(answer.get("digest"))) != self._options.digest:
-            shown = one_line(self._hide(digest))[:128] or "none"
+        digest = answer.get("digest")
+        if not isinstance(digest, str):
+            raise _Lost(f"{url}: an answer that does not say of which index it is")
+        if digest != self._options.digest:
+            shown = one_line(self._hide(digest[:128])) or "without a name"
             raise ConfigError(
                 f"search: {url} offers the index {shown}, and this run says "
                 f"{self._options.digest}; serve the same index everywhere, or correct digest"

@@ -269,7 +269,7 @@ class _Reading:
             fetches=fetches,
         )  # fmt: skip
         text = parts[asked.part - 1].strip("\n")
-        head = f"{hit.title or '(no title)'}\n{hit.url or hit.document}"
+        head = "\n".join(filter(None, (hit.title, hit.url or hit.document)))
         if several:
             head += f"\npart {asked.part} of {len(parts)}"
         if not text.strip():
