@@ -4,13 +4,13 @@ import base64
 
 import pytest
 from pictures import encoded, scene
+from saccade.search.local.document import Document
 
 from saccade.errors import ImageError
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.search import wire
 from saccade.search.found import Fetches, Hit, Query, Result, Results
-from saccade.search.local.document import Document
 from saccade.search.wire import (
     MAX_DOCUMENT,
     THUMBNAIL_PIXELS,

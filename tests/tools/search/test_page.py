@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 from pydantic import JsonValue
+from saccade.search.local.document import Document
 from sites import Page, Site, moved, site
 
 from saccade.dialects.native import Native
@@ -16,7 +17,6 @@ from saccade.errors import ConfigError, SaccadeError, ServiceError, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.search.found import Found, found_in
 from saccade.search.local.build import build
-from saccade.search.local.document import Document
 from saccade.search.pages import web
 from saccade.tools.search.page import OpenPage, OpenPageOptions
 from saccade.types import ToolCall, ToolContext, ToolOutput, ToolResult
