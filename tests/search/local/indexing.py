@@ -39,6 +39,15 @@ def found(folder: Path, query: str, k: int = 5) -> list[tuple[str, float]]:
         return [(r.hit.document, round(r.hit.score or 0, 5)) for r in index.text(query, k)]
 
 
+def picture(number: int) -> PILImage.Image:
+    """One of many pictures that are unlike each other, with grey levels of every size."""
+    rng = np.random.default_rng(number)
+    rough = PILImage.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    fine = PILImage.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    big = (480, 360)
+    return PILImage.blend(rough.resize(big, PILImage.Resampling.BICUBIC), fine.resize(big), 0.1)
+
+
 class Mean:
     """The mean colour, as a user's embedder."""
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps
-from search.local.indexing import Mean, written
+from search.local.indexing import Mean, picture, written
 
 from saccade.errors import ConfigError, FormatError, PluginError
 from saccade.images.image import Image
@@ -21,31 +21,22 @@ from saccade.search.local.pictures.vectors import keep_vectors
 from saccade.search.local.provider import Local, LocalOptions
 
 
-def fractal(place: float) -> PILImage.Image:
-    """One of many pictures that are unlike each other, with grey levels of every size."""
-    rng = np.random.default_rng(round(place * 1000))
-    rough = PILImage.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
-    fine = PILImage.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
-    big = (480, 360)
-    return PILImage.blend(rough.resize(big, PILImage.Resampling.BICUBIC), fine.resize(big), 0.1)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures with embeddings: the mean colour."""
+    """Four pictures with embeddings: the mean colour."""
     place = tmp_path_factory.mktemp("pictures")
     rows = []
-    for number in range(6):
-        fractal(number).save(place / f"{number}.png")
+    for number in range(4):
+        picture(number).save(place / f"{number}.png")
         rows.append({"id": f"p{number}", "title": f"Picture {number}", "image": f"{number}.png",
                      "text": "A caption." if number == 1 else ""})  # fmt: skip
-    means = Mean()([fractal(number) for number in range(6)])
+    means = Mean()([picture(number) for number in range(4)])
     np.save(place / "means.npy", means)
-    (place / "means.ids").write_text("".join(f"p{number}\n" for number in range(6)))
+    (place / "means.ids").write_text("".join(f"p{number}\n" for number in range(4)))
     built = build(written(place / "rows.jsonl", rows), place / "index",
                   embeddings=place / "means.npy")  # fmt: skip
-    assert (built.pictures, built.embedded) == (6, 6)
-    for number in range(6):
+    assert (built.pictures, built.embedded) == (4, 4)
+    for number in range(4):
         (place / f"{number}.png").unlink()  # originals may be gone
     return place / "index"
 
@@ -53,8 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_picture_is_found_smaller_and_recompressed_but_not_by_an_unlike_one(
     folder: Path, tmp_path: Path
 ) -> None:
-    fractal(1).resize((240, 180)).save(tmp_path / "small.jpg", quality=60)
-    fractal(9).save(tmp_path / "other.png")
+    picture(1).resize((240, 180)).save(tmp_path / "small.jpg", quality=60)
+    picture(9).save(tmp_path / "other.png")
     with Index.open(folder) as index:
         assert index.kinds == {"text", "image"}
         (result,) = index.image(Image.open(tmp_path / "small.jpg"), 5)
@@ -63,13 +54,13 @@ def test_a_picture_is_found_smaller_and_recompressed_but_not_by_an_unlike_one(
         assert result.thumbnail is not None
         assert result.thumbnail.size == (384, 288)
         shown = np.asarray(result.thumbnail.pixels(), dtype=float)
-        expected = np.asarray(fractal(1).resize((384, 288)), dtype=float)
+        expected = np.asarray(picture(1).resize((384, 288)), dtype=float)
         assert np.abs(shown - expected).mean() < 12  # JPEG of quality 85
         assert index.image(Image.open(tmp_path / "other.png"), 5) == ()
 
 
 async def test_an_embedder_finds_what_no_hash_finds(folder: Path, tmp_path: Path) -> None:
-    ImageOps.mirror(fractal(2)).save(tmp_path / "2.png")
+    ImageOps.mirror(picture(2)).save(tmp_path / "2.png")
     mirrored = Image.open(tmp_path / "2.png")
     plain = Local(LocalOptions(index=folder))
     assert (await plain.search(Query("image", image=mirrored))).results == ()
@@ -146,7 +137,7 @@ def test_flat_pictures_are_not_like_each_other() -> None:
     for flat in (white, grey):
         assert hashes_of(flat, ("phash", "pdq")) == Hashes(b"", b"")
     assert HashTable([b""], [b""]).nearest(Hashes(b"", b""), 5) == []
-    assert HashTable([], []).nearest(hashes_of(fractal(0), ("phash",)), 5) == []
+    assert HashTable([], []).nearest(hashes_of(picture(0), ("phash",)), 5) == []
 
 
 def test_an_index_with_a_hash_that_is_not_installed_is_refused(
