@@ -7,9 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from saccade.search.found import Kind, Query, Results
+from saccade.images.image import Image
+from saccade.search.found import Hit, Kind, Query, Result, Results
 
 Answer = Results | Exception
+
+
+def a_result_of(
+    title: str = "A title", *, picture: Image | None = None, **fields: object
+) -> Result:
+    """What a provider returns: a hit with this title."""
+    return Result(Hit(rank=1, title=title, **fields), picture)  # type: ignore[arg-type]
+
+
+def found(*results: Result) -> Results:
+    """Results of a search."""
+    return Results(tuple(results))
 
 
 class Scripted:
@@ -53,3 +66,9 @@ class Scripted:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class OnlyImages(Scripted):
+    """Cannot be searched by words."""
+
+    kinds = frozenset({"image"})

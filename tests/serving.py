@@ -1,4 +1,4 @@
-"""Servers for tests: `saccade serve sandbox` as a process, and a small gate in the running loop."""
+"""Servers for tests: `saccade serve` as a process, and a small gate in the running loop."""
 
 import asyncio
 import os
@@ -18,14 +18,14 @@ from waiting import LIMIT_S, Clock
 
 
 class Host:
-    """`saccade serve sandbox` in a process of its own."""
+    """`saccade serve` in a process of its own."""
 
-    def __init__(self, *settings: str, token: str, log: IO[bytes]) -> None:
-        self._log = log
+    def __init__(self, *settings: str, token: str, log: IO[bytes], serves: str) -> None:
+        self._log, self.said = log, ""
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "saccade", "serve", "sandbox", "port=0", *settings],
+            [sys.executable, "-m", "saccade", "serve", serves, "port=0", *settings],
             stdout=subprocess.PIPE, stderr=log, text=True,
-            env={**os.environ, "SACCADE_SANDBOX_TOKEN": token},
+            env={**os.environ, f"SACCADE_{serves.upper()}_TOKEN": token},
         )  # fmt: skip
 
     @cached_property
@@ -35,6 +35,7 @@ class Host:
         line = self.child.stdout.readline()
         found = re.search(r"http://\S+(?=;)", line)
         assert found, (line, self.logged)
+        self.said = line
         return found[0]
 
     @property
@@ -83,10 +84,10 @@ class Host:
 
 
 @contextmanager
-def hosted(*settings: str, token: str = "") -> Iterator[Host]:
+def hosted(*settings: str, token: str = "", serves: str = "sandbox") -> Iterator[Host]:
     """A host for the time of a block."""
     with tempfile.NamedTemporaryFile() as log:
-        host = Host(*settings, token=token, log=log)  # type: ignore[arg-type]
+        host = Host(*settings, token=token, log=log, serves=serves)  # type: ignore[arg-type]
         try:
             yield host
         finally:

@@ -7,6 +7,7 @@ deepeyesv2 of github.com/Visual-Agent/DeepEyesV2; it imports nothing from the co
 
 import json
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import pytest
 from building import a_task, plain, played
@@ -128,15 +129,21 @@ async def test_an_unknown_tool_is_an_error_as_published() -> None:
     assert marked(content).startswith("Error: unknown tool 'text_search'; the tools are: search")
 
 
-words = st.text(st.characters(codec="utf-8", exclude_characters="<>[]◁"), min_size=1, max_size=30)
-lines = words.map(lambda text: " ".join("".join(filter(str.isprintable, text)).split()))
+def is_plain(character: str) -> bool:
+    """Whether it is no bracket that could open a token, in any form."""
+    return character.isprintable() and not set("<>[]\u25c1") & set(normalize("NFKD", character))
+
+
+words = st.text(st.characters(codec="utf-8").filter(is_plain), max_size=30)
+lines = words.map(lambda text: f"x {' '.join(text.split())}".strip())
+"""They begin with a small letter: a title of capitals alone would be a token in its brackets."""
 pages = st.fixed_dictionaries(
     {"title": lines, "link": lines}, optional={"date": lines, "snippet": lines}
-).map(lambda page: {k: v for k, v in page.items() if v or k in ("title", "link")})
+)
 
 
 @given(lines, st.lists(pages, max_size=4))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_any_page_is_shown_as_published(query: str, pages: list[dict[str, str]]) -> None:
     found = Found(
         kind="text",

@@ -204,7 +204,7 @@ def test_who_stops_waiting_takes_nobodys_turn_and_no_money() -> None:
     price=st.floats(0.001, 10), affordable=st.integers(0, 12), asked=st.integers(1, 20),
     concurrency=st.integers(1, 8), fails=st.lists(st.sampled_from("okr"), max_size=20),
 )  # fmt: skip
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_a_budget_is_spent_to_the_last_search_and_never_exceeded(
     price: float, affordable: int, asked: int, concurrency: int, fails: list[str]
 ) -> None:

@@ -92,6 +92,8 @@ COMMANDS = (
         "Write recorded image searches as such a cache.", "Serve"),
     Row("serve sandbox", "saccade.cli.serve:sandbox",
         "Serve a sandbox for Python cells over HTTP.", "Serve"),
+    Row("serve search", "saccade.cli.serve:search",
+        "Serve an index to many workers over HTTP.", "Serve"),
     Row("keys", "saccade.cli.keys:keys",
         "Look up the keys of run files, and environment variables.", "Help"),
     Row("env", "saccade.cli.env:env",

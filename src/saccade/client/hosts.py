@@ -33,18 +33,26 @@ class Unfetched(Exception):
     """Why something was not fetched, in words for whoever named the URL."""
 
     def __init__(
-        self, reason: str, *, again: bool = False, after: float | None = None, ours: bool = False
+        self,
+        reason: str,
+        *,
+        advice: str = "",
+        again: bool = False,
+        after: float | None = None,
+        ours: bool = False,
     ) -> None:
         """Say why.
 
         Args:
             reason: Holds nothing secret of a URL.
+            advice: What whoever wrote the options can do.
             again: Whether another attempt may succeed.
             after: Seconds for which the server wants to be left alone.
             ours: Whether no URL could have been fetched: there is no network, or nothing that
                 looks up names.
         """
-        super().__init__(reason)
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.reason = reason
         self.again, self.after, self.ours = again, after, ours
 
 
@@ -109,7 +117,7 @@ def address_for(host: str, port: int, hosts: Hosts) -> Address:
     """
     trusted = hosts.trusts(host, port)
     if not trusted and not hosts.public:
-        raise Unfetched(f"the host {host!r} is not allowed; name it in allow_urls")
+        raise Unfetched(f"the host {host!r} is not allowed", advice="name it in allow_urls")
     try:
         found = _looked_up(host, port)
     except socket.gaierror as error:
@@ -120,7 +128,8 @@ def address_for(host: str, port: int, hosts: Hosts) -> Address:
     if private and not trusted:
         raise Unfetched(
             f"{host!r} is the address {private[0]} of this machine or network, not of the public "
-            "internet; if you trust it, name the host in allow_urls"
+            "internet",
+            advice="if you trust it, name the host in allow_urls",
         )
     return found[0]
 

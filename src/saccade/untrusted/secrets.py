@@ -182,8 +182,13 @@ def sent_along(table: JsonValue) -> Iterator[str]:
 
 
 _PLACES = ("base_url", "url", "urls")
-_USUAL = {"base_url": "OPENAI_API_KEY", "urls": "SACCADE_SANDBOX_TOKEN"}
-"""Key of a run file with the address of a server -> the variable that is sent there by default."""
+_USUAL = (
+    ({"base_url"}, "OPENAI_API_KEY"),
+    ({"urls", "digest"}, "SACCADE_SEARCH_TOKEN"),
+    ({"urls"}, "SACCADE_SANDBOX_TOKEN"),
+)
+"""Keys of a part of a run file that has the address of a server, and the variable that is sent
+there by default."""
 _OF_KIND = {
     "serper": [("SERPER_API_KEY", "https://google.serper.dev")],
     "serpapi": [("SERPAPI_API_KEY", "https://serpapi.com")],
@@ -196,7 +201,7 @@ _OF_KIND = {
 
 def _variables(table: Mapping[str, JsonValue]) -> Iterator[str]:
     named = [v for k, v in table.items() if k.endswith("_env") and isinstance(v, str)]
-    usual = [name for key, name in _USUAL.items() if key in table]
+    usual = [name for keys, name in _USUAL if keys <= table.keys()][:1]
     kind = table.get("kind")
     if isinstance(kind, str) and kind in _OF_KIND:
         usual = [name for name, _ in _OF_KIND[kind]]

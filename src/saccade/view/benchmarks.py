@@ -37,6 +37,11 @@ APART: tuple[tuple[str, Callable[[Ends], int]], ...] = (
 OUTSIDE = "Shares of finished episodes; those that end without an answer score 0. Undecided, not \
 scored, aborted and timeout are counts of episodes that are in no average."
 
+SEARCHED = (
+    "Answer found: of the episodes that searched, the share in which a result that was shown \
+holds a gold answer as whole words. Right where found, and where not: of these the scored ones."
+)
+
 
 def bench_parts(measured: Sequence[Measured], *, published: bool = False) -> list[Part]:
     """What runs of benchmarks measured, as tables and sentences.
@@ -49,8 +54,11 @@ def bench_parts(measured: Sequence[Measured], *, published: bool = False) -> lis
         return []
     parts: list[Part] = [_headline(measured), OUTSIDE]
     parts += [f"{m.run}: {note}" for m in measured for note in m.notes]
-    for table in (_groups(measured), _repeated(measured), _tools(measured), _by_tool(measured)):
+    uses = (_tools(measured), _by_tool(measured), _searches(measured))
+    for table in (_groups(measured), _repeated(measured), *uses):
         parts += [table] if table.rows else []
+    if any(use.searches for m in measured for use in m.tools):
+        parts.append(SEARCHED)
     if (looked := _grounding(measured)).rows:
         parts.append(looked)
     parts += [_cost(measured), _protocol(measured), _environment(measured)]
@@ -140,6 +148,26 @@ def _tools(measured: Sequence[Measured]) -> Table:
         "right after search",
     )  # fmt: skip
     return Table("Tool use", head, tuple(rows), keys=2)
+
+
+def _searches(measured: Sequence[Measured]) -> Table:
+    """What was searched for in groups in which anything was."""
+    rows = []
+    for m in measured:
+        for use in m.tools:
+            if (s := use.searches) is not None:
+                pages = (s.pages, s.fetched.succeeded, s.fetched.failed, s.fetched.cut)
+                counts = map(str, (s.made, s.empty, s.repeated, s.hits, *pages))
+                shares = [
+                    c for of in (s.found, s.used, s.without) for c in (*_value(of), str(of.n))
+                ]
+                rows.append((m.run, use.group, *counts, *shares))
+    head = (
+        "run", "group", "searches", "empty", "repeated", "results", "pages", "fetched",
+        "not fetched", "cut", "answer found", "95 % CI", "n", "right where found", "95 % CI", "n",
+        "right where not", "95 % CI", "n",
+    )  # fmt: skip
+    return Table("Searches", head, tuple(rows), keys=2)
 
 
 def _by_tool(measured: Sequence[Measured]) -> Table:

@@ -5,7 +5,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const data = JSON.parse(document.getElementById("data").textContent);
-const VIEW = 960, CLOSE_UP = 280;  // the most pixels of width that a picture gets on the page
+const VIEW = 960, CLOSE_UP = 280, HIT = 160;  // the most pixels of width that a picture gets on the page
 
 function h(tag, attributes, ...children) {
   const node = document.createElement(tag);
@@ -127,12 +127,8 @@ function turnNode(turn, number, e) {
   }
   for (const result of turn.results) {
     if (result.error !== null) node.append(h("p", { class: "error" }, `error: ${result.error}`));
-    const pictures = h("div", { class: "pictures" });
-    for (const piece of result.pieces) {
-      if (piece.picture) pictures.append(pictureNode(piece.picture, e, "observation", VIEW));
-      else node.append(h("pre", {}, piece.text));
-    }
-    if (pictures.children.length) node.append(pictures);
+    if (result.hits) node.append(...hitsNodes(result, e));
+    else node.append(...pieceNodes(result.pieces, e));
   }
   if (turn.dropped) {
     node.append(h("p", { class: "problem" }, `the observation was left out (${turn.dropped})`));
@@ -146,6 +142,31 @@ function turnNode(turn, number, e) {
       h("p", { class: "tokens" }, turn.tokens.map(tokenNode))));
   }
   return node;
+}
+
+// What a tool returned: texts, then its pictures.
+function pieceNodes(pieces, e) {
+  const pictures = pieces.filter((piece) => piece.picture).map((piece) => piece.picture);
+  return [...pieces.filter((piece) => !piece.picture).map((piece) => h("pre", {}, piece.text)),
+    ...picturesNodes(pictures, e)];
+}
+
+const picturesNodes = (pictures, e) => (!pictures.length ? [] : [h("div", { class: "pictures" },
+  pictures.map((picture) => pictureNode(picture, e, "observation", VIEW)))]);
+
+// The hits of a search, each with its picture. A URL is text and no link: a stranger wrote it.
+function hitsNodes(result, e) {
+  const hits = result.hits.map((hit) => h("li", { value: hit.rank },
+    h("div", {}, h("strong", {}, hit.title || "(no title)"),
+      hit.url ? h("div", { class: "soft" }, hit.url) : null,
+      hit.snippet ? h("div", {}, hit.snippet) : null,
+      hit.facts ? h("div", { class: "soft" }, hit.facts) : null),
+    hit.picture ? pictureNode(hit.picture, e, "observation", HIT) : null));
+  const texts = result.pieces.filter((piece) => !piece.picture);
+  return [h("p", { class: "soft" }, `${hits.length} found by ${result.by}`),
+    h("ol", { class: "hits" }, hits), ...picturesNodes(result.others, e),
+    h("details", {}, h("summary", {}, "what the tool returned, as text"),
+      texts.map((piece) => h("pre", {}, piece.text)))];
 }
 
 function tokenNode([text, logProb]) {

@@ -15,7 +15,8 @@ from saccade.measures.boxes import looks
 from saccade.measures.summary import prompt_tokens, response_tokens
 from saccade.runs.card import model_name
 from saccade.runs.earlier import before_rescoring
-from saccade.types import Completion, Part, Task, ToolCall, Trajectory, Turn
+from saccade.search.found import Hit, found_in
+from saccade.types import Completion, Part, Task, ToolCall, ToolResult, Trajectory, Turn
 from saccade.view.pictures import Pictures
 
 MAX_TEXT = 20_000
@@ -323,16 +324,43 @@ def _step(turn: Turn, pictures: Pictures, token_text: TokenText) -> Step:
         "calls": [_call(call) for call in turn.action.calls],
         "problems": [visible(f"{p.kind.value} {p.detail}".strip()) for p in turn.action.problems],
         "answer": None if turn.action.answer is None else visible(turn.action.answer),
-        "results": [
-            {
-                "name": visible(result.call.name),
-                "error": visible(result.error) if result.error is not None else None,
-                "pieces": [_piece(part, pictures) for part in result.content],
-            }
-            for result in turn.results
-        ],
+        "results": [_returned(result, pictures) for result in turn.results],
         "dropped": turn.dropped,
         "tokens": _tokens(turn.completion, token_text),
+    }
+
+
+def _returned(result: ToolResult, pictures: Pictures) -> dict[str, object]:
+    """What came of a call; of a search the hits as well, each with its picture."""
+    pieces = [_piece(part, pictures) for part in result.content]
+    returned: dict[str, object] = {
+        "name": visible(result.call.name),
+        "error": visible(result.error) if result.error is not None else None,
+        "pieces": pieces,
+    }
+    found = found_in(result.data)
+    if found is not None and found.hits and found.kind != "page":
+        shown = [piece["picture"] for piece in pieces if "picture" in piece]
+        pictured = len(shown) == sum(hit.thumbnail for hit in found.hits)
+        left = iter(shown if pictured else ())
+        returned["by"] = visible(found.provider)
+        returned["hits"] = [
+            _hit(hit, next(left, None) if hit.thumbnail else None) for hit in found.hits
+        ]
+        returned["others"] = [] if pictured else shown
+    return returned
+
+
+def _hit(hit: Hit, picture: Picture | None) -> dict[str, object]:
+    score = "" if hit.score is None else f"score {hit.score:.4g}"
+    facts = (hit.date, score, hit.document)
+    return {
+        "rank": hit.rank,
+        "title": visible(hit.title),
+        "url": visible(hit.url),
+        "snippet": visible(hit.snippet),
+        "facts": visible(", ".join(filter(None, facts))),
+        "picture": picture,
     }
 
 

@@ -34,13 +34,18 @@ Emblem = NDArray[np.bool_]
 def emblems_of(split: Split, seed: int) -> Mapping[Thing, Emblem]:
     """Draw the emblem of each thing of a library."""
     rng = np.random.default_rng([seed, zlib.crc32(f"emblems/{VERSION}/{split}".encode())])
-    drawn: dict[Thing, Emblem] = {}
-    for thing in facts_of(split, seed).things:
-        while thing not in drawn:
-            emblem = rng.random((FIELDS, FIELDS)) < 0.5
-            if all(int((emblem != other).sum()) >= APART for other in drawn.values()):
-                drawn[thing] = emblem
-    return drawn
+    things = facts_of(split, seed).things
+    drawn: list[int] = []
+    while len(drawn) < len(things):
+        for fields in rng.integers(1 << FIELDS**2, size=len(things)).tolist():
+            if all((fields ^ other).bit_count() >= APART for other in drawn):
+                drawn.append(fields)
+    return {thing: _unpacked(fields) for thing, fields in zip(things, drawn, strict=False)}
+
+
+def _unpacked(fields: int) -> Emblem:
+    bits = [fields >> place & 1 for place in range(FIELDS**2)]
+    return np.array(bits, np.bool_).reshape(FIELDS, FIELDS)
 
 
 def alpha_of(emblem: Emblem, width: int, height: int) -> Alpha:

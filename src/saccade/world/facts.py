@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -108,28 +109,24 @@ def facts_of(split: Split, seed: int) -> Facts:
     for colour, numbers in names(split).items():
         drawn = rng.permutation(numbers)[: round(DRAWN * len(numbers))]
         things += [Thing(colour, int(number)) for number in sorted(drawn)]
-    told: list[tuple[tuple[Thing, str, int] | None, str, str]] = []
-    for thing in things:
-        for attribute in ATTRIBUTES:
-            value = int(rng.integers(VALUES[0], VALUES[-1] + 1))
-            # Another value, and each as likely: what is outdated says nothing else.
-            before = VALUES[(value - VALUES[0] + int(rng.integers(1, len(VALUES)))) % len(VALUES)]
-            text = _said(rng, CURRENT, thing, attribute, value)
-            told.append(((thing, attribute, value), thing.name, text))
-            if rng.random() < 0.5:
-                told.append((None, thing.name, _said(rng, OUTDATED, thing, attribute, before)))
-        apart = int(rng.integers(1, len(things)))
-        other = things[(things.index(thing) + apart) % len(things)]
-        told.append((None, thing.name, CONFUSED.format(name=thing.name, other=other.name)))
+    told = [*_told(rng, tuple(things))]
     facts, documents = {}, []
-    for place, which in enumerate(rng.permutation(len(told))):
-        fact, title, text = told[which]
-        document = Document(f"{split}-s{seed}-{place:04d}", title, text)
+    for place, which in enumerate(rng.permutation(len(told)).tolist()):
+        said = told[which]
+        document = Document(f"{split}-s{seed}-{place:04d}", said.thing.name, said.text)
         documents.append(document)
-        if fact is not None:
-            thing, attribute, value = fact
-            facts[thing, attribute] = Fact(thing, attribute, value, document.id)
+        if said.value is not None:
+            key = said.thing, said.attribute
+            facts[key] = Fact(*key, said.value, document.id)
     return Facts(tuple(things), facts, tuple(documents))
+
+
+class _Told(NamedTuple):
+    thing: Thing
+    text: str
+    attribute: str = ""
+    value: int | None = None
+    """None where it is no fact that can be asked for."""
 
 
 def value_in(text: str, thing: Thing, attribute: str) -> int | None:
@@ -145,8 +142,24 @@ def value_in(text: str, thing: Thing, attribute: str) -> int | None:
     return None
 
 
-def _said(
-    rng: np.random.Generator, wordings: tuple[str, ...], thing: Thing, attribute: str, value: int
-) -> str:
-    wording = wordings[int(rng.integers(len(wordings)))]
-    return wording.format(name=thing.name, attribute=attribute, value=value)
+def _told(rng: np.random.Generator, things: tuple[Thing, ...]) -> Iterator[_Told]:
+    """What the documents say, thing by thing. All is drawn at once: numbers one by one are slow."""
+    shape, first, many = (len(things), len(ATTRIBUTES)), VALUES[0], len(VALUES)
+    values = rng.integers(many, size=shape) + first
+    # Another value, and each as likely: what is outdated says nothing of what is true.
+    before = (values - first + rng.integers(1, many, size=shape)) % many + first
+    wordings = [rng.integers(len(w), size=shape) for w in (CURRENT, OUTDATED)]
+    has_outdated = rng.random(shape) < 0.5
+    apart = rng.integers(1, len(things), size=len(things)).tolist()
+    drawn = np.stack([values, before, *wordings, has_outdated], 2).tolist()
+    for i, thing in enumerate(things):
+        name = thing.name
+        for attribute, of_it in zip(ATTRIBUTES, drawn[i], strict=True):
+            value, past, wording, outdated, is_outdated = of_it
+            text = CURRENT[wording].format(name=name, attribute=attribute, value=value)
+            yield _Told(thing, text, attribute, value)
+            if is_outdated:
+                text = OUTDATED[outdated].format(name=name, attribute=attribute, value=past)
+                yield _Told(thing, text)
+        other = things[(i + apart[i]) % len(things)]
+        yield _Told(thing, CONFUSED.format(name=name, other=other.name))

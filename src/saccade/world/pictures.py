@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 from saccade.world.emblems import Emblem, picture_of
 from saccade.world.facts import Thing
 
-BRIGHT = 110
+BRIGHT = 170
 """Least value of the brightest channel of a plate, of 255; backgrounds are darker."""
 SIZE = (24, 16)
 """Pictures are compared at this width and height."""

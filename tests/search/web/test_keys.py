@@ -36,7 +36,7 @@ def leaks(text: str) -> bool:
     return any(way in text for way in WAYS)
 
 
-def played(folder: Path, logged: pytest.LogCaptureFixture) -> str:
+def played(folder: Path, logged: pytest.LogCaptureFixture, *places: str) -> str:
     """A run with a task for each place; all that it printed, logged and kept."""
 
     def act(request: ScriptedRequest) -> str:
@@ -52,7 +52,7 @@ def played(folder: Path, logged: pytest.LogCaptureFixture) -> str:
         return PLACES[asked.query["q"]]()
 
     tasks, file = folder / "tasks.jsonl", folder / "run.toml"
-    rows = [{"id": name, "question": f"<<{name}>>", "answer": "1"} for name in PLACES]
+    rows = [{"id": name, "question": f"<<{name}>>", "answer": "1"} for name in places]
     tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
     file.write_text("canary = false\ndialect.kind = 'deepeyes'\n")
     with ScriptedServer(act) as model, Answering(by=answer) as service:
@@ -68,7 +68,7 @@ def played(folder: Path, logged: pytest.LogCaptureFixture) -> str:
     kept = [each.read_bytes().decode(errors="replace") for each in files]
     said = "\n".join([done.stdout, done.stderr, logged.text, *kept])
     assert "SERPAPI_API_KEY is sent to http://127.0.0.1" in said, said
-    assert said.count("HTTP Request: GET") >= len(PLACES) - 1, said
+    assert said.count("HTTP Request: GET") >= len(places) - 1, said
     assert '"kind": "serpapi"' in said
     return said
 
@@ -77,7 +77,7 @@ def test_a_key_is_in_no_byte_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SERPAPI_API_KEY", KEY)
-    said = played(tmp_path, caplog)
+    said = played(tmp_path, caplog, *PLACES)
     assert not leaks(said)
     assert said.count(MARK) > len(PLACES)
 
@@ -94,4 +94,4 @@ def test_without_these_defences_it_is(
         monkeypatch.setattr(Redactor, "__call__", lambda self, text: text)
     else:
         monkeypatch.setattr(post._Address, "__str__", post.httpx.URL.__str__)
-    assert leaks(played(tmp_path, caplog))
+    assert leaks(played(tmp_path, caplog, "results"))

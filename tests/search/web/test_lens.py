@@ -225,4 +225,5 @@ def test_facts_hold_whether_pictures_are_shown_and_not_whence(images: Path) -> N
         dict(Serper(validate(Serper.Options, {"images": str(images), "thumbnails": hosts})).facts)
         for hosts in (True, ["10.0.0.5"], False)
     ]
+    assert Serper(validate(Serper.Options, {})).facts == {}
     assert facts == [{"thumbnails": True}, {"thumbnails": True}, {"thumbnails": False}]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -521,3 +522,16 @@ async def test_half_of_a_character_in_a_query_is_no_mistake(server: Answering) -
     case = CASES["searxng"]
     await search(case, server, Reply(case.empty), query=Query("text", "a \ud83d b"))
     assert server.asked[0].query["q"] == "a ? b"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_page_describes_every_option(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "search_providers.md").read_text()
+    fields = CASES[name].made.Options.model_fields
+    section = page.partition(f"## `{name}`")[2].partition("\n## ")[0]
+    general = page.partition("## `serper`")[0]
+    missing = [field for field in fields if f"`{field}`" not in section + general]
+    assert missing == ([] if name != "serpapi" else ["country", "language"])  # as of serper
+    if "key_env" in fields:
+        assert f"`{fields['key_env'].default}`" in general
+    assert all(f"`{field}`" in general for field in PatienceOptions.model_fields)

@@ -6,12 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from saccade.bench.benchmark import ALL
 from saccade.bench.measured.attempts import Attempt
+from saccade.bench.measured.searches import Searches, is_search, searches
 from saccade.measures.boxes import looks
 from saccade.measures.means import Metric, mean_of
 from saccade.types import Record
-
-SEARCH = "search"
-"""A tool searches if this is in its name: `search`, `image_search`, `web_search`."""
 
 
 class Calls(Record):
@@ -48,6 +46,8 @@ class ToolUse(Record):
     """Share of the episodes with a call of a tool that searches."""
     after_search: Metric
     """Of the scored episodes with such a call, the share that ends right."""
+    searches: Searches | None = None
+    """What was found; None where no episode searched with a tool that keeps it."""
 
 
 class Grounding(Record):
@@ -69,7 +69,7 @@ def tool_use(group: str, attempts: Sequence[Attempt]) -> ToolUse:
     done = [a for a in attempts if a.finished]
     held = [(a, a.trajectory.results) for a in done]
     stumbled = [a for a, results in held if any(r.failed for r in results) and _is_scored(a)]
-    searched = [(a, any(SEARCH in r.call.name for r in results)) for a, results in held]
+    searched = [(a, any(map(is_search, results))) for a, results in held]
     refusals = [(a.unit, float(not r.ok)) for a, results in held for r in results]
     after = [a for a, did in searched if did and _is_scored(a)]
     names = sorted({r.call.name for _, results in held for r in results})
@@ -83,6 +83,7 @@ def tool_use(group: str, attempts: Sequence[Attempt]) -> ToolUse:
         recovery=_share("error recovery", group, ((a, bool(a.correct)) for a in stumbled)),
         search_ratio=_share("search ratio", group, searched),
         after_search=_share("right after a search", group, ((a, bool(a.correct)) for a in after)),
+        searches=searches(group, done),
     )
 
 

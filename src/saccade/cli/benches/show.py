@@ -61,6 +61,7 @@ def _parts(measured: Measured) -> Iterator[Part]:
     title = f"{measured.title}, arm {measured.arm}{f', {model}' if model else ''}"
     yield Table(title, head, tuple(rows), keys=1)
     yield _ends(measured)
+    yield from _searches(measured)
     yield from measured.notes
     yield _cost(measured)
 
@@ -81,6 +82,20 @@ def _ends(measured: Measured) -> str:
     shares = ", ".join(f"{name} {ends.rate(count) or 0:.3f}" for name, count in without)
     counts = ", ".join(f"{name} {count}" for name, count in apart)
     return f"ended without an answer, scored 0: {shares}; in no average: {counts}"
+
+
+def _searches(measured: Measured) -> Iterator[str]:
+    """What was searched for and found, where anything was."""
+    from saccade.view.tables import number
+
+    found = measured.tools[0].searches if measured.tools else None
+    if found is not None:
+        yield (
+            f"{found.made} searches ({found.empty} empty, {found.repeated} more repeated), answer "
+            f"found {number(found.found.value, 3)} (n {found.found.n}), right where found "
+            f"{number(found.used.value, 3)} (n {found.used.n}), where not "
+            f"{number(found.without.value, 3)} (n {found.without.n})"
+        )
 
 
 def _cost(measured: Measured) -> str:

@@ -83,6 +83,8 @@ RUN_FILES = (
             about="`saccade nano train-base`, which takes key=value and no file."),
     Section("serve", "saccade.serve.sandbox:ServeOptions",
             about="`saccade serve sandbox`, which takes key=value and no file.", is_run=False),
+    Section("serve.search", "saccade.serve.search_options:SearchServeOptions",
+            about="`saccade serve search`, which takes key=value and no file.", is_run=False),
 )  # fmt: skip
 """Every kind of run file, and of commands that take key=value."""
 
@@ -90,6 +92,9 @@ GROUPS = (
     Group("tasks", 'tasks = { kind = "NAME", ... }', "saccade.tasks:BUILT_IN"),
     Group("dialect", 'dialect = { kind = "NAME", ... }', "saccade.dialects:BUILT_IN"),
     Group("tools", "tools.NAME = { ... }", "saccade.tools:BUILT_IN"),
+    Group("tools.text_search.provider",
+          'tools.text_search.provider = { kind = "NAME", ... }, and likewise of image_search',
+          "saccade.search.provider:PROVIDERS"),
     Group("policy", 'policy = { kind = "NAME", ... }', "saccade.policies:BUILT_IN",
           frozenset({"hf"})),
     Group("reward.judge", 'reward.judge = ["NAME", { kind = "NAME", ... }]',

@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from pydantic import JsonValue
 
 from saccade.errors import ConfigError
 from saccade.images.geometry import Box
+from saccade.images.image import Image
 from saccade.policies.world.reading import LEGIBLE_PX, digit_px, read_number, shown_best
 from saccade.policies.written import completion_of, dialect_of
 from saccade.tools.zoom import ZOOM
@@ -59,7 +60,8 @@ class WorldPolicy:
     info = ModelInfo(name=MODEL)
 
     def __init__(self) -> None:
-        self._task = lru_cache(maxsize=256)(task_of)
+        self._boxes = lru_cache(maxsize=4096)(_boxes_of)
+        self._read = lru_cache(maxsize=32)(read_number)
 
     async def act(self, trajectory: Trajectory, sampling: Sampling) -> Completion:
         """The next call, or the answer.
@@ -74,8 +76,8 @@ class WorldPolicy:
                 f"world: {trajectory.task_id[:80]!r} is no question that this rule can answer; it "
                 f"knows the families {', '.join(SOLVES)} of tasks.kind=world"
             )
-        where = {box.label: box.box for box in self._task(trajectory.task_id).boxes}
-        episode = _Episode(trajectory, where, has_emblem=place.family == "emblem")
+        where = self._boxes(trajectory.task_id)
+        episode = _Episode(trajectory, where, has_emblem=place.family == "emblem", read=self._read)
         return completion_of(dialect, episode.move(), MODEL)
 
     def count_tokens(self, trajectory: Trajectory) -> None:
@@ -88,8 +90,15 @@ class WorldPolicy:
 class _Episode:
     """An episode so far, and what is to be done next."""
 
-    def __init__(self, trajectory: Trajectory, where: dict[str, Box], *, has_emblem: bool) -> None:
-        self._trajectory, self._has_emblem = trajectory, has_emblem
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        where: dict[str, Box],
+        *,
+        has_emblem: bool,
+        read: Callable[[Image, Box], int],
+    ) -> None:
+        self._trajectory, self._has_emblem, self._read = trajectory, has_emblem, read
         self._asked = _asked(trajectory.prompt[-1].text)
         self._boxes = [where[colour] for colour in self._asked.colours]
         limits = trajectory.environment.limits
@@ -105,7 +114,7 @@ class _Episode:
         if look is not None:
             return look
         images = self._trajectory.images
-        numbers = [read_number(shown_best(images, box), box) for box in self._boxes]
+        numbers = [self._read(shown_best(images, box), box) for box in self._boxes]
         said = f"I read {' and '.join(map(str, numbers))}."
         if not self._asked.attributes:
             return self._combined(numbers, said)
@@ -185,6 +194,10 @@ class _Episode:
 
     def _results(self, *names: str) -> list[ToolResult]:
         return [r for r in self._trajectory.results if r.call.name in names]
+
+
+def _boxes_of(task_id: str) -> dict[str, Box]:
+    return {box.label: box.box for box in task_of(task_id).boxes}
 
 
 def _text_of(result: ToolResult) -> str:

@@ -25,7 +25,7 @@ LEGIBLE_PX = 5.0
 """Least side of a digit in shown pixels from which it is not worth another look."""
 SHIFTS = (-0.06, 0.0, 0.06)
 """Displacements at which a digit is compared, as shares of its side."""
-PLACES = 7
+PLACES = 5
 """Number of places, in either direction, at which the digit of a small object is looked for."""
 SEVERAL = 5
 """Number of the most similar samples that decide, each by its similarity."""

@@ -69,7 +69,8 @@ class LensProvider(WebProvider):
     @property
     def facts(self) -> Mapping[str, JsonValue]:
         """What its results depend on, as far as it can be chosen."""
-        return {**super().facts, "thumbnails": self._thumbnails}
+        shown = {} if self._images is None else {"thumbnails": self._thumbnails}
+        return {**super().facts, **shown}
 
     async def start(self) -> None:
         """Look for the key, and read where images are published.

@@ -164,15 +164,15 @@ def shown(
     instead.
     """
     parts: list[ContentPart] = [head]
+    left = enumerate(pictures, start=1)
     for hit in found.hits:
         title = hit.title or "(no title)"
         lines = [f"\n{hit.rank}. {title}" + (f" ({hit.date})" if hit.date else "")]
         lines += [f"   {text}" for text in (hit.url, hit.snippet) if text]
         parts.append("\n".join(lines))
         if hit.thumbnail:
-            number = sum(isinstance(part, Image) for part in parts)
-            parts.append(f"\n   picture {number + 1} of {len(pictures)}:")
-            parts.append(pictures[number].fit(observation))
+            number, picture = next(left)
+            parts += [f"\n   picture {number} of {len(pictures)}:", picture.fit(observation)]
     return ToolOutput(_joined(parts), {KEY: found.model_dump(mode="json")}, _outcome(found))
 
 

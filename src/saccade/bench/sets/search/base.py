@@ -14,6 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from saccade.bench.benchmark import Benchmark, Scored
 from saccade.bench.cells import Golds, first_of
+from saccade.bench.measured.searches import is_search, searches_with
 from saccade.bench.parts import task_of
 from saccade.bench.scorers.short_answers import ANSWERS, distinct, golds_of, judged, matches
 from saccade.bench.scorers.short_answers import reference as reference_of
@@ -23,8 +24,6 @@ from saccade.images.image import Image
 from saccade.measures.means import Metric, means_by
 from saccade.types import StopReason, Task, Trajectory, Verdict
 
-SEARCH = "search"
-"""Is in the names of search tools: text_search, image_search."""
 FILES = ("data_id", "category", "image_urls")
 """Columns of MMSearch-R1's files that training does not read."""
 
@@ -58,12 +57,12 @@ def exact(one: Scored) -> bool:
 
 def searched(one: Scored) -> bool:
     """Whether an attempt called a search tool."""
-    return any(SEARCH in result.call.name.lower() for result in one.trajectory.results)
+    return any(map(is_search, one.trajectory.results))
 
 
 def offers_search(trajectory: Trajectory) -> bool:
     """Whether the model could search."""
-    return any(SEARCH in tool.name.lower() for tool in trajectory.environment.tools)
+    return any(searches_with(tool.name) for tool in trajectory.environment.tools)
 
 
 def is_finished(trajectory: Trajectory) -> bool:

@@ -20,21 +20,23 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from saccade.bench.benchmark import ALL, About, Item, Scored, unit_of
 from saccade.bench.cells import Flag, Text, first_of, picture
+from saccade.bench.measured.searches import searches_with
 from saccade.bench.scorers.short_answers import alternatives
 from saccade.bench.sets.search.base import SearchBenchmark, short_task
 from saccade.errors import ConfigError
 from saccade.formats.found import find_files
 from saccade.formats.records import Row, read_records
+from saccade.search.found import Kind
 from saccade.types import Task
 
 Condition = Literal["none", "image", "text", "all"]
-SEARCHES: Mapping[Condition, tuple[str, ...]] = {
+SEARCHES: Mapping[Condition, tuple[Kind, ...]] = {
     "none": (),
-    "image": ("image_search",),
-    "text": ("text_search",),
-    "all": ("image_search", "text_search"),
+    "image": ("image",),
+    "text": ("text",),
+    "all": ("image", "text"),
 }
-"""The search tools of each condition; other tools may be there in all of them."""
+"""What is searched with in each condition; other tools may be there in all of them."""
 
 ABILITIES = ("perception", "search", "reason")
 INTEGRATION = "integration"
@@ -69,8 +71,9 @@ class RealX(SearchBenchmark):
 
     tools: Condition = "none"
     """Which search tools the run offers, one of the four conditions of the paper: `none`, `image`
-    (image_search), `text` (text_search), or `all` (both). A run that offers others is refused, so
-    that numbers of two conditions never stand for one another. Other tools are free."""
+    (image_search), `text` (text_search, whatever the model calls it by), or `all` (both). A run
+    that offers others is refused, so that numbers of two conditions never stand for one another.
+    Other tools are free."""
 
     def items(self, place: Path) -> Iterator[Item]:
         """One for each row."""
@@ -99,13 +102,15 @@ def check_condition(condition: Condition, offered: Collection[str]) -> None:
         ConfigError: it offers others.
     """
     wanted = SEARCHES[condition]
-    found = sorted(name for name in set(offered) if name in SEARCHES["all"])
-    if found != sorted(wanted):
-        fits = next(c for c, names in SEARCHES.items() if sorted(names) == found)
+    named = {name: kind for name in sorted(offered) if (kind := searches_with(name))}
+    found = {*named.values()}
+    if found != {*wanted}:
+        fits = next(c for c, kinds in SEARCHES.items() if {*kinds} == found)
+        tools = ", ".join(f"{kind}_search" for kind in wanted)
         raise ConfigError(
             f"bench.tools: {condition!r} means that of the search tools the run offers "
-            f"{', '.join(wanted) or 'none'}; it offers {', '.join(found) or 'none'}: change "
-            f"the tools of the run, or set bench.tools={fits}"
+            f"{tools or 'none'}; it offers {', '.join(named) or 'none'}: change the tools of the "
+            f"run, or set bench.tools={fits}"
         )
 
 

@@ -30,7 +30,7 @@ SIDE = 256
 """The longest side of what is hashed."""
 THUMBNAIL, QUALITY = 384, 85
 """The longest side of a thumbnail, and the quality of its JPEG."""
-MAX_PHASH, MAX_PDQ = 10, 70
+MAX_PHASH, MAX_PDQ = 8, 70
 """Bits that may differ in a picture that is found."""
 LEAST_CONTRAST = 4.0
 """Standard deviation of grey levels; of what is flatter the bits of a pHash are noise."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from saccade.errors import StoreError
 from saccade.files import MAX_KEPT_BYTES, read_whole
-from saccade.search.local.store.state import TEXTS, WORK, State
+from saccade.search.local.store.state import TEXTS, State
 
 LIST = "meta.json"
 MANAGED = ".managed.json"
@@ -24,13 +24,12 @@ MANAGED = ".managed.json"
 TRIES = 1000
 
 
-def publish(folder: Path, state: State) -> None:
-    """Make the state that tantivy has committed in the working folder one of its own.
+def publish(work: Path, made: Path) -> None:
+    """Make the state that tantivy has committed in a working folder one of its own.
 
     Raises:
         StoreError: the working folder does not come to rest.
     """
-    work, made = folder / TEXTS / WORK, state.texts_in(folder)
     for _ in range(TRIES):
         _remove(made)
         with suppress(FileNotFoundError):  # segments are merged, and the old files removed
@@ -43,30 +42,33 @@ def publish(folder: Path, state: State) -> None:
     raise StoreError(f"{work}: segments are merged without end; run the same command again")
 
 
-def restart(folder: Path, state: State) -> Path:
-    """The working folder, as the state has left it; what was not committed since is gone."""
-    work = folder / TEXTS / WORK
+def restart(work: Path, made: Path | None) -> None:
+    """Make a working folder like a state; what was not committed since is gone.
+
+    Args:
+        work: The folder, which nobody uses.
+        made: The state; None begins with nothing.
+    """
     _remove(work)
-    if state.texts:
-        made = state.texts_in(folder)
-        _link(made, work, _list(made))
-    else:
+    if made is None:
         work.mkdir(parents=True)
-    return work
+    else:
+        _link(made, work, _list(made))
 
 
-def remove_others(folder: Path, state: State) -> None:
-    """Remove what other states were; a reader that has one open keeps its files."""
+def remove_others(folder: Path, state: State, *, work: Path | None = None) -> None:
+    """Remove what other states were, and other working folders than this one.
+
+    A reader that has one open keeps its files. Where a merge is still under way in one, the next
+    call removes it.
+    """
     if not (folder / TEXTS).is_dir():
         return
+    kept = {work, state.texts_in(folder) if state.texts else None}
     for path in (folder / TEXTS).iterdir():
-        if path.name != WORK and not (state.texts and path == state.texts_in(folder)):
-            _remove(path)
-
-
-def remove_work(folder: Path) -> None:
-    """Remove the working folder."""
-    _remove(folder / TEXTS / WORK)
+        if path not in kept:
+            with suppress(OSError):
+                _remove(path)
 
 
 def _list(folder: Path) -> bytes:

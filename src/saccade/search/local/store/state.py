@@ -3,7 +3,7 @@
     INDEX/
       index.db        documents, pictures and thumbnails (SQLite), and the number of the state
       texts/000007/   the full-text search of state 7 (tantivy)
-      texts/work/     where a build writes; nobody reads it
+      texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
       lock            held by a build
 
@@ -30,11 +30,12 @@ from saccade.types import Record
 
 FORMAT = 1
 """Changes when older versions can no longer read what is written."""
-DATABASE, TEXTS, WORK, VECTORS, LOCK = "index.db", "texts", "work", "vectors", "lock"
+DATABASE, TEXTS, VECTORS, LOCK = "index.db", "texts", "vectors", "lock"
 BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS state (only INTEGER PRIMARY KEY CHECK (only = 0), content TEXT);
 CREATE TABLE IF NOT EXISTS documents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS pictures (
 );
 CREATE INDEX IF NOT EXISTS pictures_id ON pictures (id);
 CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+COMMIT;
 """
 VALID = "born <= :at AND (died IS NULL OR died > :at)"
 """Of a row: it belongs to the state `:at`."""

@@ -24,6 +24,7 @@ from saccade.search.local.store.state import (
     DATABASE,
     LOCK,
     SCHEMA,
+    TEXTS,
     State,
     keeping,
     read_state,
@@ -102,6 +103,7 @@ class Writer:
         self._batch: dict[str, _Held | None] = {}
         self._bytes, self._began = 0, time.monotonic()
         self._texts: TextIndex | None = None
+        self._work = folder / TEXTS / "work-0"
         self._wrote = False
         """Whether the texts were changed since the last commit."""
         for table in ("pictures", "documents"):
@@ -242,9 +244,11 @@ class Writer:
             if self._wrote and self._texts is not None:
                 state = state.model_copy(update={"texts": number})
                 self._texts.commit()
-                generations.publish(self._folder, state)
+                if finished:
+                    self._leave_texts()
+                generations.publish(self._work, state.texts_in(self._folder))
             self._write(state)
-            generations.remove_others(self._folder, state)
+            generations.remove_others(self._folder, state, work=self._work)
             remove_other_vectors(self._folder, state.vectors)
         self.state = self._before = state
         self._wrote = False
@@ -295,15 +299,13 @@ class Writer:
         its segment is merged. Written anew, they depend on the documents alone.
         """
         self.commit()
-        if self._texts is not None:
-            self._texts.close()
-        work = generations.restart(self._folder, self.state.model_copy(update={"texts": 0}))
-        self._texts, self._wrote = TextIndex(work), True
+        self._leave_texts()
+        texts = self._new_texts(None)
         rows = self._database.execute(
             "SELECT id, title, url, text FROM documents WHERE died IS NULL AND text != ''"
         )
         for row in rows:
-            self._texts.add(self._passages(Document(*row)))
+            texts.add(self._passages(Document(*row)))
         self.state = self.state.model_copy(update={"stale": False})
 
     def _passages(self, document: Document) -> Iterator[Passage]:
@@ -311,10 +313,26 @@ class Writer:
             yield Passage(document.id, number, document.title, text, document.url)
 
     def _text(self) -> TextIndex:
-        if self._texts is None:
-            self._texts = TextIndex(generations.restart(self._folder, self._before))
+        """The full-text search, as it is changed."""
         self._wrote = True
+        if self._texts is not None:
+            return self._texts
+        return self._new_texts(self._before.texts_in(self._folder) if self._before.texts else None)
+
+    def _new_texts(self, made: Path | None) -> TextIndex:
+        """Begin to change a state of the texts, or begin anew.
+
+        In another folder each time: a merge of the one before may still be under way.
+        """
+        self._work = self._work.with_name(f"work-{int(self._work.name.partition('-')[2]) + 1}")
+        generations.restart(self._work, made)
+        self._texts, self._wrote = TextIndex(self._work), True
         return self._texts
+
+    def _leave_texts(self) -> None:
+        if self._texts is not None:
+            self._texts.close()
+            self._texts = None
 
     def __enter__(self) -> Self:
         return self
@@ -328,10 +346,8 @@ class Writer:
         """Let the index go; what was not committed is lost."""
         try:
             with suppress(OSError, ValueError):  # a writer that a full disk has ended already
-                if self._texts is not None:
-                    self._texts.close()
-            with suppress(OSError):  # the next build removes it
-                generations.remove_work(self._folder)
+                self._leave_texts()
+            generations.remove_others(self._folder, self._before)
         finally:
             self._database.close()
             self._lock.release()
