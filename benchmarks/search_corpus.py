@@ -3,12 +3,12 @@
     python benchmarks/search_corpus.py [--folder build/search] [--queries FILE --seed 0]
 
 The recipe: documentation packages of Debian (`DEBIAN`, by `apt-get download`, unpacked without
-being installed) and the docstrings of Python packages of this environment (`PYTHON`). Pages, manuals,
-pods and docstrings are cut into sections at their headings, and sections into passages of about 60
-words; what is not English prose is left out, and so is what occurs twice. Of each package at most
-`MOST` passages are taken, from its files in the order of the hashes of their paths, and of all
-passages `REAL`: those whose hash is lowest, so that a package of another version changes its own
-passages and few others.
+being installed) and the docstrings of Python packages of this environment (`PYTHON`). Pages,
+manuals, pods and docstrings are cut into sections at their headings, and sections into passages of
+about 60 words; what is not English prose is left out, and so is what occurs twice. Of each package
+at most `MOST` passages are taken, from its files in the order of the hashes of their paths, and of
+all passages `REAL`: those whose hash is lowest, so that a package of another version changes its
+own passages and few others.
 
 A million is made from them by a splice: the first half of one passage and the second half of
 another that are drawn at random, after the real ones.
@@ -53,12 +53,11 @@ REAL = 100_000
 MOST = 6_000
 WORDS = 60
 SHORTEST, LONGEST = 25, 110
-STOP = frozenset(
-    """a an and are as at be been but by can could did do does for from had has have how i if in into
-    is it its may more must no not of on or our shall should so such than that the their them then
-    there these they this those to was we were what when where which while who whose why will with
-    would you your""".split()
-)
+_STOP = """a an and are as at be been but by can could did do does for from had has have how i if in
+into is it its may more must no not of on or our shall should so such than that the their them then
+there these they this those to was we were what when where which while who whose why will with would
+you your"""
+STOP = frozenset(_STOP.split())
 """Words of English prose: each fifth word of it is one of these, of a table or listing none is."""
 
 
@@ -447,15 +446,23 @@ def write(path: Path, corpus: Corpus, n: int, seed: int) -> None:
     path.write_text(",\n".join(lines) + "\n}\n")
 
 
-def read(path: Path) -> tuple[str, dict[str, dict[str, list[Query]]]]:
-    """Of which corpus they ask, and the questions by split and set."""
+class Questions(NamedTuple):
+    """What is asked, as a file keeps it."""
+
+    corpus: str
+    """Fingerprint of the passages that they ask for."""
+    sets: dict[str, dict[str, list[Query]]]
+    """By split and set."""
+
+
+def read(path: Path) -> Questions:
     found = json.loads(path.read_text())
-    made: dict[str, dict[str, list[Query]]] = {}
+    sets: dict[str, dict[str, list[Query]]] = {}
     for name, rows in found.items():
         split, _, of_set = name.partition(" ")
         if of_set:
-            made.setdefault(split, {})[of_set] = [Query(*row) for row in rows]
-    return found["corpus"], made
+            sets.setdefault(split, {})[of_set] = [Query(*row) for row in rows]
+    return Questions(found["corpus"], sets)
 
 
 def first(corpus: Corpus, size: int, wanted: Sequence[str]) -> list[Passage]:

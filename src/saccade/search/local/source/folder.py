@@ -146,6 +146,6 @@ def _of_markup(text: str, path: Path) -> tuple[str, str]:
     except (AssertionError, RecursionError) as error:
         raise FormatError(f"{path}: no HTML that can be read ({error})") from error
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for hidden in soup(["script", "style", "template", "noscript", "head"]):
+    for hidden in soup(["script", "style", "template", "noscript", "head", "title"]):
         hidden.decompose()
     return title, soup.get_text("\n", strip=True)

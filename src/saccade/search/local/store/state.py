@@ -35,6 +35,7 @@ BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS state (only INTEGER PRIMARY KEY CHECK (only = 0), content TEXT);
 CREATE TABLE IF NOT EXISTS documents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS pictures (
 );
 CREATE INDEX IF NOT EXISTS pictures_id ON pictures (id);
 CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+COMMIT;
 """
 VALID = "born <= :at AND (died IS NULL OR died > :at)"
 """Of a row: it belongs to the state `:at`."""
