@@ -69,7 +69,7 @@ QUERIES = {
         "What is the {attribute} of the thing on the {colour} plate {number}?"
     ),
 }
-KNOWN, ASKED = 10, 100
+KNOWN, ASKED = 10, 500
 """Number of libraries: of the training split that are known, of the test split that are asked."""
 Row = dict[str, float | int]
 
