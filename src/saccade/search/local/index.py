@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRIES = 100
+MAX_PASSAGES = 4000
+"""Number of passages that are looked at for documents that differ."""
 
 
 class Index:
@@ -120,15 +122,15 @@ class Index:
         if self._texts is None:
             return ()
         best: dict[str, Match] = {}
-        wanted = k
-        while len(best) < k:
-            wanted *= 4
+        wanted = 3 * k
+        while len(best) < k and wanted <= max(3 * k, MAX_PASSAGES):
             found = self._texts.search(query, wanted)
             best = {}
             for match in sorted(found, key=_place):
                 best.setdefault(match.passage.document, match)
             if len(found) < wanted:
                 break
+            wanted *= 4
         return tuple(
             Result(_hit(match, rank)) for rank, match in enumerate(list(best.values())[:k], start=1)
         )
