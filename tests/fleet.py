@@ -1,6 +1,6 @@
 """A fleet of search servers for tests: one Python process imports, and each server is a fork of it.
 
-python tests/fleet.py NUMBER KEY=VALUE ...      # prints a line for each: pid, url, digest
+python tests/fleet.py KEY=VALUE ... -- KEY=VALUE ...    # a line for each: pid, url, digest
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -57,15 +58,16 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def fleet(number: int, *settings: str) -> Iterator[list[Server]]:
-    """So many servers for the time of a block."""
+def fleet(*settings: str) -> Iterator[list[Server]]:
+    """A server for each text of settings, in that order, for the time of a block."""
+    words = " -- ".join(settings).split()
     process = subprocess.Popen(
-        [sys.executable, __file__, str(number), *settings], stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    lines = [process.stdout.readline().split() for _ in range(number)]
+    lines = [process.stdout.readline().split() for _ in settings]
     assert all(lines), "a server did not start; its error is above"
-    servers = [Server(int(pid), url, digest) for pid, url, digest in lines]
+    servers = [Server(int(pid), url, digest) for _, pid, url, digest in sorted(lines)]
     try:
         yield servers
     finally:
@@ -75,25 +77,25 @@ def fleet(number: int, *settings: str) -> Iterator[list[Server]]:
         process.stdout.close()
 
 
-def main(number: int, settings: list[str]) -> None:
+def main(groups: list[list[str]]) -> None:
     """Serve, and wait for the end of all."""
     import saccade.serve.search as served
     from saccade.config import validate, with_overrides
     from saccade.serve.search_options import SearchServeOptions
 
-    options = validate(SearchServeOptions, with_overrides({}, ["port=0", *settings]))
-
-    def say(url: str, digest: str) -> None:
-        sys.stdout.write(f"{os.getpid()} {url} {digest}\n")
-        sys.stdout.flush()
-
-    for _ in range(number):
+    for number, settings in enumerate(groups):
+        options = validate(SearchServeOptions, with_overrides({}, ["port=0", *settings]))
         if not os.fork():
-            served.serve(options, on_ready=say)
+            served.serve(options, on_ready=partial(say, number))
             os._exit(0)
-    for _ in range(number):
+    for _ in groups:
         os.wait()
 
 
+def say(number: int, url: str, digest: str) -> None:
+    sys.stdout.write(f"{number} {os.getpid()} {url} {digest}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main([group.split() for group in " ".join(sys.argv[1:]).split(" -- ")])

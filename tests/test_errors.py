@@ -21,6 +21,7 @@ ELSEWHERE = {
     "vllm": "an environment of its own", "pydantic_core": "comes with pydantic",
     "tokenizers": "comes with transformers", "huggingface_hub": "comes with transformers",
     "pillow_heif": "a plug-in of Pillow", "h11": "comes with uvicorn",
+    "pdqhash": "a second hash, where it is installed",
 }  # fmt: skip
 """Modules that no extra of a user holds, and where they come from."""
 IN_THE_SANDBOX = "sandbox/inside"

@@ -16,7 +16,7 @@ NAMES = {
     "mathvista", "mathverse", "mathvision", "wemath", "dynamath", "logicvista", "charxiv",
     "chartqa", "ocrbench", "refcoco", "refcoco_plus", "refcocog", "reasonseg", "mmsearch", "fvqa",
     "infoseek", "simplevqa", "realx", "vdr", "tir_bench", "agentvista", "visualtoolbench", "nano",
-    "vstar_mini",
+    "nano_realx", "vstar_mini",
 }  # fmt: skip
 """Of every benchmark that there is or will be."""
 EVERY = [row for name in benchmarks() for row in published(name)]

@@ -10,7 +10,7 @@ from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.search import wire
 from saccade.search.found import Fetches, Hit, Query, Result, Results
-from saccade.search.local.document import Document
+from saccade.search.local.store.document import Document
 from saccade.search.wire import (
     MAX_DOCUMENT,
     THUMBNAIL_PIXELS,

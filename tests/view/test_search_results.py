@@ -1,4 +1,4 @@
-"""What a search found, on the page and in a notebook: readable, each hit with its picture, as text."""
+"""What a search found, on the page and in a notebook: each hit with its picture, as text."""
 
 from pathlib import Path
 

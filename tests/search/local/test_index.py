@@ -1,59 +1,52 @@
 """An index from its source to its results, with the real SQLite and the real tantivy."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from search.local.indexing import ROWS, found, numbered, written
 
-from saccade.errors import FormatError
+from saccade.errors import ConfigError, FormatError
 from saccade.search.found import Query
 from saccade.search.local.build import build
 from saccade.search.local.index import Index
 from saccade.search.local.provider import Local, LocalOptions
 
-ROWS = [
-    {"id": "a", "title": "Lighthouse of Bremen", "text": "It was built in 1884. It is red.",
-     "url": "https://example.org/a"},
-    {"id": "b", "title": "Harbour", "text": "Ships go there. The lighthouse is near."},
-    {"id": "c", "title": "Whale", "text": "A whale is a mammal."},
-]  # fmt: skip
 
-
-def written(file: Path, rows: list[dict[str, str]]) -> Path:
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return file
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    return written(tmp_path / "rows.jsonl", ROWS)
-
-
-def test_documents_are_found_by_their_words(source: Path, tmp_path: Path) -> None:
-    built = build(source, tmp_path / "index")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("index")
+    built = build(written(place / "rows.jsonl", ROWS), place / "index")
     assert (built.documents, built.added) == (3, 3)
-    with Index.open(tmp_path / "index") as index:
-        hits = [found.hit for found in index.text("red lighthouse", 5)]
+    return place / "index"
+
+
+def test_documents_are_found_by_their_words(folder: Path) -> None:
+    with Index.open(folder) as index:
+        hits = [result.hit for result in index.text("red lighthouse", 5)]
         assert [hit.document for hit in hits] == ["a", "b"]
         assert [hit.rank for hit in hits] == [1, 2]
         assert (hits[0].title, hits[0].url) == ("Lighthouse of Bremen", "https://example.org/a")
         assert hits[0].snippet == "It was built in 1884. It is red."
         assert index.kinds == {"text"}
+        assert index.text("zeppelin", 5) == ()
 
 
-async def test_the_provider_finds_what_the_index_finds(source: Path, tmp_path: Path) -> None:
-    build(source, tmp_path / "index")
-    local = Local(LocalOptions(index=tmp_path / "index"))
+async def test_the_provider_finds_what_the_index_finds_from_many_tasks(folder: Path) -> None:
+    local = Local(LocalOptions(index=folder))
     await local.start()
-    found = await local.search(Query("text", text="whale"))
-    assert [result.hit.document for result in found.results] == ["c"]
-    assert str(tmp_path) not in json.dumps(dict(local.facts))
+    asked = [local.search(Query("text", text=text)) for text in ("whale", "harbour") * 8]
+    hits = [[r.hit.document for r in results.results] for results in await asyncio.gather(*asked)]
+    assert hits == [["c"], ["b"]] * 8
+    assert str(folder.parent) not in json.dumps(dict(local.facts))
+    await local.close()
+    await local.start()
     await local.close()
 
 
-def test_a_document_is_read_whole_by_its_id_or_its_url(source: Path, tmp_path: Path) -> None:
-    build(source, tmp_path / "index")
-    with Index.open(tmp_path / "index") as index:
+def test_a_document_is_read_whole_by_its_id_or_its_url(folder: Path) -> None:
+    with Index.open(folder) as index:
         for name in ("a", "https://example.org/a"):
             document = index.document(name)
             assert document is not None
@@ -62,6 +55,45 @@ def test_a_document_is_read_whole_by_its_id_or_its_url(source: Path, tmp_path: P
         assert index.document("") is None
 
 
+def test_a_long_document_is_one_result_with_its_best_passage(tmp_path: Path) -> None:
+    sentences = [f"Sentence {n} is about nothing." for n in range(200)]
+    sentences[120] = "Here a zebra meets a zebra."
+    rows = [{"id": "long", "text": " ".join(sentences)}, {"id": "short", "text": "A zebra, too."}]
+    build(written(tmp_path / "rows.jsonl", rows), tmp_path / "index", words=40)
+    with Index.open(tmp_path / "index") as index:
+        hits = {result.hit.document: result.hit for result in index.text("zebra sentence", 5)}
+        assert set(hits) == {"long", "short"}
+        assert "zebra" in hits["long"].snippet
+        assert len(hits["long"].snippet.split()) <= 40
+
+
 def test_a_folder_without_an_index_says_how_one_is_built(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="saccade index build"):
         Index.open(tmp_path)
+    (tmp_path / "index.db").write_bytes(b"no database, but some other file" * 100)
+    with pytest.raises(FormatError, match="build it again"):
+        Index.open(tmp_path)
+
+
+def test_an_index_of_another_version_is_refused_and_mended_by_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = written(tmp_path / "rows.jsonl", ROWS)
+    with monkeypatch.context() as older:
+        older.setattr("saccade.search.local.store.writer.VERSION", 0)
+        before = build(source, tmp_path / "index").digest
+    with pytest.raises(ConfigError, match="saccade index build"):
+        Index.open(tmp_path / "index")
+    again = build(source, tmp_path / "index")
+    assert (again.unchanged, again.digest == before) == (3, False)
+    assert [name for name, _ in found(tmp_path / "index", "whale")] == ["c"]
+
+
+async def test_an_index_that_was_changed_since_the_run_was_set_up_is_refused(
+    tmp_path: Path,
+) -> None:
+    build(written(tmp_path / "rows.jsonl", ROWS), tmp_path / "index")
+    local = Local(LocalOptions(index=tmp_path / "index"))
+    build(written(tmp_path / "more.jsonl", numbered(1)), tmp_path / "index")
+    with pytest.raises(ConfigError, match="has changed"):
+        await local.start()

@@ -97,4 +97,4 @@ async def test_a_provider_of_ones_own_that_is_wrong_aborts() -> None:
     assert (done.stop, done.score) == (StopReason.ABORTED, None)
     done = await play(Scripted({"x": [KeyError("bug")]}))
     assert done.stop is StopReason.ABORTED
-    assert (done.error or "").startswith("KeyError: 'bug'")
+    assert "KeyError: 'bug'" in (done.error or "")

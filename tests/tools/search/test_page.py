@@ -16,7 +16,7 @@ from saccade.errors import ConfigError, SaccadeError, ServiceError, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.search.found import Found, found_in
 from saccade.search.local.build import build
-from saccade.search.local.document import Document
+from saccade.search.local.store.document import Document
 from saccade.search.pages import web
 from saccade.tools.search.page import OpenPage, OpenPageOptions
 from saccade.types import ToolCall, ToolContext, ToolOutput, ToolResult

@@ -9,8 +9,9 @@ from searching import Scripted, a_result_of, found
 from waiting import LIMIT_S, Clock
 
 from saccade.dialects.native import Native
-from saccade.env import Environment, all_of
+from saccade.env import Environment
 from saccade.errors import ConfigError, ServiceError
+from saccade.execution import all_of
 from saccade.images.geometry import PixelBudget
 from saccade.search.found import Query, Results
 from saccade.search.patience import PatienceOptions

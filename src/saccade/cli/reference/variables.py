@@ -10,6 +10,11 @@ OWN = {
     "and then it is one. `token_env` names another variable.",
     "SACCADE_ALLOW_ENV": "Names of further variables, with commas between them, that a run file "
     "may send to its servers; else it may name those that end in `_KEY` or `_TOKEN`.",
+    "SACCADE_SEARCH_TOKEN": "The token of `saccade serve search` and of whoever asks it.",
+    "SERPER_API_KEY": "The key of the search provider `serper`.",
+    "SERPAPI_API_KEY": "The key of the search provider `serpapi`.",
+    "BRAVE_API_KEY": "The key of the search provider `brave`.",
+    "TAVILY_API_KEY": "The key of the search provider `tavily`.",
     "RANK": "Set by `torchrun` and `accelerate launch`: of several processes that train together, "
     "only the first reports progress and the result.",
     "LD_LIBRARY_PATH": "The only variable that reaches the process in which a sandbox runs code: "

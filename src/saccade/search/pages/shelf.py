@@ -10,8 +10,8 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from saccade.errors import ConfigError
-from saccade.search.local.store.document import Document
 from saccade.search.local.index import Index
+from saccade.search.local.store.document import Document
 
 
 class Shelf(Protocol):

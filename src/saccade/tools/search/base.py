@@ -168,7 +168,7 @@ def shown(
     for hit in found.hits:
         title = hit.title or "(no title)"
         lines = [f"\n{hit.rank}. {title}" + (f" ({hit.date})" if hit.date else "")]
-        lines += [f"   {text}" for text in (hit.url, hit.snippet) if text]
+        lines += [f"   {text}" for text in (hit.url or hit.document, hit.snippet) if text]
         parts.append("\n".join(lines))
         if hit.thumbnail:
             number, picture = next(left)

@@ -60,15 +60,14 @@ def items_of(source: Path) -> Iterator[Item]:
     """The documents of a file, one by one.
 
     Raises:
-        FormatError: a row is wrong; names file, row, and what was expected.
         ConfigError: it is no file of rows.
+        FormatError: while it is read: a row is wrong; names file, row, and what was expected.
     """
     if source.suffix not in SUFFIXES:
         raise ConfigError(
             f"{source}: expected a folder, or a file that ends in {', '.join(SUFFIXES)}"
         )
-    for row in read_records(source, wanted=lambda name: name in COLUMNS):
-        yield _item(row)
+    return map(_item, read_records(source, wanted=lambda name: name in COLUMNS))
 
 
 def _item(row: Row) -> Item:

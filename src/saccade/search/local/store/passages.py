@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 WORDS = 200
 """Words of a passage, about."""
-LEAST_WORDS = 20
 MAX_WORD = 200
 """Characters of a word; what is longer (base64, a table without blanks) counts as several."""
 
@@ -49,11 +48,11 @@ def _sentences(text: str, words: int) -> Iterator[str]:
     """Sentences on single lines; none of more words than a passage."""
     start = 0
     for end in (*(found.end() for found in _END.finditer(text)), len(text)):
-        pieces = [
-            word[at : at + MAX_WORD]
-            for word in text[start:end].split()
-            for at in range(0, len(word), MAX_WORD)
-        ]
+        pieces = text[start:end].split()
+        if end - start > MAX_WORD and len(max(pieces, key=len, default="")) > MAX_WORD:
+            pieces = [
+                word[at : at + MAX_WORD] for word in pieces for at in range(0, len(word), MAX_WORD)
+            ]
         start = end
         for at in range(0, len(pieces), words):
             yield " ".join(pieces[at : at + words])

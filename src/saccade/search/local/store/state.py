@@ -5,6 +5,7 @@
       texts/000007/   the full-text search of state 7 (tantivy)
       texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
+      sentences/      embeddings of the passages, where they were made (see `sentences`)
       lock            held by a build
 
 A state is made whole on the side and then named in `index.db`, by the same transaction that
@@ -35,12 +36,14 @@ BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 
 SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS state (only INTEGER PRIMARY KEY CHECK (only = 0), content TEXT);
 CREATE TABLE IF NOT EXISTS documents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
     digest BLOB NOT NULL, url TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS documents_id ON documents (id, born);
+CREATE INDEX IF NOT EXISTS documents_digest ON documents (digest);
 CREATE INDEX IF NOT EXISTS documents_url ON documents (url) WHERE url != '';
 CREATE TABLE IF NOT EXISTS pictures (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
@@ -48,6 +51,7 @@ CREATE TABLE IF NOT EXISTS pictures (
 );
 CREATE INDEX IF NOT EXISTS pictures_id ON pictures (id);
 CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+COMMIT;
 """
 VALID = "born <= :at AND (died IS NULL OR died > :at)"
 """Of a row: it belongs to the state `:at`."""

@@ -192,13 +192,15 @@ class Writer:
             return
         held = self._batch.get(document)
         pictures = int(held.picture is not None) if held else self._count_pictures(document)
-        self._text().remove(document)
+        in_texts = self._before.texts > 0 or self._texts is not None
+        if in_texts:
+            self._text().remove(document)
         self.state = self.state.model_copy(
             update={
                 "total": added(self.state.total, digest, sign=-1),
                 "documents": self.state.documents - 1,
                 "pictures": self.state.pictures - pictures,
-                "stale": True,
+                "stale": self.state.stale or in_texts,
             }
         )
 
