@@ -78,6 +78,15 @@ def test_a_reader_keeps_its_state_while_a_writer_goes_on(tmp_path: Path) -> None
     assert found(writer) == ["b"]
 
 
+def test_removed_passages_take_no_place_among_the_nearest(tmp_path: Path) -> None:
+    index = VectorIndex(tmp_path, "letters")
+    index.add([Place("a", 0), Place("a", 1), Place("b", 0)], np.stack([EAST, EAST, NORTH]))
+    index.commit()
+    index.remove("a")
+    index.commit()
+    assert found(index, EAST, 1) == ["b"]
+
+
 STEP = st.tuples(st.sampled_from("+-"), st.sampled_from("abcdef")) | st.just(("commit", ""))
 
 
