@@ -44,7 +44,9 @@ def test_all_words_beat_one_word_that_is_rare_and_often() -> None:
     index = index_of(
         f"lighthouse {filler}", "lighthouse lighthouse lighthouse lighthouse", *["harbour"] * 20
     )
-    assert documents(index, "lighthouse harbour")[:2] == ["0", "1"]
+    first, second = index.search("lighthouse harbour", 2)
+    assert (first.passage.document, second.passage.document) == ("0", "1")
+    assert first.score > second.score
 
 
 def test_passages_that_lack_a_word_follow_in_falling_order() -> None:
@@ -137,8 +139,8 @@ def test_a_query_of_nothing_but_common_words_is_answered() -> None:
 
 
 def test_a_question_does_not_ask_for_its_own_function_words() -> None:
-    index = index_of("what is it that you would do with them", "permissions of files")
-    assert documents(index, "what are the permissions of a file")[0] == "1"
+    index = index_of("what is the use of a permission", "permissions, files")
+    assert documents(index, "what is the permission of a file")[0] == "1"
 
 
 def test_a_long_query_is_searched_by_its_rarest_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EMBEDDERS = {"sentence_model": "saccade.search.local.embed:SentenceModel"}
 """Names for run files; your own goes there as "package.module:Class"."""
-MAX_CONFIG_BYTES = 2**20
+MAX_CONFIG_BYTES = READ_BYTES = 2**20
 _NOT_MEAN = ("cls_token", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
@@ -79,9 +79,11 @@ class SentenceModel:
         for name in names:
             try:
                 with open_file(self._options.path / name) as file:
-                    hashed.update(hashlib.file_digest(file, "sha256").digest())
+                    while data := file.read(READ_BYTES):
+                        hashed.update(data)
             except OSError:
                 hashed.update(b"missing")
+            hashed.update(name.encode())
         return hashed.hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -106,9 +108,12 @@ class SentenceModel:
         if self._loaded is None:
             require("torch", "transformers", extra="local")
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
 
             path = str(self._options.path)
             only_here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+            shown = logging.is_progress_bar_enabled()
+            logging.disable_progress_bar()
             try:
                 tokenizer = AutoTokenizer.from_pretrained(path, **only_here)
                 model = AutoModel.from_pretrained(
@@ -116,6 +121,9 @@ class SentenceModel:
                 )
             except (OSError, ValueError, KeyError) as error:
                 raise ConfigError(f"{path}: the model cannot be loaded ({error})") from error
+            finally:
+                if shown:
+                    logging.enable_progress_bar()
             self._loaded = _Loaded(tokenizer, model.eval(), int(model.config.hidden_size))
         return self._loaded
 
@@ -135,11 +143,11 @@ class _Loaded(NamedTuple):
             texts, padding=True, truncation=True, max_length=most, return_tensors="pt"
         )
         with torch.inference_mode():
-            states_NTD = self.model(**inputs).last_hidden_state
-            mask_NT1 = inputs["attention_mask"].unsqueeze(-1)
-            mean_ND = (states_NTD * mask_NT1).sum(1) / mask_NT1.sum(1)
-            unit_ND = torch.nn.functional.normalize(mean_ND, dim=1)
-        return cast("NDArray[np.float32]", unit_ND.numpy())
+            states = self.model(**inputs).last_hidden_state  # (N, T, D)
+            mask = inputs["attention_mask"].unsqueeze(-1)  # (N, T, 1)
+            mean = (states * mask).sum(1) / mask.sum(1)  # (N, D)
+            unit = torch.nn.functional.normalize(mean, dim=1)
+        return cast("NDArray[np.float32]", unit.numpy())
 
 
 def embedder_of(part: Part | str, where: str) -> TextEmbedder:
