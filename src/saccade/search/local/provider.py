@@ -55,7 +55,7 @@ class Local:
         self._options = options
         self._index: Index | None = None
         self._one = threading.Lock()
-        with Index.open(options.index) as index:
+        with Index.open(options.index, check=False) as index:
             self.kinds: frozenset[Kind] = index.kinds
             self._digest = index.digest
             width = index.width
@@ -93,6 +93,9 @@ class Local:
                 f"{self._options.index}: the index has changed since the run was set up, and "
                 "results would no longer be comparable; start the command again"
             )
+        if self._index is not None:  # another call was faster
+            index.close()
+            return
         self._index = index
 
     async def search(self, query: Query) -> Results:
