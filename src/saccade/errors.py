@@ -25,7 +25,6 @@ from __future__ import annotations
 
 EXTRA_OF = {
     "accelerate": "train",
-    "bs4": "search",
     "datasets": "train",
     "imagehash": "search",
     "inspect_ai": "inspect",
@@ -55,7 +54,6 @@ EXTRA_OF = {
 """
 
 PACKAGES = {
-    "bs4": "beautifulsoup4",
     "inspect_ai": "inspect-ai",
     "math_verify": "math-verify",
     "sklearn": "scikit-learn",

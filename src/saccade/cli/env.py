@@ -22,7 +22,7 @@ EXTRAS = {
         "matplotlib", "opencv-python-headless", "pandas", "pyseccomp", "scikit-image", "scipy",
         "sympy",
     ),
-    "search": ("tantivy", "imagehash", "beautifulsoup4"),
+    "search": ("tantivy", "imagehash"),
     "serve": ("starlette", "uvicorn"),
     "ocr": ("rapidocr", "onnxruntime", "rapidfuzz"),
     "robust": ("torch", "scikit-learn", "scipy", "matplotlib"),

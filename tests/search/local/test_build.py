@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_and_a_rerun_goes_on(tmp_path: Path, at: int) -> Non
     assert [name for name, _ in found(tmp_path / "index", "2 things", 1)] == ["2"]
 
 
-@pytest.mark.parametrize("name", ["texts", "vectors", "lock"])
+@pytest.mark.parametrize("name", ["texts", "sentences", "lock"])
 def test_a_build_neither_removes_nor_writes_what_a_link_leads_to(tmp_path: Path, name: str) -> None:
     outside = tmp_path / "outside"
     (outside / "precious").mkdir(parents=True)

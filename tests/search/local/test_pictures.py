@@ -132,6 +132,16 @@ def flipped(one: Hashes, rng: np.random.Generator, bits: int) -> Hashes:
     return Hashes(change(one.phash, min(bits, 40)), change(one.pdq, bits))
 
 
+def test_an_index_of_pictures_alone_stays_one_when_it_is_updated(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "0.png")
+    for title in ("before", "after"):
+        rows = [{"id": "p", "title": title, "image": "0.png"}]
+        build(written(tmp_path / "rows.jsonl", rows), tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        (result,) = index.image(Image.open(tmp_path / "0.png"), 5)
+        assert (index.kinds, result.hit.title) == ({"image"}, "after")
+
+
 def test_flat_pictures_are_not_like_each_other() -> None:
     white, grey = (PILImage.new("RGB", (64, 64), colour) for colour in ("white", "grey"))
     for flat in (white, grey):

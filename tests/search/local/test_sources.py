@@ -73,6 +73,18 @@ def test_a_broken_image_of_a_folder_is_left_out(tmp_path: Path) -> None:
     assert (built.documents, built.left_out, out) == (1, 1, ["broken.png"])
 
 
+def test_what_cannot_be_read_any_more_is_not_taken_for_removed(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a", "b", "c"):
+        (source / f"{name}.txt").write_text(name)
+    build(source, tmp_path / "index")
+    (source / "a.txt").unlink()
+    (source / "b.txt").write_bytes(b"caf\xe9")
+    built = build(source, tmp_path / "index", prune=True)
+    assert (built.removed, built.kept, built.left_out) == (1, 1, 1)
+
+
 def test_an_empty_folder_and_an_unknown_ending_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="without texts and images"):
         build(tmp_path, tmp_path / "index")

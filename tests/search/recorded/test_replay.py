@@ -252,3 +252,10 @@ async def test_a_miss_aborts_the_episode(dialect: str, tmp_path: Path) -> None:
     assert 'no text search of web for "never asked" with k = 2' in lost.error
     assert lost.answer is None
     assert lost.score is None
+
+
+async def test_an_id_stands_for_the_picture_of_its_question_only(tmp_path: Path) -> None:
+    """A cache that goes by ids would take any other picture for that of the question."""
+    texts = [call_text("image_search"), call_text("image_search", image="image_2")]
+    await episode("native", tmp_path, "record", *texts, "<answer>7</answer>")
+    assert [query.task_id for query in Web.asked] == ["t", ""]

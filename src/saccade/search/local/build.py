@@ -88,10 +88,10 @@ def build(
         StoreLocked: another process builds this index.
         StoreError: the disk takes no more.
     """
-    left_out: list[str] = []
+    left_out: set[str] = set()
 
     def leave_out(file: str, reason: str) -> None:
-        left_out.append(file)
+        left_out.add(file)
         on_left_out(file, reason)
 
     read = _read(source, leave_out)
@@ -101,9 +101,11 @@ def build(
         )
         writer.commit()
         for gone in [document for document in writer.ids() if document not in seen]:
-            if prune:
+            # A file that cannot be read just now is there all the same.
+            removed = prune and gone not in left_out
+            if removed:
                 writer.remove(gone)
-            counts["removed" if prune else "kept"] += 1
+            counts["removed" if removed else "kept"] += 1
         if embeddings is not None:
             writer.embed(embeddings)
         writer.commit(finished=True)

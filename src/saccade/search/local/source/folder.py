@@ -14,12 +14,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from saccade.errors import FormatError, require
+from saccade.errors import FormatError
 from saccade.files import beside, read_whole, text_of
 from saccade.formats.records import read_records
 from saccade.images.image import Image
 from saccade.search.local.source.rows import MAX_TEXT, Item
 from saccade.search.local.store.document import Document
+from saccade.search.pages.html import readable
 
 TEXTS = {".txt", ".md", ".rst", ".html", ".htm"}
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif"}
@@ -125,27 +126,13 @@ def _read(path: Path) -> tuple[str, str]:
     """Title and text of a file.
 
     Raises:
-        FormatError: it is no UTF-8, or its markup cannot be read.
+        FormatError: it is no UTF-8.
         OSError: it cannot be read, is no regular file, or is too large.
     """
     text = text_of(read_whole(path, most=MAX_TEXT), path).replace("\r\n", "\n").strip()
     if path.suffix.lower() in (".html", ".htm"):
-        title, text = _of_markup(text, path)
+        title, text, _ = readable(text)
     else:
         heading = _HEADING.search(text) if path.suffix != ".txt" else None
         title = "" if heading is None else heading["marked"] or heading["underlined"]
     return (title or path.stem)[:MAX_TITLE], text
-
-
-def _of_markup(text: str, path: Path) -> tuple[str, str]:
-    require("bs4")
-    from bs4 import BeautifulSoup
-
-    try:
-        soup = BeautifulSoup(text, "html.parser")
-    except (AssertionError, RecursionError) as error:
-        raise FormatError(f"{path}: no HTML that can be read ({error})") from error
-    title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for hidden in soup(["script", "style", "template", "noscript", "head", "title"]):
-        hidden.decompose()
-    return title, soup.get_text("\n", strip=True)

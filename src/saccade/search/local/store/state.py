@@ -5,6 +5,7 @@
       texts/000007/   the full-text search of state 7 (tantivy)
       texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
+      sentences/      embeddings of the passages, where they were made (see `sentences`)
       lock            held by a build
 
 A state is made whole on the side and then named in `index.db`, by the same transaction that
@@ -33,7 +34,8 @@ from saccade.types import Record
 
 FORMAT = 1
 """Changes when older versions can no longer read what is written."""
-DATABASE, TEXTS, VECTORS, LOCK = "index.db", "texts", "vectors", "lock"
+DATABASE, LOCK = "index.db", "lock"
+TEXTS, VECTORS, SENTENCES = "texts", "vectors", "sentences"
 BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
 
@@ -48,6 +50,7 @@ CREATE TABLE IF NOT EXISTS documents (
     digest BLOB NOT NULL, url TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS documents_id ON documents (id, born);
+CREATE INDEX IF NOT EXISTS documents_digest ON documents (digest);
 CREATE INDEX IF NOT EXISTS documents_url ON documents (url) WHERE url != '';
 CREATE TABLE IF NOT EXISTS pictures (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
@@ -171,7 +174,9 @@ def check_tables(database: sqlite3.Connection, folder: Path, *, new: bool = Fals
     with reading(folder):
         database.execute("PRAGMA trusted_schema = OFF")
         held = _tables(database)
-    if held != _ours() and (held or not new):
+    ours = _ours()
+    whole = held >= {each for each in ours if each[0] == "table"}
+    if not held <= ours or not (whole or (new and not held)):
         raise FormatError(
             f"{folder / DATABASE}: expected the tables of an index, got {len(held)} that are not "
             "quite those; remove the folder and build it again, or choose another"

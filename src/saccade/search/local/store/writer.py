@@ -24,6 +24,7 @@ from saccade.search.local.store.state import (
     DATABASE,
     LOCK,
     SCHEMA,
+    SENTENCES,
     TEXTS,
     VECTORS,
     State,
@@ -195,13 +196,15 @@ class Writer:
             return
         held = self._batch.get(document)
         pictures = int(held.picture is not None) if held else self._count_pictures(document)
-        self._text().remove(document)
+        in_texts = self._before.texts > 0 or self._texts is not None
+        if in_texts:
+            self._text().remove(document)
         self.state = self.state.model_copy(
             update={
                 "total": added(self.state.total, digest, sign=-1),
                 "documents": self.state.documents - 1,
                 "pictures": self.state.pictures - pictures,
-                "stale": True,
+                "stale": self.state.stale or in_texts,
             }
         )
 
@@ -366,7 +369,7 @@ def _check_free(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(f"--out {folder}: a file is in the way; choose another")
-    for name in (DATABASE, TEXTS, VECTORS, LOCK):
+    for name in (DATABASE, TEXTS, VECTORS, SENTENCES, LOCK):
         # A build writes below them, and removes what is left over: that would be somebody else's.
         if (folder / name).is_symlink():
             raise ConfigError(
