@@ -111,3 +111,19 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="expected the tables of an index"):
         build(written(tmp_path / "rows.jsonl", ROWS), tmp_path / "index")
     assert (tmp_path / "index" / "index.db").read_bytes() == before
+
+
+def test_a_build_that_was_ended_early_has_another_digest_where_it_ranks_otherwise(
+    tmp_path: Path,
+) -> None:
+    rows = numbered(8)
+    whole = build(written(tmp_path / "few.jsonl", rows[:4]), tmp_path / "few").digest
+    build(written(tmp_path / "all.jsonl", rows), tmp_path / "index")
+    with Writer(tmp_path / "index") as writer:
+        for row in rows[4:]:
+            writer.remove(row["id"])
+        writer.commit()
+    assert found(tmp_path / "index", "number 3") != found(tmp_path / "few", "number 3")
+    with Index.open(tmp_path / "index") as ended:
+        assert ended.digest != whole
+    assert build(tmp_path / "few.jsonl", tmp_path / "index").digest == whole

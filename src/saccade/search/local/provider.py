@@ -108,8 +108,20 @@ class Local:
             index.close()
             return
         if self._options.sentences is not None:
-            self._sentences = Sentences(index, self._options.sentences)
+            try:
+                self._sentences = self._same(Sentences(index, self._options.sentences))
+            except BaseException:
+                index.close()
+                raise
         self._index = index
+
+    def _same(self, sentences: Sentences) -> Sentences:
+        if sentences.identity != self._meaning:
+            raise ConfigError(
+                f"{self._options.index}: the embedder of sentences has changed since the run was "
+                "set up, and results would no longer be comparable; start the command again"
+            )
+        return sentences
 
     async def search(self, query: Query) -> Results:
         """Search beside the event loop."""

@@ -96,6 +96,8 @@ class State(Record):
             self.format, self.text_version, self.words,
             self.hashes if self.pictures else (), self.total,
             self.documents, self.vectors,
+            # Until the texts are written anew, what is gone still counts in the ranking.
+            *(("stale", self.texts) if self.stale and self.texts else ()),
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
