@@ -78,8 +78,11 @@ class SentenceModel:
         hashed = hashlib.sha256()
         for name in names:
             try:
+                content = hashlib.sha256()
                 with open_file(self._options.path / name) as file:
-                    hashed.update(hashlib.file_digest(file, "sha256").digest())
+                    while piece := file.read(1 << 20):
+                        content.update(piece)
+                hashed.update(content.digest())
             except OSError:
                 hashed.update(b"missing")
         return hashed.hexdigest()
