@@ -40,8 +40,9 @@ class Index:
         """Open the state that is the whole one now.
 
         Raises:
-            FormatError: there is no index, or it is damaged, or of another version.
-            ConfigError: its texts were written by another version of the search.
+            ConfigError: there is no index, or its texts were written by another version of the
+                search.
+            FormatError: it is damaged, or of another version.
         """
         self.folder = folder
         self._database = opened(folder)
