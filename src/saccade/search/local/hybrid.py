@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from saccade.search.local.embed import TextEmbedder, embedded
 from saccade.search.local.text import Match, TextIndex
-from saccade.search.local.vectors import Place, VectorIndex
+from saccade.search.local.vectors import Near, Place
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DEPTH = 50
 """Passages of each search that are fused."""
@@ -31,13 +35,21 @@ def fused(rankings: Sequence[Sequence[T]]) -> list[tuple[T, float]]:
     return sorted(scores.items(), key=lambda pair: -pair[1])
 
 
+class VectorSearch(Protocol):
+    """What finds passages by their vectors; `VectorIndex` is one."""
+
+    def search(self, vector: NDArray[np.float32], k: int) -> Sequence[Near]:
+        """The nearest passages, the closest one first."""
+        ...
+
+
 class Hybrid:
     """Passages found by their words and by what they mean."""
 
     def __init__(
         self,
         texts: TextIndex,
-        vectors: VectorIndex,
+        vectors: VectorSearch,
         embedder: TextEmbedder,
         where: str = "embedder",
     ) -> None:

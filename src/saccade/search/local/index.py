@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -21,6 +21,9 @@ from saccade.search.local.text import VERSION, Match, TextIndex
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Search = Callable[[str, int], Sequence[Match]]
+"""Words and a number of passages -> the best ones."""
 
 TRIES = 100
 MAX_PASSAGES = 4000
@@ -118,14 +121,45 @@ class Index:
             kinds.add("image")
         return frozenset(kinds)
 
-    def text(self, query: str, k: int) -> tuple[Result, ...]:
-        """The best documents for some words, each with its best passage, the best one first."""
+    @property
+    def texts(self) -> TextIndex | None:
+        """Its full-text search; None where it holds no text."""
+        return self._texts
+
+    def contents(self) -> Iterator[tuple[str, str, str]]:
+        """Hash (hex), title and text of each document that has text, one after the other."""
+        last = -1
+        while rows := self._rows(
+            f"SELECT number, digest, title, text FROM documents WHERE {VALID} AND number > :last "
+            "ORDER BY number LIMIT 200",
+            {"at": self._state.number, "last": last},
+        ):
+            last = rows[-1][0]
+            yield from ((digest.hex(), title, text) for _, digest, title, text in rows)
+
+    def id_of(self, digest: str) -> str | None:
+        """The document with a hash; None if the state has none."""
+        rows = self._rows(
+            f"SELECT id FROM documents WHERE digest = :digest AND {VALID} LIMIT 1",
+            {"digest": bytes.fromhex(digest), "at": self._state.number},
+        )
+        return rows[0][0] if rows else None
+
+    def text(self, query: str, k: int, search: Search | None = None) -> tuple[Result, ...]:
+        """The best documents for some words, each with its best passage, the best one first.
+
+        Args:
+            query: The words.
+            k: How many at most.
+            search: Finds passages instead of the full-text search.
+        """
         if self._texts is None:
             return ()
+        search = search or self._texts.search
         best: dict[str, Match] = {}
         wanted = 3 * k
         while len(best) < k and wanted <= max(3 * k, MAX_PASSAGES):
-            found = self._texts.search(query, wanted)
+            found = search(query, wanted)
             best = {}
             for match in sorted(found, key=_place):
                 best.setdefault(match.passage.document, match)

@@ -19,6 +19,7 @@ from saccade.images.image import Image
 from saccade.search.found import Kind, Query, Result, Results
 from saccade.search.local.index import Index
 from saccade.search.local.pictures.vectors import Embedder, embedded
+from saccade.search.local.sentences import Sentences
 from saccade.types import Record
 
 
@@ -27,13 +28,17 @@ class LocalOptions(Record):
 
     index: Path
     """The folder of the index; `saccade index build` makes it."""
+    sentences: Part | None = None
+    """What embeds a query by words, as `saccade index embed` has embedded the passages; without it
+    they are found by their words alone. A key of `saccade.search.local.embed.EMBEDDERS`, or
+    "pkg.mod:Class"."""
     embedder: Part | None = None
     """What embeds the image of a query, "package.module:Class", as the pictures of the index were
     embedded; without it they are found by their hashes alone."""
     least_cosine: float = Field(default=0.0, ge=-1, le=1)
     """Pictures whose embedding is less similar to that of the query are no results."""
 
-    @field_validator("embedder", mode="before")
+    @field_validator("embedder", "sentences", mode="before")
     @classmethod
     def _by_name(cls, value: object) -> object:
         return {"kind": value} if isinstance(value, str) else value
@@ -59,6 +64,10 @@ class Local:
             self.kinds: frozenset[Kind] = index.kinds
             self._digest = index.digest
             width = index.width
+            self._meaning: str | None = None
+            if options.sentences is not None:
+                self._meaning = Sentences(index, options.sentences).identity
+        self._sentences: Sentences | None = None
         self._embedder: Embedder | None = None
         if options.embedder is not None:
             if width is None:
@@ -73,6 +82,8 @@ class Local:
     def facts(self) -> Mapping[str, JsonValue]:
         """The hash of the index; not where it lies."""
         facts: dict[str, JsonValue] = {"index": self._digest}
+        if self._meaning is not None:
+            facts["sentences"] = self._meaning
         if (part := self._options.embedder) is not None:
             facts["embedder"] = {"kind": part.kind, **part.options}
             facts["least_cosine"] = self._options.least_cosine
@@ -93,6 +104,8 @@ class Local:
                 f"{self._options.index}: the index has changed since the run was set up, and "
                 "results would no longer be comparable; start the command again"
             )
+        if self._options.sentences is not None:
+            self._sentences = Sentences(index, self._options.sentences)
         self._index = index
 
     async def search(self, query: Query) -> Results:
@@ -103,7 +116,13 @@ class Local:
         if query.kind == "image":
             assert query.image is not None
             return Results(await asyncio.to_thread(self._like, index, query.image, query.k))
-        return Results(await asyncio.to_thread(index.text, query.text, query.k))
+        return Results(await asyncio.to_thread(self._saying, index, query.text, query.k))
+
+    def _saying(self, index: Index, text: str, k: int) -> tuple[Result, ...]:
+        if self._sentences is None:
+            return index.text(text, k)
+        with self._one:
+            return index.text(text, k, self._sentences.matches)
 
     def _like(self, index: Index, image: Image, k: int) -> tuple[Result, ...]:
         vector = None
@@ -117,4 +136,4 @@ class Local:
         """Close the index; it may be started again."""
         if self._index is not None:
             self._index.close()
-            self._index = None
+            self._index = self._sentences = None

@@ -104,6 +104,11 @@ class VectorIndex:
     def __len__(self) -> int:
         return sum(place is not None for rows in self._rows for place in rows.places)
 
+    def documents(self) -> set[str]:
+        """The documents that have vectors, as of the last commit."""
+        found = (place for rows in self._rows for place in rows.places)
+        return {place.document for place in found if place is not None}
+
     def add(self, places: Sequence[Place], vectors: NDArray[np.float32]) -> None:
         """Add vectors; they are found after `commit`.
 

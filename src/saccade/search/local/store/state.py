@@ -5,6 +5,7 @@
       texts/000007/   the full-text search of state 7 (tantivy)
       texts/work-1/   where a build writes; nobody reads it
       vectors/        embeddings of the pictures, where they were given
+      sentences/      embeddings of the passages, where they were made (see `sentences`)
       lock            held by a build
 
 A state is made whole on the side and then named in `index.db`, by the same transaction that
@@ -42,6 +43,7 @@ CREATE TABLE IF NOT EXISTS documents (
     digest BLOB NOT NULL, url TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS documents_id ON documents (id, born);
+CREATE INDEX IF NOT EXISTS documents_digest ON documents (digest);
 CREATE INDEX IF NOT EXISTS documents_url ON documents (url) WHERE url != '';
 CREATE TABLE IF NOT EXISTS pictures (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, born INTEGER NOT NULL, died INTEGER,
