@@ -79,7 +79,10 @@ class SentenceModel:
         for name in names:
             try:
                 with open_file(self._options.path / name) as file:
-                    hashed.update(hashlib.file_digest(file, "sha256").digest())
+                    content = hashlib.sha256()
+                    while part := file.read(1 << 20):
+                        content.update(part)
+                    hashed.update(content.digest())
             except OSError:
                 hashed.update(b"missing")
         return hashed.hexdigest()
