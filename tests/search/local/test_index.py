@@ -73,7 +73,7 @@ def test_a_long_document_is_one_result_with_its_best_passage(tmp_path: Path) -> 
 
 
 def test_a_folder_without_an_index_says_how_one_is_built(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="saccade index build"):
+    with pytest.raises(ConfigError, match="saccade index build"):
         Index.open(tmp_path)
     (tmp_path / "index.db").write_bytes(b"no database, but some other file" * 100)
     with pytest.raises(FormatError, match="build it again"):

@@ -50,8 +50,9 @@ class Index:
                 it only what the index is can be relied on.
 
         Raises:
-            FormatError: there is no index, or it is damaged, or of another version.
-            ConfigError: its texts were written by another version of the search.
+            ConfigError: there is no index, or its texts were written by another version of the
+                search.
+            FormatError: it is damaged, or of another version.
         """
         self.folder, self._check = folder, check
         self._database = opened(folder)

@@ -27,7 +27,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from saccade.errors import FormatError, SaccadeError, StoreError
+from saccade.errors import ConfigError, FormatError, SaccadeError, StoreError
 from saccade.files import writing
 from saccade.search.local.store.damage import damaged, reading
 from saccade.types import Record
@@ -136,11 +136,12 @@ def opened(folder: Path) -> sqlite3.Connection:
     """The database of an index, for reading from any thread, one at a time.
 
     Raises:
-        FormatError: there is none.
+        ConfigError: there is none.
+        FormatError: it cannot be read.
     """
     file = folder / DATABASE
     if not file.is_file():
-        raise FormatError(
+        raise ConfigError(
             f"{folder}: expected the folder of an index, with {DATABASE} in it; "
             "`saccade index build SOURCE --out INDEX` makes one"
         )
