@@ -38,5 +38,5 @@ def test_mistakes_are_told_without_a_traceback(tmp_path: Path) -> None:
     assert neither.returncode == 2
     assert "either words or --image" in neither.stderr
     none = here("index", "search", "none", "x", cwd=tmp_path)
-    assert none.returncode == 1
+    assert none.returncode == 2
     assert "saccade index build" in none.stderr

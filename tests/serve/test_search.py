@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from command import here
 from gates import AS_JSON, content, request, status
+from pictures import encoded, scene
 from searching import Scripted
 from serving import gated, sent
 from waiting import until
 
 from saccade.errors import ConfigError, ServiceError
-from saccade.search.found import Hit, Kind, Result, Results
+from saccade.images.image import Image
+from saccade.search.found import Hit, Kind, Query, Result, Results
+from saccade.search.wire import AskedQuery, query_of, query_to_json
 from saccade.serve.search import SearchServer, digest_of
 from saccade.serve.search_options import SearchServeOptions
 
@@ -156,3 +160,28 @@ def test_a_command_that_serves_nothing_says_what_to_name(tmp_path: Path) -> None
         assert result.returncode in (1, 2)
         assert says in result.stderr
         assert "Traceback" not in result.stderr
+
+
+async def test_few_images_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def watched(asked: AskedQuery) -> Query:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        try:
+            return query_of(asked)
+        finally:
+            with lock:
+                under_way -= 1
+
+    monkeypatch.setattr("saccade.serve.search.query_of", watched)
+    monkeypatch.setattr("saccade.serve.search.DECODED", 1)
+    body = json.dumps(
+        query_to_json(Query("image", image=Image.from_bytes(encoded(scene()))))
+    ).encode()
+    async with gated(server(Scripted()).gate) as port:
+        said = await asyncio.gather(*(sent(port, post("/v1/search", body)) for _ in range(8)))
+    assert [status(each) for each in said] == [200] * 8
+    assert most == 1

@@ -16,6 +16,7 @@ from saccade.tools.search.image import ImageSearch
 from saccade.tools.search.text import TextSearch
 from saccade.types import Trajectory
 from saccade.view.page import write_page
+from saccade.view.report import as_markdown, report
 
 HOSTILE = "<img src=x onerror=window.hit=1><script>window.hit=1</script>"
 RESULTS = found(
@@ -49,6 +50,11 @@ async def test_hits_are_listed_with_their_pictures_and_nothing_of_them_acts(
 ) -> None:
     with RunFolder(tmp_path / "run", Manifest(verb="rollout", config={})) as folder:
         folder.append(TASK, await an_episode())
+    made = report([tmp_path / "run"])
+    row = next(
+        line for line in as_markdown(made, tmp_path).splitlines() if " 2 | 0 | 1 | 6 " in line
+    )
+    assert row.startswith("| run | all | 2 | 0 | 1 | 6 | 0 | ")
     browser.get(write_page([tmp_path / "run"], tmp_path / "page.html").as_uri())
     first, second, third = browser.find_elements(By.CSS_SELECTOR, "article.turn")[:3]
     assert "3 found by scripted" in first.text

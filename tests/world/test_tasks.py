@@ -71,7 +71,7 @@ LOOKUPS = {
 def test_the_product_of_the_plates_is_the_gold_answer(family: str) -> None:
     margin, digit = PLATES[family]
     native = 672 if family == "compute" else 2016
-    for task in tasks(family, n=12, seed=3, native=native):
+    for task in tasks(family, n=8 if native == 672 else 3, seed=3, native=native):
         words = task.question.rstrip("?").split()
         numbers = read_plates(task.images[0].pixels(), margin, digit)
         assert numbers.keys() == {words[6], words[-2]} == {box.label for box in task.boxes}

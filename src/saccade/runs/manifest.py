@@ -273,8 +273,8 @@ def differences(held: Manifest, new: Manifest) -> list[str]:
     another = known and held.fingerprint != new.fingerprint
     if not lines and another and changes_meaning("fingerprint"):
         lines = [
-            f"the environment: {held.fingerprint} -> {new.fingerprint} (prompts, the versions of "
-            "a tool's libraries, or Saccade itself have changed)"
+            f"the environment: {held.fingerprint} -> {new.fingerprint} (prompts, an index that "
+            "is searched, the versions of a tool's libraries, or Saccade itself have changed)"
         ]
     return lines
 

@@ -120,6 +120,7 @@ def provider_of(part: Part | None, kind: Kind, where: str) -> Provider:
         able = ", ".join(sorted(made.kinds)) or "nothing"
         raise ConfigError(
             f"{where}: {part.kind} cannot be searched by {kind} as it is set up, only by {able} "
-            "(docs/search_providers.md says what it needs)"
+            "(an index by what it holds, texts or pictures; docs/search_providers.md says what an "
+            "engine of the web needs)"
         )
     return made

@@ -44,6 +44,8 @@ from saccade.serve.search_options import SearchServeOptions
 
 SMALL = 64 << 10
 """Largest body of a request for a document."""
+DECODED = 4
+"""Number of images that are decoded at a time, each of up to `MAX_QUERY_PIXELS`."""
 
 
 class SearchServer:
@@ -74,6 +76,7 @@ class SearchServer:
         self.digest = digest_of(self._provider)
         """The hash of all that results depend on."""
         self._waiting = Quota(options.searches_waiting)
+        self._decoding = asyncio.Semaphore(DECODED)
         self._answered, self._off = 0, off
         self.gate = Gate(options, self._endpoints(), self._lifespan, off=off)
 
@@ -129,13 +132,17 @@ class SearchServer:
             able = " or ".join(sorted(self._provider.kinds))
             raise Refusal(422, f"kind: what is served here is searched by {able}")
         try:
-            with_image = asked.image is not None
-            query = await asyncio.to_thread(query_of, asked) if with_image else query_of(asked)
+            query = await self._decoded(asked) if asked.image is not None else query_of(asked)
         except (ImageError, ValueError) as error:
             raise Refusal(422, f"{asked.kind}: {error}") from None
         results = await call.unless_gone(self._found(query))
         pictured = any(result.thumbnail is not None for result in results.results)
         return await self._answer(lambda: results_to_json(results), long=pictured)
+
+    async def _decoded(self, asked: AskedQuery) -> Query:
+        """A query with an image: a body of a few kilobytes can be hundreds of megabytes of it."""
+        async with self._decoding:
+            return await asyncio.to_thread(query_of, asked)
 
     async def _document(self, call: Call) -> Response:
         self._admit(call)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from saccade.bench.measured.ends import Ends
+from saccade.bench.measured.searches import Searches
 from saccade.bench.measured.tools import Calls
 from saccade.bench.published import published as published_rows
 from saccade.bench.results import Measured
@@ -54,11 +55,10 @@ def bench_parts(measured: Sequence[Measured], *, published: bool = False) -> lis
         return []
     parts: list[Part] = [_headline(measured), OUTSIDE]
     parts += [f"{m.run}: {note}" for m in measured for note in m.notes]
-    uses = (_tools(measured), _by_tool(measured), _searches(measured))
+    uses = (_tools(measured), _by_tool(measured))
     for table in (_groups(measured), _repeated(measured), *uses):
         parts += [table] if table.rows else []
-    if any(use.searches for m in measured for use in m.tools):
-        parts.append(SEARCHED)
+    parts += searches_parts((m.run, use.searches) for m in measured for use in m.tools)
     if (looked := _grounding(measured)).rows:
         parts.append(looked)
     parts += [_cost(measured), _protocol(measured), _environment(measured)]
@@ -150,24 +150,25 @@ def _tools(measured: Sequence[Measured]) -> Table:
     return Table("Tool use", head, tuple(rows), keys=2)
 
 
-def _searches(measured: Sequence[Measured]) -> Table:
-    """What was searched for in groups in which anything was."""
+def searches_parts(counted: Iterable[tuple[str, Searches | None]]) -> list[Part]:
+    """What was searched for, and how to read it; nothing where nothing was.
+
+    Args:
+        counted: Names of runs, and what a group of their episodes searched for.
+    """
     rows = []
-    for m in measured:
-        for use in m.tools:
-            if (s := use.searches) is not None:
-                pages = (s.pages, s.fetched.succeeded, s.fetched.failed, s.fetched.cut)
-                counts = map(str, (s.made, s.empty, s.repeated, s.hits, *pages))
-                shares = [
-                    c for of in (s.found, s.used, s.without) for c in (*_value(of), str(of.n))
-                ]
-                rows.append((m.run, use.group, *counts, *shares))
+    for run, s in counted:
+        if s is not None:
+            pages = (s.pages, s.fetched.succeeded, s.fetched.failed, s.fetched.cut)
+            counts = map(str, (s.made, s.empty, s.repeated, s.hits, *pages))
+            shares = [c for of in (s.found, s.used, s.without) for c in (*_value(of), str(of.n))]
+            rows.append((run, s.group, *counts, *shares))
     head = (
         "run", "group", "searches", "empty", "repeated", "results", "pages", "fetched",
         "not fetched", "cut", "answer found", "95 % CI", "n", "right where found", "95 % CI", "n",
         "right where not", "95 % CI", "n",
     )  # fmt: skip
-    return Table("Searches", head, tuple(rows), keys=2)
+    return [Table("Searches", head, tuple(rows), keys=2), SEARCHED] if rows else []
 
 
 def _by_tool(measured: Sequence[Measured]) -> Table:

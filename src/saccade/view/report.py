@@ -16,12 +16,13 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
+from saccade.bench.measured.searches import Searches, searches_of
 from saccade.bench.results import Measured, is_bench, known_benchmark, measured_of
 from saccade.files import make_folder, write_whole, writing
 from saccade.measures.summary import Pair, Summary, summary, summary_by
 from saccade.runs.manifest import as_typed, read_manifest
 from saccade.types import Record
-from saccade.view.benchmarks import bench_panels, bench_parts
+from saccade.view.benchmarks import bench_panels, bench_parts, searches_parts
 from saccade.view.compare import (
     FLIPS_SHOWN,
     Comparison,
@@ -63,6 +64,8 @@ class RunReport(Record):
     command: str
     families: dict[str, Summary]
     """By the family or benchmark of the tasks; last those of `all`."""
+    searches: tuple[Searches, ...] = ()
+    """What was searched for, by the same families where anything was."""
     left_out: tuple[str, ...] = ()
     """Records that could not be used, and why."""
 
@@ -171,8 +174,9 @@ def report_parts(
         compared.append(OTHER_QUESTIONS)
     if made.runs:
         accuracy, *others = _summaries(made.runs)
+        searched = searches_parts((run.run, of) for run in made.runs for of in run.searches)
         notes = [note for run in made.runs for note in _left_out(run)]
-        parts += [accuracy, *notes, *compared, *others]
+        parts += [accuracy, *notes, *compared, *searched, *others]
     else:
         parts += compared
     return parts + dynamics_parts(made.trainings)
@@ -276,9 +280,16 @@ def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured,
         fingerprint=manifest.fingerprint,
         command=as_typed(manifest.command),
         families={**named, ALL: summary(pairs)},
+        searches=_searches(pairs, tuple(named)),
         left_out=damage.sentences,
     )
     return plain, outcomes
+
+
+def _searches(pairs: Sequence[Pair], families: Sequence[str]) -> tuple[Searches, ...]:
+    """What was searched for in the families in which anything was; last in all of them."""
+    named = [searches_of(name, (p for p in pairs if p[0].family == name)) for name in families]
+    return tuple(of for of in (*named, searches_of(ALL, pairs)) if of is not None)
 
 
 def _left_out(run: RunReport) -> list[str]:

@@ -1,5 +1,7 @@
 """Bringing an index up to date: what is worked on, what is told, and who may."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,41 @@ def test_a_full_disk_is_told_and_a_rerun_goes_on(tmp_path: Path, at: int) -> Non
         build(source, tmp_path / "index", commit_every=2)
     assert build(source, tmp_path / "index").documents == 4
     assert [name for name, _ in found(tmp_path / "index", "2 things", 1)] == ["2"]
+
+
+@pytest.mark.parametrize("name", ["texts", "sentences", "lock"])
+def test_a_build_neither_removes_nor_writes_what_a_link_leads_to(tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "precious").mkdir(parents=True)
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / name).symlink_to(outside)
+    (tmp_path / "index" / "index.db").touch()
+    with pytest.raises(ConfigError, match="is a link"):
+        build(written(tmp_path / "rows.jsonl", ROWS), tmp_path / "index")
+    assert [path.name for path in outside.iterdir()] == ["precious"]
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    with closing(sqlite3.connect(tmp_path / "index" / "index.db")) as database:
+        database.execute("CREATE TABLE mine (x)")
+    before = (tmp_path / "index" / "index.db").read_bytes()
+    with pytest.raises(FormatError, match="expected the tables of an index"):
+        build(written(tmp_path / "rows.jsonl", ROWS), tmp_path / "index")
+    assert (tmp_path / "index" / "index.db").read_bytes() == before
+
+
+def test_a_build_that_was_ended_early_has_another_digest_where_it_ranks_otherwise(
+    tmp_path: Path,
+) -> None:
+    rows = numbered(8)
+    whole = build(written(tmp_path / "few.jsonl", rows[:4]), tmp_path / "few").digest
+    build(written(tmp_path / "all.jsonl", rows), tmp_path / "index")
+    with Writer(tmp_path / "index") as writer:
+        for row in rows[4:]:
+            writer.remove(row["id"])
+        writer.commit()
+    assert found(tmp_path / "index", "number 3") != found(tmp_path / "few", "number 3")
+    with Index.open(tmp_path / "index") as ended:
+        assert ended.digest != whole
+    assert build(tmp_path / "few.jsonl", tmp_path / "index").digest == whole

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from search.local.indexing import ROWS, found, numbered, written
 
-from saccade.errors import ConfigError, FormatError
+from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.search.found import Query
 from saccade.search.local.build import build
 from saccade.search.local.index import Index
 from saccade.search.local.provider import Local, LocalOptions
+from saccade.search.local.store.damage import reading
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +73,72 @@ def test_a_long_document_is_one_result_with_its_best_passage(tmp_path: Path) -> 
 
 
 def test_a_folder_without_an_index_says_how_one_is_built(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="saccade index build"):
+    with pytest.raises(ConfigError, match="saccade index build"):
         Index.open(tmp_path)
     (tmp_path / "index.db").write_bytes(b"no database, but some other file" * 100)
     with pytest.raises(FormatError, match="build it again"):
         Index.open(tmp_path)
+
+
+def _damaged(folder: Path, place: Path) -> Iterator[tuple[str, Path]]:
+    """The index with one thing wrong, time and again."""
+    (texts,) = (folder / "texts").iterdir()
+    for path in sorted(texts.iterdir()):
+        if path.name[0] == ".":  # for builds only
+            continue
+        broken = place / path.name
+        shutil.copytree(folder, broken)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 64
+        other = broken / path.relative_to(folder)
+        other.unlink() if path.name == "meta.json" else other.write_bytes(data)
+        yield path.suffix, broken
+    for number, change in enumerate(
+        (
+            "UPDATE state SET content = json_set(content, '$.vectors', '../../outside')",
+            "UPDATE state SET content = NULL",
+            "CREATE TRIGGER one AFTER UPDATE ON state BEGIN DELETE FROM documents; END",
+            "ALTER TABLE state RENAME TO held; CREATE VIEW state AS SELECT * FROM held",
+        )
+    ):
+        broken = place / str(number)
+        shutil.copytree(folder, broken)
+        with closing(sqlite3.connect(broken / "index.db")) as database:
+            database.executescript(change)
+        yield change, broken
+
+
+def test_nothing_is_found_in_an_index_that_is_not_what_was_written(
+    folder: Path, tmp_path: Path
+) -> None:
+    for what, broken in _damaged(folder, tmp_path):
+        with pytest.raises(FormatError, match="build it again") as told:
+            found(broken, "whale")
+        assert str(broken) in str(told.value), what
+
+
+def test_a_document_that_is_no_text_is_damage(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "index")
+    with closing(sqlite3.connect(tmp_path / "index" / "index.db")) as database:
+        database.executescript("UPDATE documents SET text = x'ff00' WHERE id = 'a'")
+    with Index.open(tmp_path / "index") as index, pytest.raises(FormatError, match="damaged"):
+        index.document("a")
+
+
+def test_a_panic_of_tantivy_is_damage_and_ends_no_run() -> None:
+    # What pyo3 raises is no Exception: past every handler it would end the process.
+    panic = type("PanicException", (BaseException,), {})("index out of bounds")
+    with pytest.raises(FormatError, match="out of bounds"), reading(Path("index")):
+        raise panic
+    with pytest.raises(KeyboardInterrupt), reading(Path("index")):
+        raise KeyboardInterrupt
+
+
+def test_an_index_that_another_process_holds_is_not_called_damaged() -> None:
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    with pytest.raises(StoreError, match="no other process"), reading(Path("index")):
+        raise busy
 
 
 def test_an_index_of_another_version_is_refused_and_mended_by_a_build(

@@ -175,6 +175,17 @@ async def test_the_facts_of_a_replay_are_those_of_what_was_found(tmp_path: Path)
     assert replay(tmp_path, provider=None).facts == after
 
 
+async def test_a_recording_that_has_changed_since_the_run_was_set_up_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with running(replay(tmp_path, "record")) as recording:
+        await recording.search(Query("text", text="one"))
+        before = replay(tmp_path)
+        await recording.search(Query("text", text="two"))
+    with pytest.raises(ConfigError, match="has changed since"):
+        await before.start()
+
+
 def test_what_cannot_work_is_said_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such recording"):
         replay(tmp_path)

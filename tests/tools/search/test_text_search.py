@@ -172,3 +172,11 @@ def test_a_provider_is_needed_that_can_be_searched_by_words() -> None:
         TextSearch(only)
     with pytest.raises(ValueError, match="name"):
         TextSearchOptions(name="lookup")
+
+
+async def test_a_search_that_was_refused_is_not_said_to_have_results_above() -> None:
+    provider = Scripted({"who": [ToolError("too long"), TWO]})
+    async with a_tool(provider).open(a_context()) as call:
+        with pytest.raises(ToolError, match="too long"):
+            await call({"query": "who"})
+        assert (await call({"query": "who"})).outcome == "done"

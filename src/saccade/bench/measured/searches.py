@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from saccade.bench.measured.attempts import Attempt
+from saccade.bench.measured.attempts import OURS, Attempt
 from saccade.bench.scorers.short_answers import golds_of
 from saccade.measures.means import Metric, mean_of
+from saccade.measures.summary import Pair, is_correct
 from saccade.search.found import Fetches, Found, Kind, found_in
 from saccade.types import Record, Task, ToolResult, Trajectory
 
@@ -111,6 +112,17 @@ def searches(group: str, done: Sequence[Attempt]) -> Searches | None:
             "right where not found", group, ((a, bool(a.correct)) for a, t in scored if not t)
         ),
     )
+
+
+def searches_of(group: str, pairs: Iterable[Pair]) -> Searches | None:
+    """The same of episodes that are of no benchmark, those that did not finish left out."""
+    done = []
+    for task, trajectory in pairs:
+        if trajectory.stop not in OURS:
+            correct = is_correct(trajectory)
+            value = None if correct is None else float(correct)
+            done.append(Attempt(task, trajectory, (group,), value, correct, value, ""))
+    return searches(group, done)
 
 
 def _kept(trajectory: Trajectory) -> list[_Kept]:

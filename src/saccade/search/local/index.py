@@ -13,9 +13,11 @@ from saccade.images.image import Image
 from saccade.search.found import Hit, Kind, Result
 from saccade.search.local.pictures.hashes import HashTable, check_available, hashes_of
 from saccade.search.local.pictures.vectors import Vectors
+from saccade.search.local.store import generations
+from saccade.search.local.store.damage import damaged, reading
 from saccade.search.local.store.document import Document
 from saccade.search.local.store.passages import passages_of
-from saccade.search.local.store.state import VALID, State, opened, read_state
+from saccade.search.local.store.state import VALID, State, check_tables, opened, read_state
 from saccade.search.local.text import VERSION, Match, TextIndex
 
 if TYPE_CHECKING:
@@ -39,27 +41,35 @@ class Index:
             index.text("when was the lighthouse built", k=5)
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, check: bool = True) -> None:
         """Open the state that is the whole one now.
 
+        Args:
+            folder: Of the index.
+            check: Whether the texts are read once, to see that they are what was written; without
+                it only what the index is can be relied on.
+
         Raises:
-            FormatError: there is no index, or it is damaged, or of another version.
-            ConfigError: its texts were written by another version of the search.
+            ConfigError: there is no index, or its texts were written by another version of the
+                search.
+            FormatError: it is damaged, or of another version.
         """
-        self.folder = folder
+        self.folder, self._check = folder, check
         self._database = opened(folder)
         self._lock = threading.Lock()
         try:
+            check_tables(self._database, folder)
             self._state, self._texts = self._open()
-            self._pictures = self._open_pictures()
+            with reading(folder):
+                self._pictures = self._open_pictures()
         except BaseException:
             self._database.close()
             raise
 
     @classmethod
-    def open(cls, folder: str | Path) -> Index:
+    def open(cls, folder: str | Path, *, check: bool = True) -> Index:
         """The index in a folder; see `__init__`."""
-        return cls(Path(folder))
+        return cls(Path(folder), check=check)
 
     def _open(self) -> tuple[State, TextIndex | None]:
         for _ in range(TRIES):
@@ -77,12 +87,27 @@ class Index:
                     f"({state.text_version}, and this is {VERSION}); run `saccade index build` "
                     "again: the texts are written anew"
                 )
-            if (folder := state.texts_in(self.folder)).is_dir():
-                texts = TextIndex(folder)
-                # A build that has gone on since has removed what was being opened.
-                if read_state(self._database, self.folder) == state:
-                    return state, texts
-        raise FormatError(f"{folder}: missing; remove the folder of the index and build it again")
+            texts: TextIndex | None = None
+            fault: FormatError | None = None
+            try:
+                texts = self._texts_of(state)
+            except FormatError as error:
+                fault = error
+            # A build that has gone on since has removed what was being opened.
+            if read_state(self._database, self.folder) == state:
+                if fault is not None:
+                    raise fault
+                return state, texts
+        raise FormatError(f"{self.folder}: changes all the time; run the same command again")
+
+    def _texts_of(self, state: State) -> TextIndex:
+        folder = state.texts_in(self.folder)
+        if not (folder / generations.LIST).is_file():
+            raise damaged(self.folder, FileNotFoundError(f"{folder / generations.LIST} is missing"))
+        if self._check:
+            generations.check(folder)
+        with reading(self.folder):
+            return TextIndex(folder)
 
     def _open_pictures(self) -> _Pictures | None:
         state = self._state
@@ -158,7 +183,8 @@ class Index:
         best: dict[str, Match] = {}
         wanted = 3 * k
         while len(best) < k and wanted <= max(3 * k, MAX_PASSAGES):
-            found = search(query, wanted)
+            with reading(self.folder):
+                found = search(query, wanted)
             best = {}
             for match in sorted(found, key=_place):
                 best.setdefault(match.passage.document, match)
@@ -204,6 +230,10 @@ class Index:
         return tuple(self._pictured(rank, *found) for rank, found in enumerate(best, start=1))
 
     def _pictured(self, rank: int, name: str, score: float) -> Result:
+        with reading(self.folder):
+            return self._picture(rank, name, score)
+
+    def _picture(self, rank: int, name: str, score: float) -> Result:
         assert self._pictures is not None
         document = self.document(name)
         (jpeg,) = self._rows(
@@ -235,11 +265,14 @@ class Index:
             name: Its id, or its url; of several with the same url, it is the first.
         """
         for column in ("id", "url"):
-            rows = self._rows(
-                f"SELECT id, title, url, text FROM documents WHERE {column} = :name AND {VALID} "
-                "ORDER BY number LIMIT 1",
-                {"name": name, "at": self._state.number},
-            )
+            with reading(self.folder):
+                rows = self._rows(
+                    f"SELECT id, title, url, text FROM documents WHERE {column} = :name AND "
+                    f"{VALID} ORDER BY number LIMIT 1",
+                    {"name": name, "at": self._state.number},
+                )
+                if not all(isinstance(value, str) for row in rows for value in row):
+                    raise ValueError(f"document {name[:80]!r} is no text")
             if rows and name:
                 return Document(*rows[0])
         return None

@@ -60,7 +60,7 @@ class Local:
         self._options = options
         self._index: Index | None = None
         self._one = threading.Lock()
-        with Index.open(options.index) as index:
+        with Index.open(options.index, check=False) as index:
             self.kinds: frozenset[Kind] = index.kinds
             self._digest = index.digest
             width = index.width
@@ -104,9 +104,24 @@ class Local:
                 f"{self._options.index}: the index has changed since the run was set up, and "
                 "results would no longer be comparable; start the command again"
             )
+        if self._index is not None:  # another call was faster
+            index.close()
+            return
         if self._options.sentences is not None:
-            self._sentences = Sentences(index, self._options.sentences)
+            try:
+                self._sentences = self._same(Sentences(index, self._options.sentences))
+            except BaseException:
+                index.close()
+                raise
         self._index = index
+
+    def _same(self, sentences: Sentences) -> Sentences:
+        if sentences.identity != self._meaning:
+            raise ConfigError(
+                f"{self._options.index}: the embedder of sentences has changed since the run was "
+                "set up, and results would no longer be comparable; start the command again"
+            )
+        return sentences
 
     async def search(self, query: Query) -> Results:
         """Search beside the event loop."""

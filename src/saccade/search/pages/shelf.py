@@ -63,7 +63,7 @@ class IndexShelf:
         """
         self._folder = folder
         self._index: Index | None = None
-        with Index.open(folder) as index:
+        with Index.open(folder, check=False) as index:
             self._digest = index.digest
 
     @property

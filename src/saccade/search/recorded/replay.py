@@ -118,14 +118,15 @@ class Replay:
         """Open the file; for recording, start what is recorded as well.
 
         Raises:
-            ConfigError: there is no recording, or the provider cannot work.
+            ConfigError: there is no recording, it has changed since the run was set up, or the
+                provider cannot work.
             FormatError: the file is something else, or damaged.
             ServiceError: the provider cannot be reached.
         """
         if self._recording is not None:
             return
         record = self._options.mode == "record"
-        recording = await asyncio.to_thread(Recording, self._options.file, write=record)
+        recording = await asyncio.to_thread(self._opened, record)
         if record and self._inner is not None:
             try:
                 await self._inner.start()
@@ -133,6 +134,19 @@ class Replay:
                 recording.close()
                 raise
         self._recording = recording
+
+    def _opened(self, record: bool) -> Recording:
+        recording = Recording(self._options.file, write=record)
+        try:
+            if not record and recording.engines().get(self._engine) != self._digest:
+                raise ConfigError(
+                    f"{self._options.file}: the recording has changed since the run was set up, "
+                    "and results would no longer be comparable; start the command again"
+                )
+        except BaseException:
+            recording.close()
+            raise
+        return recording
 
     async def recall(self, query: Query) -> Results | None:
         """What is recorded of a search; None if nothing is, which costs nothing to find out.

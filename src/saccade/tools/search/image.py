@@ -95,7 +95,11 @@ class ImageSearch(SearchTool):
             # Caches of others know the picture of a question by its id: an id stands for no other.
             asks = context.task_id if key[0] == context.images[0].source.digest else ""
             query = Query("image", image=image, task_id=asks, k=self._options.k)
-            found, pictures = await self.ask(query)
+            try:
+                found, pictures = await self.ask(query)
+            except ToolError:  # nothing was searched, and no results are above
+                asked.discard(key)
+                raise
             if not found.hits:
                 return nothing(
                     found, "No results for the image. Try a text search, or answer without it."

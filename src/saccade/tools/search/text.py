@@ -102,7 +102,11 @@ class TextSearch(SearchTool):
                 )
             asked.add(key)
             query = Query("text", text=text, task_id=context.task_id, k=self._options.k)
-            found, pictures = await self.ask(query)
+            try:
+                found, pictures = await self.ask(query)
+            except ToolError:  # nothing was searched, and no results are above
+                asked.discard(key)
+                raise
             if not found.hits:
                 return nothing(
                     found, f'No results for "{text}". Try other words, or a more general query.'

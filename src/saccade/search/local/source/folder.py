@@ -31,7 +31,7 @@ LeftOut = Callable[[str, str], None]
 """Called with a file that is left out, and the reason."""
 
 _HEADING = re.compile(
-    r"""^\#{1,6}[ ]+(?P<marked>\S[^\n]{0,299}?)[ ]*\#*$
+    r"""^\#{1,6}[ ]+(?P<marked>\S[^\n]*)$
     |^(?P<underlined>\w[^\n]*)\n([=~*^"'-])\3{2,}$""",
     re.MULTILINE | re.VERBOSE,
 )
@@ -135,4 +135,6 @@ def _read(path: Path) -> tuple[str, str]:
     else:
         heading = _HEADING.search(text) if path.suffix != ".txt" else None
         title = "" if heading is None else heading["marked"] or heading["underlined"]
+        if heading is not None and heading["marked"]:
+            title = title.rstrip().rstrip("#").rstrip()
     return (title or path.stem)[:MAX_TITLE], text

@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from saccade.errors import StoreError
-from saccade.files import MAX_KEPT_BYTES, read_whole
+from saccade.files import MAX_KEPT_BYTES, open_file, read_whole
+from saccade.search.local.store.damage import reading
 from saccade.search.local.store.state import TEXTS, State
 
 LIST = "meta.json"
 MANAGED = ".managed.json"
 """Names of the files that tantivy may remove."""
 TRIES = 1000
+MAX_FOOTER_BYTES = 4096
+PIECE_BYTES = 1 << 20
 
 
 def publish(work: Path, made: Path) -> None:
@@ -40,6 +44,41 @@ def publish(work: Path, made: Path) -> None:
                 _sync(made.parent)
                 return
     raise StoreError(f"{work}: segments are merged without end; run the same command again")
+
+
+def check(made: Path) -> None:
+    """Refuse a state whose files are no longer as tantivy has written them.
+
+    Tantivy checks none of what it reads later: a state without its list is an empty one to it, and
+    of a file with other bytes it finds other passages, or none.
+
+    Source: tantivy, src/directory/footer.rs: a file ends in a JSON object with the CRC-32 of what
+    is before it, the length of that object, and a magic number.
+
+    Raises:
+        FormatError: a file is missing, or has changed.
+    """
+    with reading(made.parent.parent):
+        for name in _files_of(made, _list(made)):
+            if not _is_whole(made / name):
+                raise ValueError(f"{made / name} is not what was written")
+
+
+def _is_whole(path: Path) -> bool:
+    with open_file(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        tail = file.read(8)
+        left = size - 8 - int.from_bytes(tail[:4], "little")
+        if len(tail) < 8 or left < 0 or size - left > MAX_FOOTER_BYTES:
+            return False
+        file.seek(left)
+        said = json.loads(file.read(size - 8 - left)).get("crc")
+        file.seek(0)
+        found = 0
+        while left and (piece := file.read(min(left, PIECE_BYTES))):
+            found, left = zlib.crc32(piece, found), left - len(piece)
+    return bool(found == said)
 
 
 def restart(work: Path, made: Path | None) -> None:

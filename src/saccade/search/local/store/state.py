@@ -20,20 +20,27 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from saccade.errors import FormatError, SaccadeError, StoreError
+from saccade.errors import ConfigError, FormatError, SaccadeError, StoreError
 from saccade.files import writing
+from saccade.search.local.store.damage import damaged, reading
 from saccade.types import Record
 
 FORMAT = 1
 """Changes when older versions can no longer read what is written."""
-DATABASE, TEXTS, VECTORS, LOCK = "index.db", "texts", "vectors", "lock"
+DATABASE, LOCK = "index.db", "lock"
+TEXTS, VECTORS, SENTENCES = "texts", "vectors", "sentences"
 BUSY_S = 60.0
 """Seconds that a reader waits for the transaction of a build, and the other way round."""
+
+MAX_ROW_BYTES = 256 * 2**20
+"""Bytes of the largest document, and some; SQLite itself would make room for a gigabyte."""
 
 SCHEMA = """
 BEGIN IMMEDIATE;
@@ -61,21 +68,21 @@ class State(Record):
     """What an index holds, in one state of it."""
 
     format: int = FORMAT
-    number: int = 0
+    number: int = Field(default=0, ge=0)
     """Counted up by each commit."""
-    texts: int = 0
+    texts: int = Field(default=0, ge=0)
     """The number of the state that last changed the full-text search; 0: it holds no text."""
     text_version: int = 0
     """`saccade.search.local.text.VERSION` of the build."""
     words: int = Field(default=200, ge=1)
     """Words of a passage, about."""
-    hashes: tuple[str, ...] = ()
+    hashes: tuple[Literal["phash", "pdq"], ...] = ()
     """Of pictures: "phash", and "pdq" where it was installed; empty: it holds no pictures."""
-    total: str = "0" * 64
+    total: str = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
     """Sum of the hashes of the documents."""
     documents: int = 0
     pictures: int = 0
-    vectors: str = ""
+    vectors: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """SHA-256 of the embeddings, which names their file; empty: there are none."""
     stale: bool = False
     """Whether something was replaced or removed since the texts were last written as a whole."""
@@ -89,6 +96,8 @@ class State(Record):
             self.format, self.text_version, self.words,
             self.hashes if self.pictures else (), self.total,
             self.documents, self.vectors,
+            # Until the texts are written anew, what is gone still counts in the ranking.
+            *(("stale", self.texts) if self.stale and self.texts else ()),
         )  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -103,10 +112,8 @@ def read_state(database: sqlite3.Connection, folder: Path) -> State | None:
     Raises:
         FormatError: the database is damaged, or of another version.
     """
-    try:
+    with reading(folder):
         found = database.execute("SELECT content FROM state").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise FormatError(_damaged(folder, error)) from error
     if found is None:
         return None
     try:
@@ -114,7 +121,7 @@ def read_state(database: sqlite3.Connection, folder: Path) -> State | None:
         if held.get("format") == FORMAT:
             return State.model_validate(held)
         version = held.get("format")
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, TypeError, AttributeError, ValidationError) as error:
         raise FormatError(
             f"{folder / DATABASE}: the state of the index cannot be read ({error}); remove the "
             "folder and build it again"
@@ -129,11 +136,12 @@ def opened(folder: Path) -> sqlite3.Connection:
     """The database of an index, for reading from any thread, one at a time.
 
     Raises:
-        FormatError: there is none.
+        ConfigError: there is none.
+        FormatError: it cannot be read.
     """
     file = folder / DATABASE
     if not file.is_file():
-        raise FormatError(
+        raise ConfigError(
             f"{folder}: expected the folder of an index, with {DATABASE} in it; "
             "`saccade index build SOURCE --out INDEX` makes one"
         )
@@ -154,6 +162,45 @@ def _connected(where: str) -> sqlite3.Connection:
     return database
 
 
+def check_tables(database: sqlite3.Connection, folder: Path, *, new: bool = False) -> None:
+    """Refuse a database that is not ours alone: its views and triggers would act in our name.
+
+    Args:
+        database: Of an index.
+        folder: Of the index.
+        new: Whether it may have no table yet.
+
+    Raises:
+        FormatError: it has other tables, is damaged, or belongs to another program.
+    """
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)
+    with reading(folder):
+        database.execute("PRAGMA trusted_schema = OFF")
+        held = _tables(database)
+    ours = _ours()
+    whole = held >= {each for each in ours if each[0] == "table"}
+    if not held <= ours or not (whole or (new and not held)):
+        raise FormatError(
+            f"{folder / DATABASE}: expected the tables of an index, got {len(held)} that are not "
+            "quite those; remove the folder and build it again, or choose another"
+        )
+
+
+def _tables(database: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    return frozenset(
+        database.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+    )
+
+
+@cache
+def _ours() -> frozenset[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.executescript(SCHEMA)
+        return _tables(database)
+
+
 _DAMAGED = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
@@ -172,14 +219,10 @@ def keeping(folder: Path) -> Iterator[None]:
             raise
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-                raise FormatError(_damaged(folder, error)) from error
+                raise damaged(folder, error) from error
             raise StoreError(_refused(folder, error)) from error
         except ValueError as error:  # of tantivy, whatever the disk has said to it
             raise StoreError(_refused(folder, error)) from error
-
-
-def _damaged(folder: Path, error: Exception) -> str:
-    return f"{folder}: no index, or a damaged one ({error}); remove the folder and build it again"
 
 
 def _refused(folder: Path, error: Exception) -> str:

@@ -24,8 +24,11 @@ from saccade.search.local.store.state import (
     DATABASE,
     LOCK,
     SCHEMA,
+    SENTENCES,
     TEXTS,
+    VECTORS,
     State,
+    check_tables,
     keeping,
     read_state,
 )
@@ -89,6 +92,7 @@ class Writer:
         self._database = sqlite3.connect(folder / DATABASE, timeout=BUSY_S, isolation_level=None)
         # A batch is written in one go, by its commit, and readers wait for nothing else.
         self._database.execute("PRAGMA cache_spill = OFF")
+        check_tables(self._database, folder, new=True)
         self._database.executescript(SCHEMA)
         held = read_state(self._database, folder)
         state = held or State()
@@ -359,12 +363,19 @@ def _check_free(folder: Path) -> None:
     """Refuse a folder of something else.
 
     Raises:
-        ConfigError: it holds something, and no index.
+        ConfigError: it holds something, and no index; or a part of it lies elsewhere.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ConfigError(f"--out {folder}: a file is in the way; choose another")
+    for name in (DATABASE, TEXTS, VECTORS, SENTENCES, LOCK):
+        # A build writes below them, and removes what is left over: that would be somebody else's.
+        if (folder / name).is_symlink():
+            raise ConfigError(
+                f"--out {folder}: {name} is a link, and a build changes nothing outside of its "
+                "folder; remove the link, or link the whole folder instead"
+            )
     names = {path.name for path in folder.iterdir()} - {LOCK}
     if names and DATABASE not in names:
         raise ConfigError(f"--out {folder}: a folder with other content; choose another")
