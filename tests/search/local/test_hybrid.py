@@ -70,3 +70,26 @@ def test_a_passage_that_only_the_vectors_have_is_left_out(tmp_path: Path) -> Non
     vectors.add([Place("gone", 0)], np.eye(3, dtype=np.float32)[:1])
     vectors.commit()
     assert Hybrid(TextIndex(), vectors, Meanings()).search("car", 3) == []
+
+
+def test_the_passage_with_all_words_is_not_pushed_out_by_those_with_some(tmp_path: Path) -> None:
+    """Many passages that have one word, and are near in meaning, are no match for all words."""
+    texts = ["red brick wall"] + [f"red lamp number{n} light light" for n in range(30)]
+    words, vectors, embedder = TextIndex(), VectorIndex(tmp_path, "meanings"), Meanings()
+    words.add(Passage(str(n), 0, "", text) for n, text in enumerate(texts))
+    words.commit()
+    made = embedder(texts)
+    vectors.add(
+        [Place(str(n), 0) for n in range(len(texts))],
+        made / np.linalg.norm(made, axis=1, keepdims=True),
+    )
+    vectors.commit()
+    question = "red brick wall" + 5 * " light"  # what it means is a lamp
+    assert words.search("red brick wall", 9, strictest=True)[0].passage.document == "0"
+    assert (
+        len(words.search("red brick wall", 9, strictest=True))
+        == 1
+        < len(words.search("red brick wall", 9))
+    )
+    found = Hybrid(words, vectors, embedder).search(question, 3)
+    assert "0" in [match.passage.document for match in found]

@@ -67,11 +67,15 @@ class Hybrid:
     def search(self, text: str, k: int) -> Sequence[Match]:
         """The best passages for a question, the best one first.
 
+        Of the words the strictest search that finds something counts: the many passages that have
+        some of them would else, where they are near in meaning too, stand before the one that has
+        all.
+
         Raises:
             PluginError: the embedder fails.
         """
         depth = max(DEPTH, k)
-        matches = self._texts.search(text, depth)
+        matches = self._texts.search(text, depth, strictest=True)
         passages = {Place(m.passage.document, m.passage.number): m.passage for m in matches}
         rankings = [list(passages)]
         if text.strip():

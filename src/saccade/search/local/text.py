@@ -127,12 +127,14 @@ class TextIndex:
             self._writer = None
             self._index.reload()
 
-    def search(self, text: str, k: int) -> Sequence[Match]:
+    def search(self, text: str, k: int, *, strictest: bool = False) -> Sequence[Match]:
         """The best passages for some words, the best one first.
 
         Args:
             text: Words of whoever asks; no character of it is a command.
             k: Number of passages that are wanted at most.
+            strictest: Whether passages with fewer words are left out where some have more: all of
+                what is found then has all words, or else lacks one, or else has some.
         """
         searcher = self._index.searcher()
         found: dict[tuple[int, int], Match] = {}
@@ -144,7 +146,7 @@ class TextIndex:
             for score, place in new[: k - len(found)]:
                 scaled = score if ceiling is None else ceiling * score / (new[0][0] + score)
                 found[place.segment_ord, place.doc] = Match(_passage(searcher.doc(place)), scaled)
-            if len(found) >= k:
+            if len(found) >= k or (strictest and found):
                 break
         return list(found.values())
 
