@@ -136,11 +136,12 @@ async def test_groups_that_are_gone_are_made_anew(sandbox: Sandbox) -> None:
 async def test_groups_that_nobody_may_enter_break_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     own = group_of(os.getpid())
     assert own is not None
-    before = {*own.glob("saccade-*"), *own.parent.glob("saccade-*")}
+    mine = f"saccade-*-{os.getpid()}-*"  # other tests run beside this one
+    before = {*own.glob(mine), *own.parent.glob(mine)}
     monkeypatch.setattr(Cgroups, "enter", refused)
     async with Sandbox(SandboxOptions(limits=UNHURRIED)) as without, without.notebook() as notebook:
         assert (await notebook.run("1 + 1")).value == "2"
-    assert {*own.glob("saccade-*"), *own.parent.glob("saccade-*")} == before
+    assert {*own.glob(mine), *own.parent.glob(mine)} == before
 
 
 def refused(groups: Cgroups, place: int, pid: int) -> None:

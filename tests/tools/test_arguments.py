@@ -11,14 +11,16 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
+from typing import cast
 
 import pytest
 from building import a_context, a_task, noise, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
 from unhurried import UNHURRIED
 
-from saccade.config import resolve
+from saccade.config import Part, build, resolve
 from saccade.dialects.base import Dialect
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
@@ -76,6 +78,14 @@ def boxes() -> Iterator[list[object]]:
         yield [number, number, 1e300, 1e300]
 
 
+OPTIONS: dict[str, dict[str, JsonValue]] = {
+    "text_search": {"provider": {"kind": "searching:Scripted"}},
+    "image_search": {"provider": {"kind": "searching:Scripted"}},
+    "open_page": {"allow_urls": ["example.invalid"]},
+}
+"""Of tools that are nothing without them."""
+
+
 def built_in() -> dict[str, Tool]:
     """The tools of the table; the reader is asked to read no more than a corner."""
     made: dict[str, Tool] = {}
@@ -84,6 +94,8 @@ def built_in() -> dict[str, Tool]:
             made[name] = Python(PythonOptions(sandbox=SandboxOptions(limits=UNHURRIED)))
         elif name == "read_text":
             made.update({name: ReadText(max_pixels=1500)} if OCR else {})
+        elif name in OPTIONS:
+            made[name] = cast(Tool, build(Part(kind=name, **OPTIONS[name]), BUILT_IN, "tools"))
         else:
             made[name] = resolve(name, BUILT_IN, "tools")()  # type: ignore[operator]
     return made

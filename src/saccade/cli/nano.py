@@ -78,7 +78,7 @@ def library(
     seed: Annotated[int, typer.Option(min=0, help="Seed of these questions.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write the documents that the embedded world's facts stand in.
+    """Write the documents that hold the world's facts.
 
     One a line, with id, title and text; saccade index build makes an index of them.
     """

@@ -47,7 +47,9 @@ def search(
         ),
     ] = None,
 ) -> None:
-    """Serve an index to many workers over HTTP, as in `saccade serve search index=FOLDER`.
+    """Serve an index to many workers over HTTP.
+
+    `saccade serve search index=FOLDER` serves the index in a folder.
 
     On another interface than 127.0.0.1 clients must show a token of SACCADE_SEARCH_TOKEN; where it
     holds several, each is a client of its own. The first line says the digest of the index, which

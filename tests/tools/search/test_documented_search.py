@@ -22,7 +22,7 @@ def test_the_page_leads_from_documents_to_a_run(tmp_path: Path) -> None:
         for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
         for line in block.splitlines()
     ]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         words = [quoted or word for quoted, word in re.findall(r'"([^"]*)"|(\S+)', line)]
         done = here(*words, cwd=tmp_path)

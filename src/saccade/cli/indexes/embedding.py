@@ -23,7 +23,7 @@ def embed(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Embed the passages of an index, to be found by meaning too.
+    """Embed the passages of an index for search by meaning.
 
     Only what has no embedding yet is worked on. A run file then names the same model:
     provider.sentences = { kind = "sentence_model", path = FOLDER }.

@@ -27,7 +27,7 @@ def importing(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a published cache of image searches into a recording, which `replay` reads.
+    """Import a published cache of image searches.
 
     Results whose pictures are not there are left out, as published, and counted; run the same
     command again when they are. Exit code 1 if nothing could be imported.
@@ -69,7 +69,7 @@ def exporting(
     ],
     as_json: Json = False,
 ) -> None:
-    """Write a recording of image searches as a cache that MMSearch-R1 and DeepEyesV2 read.
+    """Write recorded image searches as a published cache.
 
     saccade index export cache.sqlite --out cache.json
     """
