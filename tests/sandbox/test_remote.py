@@ -16,10 +16,11 @@ from serving import Host, hosted
 from unhurried import UNHURRIED
 from waiting import LIMIT_S
 
+from saccade.client import post
+from saccade.client.failures import Response
 from saccade.errors import ConfigError, ServiceError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
-from saccade.sandbox import hosts
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.hosts import HostLost, cell_of
 from saccade.sandbox.libraries import installed
@@ -202,11 +203,11 @@ async def test_sessions_are_limited_and_a_full_host_says_when_to_come_back(
         assert replies[2].headers["retry-after"] == "1"
         assert "2 sessions are yours" in replies[2].json()["error"]
 
-        refused, answer = asyncio.Event(), hosts._answer
+        refused, answer = asyncio.Event(), post.unpacked
 
-        async def watched(*request: object) -> tuple:
-            answered = await answer(*request)  # type: ignore[arg-type]
-            if answered[0] == 429:
+        async def watched(*request: object, **bounds: int) -> Response:
+            answered = await answer(*request, **bounds)  # type: ignore[arg-type]
+            if answered.status == 429:
                 refused.set()
             return answered
 
@@ -214,7 +215,7 @@ async def test_sessions_are_limited_and_a_full_host_says_when_to_come_back(
             async with at(process).notebook() as notebook:
                 return await notebook.run("1 + 1")
 
-        monkeypatch.setattr(hosts, "_answer", watched)
+        monkeypatch.setattr(post, "unpacked", watched)
         cell = asyncio.create_task(later())
         await refused.wait()
         client.delete(f"/v1/sessions/{replies[0].json()['id']}")

@@ -142,6 +142,42 @@ async def _answer(
     return Response(response.status_code, fields, redact.content(bytes(content)))
 
 
+async def unpacked(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    body: bytes | None,
+    kind: str,
+    *,
+    max_bytes: int,
+) -> Response:
+    """The answer of a host of ours, of limited length and not packed: it could be anything.
+
+    Args:
+        client: With the headers and times of all requests.
+        method: Of the request.
+        url: The whole address.
+        body: What is sent; None: nothing.
+        kind: Media type of the body.
+        max_bytes: Longer answers are refused.
+
+    Raises:
+        httpx.HTTPError: no whole answer came.
+        ServiceError: it is too long or packed.
+    """
+    headers = {"Accept-Encoding": "identity"} | ({} if body is None else {"Content-Type": kind})
+    async with client.stream(method, url, content=body, headers=headers) as reply:
+        if reply.headers.get("content-encoding", "identity") != "identity":
+            raise ServiceError(f"{url}: an answer that is packed, which was not asked for")
+        data = bytearray()
+        async for piece in reply.aiter_raw():
+            data += piece
+            if len(data) > max_bytes:
+                raise ServiceError(f"{url}: an answer of more than {max_bytes:,} bytes")
+        fields = {name.lower(): value for name, value in reply.headers.items()}
+        return Response(reply.status_code, fields, bytes(data))
+
+
 async def answers(client: httpx.AsyncClient, address: str, headers: Mapping[str, str]) -> bool:
     """Whether a server answers a GET, with whatever status; its content is not read."""
     request = client.build_request("GET", address, headers=dict(headers))

@@ -127,12 +127,19 @@ class Host:
         """
         import httpx
 
+        from saccade.client.post import unpacked
+
         url = self.url.rstrip("/") + path
+        kind = "image/png" if method == "PUT" else "application/json"
         until, tries = time.monotonic() + FULL_SECONDS, 0
         while True:
             try:
                 async with asyncio.timeout(self._client.timeout.read):
-                    status, headers, data = await _answer(self._client, method, url, body, most)
+                    status, headers, data = await unpacked(
+                        self._client, method, url, body, kind, max_bytes=most
+                    )
+            except ServiceError as error:
+                raise HostLost(str(error)) from None
             except (httpx.HTTPError, TimeoutError) as error:
                 tries += 1
                 if tries < 2 and not isinstance(error, httpx.TimeoutException | TimeoutError):
@@ -264,23 +271,6 @@ _SILENT = (
     "    exec(compile({code!r}, '<cell>', 'exec'), globals())\n"
 )
 HOSTS = {"saccade": Host, "deepeyes_v2": JupyterHost, "sandbox_fusion": FusionHost}
-
-
-async def _answer(
-    client: httpx.AsyncClient, method: str, url: str, body: bytes, most: int
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and a body of limited length, which is not packed: it could be anything."""
-    kind = "image/png" if method == "PUT" else "application/json"
-    headers = {"Content-Type": kind, "Accept-Encoding": "identity"}
-    async with client.stream(method, url, content=body, headers=headers) as reply:
-        if reply.headers.get("content-encoding", "identity") != "identity":
-            raise HostLost(f"{url}: an answer that is packed, which was not asked for")
-        data = bytearray()
-        async for chunk in reply.aiter_raw():
-            data += chunk
-            if len(data) > most:
-                raise HostLost(f"{url}: an answer of more than {most:,} bytes")
-        return reply.status_code, reply.headers, bytes(data)
 
 
 def _pause(said: str) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from saccade.sandbox.inside.plan import Limits
 from saccade.sandbox.libraries import installed
 from saccade.types import Record
-from saccade.untrusted.secrets import bare, check_variable, is_made
+from saccade.untrusted.secrets import check_address, check_variable
 
 Mode = Literal["namespaces", "landlock", "bare"]
 
@@ -68,19 +67,7 @@ class RemoteOptions(Record):
     @classmethod
     def _are_http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"expected http://HOST:PORT or https://HOST, got {bare(url)!r}")
-            if "@" in parts.netloc:
-                raise ValueError("a URL with a password; name its variable in token_env")
-            if parts.query or parts.fragment:
-                raise ValueError(
-                    f"expected nothing behind {bare(url)!r}; a token is read from the variable "
-                    "that token_env names"
-                )
-            if is_made(parts.path):
-                raise ValueError("a URL with a secret in its path; it would be kept in run.json")
-            _ = parts.port  # refuses what is no port number
+            check_address(url, "token_env")
         return urls
 
     @field_validator("token_env")

@@ -22,7 +22,6 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, JsonValue, field_validator
 
@@ -35,7 +34,7 @@ from saccade.search.wire import Untrue, document_of, query_to_json, results_of
 from saccade.types import Record
 from saccade.untrusted.printable import one_line
 from saccade.untrusted.redactor import Redactor
-from saccade.untrusted.secrets import bare, check_variable, is_made
+from saccade.untrusted.secrets import check_address, check_variable
 from saccade.untrusted.values import parsed, table, word
 
 if TYPE_CHECKING:
@@ -97,15 +96,7 @@ class ServiceOptions(Record):
     @classmethod
     def _are_http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"expected http://HOST:PORT or https://HOST, got {bare(url)!r}")
-            if "@" in parts.netloc or parts.query or parts.fragment or is_made(parts.path):
-                raise ValueError(
-                    f"expected nothing but scheme, host, port and path in {bare(url)!r}; a token "
-                    "is read from the variable that token_env names"
-                )
-            _ = parts.port  # refuses what is no port number
+            check_address(url, "token_env")
         return urls
 
     @field_validator("token_env")
@@ -232,10 +223,17 @@ class Service:
         """One request, and its answer if it comes of the right index."""
         import httpx
 
+        from saccade.client.post import unpacked
+
         client, limit = self._opened().client, self._options.timeout_s
+        method = "GET" if body is None else "POST"
         try:
             async with asyncio.timeout(limit):
-                status, headers, data = await _exchange(client, url + path, body)
+                status, headers, data = await unpacked(
+                    client, method, url + path, body, "application/json", max_bytes=MAX_ANSWER_BYTES
+                )
+        except ServiceError as error:
+            raise _Lost(str(error)) from None
         except TimeoutError:
             raise _Lost(f"{url}: no answer within {limit:g} s") from None
         except httpx.HTTPError as error:
@@ -306,23 +304,3 @@ class Service:
             endpoints = Endpoints(self._urls, self._is_up, cooldown_s=self._options.cooldown_s)
             self._open = _Open(client, endpoints)
         return self._open
-
-
-async def _exchange(
-    client: httpx.AsyncClient, url: str, body: bytes | None
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and content of limited length, which is not packed: it could be anything."""
-    method = "GET" if body is None else "POST"
-    headers = {"Accept-Encoding": "identity"}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    async with client.stream(method, url, content=body, headers=headers) as reply:
-        if reply.headers.get("content-encoding", "identity") != "identity":
-            raise _Lost(f"{url}: an answer that is packed, which was not asked for")
-        data = bytearray()
-        async for piece in reply.aiter_raw():
-            data += piece
-            if len(data) > MAX_ANSWER_BYTES:
-                raise _Lost(f"{url}: an answer of more than {MAX_ANSWER_BYTES} bytes")
-        fields = {name.lower(): value for name, value in reply.headers.items()}
-        return reply.status_code, fields, bytes(data)

@@ -103,6 +103,31 @@ def bare(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def check_address(url: str, variable: str) -> None:
+    """Refuse what is no address of a server, and one that holds a secret: it is kept in run.json.
+
+    Args:
+        url: `http://HOST:PORT` or `https://HOST`, perhaps with a path.
+        variable: The option that names the variable with the key.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected http://HOST:PORT or https://HOST, got {bare(url)!r}")
+    if "@" in parts.netloc:
+        raise ValueError(f"a URL with a password; name its variable in {variable}")
+    if parts.query or parts.fragment:
+        raise ValueError(
+            f"expected nothing behind {bare(url)!r}; a token is read from the variable "
+            f"that {variable} names"
+        )
+    if is_made(parts.path):
+        raise ValueError("a URL with a secret in its path; it would be kept in run.json")
+    _ = parts.port  # refuses what is no port number
+
+
 def in_query(parts: SplitResult) -> Iterator[str]:
     """The parameters of a URL's query whose values may be secrets: neither short nor a version."""
     for name, value in parse_qsl(parts.query, keep_blank_values=True):

@@ -71,6 +71,22 @@ class Index:
         """The index in a folder; see `__init__`."""
         return cls(Path(folder), check=check)
 
+    @classmethod
+    def reopened(cls, folder: Path, digest: str) -> Index:
+        """The index in a folder, as it was when a run was set up.
+
+        Raises:
+            ConfigError: it has changed since.
+        """
+        index = cls.open(folder)
+        if index.digest != digest:
+            index.close()
+            raise ConfigError(
+                f"{folder}: the index has changed since the run was set up, and what it gives "
+                "would no longer be comparable; start the command again"
+            )
+        return index
+
     def _open(self) -> tuple[State, TextIndex | None]:
         for _ in range(TRIES):
             state = read_state(self._database, self.folder)

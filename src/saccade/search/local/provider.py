@@ -97,13 +97,7 @@ class Local:
         """
         if self._index is not None:
             return
-        index = await asyncio.to_thread(Index.open, self._options.index)
-        if index.digest != self._digest:
-            index.close()
-            raise ConfigError(
-                f"{self._options.index}: the index has changed since the run was set up, and "
-                "results would no longer be comparable; start the command again"
-            )
+        index = await asyncio.to_thread(Index.reopened, self._options.index, self._digest)
         if self._index is not None:  # another call was faster
             index.close()
             return

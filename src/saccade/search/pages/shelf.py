@@ -9,7 +9,6 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from saccade.errors import ConfigError
 from saccade.search.local.index import Index
 from saccade.search.local.store.document import Document
 
@@ -79,13 +78,7 @@ class IndexShelf:
         """
         if self._index is not None:
             return
-        index = await asyncio.to_thread(Index.open, self._folder)
-        if index.digest != self._digest:
-            index.close()
-            raise ConfigError(
-                f"{self._folder}: the index has changed since the run was set up, and pages would "
-                "no longer be comparable; start the command again"
-            )
+        index = await asyncio.to_thread(Index.reopened, self._folder, self._digest)
         if self._index is not None:  # another call was faster
             index.close()
             return

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pydantic import ConfigDict, JsonValue, field_validator
 
 from saccade.types import Record
-from saccade.untrusted.secrets import bare, check_variable, is_made
+from saccade.untrusted.secrets import check_address, check_variable
 
 _ELSEWHERE = {"base_url", "key_env", "images", "thumbnails"}
 """What differs from machine to machine and not in its results."""
@@ -24,12 +22,7 @@ class WebOptions(Record):
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        parts = urlsplit(value)
-        _ = parts.port  # refuses what is no port number
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"expected http://HOST or https://HOST, got {bare(value)!r}")
-        if "@" in parts.netloc or parts.query or parts.fragment or is_made(parts.path):
-            raise ValueError("expected an address without password, query, fragment and key")
+        check_address(value, "key_env")
         return value.rstrip("/")
 
     @property
