@@ -115,6 +115,16 @@ async def test_another_embedder_is_refused(tmp_path: Path) -> None:
         await titles(index, "a feline")
 
 
+def test_what_a_link_leads_to_is_left_alone(tmp_path: Path) -> None:
+    index, others = index_of(ROWS, tmp_path), tmp_path / "others"
+    others.mkdir()
+    (others / "thesis.txt").write_text("mine")
+    (index / "sentences").symlink_to(others)
+    with pytest.raises(ConfigError, match="sentences is a link"):
+        embed(index, "meanings:Meanings")
+    assert [path.name for path in others.iterdir()] == ["thesis.txt"]
+
+
 def test_two_do_not_embed_an_index_at_the_same_time(tmp_path: Path) -> None:
     index = index_of(ROWS, tmp_path)
     with FileLock(index / "lock"), pytest.raises(StoreLocked, match="another process"):

@@ -80,6 +80,11 @@ def embed(
         StoreError: the disk takes no more; what was committed stays.
     """
     embedder = embedder_of(part, "embedder")
+    for name in (FOLDER, NAMES):
+        if (folder / name).is_symlink():  # what is left over there would be removed
+            raise ConfigError(
+                f"{folder}: {name} is a link, and nothing outside of an index is changed; remove it"
+            )
     lock = FileLock(folder / LOCK)
     with Index.open(folder) as index:
         try:

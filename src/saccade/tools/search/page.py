@@ -136,6 +136,7 @@ class OpenPage:
                 "documents": None if self._shelf is None else dict(self._shelf.facts),
                 "allow_urls": list(named) or hosts.public,
                 "max_chars": options.max_chars,
+                "max_mib": options.max_mib,
             },
         )
 

@@ -2,8 +2,8 @@
 
 Nothing in the folder of an index is trusted: it may have been copied in part, or be somebody
 else's. Whatever its files make SQLite, tantivy or our own reading raise is an error that names the
-folder, and never an empty result. Not guaranteed: that an index is honest. Whoever can write its
-files can make documents up.
+folder, and not an empty result. Not guaranteed: that an index is honest. Whoever can write its
+files can make documents up, or hide them.
 """
 
 from __future__ import annotations
