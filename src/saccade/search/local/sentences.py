@@ -25,7 +25,7 @@ from saccade.search.local.embed import TextEmbedder, embedded, embedder_of
 from saccade.search.local.hybrid import Hybrid
 from saccade.search.local.index import Index
 from saccade.search.local.store.passages import passages_of
-from saccade.search.local.store.state import LOCK
+from saccade.search.local.store.state import LOCK, SENTENCES
 from saccade.search.local.text import Match
 from saccade.search.local.vectors import Near, Place, VectorIndex
 from saccade.types import Record
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FOLDER, NAMES = "sentences", "sentences.json"
+NAMES = "sentences.json"
 MAX_NAMES_BYTES = 2**16
 COMMIT_EVERY = 5000
 """Number of passages that are embedded between two commits."""
@@ -80,7 +80,7 @@ def embed(
         StoreError: the disk takes no more; what was committed stays.
     """
     embedder = embedder_of(part, "embedder")
-    for name in (FOLDER, NAMES):
+    for name in (SENTENCES, NAMES):
         if (folder / name).is_symlink():  # what is left over there would be removed
             raise ConfigError(
                 f"{folder}: {name} is a link, and nothing outside of an index is changed; remove it"
@@ -108,7 +108,7 @@ def _embedded(
     commit_every: int,
     on_progress: Callable[[int, int], None],
 ) -> Embedded:
-    held = VectorIndex(index.folder / FOLDER, identity)
+    held = VectorIndex(index.folder / SENTENCES, identity)
     known, wanted = held.documents(), set[str]()
     places: list[Place] = []
     texts: list[str] = []
@@ -156,7 +156,7 @@ class Sentences:
         self.identity = identity_of(part, embedder)
         _check(index, self.identity)
         self._index = index
-        self._vectors = VectorIndex(index.folder / FOLDER, self.identity)
+        self._vectors = VectorIndex(index.folder / SENTENCES, self.identity)
         self._hybrid = Hybrid(index.texts, self, embedder, "sentences")
 
     def matches(self, text: str, k: int) -> Sequence[Match]:
@@ -200,5 +200,5 @@ def _check(index: Index, identity: str) -> None:
     if names.embedder != identity:
         raise ConfigError(
             f"{index.folder}: its passages were embedded by {names.embedder}, and this is "
-            f"{identity}; name that one, or remove {index.folder / FOLDER}, and {mend}"
+            f"{identity}; name that one, or remove {index.folder / SENTENCES}, and {mend}"
         )
