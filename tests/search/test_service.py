@@ -16,7 +16,7 @@ from waiting import LIMIT_S, until
 from saccade.errors import ConfigError, ServiceError, ServiceRefused
 from saccade.search.found import Query
 from saccade.search.local.build import build
-from saccade.search.patience import PatienceOptions, Patient
+from saccade.search.requester import Requester, RequestOptions
 from saccade.search.service import Service, ServiceOptions
 
 DIGEST = "d" * 64
@@ -53,12 +53,12 @@ async def test_a_host_that_is_killed_under_load_costs_no_search_its_result(
 ) -> None:
     first, second, _ = servers
     asked = service(first.url, second.url, digest=first.digest)
-    patient = Patient(asked, PatienceOptions(concurrency=24, max_retries=0))
-    await patient.start()
+    requester = Requester(asked, RequestOptions(concurrency=24, max_retries=0))
+    await requester.start()
     answered: list[str] = []
 
     async def one(number: int) -> None:
-        found = await patient.search(Query("text", f"secret of thing{number % THINGS}", k=3))
+        found = await requester.search(Query("text", f"secret of thing{number % THINGS}", k=3))
         best = found.results[0].hit
         assert best.document == f"d{number % THINGS}"
         assert f"word{number % THINGS}." in best.snippet
@@ -72,19 +72,19 @@ async def test_a_host_that_is_killed_under_load_costs_no_search_its_result(
     assert await asked.document("nobody") is None
     with pytest.raises(ServiceRefused, match="searched by text"):
         await asked.search(Query("image"))
-    await patient.close()
-    await patient.start()  # the other one is enough
-    await patient.close()
+    await requester.close()
+    await requester.start()  # the other one is enough
+    await requester.close()
 
 
 async def test_without_another_host_a_dead_one_is_an_error_and_no_empty_result() -> None:
     asked = service("http://127.0.0.1:1")
     with pytest.raises(ServiceError, match="none of 1 hosts answers"):
         await asked.start()
-    patient = Patient(asked, PatienceOptions(max_retries=1, backoff_s=0.001))
+    requester = Requester(asked, RequestOptions(max_retries=1, backoff_s=0.001))
     with pytest.raises(ServiceError, match="no host answers; the last: http://127"):
-        await patient.search(Query("text", "x"))
-    await patient.close()
+        await requester.search(Query("text", "x"))
+    await requester.close()
 
 
 async def test_another_index_is_found_out_before_and_while_it_is_searched(
@@ -186,21 +186,21 @@ async def test_what_no_retry_mends_is_said_at_once(
 ) -> None:
     async with liar() as host:
         host.answers = [(status, b'{"error": "too"}', "Location: http://127.0.0.1:1/\r\n")]
-        patient = Patient(service(host.url), PatienceOptions(backoff_s=0.001))
+        requester = Requester(service(host.url), RequestOptions(backoff_s=0.001))
         with pytest.raises(error, match=says):
-            await patient.search(Query("text", "x"))
+            await requester.search(Query("text", "x"))
         assert len(host.asked) == 1
-        await patient.close()
+        await requester.close()
 
 
 async def test_a_full_host_is_waited_for_and_uses_up_no_retry() -> None:
     async with liar() as host:
         full = (429, b'{"error": "full"}', "Retry-After: 0\r\nRetry-After-Ms: 1\r\n")
         host.answers = [*[full] * 6, (200, GOOD, "")]
-        patient = Patient(service(host.url), PatienceOptions(max_retries=0))
-        assert (await patient.search(Query("text", "x"))).results
+        requester = Requester(service(host.url), RequestOptions(max_retries=0))
+        assert (await requester.search(Query("text", "x"))).results
         assert len(host.asked) == 7
-        await patient.close()
+        await requester.close()
 
 
 async def test_a_host_that_is_silent_is_left_for_another_one() -> None:

@@ -106,7 +106,7 @@ CHANGES_MEANING = {
     "*.concurrency": False,
     "*.per_second": False,
     "*.price": False,
-    "*.patience.budget": False,
+    "*.requests.budget": False,
     "*.stream": False,
     "*.price_in": False,
     "*.price_out": False,

@@ -76,7 +76,7 @@ class Provider(Protocol):
         """Search once. Several searches are under way at the same time.
 
         Raises:
-            ServiceError: it failed; another attempt may succeed, and is made (see `Patient`).
+            ServiceError: it failed; another attempt may succeed, and is made (see `Requester`).
             Retry: the same, with what the server says of how long to wait.
             ServiceRefused: this search would fail again, as where an account is used up.
             ConfigError: every search will fail alike, as with a wrong key.

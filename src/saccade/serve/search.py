@@ -28,8 +28,8 @@ from saccade.config import Part, build
 from saccade.errors import ConfigError, ImageError, ServiceError, ToolError
 from saccade.search.found import Query, Results
 from saccade.search.pages.shelf import IndexShelf
-from saccade.search.patience import Patient
 from saccade.search.provider import PROVIDERS, Provider
+from saccade.search.requester import Requester
 from saccade.search.service import DOCUMENT, HEALTH, SEARCH
 from saccade.search.wire import (
     MAX_QUERY_BYTES,
@@ -71,7 +71,7 @@ class SearchServer:
         """
         self.options = options
         self._provider = provider or _provider_of(options)
-        self._patient = Patient(self._provider, options.patience)
+        self._requester = Requester(self._provider, options.requests)
         self._shelf = None if options.index is None else IndexShelf(options.index)
         self.digest = digest_of(self._provider)
         """The hash of all that results depend on."""
@@ -87,8 +87,8 @@ class SearchServer:
             ConfigError: no search can succeed.
             ServiceError: the provider cannot be reached.
         """
-        await self._patient.start()
-        await self._patient.close()
+        await self._requester.start()
+        await self._requester.close()
 
     def application(self) -> Starlette:
         """The routes, behind the gate."""
@@ -104,11 +104,11 @@ class SearchServer:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        await self._patient.start()
+        await self._requester.start()
         if self._shelf is not None:
             await self._shelf.start()
         yield
-        await self._patient.close()
+        await self._requester.close()
         if self._shelf is not None:
             await self._shelf.close()
 
@@ -167,7 +167,7 @@ class SearchServer:
 
     async def _found(self, query: Query) -> Results:
         try:
-            return await self._patient.search(query)
+            return await self._requester.search(query)
         except ToolError as error:
             raise Refusal(422, f"{query.kind}: {error}") from None
         except Retry as failure:

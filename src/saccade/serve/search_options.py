@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from saccade.config import Part
-from saccade.search.patience import PatienceOptions
+from saccade.search.requester import RequestOptions
 from saccade.serve.gate import GateOptions
 
 
@@ -20,7 +20,7 @@ class SearchServeOptions(GateOptions):
     provider: Part | None = None
     """What is searched instead: a key of `saccade.search.provider.PROVIDERS`, or "pkg.mod:Class".
     """
-    patience: PatienceOptions = PatienceOptions(max_retries=0, concurrency=8)
+    requests: RequestOptions = RequestOptions(max_retries=0, concurrency=8)
     """How often, how fast and how long the provider is asked."""
     port: int = Field(default=8788, ge=0, le=65535)
     """Port to serve on; 0 takes a free one, and the first line that is printed names it."""

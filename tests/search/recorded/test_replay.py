@@ -20,9 +20,9 @@ from saccade.images.geometry import Box
 from saccade.policies.replay import ReplayPolicy
 from saccade.rollout import rollout
 from saccade.search.found import Fetches, Hit, Kind, Query, Result, Results
-from saccade.search.patience import PatienceOptions, Patient
 from saccade.search.provider import provider_of
 from saccade.search.recorded.replay import Replay, ReplayOptions
+from saccade.search.requester import Requester, RequestOptions
 from saccade.tools.search.image import ImageSearch, ImageSearchOptions
 from saccade.tools.search.text import TextSearch, TextSearchOptions
 from saccade.types import Record, StopReason, Trajectory
@@ -107,15 +107,15 @@ async def test_what_was_recorded_is_replayed_and_nobody_is_asked(tmp_path: Path)
 async def test_a_miss_names_the_search_and_is_not_tried_again(tmp_path: Path) -> None:
     async with running(replay(tmp_path, "record")) as recording:
         await recording.search(Query("text", "tall towers", k=3))
-    patient = Patient(replay(tmp_path), PatienceOptions(max_retries=9, backoff_s=1000))
-    await patient.start()
+    requester = Requester(replay(tmp_path), RequestOptions(max_retries=9, backoff_s=1000))
+    await requester.start()
     wanted = 'no text search of web for "Tall towers" with k = 5 .*web with k = 3.*mode = "record"'
     with pytest.raises(ServiceRefused, match=wanted):
-        await asyncio.wait_for(patient.search(Query("text", "Tall towers", k=5)), 10)
+        await asyncio.wait_for(requester.search(Query("text", "Tall towers", k=5)), 10)
     image = plain(9, 9)
     with pytest.raises(ServiceRefused, match=rf"{image.source.digest}.*\(question q-7\)"):
-        await patient.search(Query("image", image=image, task_id="q-7"))
-    await patient.close()
+        await requester.search(Query("image", image=image, task_id="q-7"))
+    await requester.close()
     assert not Web.asked[1:]
 
 
@@ -136,15 +136,15 @@ async def test_a_search_that_is_made_at_once_is_made_once(tmp_path: Path) -> Non
 
 
 async def test_what_is_recalled_is_neither_paid_for_nor_held_up(tmp_path: Path) -> None:
-    options = PatienceOptions(price=1, budget=1, per_second=0.001)
-    patient = Patient(replay(tmp_path, "record"), options)
-    await patient.start()
-    first = await patient.search(Query("text", "a"))
-    assert [await patient.search(Query("text", "a")) for _ in range(3)] == [first] * 3
+    options = RequestOptions(price=1, budget=1, per_second=0.001)
+    requester = Requester(replay(tmp_path, "record"), options)
+    await requester.start()
+    first = await requester.search(Query("text", "a"))
+    assert [await requester.search(Query("text", "a")) for _ in range(3)] == [first] * 3
     with pytest.raises(ServiceError, match="raise budget"):
-        await patient.search(Query("text", "b"))
-    await patient.close()
-    assert patient.spent == 1
+        await requester.search(Query("text", "b"))
+    await requester.close()
+    assert requester.spent == 1
 
 
 async def test_results_of_two_states_of_an_engine_never_mix(tmp_path: Path) -> None:

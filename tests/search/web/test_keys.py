@@ -62,7 +62,7 @@ def played(folder: Path, logged: pytest.LogCaptureFixture, *places: str) -> str:
                 "rollout", str(file), "tasks.kind=file", f"tasks.path={tasks}",
                 "policy.kind=openai", f"policy.base_url={model.url}", "policy.model=m",
                 f"tools={{ text_search = {{ provider = {provider} }} }}",
-                "tools.text_search.patience.max_retries=0", f"out={folder / 'run'}",
+                "tools.text_search.requests.max_retries=0", f"out={folder / 'run'}",
             )  # fmt: skip
     files = [each for each in (folder / "run").rglob("*") if each.is_file()]
     kept = [each.read_bytes().decode(errors="replace") for each in files]

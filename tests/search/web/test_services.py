@@ -15,8 +15,8 @@ from saccade.client.failures import Retry
 from saccade.config import Part, validate
 from saccade.errors import ConfigError, ServiceRefused, ServiceTimeout, ToolError
 from saccade.search.found import Hit, Query, Results
-from saccade.search.patience import PatienceOptions, Patient
 from saccade.search.provider import PROVIDERS, Provider, provider_of
+from saccade.search.requester import Requester, RequestOptions
 from saccade.search.web import base as module
 from saccade.search.web.base import WebProvider
 from saccade.search.web.brave import Brave
@@ -381,13 +381,13 @@ async def test_a_slow_service_is_left(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(variable(case), KEY)
     with Answering(Reply(fail="hang")) as slow:
         asked, clock = provider(case, slow.url), Clock()
-        patient = Patient(asked, PatienceOptions(timeout_s=20, max_retries=0))
-        searching = asyncio.create_task(patient.search(WORDS))
+        requester = Requester(asked, RequestOptions(timeout_s=20, max_retries=0))
+        searching = asyncio.create_task(requester.search(WORDS))
         await until(lambda: bool(slow.asked))
         clock.forward(30)
         with pytest.raises(ServiceTimeout, match=rf"^{asked.name}: no results within 20 s$"):
             await searching
-        await patient.close()
+        await requester.close()
 
 
 @pytest.mark.parametrize("name", ["serper", "serpapi"])
@@ -398,22 +398,22 @@ async def test_a_failing_service_is_asked_again_until_it_answers(
     monkeypatch.setenv(variable(case), KEY)
     server.replies[:] = [Reply(HTML, 503), Reply(HTML), Reply(fail="drop"), Reply(case.found)]
     server.asked[:] = ()
-    patient = Patient(provider(case, server.url), PatienceOptions(backoff_s=0.001, price=1))
-    found = await patient.search(WORDS)
+    requester = Requester(provider(case, server.url), RequestOptions(backoff_s=0.001, price=1))
+    found = await requester.search(WORDS)
     assert [result.hit for result in found.results] == case.hits
-    assert (patient.spent, len(server.asked)) == (4, 4)
-    await patient.close()
+    assert (requester.spent, len(server.asked)) == (4, 4)
+    await requester.close()
 
 
 def test_it_can_be_used_in_several_event_loops_in_turn(server: Answering) -> None:
     case = CASES["searxng"]
     server.replies[:] = [Reply(case.found)]
-    patient = Patient(provider(case, server.url), PatienceOptions())
+    requester = Requester(provider(case, server.url), RequestOptions())
 
     async def once() -> int:
-        await patient.start()
-        found = await asyncio.gather(*(patient.search(WORDS) for _ in range(3)))
-        await patient.close()
+        await requester.start()
+        found = await asyncio.gather(*(requester.search(WORDS) for _ in range(3)))
+        await requester.close()
         return sum(len(each.results) for each in found)
 
     assert [asyncio.run(once()) for _ in range(2)] == [3 * len(case.hits)] * 2
@@ -534,4 +534,4 @@ def test_the_page_describes_every_option(name: str) -> None:
     assert missing == ([] if name != "serpapi" else ["country", "language"])  # as of serper
     if "key_env" in fields:
         assert f"`{fields['key_env'].default}`" in general
-    assert all(f"`{field}`" in general for field in PatienceOptions.model_fields)
+    assert all(f"`{field}`" in general for field in RequestOptions.model_fields)

@@ -18,23 +18,23 @@ from saccade.policies.replay import ReplayPolicy
 from saccade.rewards import RewardOptions
 from saccade.rollout import rollout
 from saccade.search.found import Query, Results
-from saccade.search.patience import PatienceOptions
+from saccade.search.requester import RequestOptions
 from saccade.tools.search.image import ImageSearch, ImageSearchOptions
 from saccade.tools.search.text import TextSearch, TextSearchOptions
 from saccade.types import StopReason, Tool, Trajectory
 
-QUICK = PatienceOptions(max_retries=2, backoff_s=1e-6)
+QUICK = RequestOptions(max_retries=2, backoff_s=1e-6)
 DOWN, LIMITED = ServiceError("503"), Retry(ServiceError("429"), 1e-6)
 FOUND = found(a_result_of("Bath"))
 
 
 async def play(
-    provider: Scripted, patience: PatienceOptions = QUICK, *, kind: str = "text"
+    provider: Scripted, requests: RequestOptions = QUICK, *, kind: str = "text"
 ) -> Trajectory:
-    tool: Tool = TextSearch(TextSearchOptions(patience=patience), provider=provider)
+    tool: Tool = TextSearch(TextSearchOptions(requests=requests), provider=provider)
     turn = call_text("text_search", query="x")
     if kind == "image":
-        tool = ImageSearch(ImageSearchOptions(patience=patience), provider=provider)
+        tool = ImageSearch(ImageSearchOptions(requests=requests), provider=provider)
         turn = call_text("image_search")
     task = a_task(plain(60, 60), "Where?", answer="Bath")
     policy = ReplayPolicy({"t": (turn, "<answer>Bath</answer>")})
@@ -85,8 +85,8 @@ async def test_a_provider_that_never_answers_aborts() -> None:
 
 async def test_money_that_is_spent_is_no_empty_result() -> None:
     provider = Scripted(lambda query: FOUND)
-    patience = QUICK.model_copy(update={"price": 1.0, "budget": 0.5})
-    done = await play(provider, patience)
+    requests = QUICK.model_copy(update={"price": 1.0, "budget": 0.5})
+    done = await play(provider, requests)
     assert provider.asked == []
     assert (done.stop, done.score) == (StopReason.ABORTED, None)
 

@@ -14,12 +14,12 @@ from saccade.errors import ConfigError, ServiceError
 from saccade.execution import all_of
 from saccade.images.geometry import PixelBudget
 from saccade.search.found import Query, Results
-from saccade.search.patience import PatienceOptions
+from saccade.search.requester import RequestOptions
 from saccade.tools.search.image import ImageSearch
 from saccade.tools.search.text import TextSearch, TextSearchOptions
 from saccade.types import Action, Limits, StopReason, Tool, ToolCall, Trajectory
 
-ONCE = PatienceOptions(max_retries=0, timeout_s=10_000, deadline_s=10_000)
+ONCE = RequestOptions(max_retries=0, timeout_s=10_000, deadline_s=10_000)
 
 
 class Held(Scripted):
@@ -59,8 +59,8 @@ async def play(
     provider: Scripted, *turns: str, tools: tuple[Tool, ...] = (), concurrency: int = 16,
     **limits: object,
 ) -> Trajectory:  # fmt: skip
-    patience = ONCE.model_copy(update={"concurrency": concurrency})
-    options = TextSearchOptions(patience=patience)
+    requests = ONCE.model_copy(update={"concurrency": concurrency})
+    options = TextSearchOptions(requests=requests)
     environment = Environment(
         Native(),
         (TextSearch(options, provider=provider), ImageSearch(provider=provider), *tools),

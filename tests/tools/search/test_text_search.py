@@ -151,9 +151,9 @@ def test_what_results_depend_on_is_in_the_fingerprint() -> None:
 
     other = Scripted()
     other.facts = {"edition": 2}
-    patient = {"patience": {"max_retries": 1, "per_second": 2}}
+    requester = {"requests": {"max_retries": 1, "per_second": 2}}
     usual = fingerprint(Scripted())
-    assert usual == fingerprint(Scripted(lambda query: Results()), **patient)
+    assert usual == fingerprint(Scripted(lambda query: Results()), **requester)
     changed = [
         fingerprint(other), fingerprint(Scripted(), k=3), fingerprint(Scripted(), max_snippet=5),
         fingerprint(Scripted(), name="search"),

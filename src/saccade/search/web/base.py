@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES = 8 * 2**20
 """Longer replies are refused."""
 REQUEST_S = 600.0
-"""Seconds that a request may take where nobody who asks has a limit; `Patient` has one."""
+"""Seconds that a request may take where nobody who asks has a limit; `Requester` has one."""
 MAX_SHOWN = 300
 """Number of characters of what a service says that are shown."""
 

@@ -19,8 +19,8 @@ from saccade.errors import ImageError
 from saccade.images.geometry import PixelBudget
 from saccade.images.image import Image
 from saccade.search.found import KEY, Found, Hit, Kind, Query, Result, Results
-from saccade.search.patience import PatienceOptions, Patient
 from saccade.search.provider import Provider, provider_of
+from saccade.search.requester import Requester, RequestOptions
 from saccade.types import Outcome, Record, ToolOutput
 from saccade.types import Part as ContentPart
 from saccade.untrusted.printable import one_line
@@ -42,7 +42,7 @@ class SearchOptions(Record):
 
     provider: Part | None = None
     """What is searched: a key of `saccade.search.provider.PROVIDERS`, or "pkg.mod:Class"."""
-    patience: PatienceOptions = PatienceOptions()
+    requests: RequestOptions = RequestOptions()
     """How often, how fast and how long the provider is asked."""
     k: int = Field(default=5, ge=1, le=50)
     """Number of results that are shown."""
@@ -76,7 +76,7 @@ class SearchTool:
         """
         self._kind, self._options = kind, options
         self._provider = provider or provider_of(options.provider, kind, f"{where}.provider")
-        self._patient = Patient(self._provider, options.patience)
+        self._requester = Requester(self._provider, options.requests)
 
     @property
     def facts(self) -> dict[str, JsonValue]:
@@ -95,11 +95,11 @@ class SearchTool:
             ConfigError: no search can succeed.
             ServiceError: the provider cannot be reached.
         """
-        await self._patient.start()
+        await self._requester.start()
 
     async def close(self) -> None:
         """Close the provider."""
-        await self._patient.close()
+        await self._requester.close()
 
     async def ask(self, query: Query) -> tuple[Found, tuple[Image, ...]]:
         """Search; what was found, bounded and on single lines, and the pictures of it.
@@ -107,7 +107,7 @@ class SearchTool:
         Raises:
             ServiceError: the provider fails after all retries.
         """
-        results = await self._patient.search(query)
+        results = await self._requester.search(query)
         shown = Results(results.results[: query.k], results.fetches)
         if any(result.thumbnail for result in shown.results):
             shown = await asyncio.to_thread(_with_pictures, shown)

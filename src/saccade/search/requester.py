@@ -37,7 +37,7 @@ _ROUNDING = 1e-9
 """Share of a budget: three times 0.1 is more than 0.3 for a machine."""
 
 
-class PatienceOptions(Record):
+class RequestOptions(Record):
     """How often, how fast and how long a provider is asked."""
 
     max_retries: int = Field(default=4, ge=0)
@@ -66,7 +66,7 @@ class PatienceOptions(Record):
         return self
 
 
-class Patient:
+class Requester:
     """Asks a provider. For one event loop at a time, and for several in turn.
 
     Args:
@@ -74,7 +74,7 @@ class Patient:
         options: How.
     """
 
-    def __init__(self, provider: Provider, options: PatienceOptions) -> None:
+    def __init__(self, provider: Provider, options: RequestOptions) -> None:
         self.provider, self._options = provider, options
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(options.concurrency)

@@ -24,7 +24,7 @@ from saccade.errors import (
     ToolError,
 )
 from saccade.search.found import Query, Results
-from saccade.search.patience import MAX_RETRY_AFTER_S, PatienceOptions, Patient
+from saccade.search.requester import MAX_RETRY_AFTER_S, Requester, RequestOptions
 
 T = TypeVar("T")
 WORDS = Query("text", "words")
@@ -78,18 +78,18 @@ class Timed(Scripted):
         return answer
 
 
-def patient(provider: Scripted, **options: object) -> Patient:
-    return Patient(provider, PatienceOptions.model_validate(options))
+def requester(provider: Scripted, **options: object) -> Requester:
+    return Requester(provider, RequestOptions.model_validate(options))
 
 
-async def outcomes(of: Patient, number: int) -> list[Results | BaseException]:
+async def outcomes(of: Requester, number: int) -> list[Results | BaseException]:
     searches = (of.search(WORDS._replace(task_id=str(n))) for n in range(number))
     return await asyncio.gather(*searches, return_exceptions=True)
 
 
 def test_a_failure_is_tried_again_with_growing_pauses() -> None:
     provider = Timed(DOWN, DOWN, DOWN, Results())
-    assert run(lambda: patient(provider, backoff_s=1).search(WORDS)) == Results()
+    assert run(lambda: requester(provider, backoff_s=1).search(WORDS)) == Results()
     times = [at for at, _ in provider.at]
     pauses = [b - a for a, b in pairwise(times)]
     for pause, most in zip(pauses, (1, 2, 4), strict=True):
@@ -99,7 +99,7 @@ def test_a_failure_is_tried_again_with_growing_pauses() -> None:
 def test_after_the_last_retry_the_failure_itself_is_raised() -> None:
     provider = Timed(DOWN)
     with pytest.raises(ServiceError, match=r"^scripted: down$") as caught:
-        run(lambda: patient(provider, max_retries=2).search(WORDS))
+        run(lambda: requester(provider, max_retries=2).search(WORDS))
     assert caught.value is DOWN
     assert len(provider.at) == 3
 
@@ -109,14 +109,14 @@ def test_after_the_last_retry_the_failure_itself_is_raised() -> None:
 )
 def test_what_the_provider_asks_to_wait_is_waited_up_to_a_bound(asked: float, least: float) -> None:
     provider = Timed(Retry(DOWN, asked), Results())
-    run(lambda: patient(provider, backoff_s=1).search(WORDS))
+    run(lambda: requester(provider, backoff_s=1).search(WORDS))
     (_, first), (second, _) = (0.0, provider.at[0][0]), provider.at[1]
     assert least + 0.5 <= second - first <= least + 1
 
 
 def test_those_that_were_told_to_wait_alike_do_not_come_back_at_once() -> None:
     provider = Timed(*[Retry(DOWN, 5.0)] * 8, Results())
-    run(lambda: outcomes(patient(provider, backoff_s=1), 8))
+    run(lambda: outcomes(requester(provider, backoff_s=1), 8))
     again = [at for at, _ in provider.at[8:16]]
     assert max(again) - min(again) > 0.01
 
@@ -128,7 +128,7 @@ def test_those_that_were_told_to_wait_alike_do_not_come_back_at_once() -> None:
 def test_what_would_fail_again_is_raised_at_once(error: Exception) -> None:
     provider = Timed(error)
     with pytest.raises(type(error)) as caught:
-        run(lambda: patient(provider).search(WORDS))
+        run(lambda: requester(provider).search(WORDS))
     assert caught.value is error
     assert len(provider.at) == 1
 
@@ -146,34 +146,34 @@ class Silent(Scripted):
 
 
 def test_a_mistake_of_a_provider_is_told_with_its_line_and_not_repeated() -> None:
-    with pytest.raises(PluginError, match=r"provider scripted: KeyError.*test_patience\.py:\d+"):
-        run(lambda: patient(Broken()).search(WORDS))
+    with pytest.raises(PluginError, match=r"provider scripted: KeyError.*test_requester\.py:\d+"):
+        run(lambda: requester(Broken()).search(WORDS))
     with pytest.raises(PluginError, match="expected Results of a search, got NoneType"):
-        run(lambda: patient(Silent()).search(WORDS))
+        run(lambda: requester(Silent()).search(WORDS))
     for step in ("start", "close"):
         with pytest.raises(PluginError, match="provider scripted: TypeError"):
-            run(getattr(patient(Broken()), step))
+            run(getattr(requester(Broken()), step))
 
 
 def test_one_attempt_and_all_of_them_are_bounded_in_time() -> None:
     slow = Timed(seconds=1e6)
     with pytest.raises(ServiceTimeout, match=r"^scripted: no results within 2 s$"):
-        run(lambda: patient(slow, timeout_s=2, max_retries=1, deadline_s=1e9).search(WORDS))
+        run(lambda: requester(slow, timeout_s=2, max_retries=1, deadline_s=1e9).search(WORDS))
     assert len(slow.at) == 2
     late = r"within 5 s and all its attempts; the last failure: scripted: no results within 2 s"
     with pytest.raises(ServiceTimeout, match=late):
-        run(lambda: patient(Timed(seconds=1e6), timeout_s=2, deadline_s=5).search(WORDS))
+        run(lambda: requester(Timed(seconds=1e6), timeout_s=2, deadline_s=5).search(WORDS))
 
 
 def test_only_so_many_are_under_way() -> None:
     provider = Timed(seconds=1)
-    run(lambda: outcomes(patient(provider, concurrency=3), 10))
+    run(lambda: outcomes(requester(provider, concurrency=3), 10))
     assert provider.most == 3
 
 
 def test_attempts_begin_in_turn_and_not_faster_than_allowed() -> None:
     provider = Timed(Retry(DOWN), Results())
-    run(lambda: outcomes(patient(provider, per_second=4, backoff_s=0.01), 12))
+    run(lambda: outcomes(requester(provider, per_second=4, backoff_s=0.01), 12))
     times = [at for at, _ in provider.at]
     assert len(times) == 13
     assert all(b - a >= 0.25 - 1e-9 for a, b in pairwise(times))
@@ -186,7 +186,7 @@ def test_who_stops_waiting_takes_nobodys_turn_and_no_money() -> None:
     provider = Timed()
 
     async def play() -> None:
-        asking = patient(provider, per_second=1, concurrency=200, price=1, budget=200)
+        asking = requester(provider, per_second=1, concurrency=200, price=1, budget=200)
         await asking.search(WORDS)
         waiting = [asyncio.create_task(asking.search(WORDS)) for _ in range(100)]
         await asyncio.sleep(0.5)
@@ -215,7 +215,7 @@ def test_a_budget_is_spent_to_the_last_search_and_never_exceeded(
     budget = price * affordable or price / 2
 
     async def play() -> float:
-        asking = patient(provider, price=price, budget=budget, concurrency=concurrency,
+        asking = requester(provider, price=price, budget=budget, concurrency=concurrency,
                          backoff_s=0.001, deadline_s=1e9, max_retries=50)  # fmt: skip
         done = await outcomes(asking, asked)
         assert all(isinstance(each, Results | BudgetExceeded) for each in done)
@@ -232,7 +232,7 @@ def test_a_budget_is_spent_to_the_last_search_and_never_exceeded(
 
 def test_money_is_set_aside_before_an_attempt() -> None:
     provider = Timed(seconds=1)
-    done = run(lambda: outcomes(patient(provider, price=0.1, budget=0.3), 5))
+    done = run(lambda: outcomes(requester(provider, price=0.1, budget=0.3), 5))
     assert [isinstance(each, BudgetExceeded) for each in done] == [False] * 3 + [True] * 2
     assert "0.3000 of 0.3 is spent and the next search costs 0.1; raise budget" in str(done[-1])
     assert len(provider.at) == 3
@@ -243,7 +243,7 @@ def test_money_is_set_aside_before_an_attempt() -> None:
 )
 def test_what_was_never_sent_costs_nothing(answer: Answer, spent: int) -> None:
     async def play() -> float:
-        asking = patient(Timed(answer), price=1)
+        asking = requester(Timed(answer), price=1)
         await outcomes(asking, 1)
         return asking.spent
 
@@ -252,7 +252,7 @@ def test_what_was_never_sent_costs_nothing(answer: Answer, spent: int) -> None:
 
 def test_several_event_loops_in_turn_are_no_difference() -> None:
     provider = Timed(seconds=0.1)
-    asking = patient(provider, concurrency=1, per_second=1000)
+    asking = requester(provider, concurrency=1, per_second=1000)
     for _ in range(3):  # nothing is closed between them: whoever crashed does not
         assert len(run(lambda: outcomes(asking, 4))) == 4
         run(asking.close)
@@ -261,4 +261,4 @@ def test_several_event_loops_in_turn_are_no_difference() -> None:
 
 def test_a_budget_without_a_price_is_refused() -> None:
     with pytest.raises(ValidationError, match="budget needs price"):
-        PatienceOptions(budget=1)
+        RequestOptions(budget=1)
