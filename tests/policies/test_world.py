@@ -147,7 +147,7 @@ def test_what_it_answers_comes_from_what_it_was_shown() -> None:
             )
 
     tool = text()
-    tool._patient.provider = Liar()
+    tool._requester.provider = Liar()
     (trajectory,) = attempted([task], tool)
     assert trajectory.answer == str(lie)
 
