@@ -410,6 +410,14 @@ async def test_a_host_that_is_not_what_the_fingerprint_says_is_refused(host: Hos
         async with shorter.open(CONTEXT) as call:  # not started: the first session asks
             await call({"code": "1"})
     assert python_at(host, libraries=installed()).spec == python_at(host).spec
+    promised = RemoteOptions(urls=(host.url,))
+    numpy_alone = Python(
+        PythonOptions(
+            remote=promised, sandbox=SandboxOptions(limits=UNHURRIED), libraries=("numpy",)
+        )
+    )
+    await numpy_alone.start()  # what a host has beyond that does no harm
+    await numpy_alone.close()
 
 
 async def test_hosts_that_do_not_answer_are_left_out_at_the_start(host: Host) -> None:

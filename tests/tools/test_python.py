@@ -18,7 +18,7 @@ from waiting import LIMIT_S
 
 from saccade.dialects.deepeyes import DeepEyes
 from saccade.env import Environment
-from saccade.errors import ToolError
+from saccade.errors import ConfigError, ToolError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.images.image import Image
 from saccade.sandbox.inside.plan import Limits
@@ -167,6 +167,22 @@ def test_the_fingerprint_says_what_the_model_sees_and_not_where_cells_run() -> N
         fingerprint(remote={**remote, "protocol": "deepeyes_v2"}),
     ]
     assert len({plain, *others}) == 5
+
+
+def test_an_environment_can_be_the_same_whatever_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A training on one machine and a demo on another have one fingerprint."""
+    bare, some = fingerprint(libraries=[]), fingerprint(libraries=["numpy"])
+    monkeypatch.setattr("saccade.tools.python.installed", lambda: {"python": "3.99"})
+    assert fingerprint(libraries=[]) == bare != some
+    description = Python(PythonOptions(libraries=())).spec.description
+    assert "numpy" not in description
+    assert "There is no network" in description
+    with pytest.raises(ConfigError, match=r"tools\.python\.libraries: numpy not installed"):
+        fingerprint(libraries=["numpy"])
+    with pytest.raises(ValueError, match="no library 'nunpy'; there are numpy"):
+        PythonOptions(libraries=("nunpy",))
 
 
 async def test_the_tool_owns_its_sandbox() -> None:

@@ -90,6 +90,8 @@ class Offer(Record):
         for part, mine in self.model_dump(mode="json").items():
             others = other.get(part)
             theirs = others if isinstance(others, dict) else {}
+            if part == "libraries":  # what a host has beyond what is promised does no harm
+                theirs = {name: theirs[name] for name in mine if name in theirs}
             for name in sorted({*mine, *theirs}):
                 if mine.get(name) != theirs.get(name):
                     yield f"{part}.{name} is {theirs.get(name)}, not {mine.get(name)}"

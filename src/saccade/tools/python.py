@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pydantic import JsonValue
+from pydantic import JsonValue, field_validator
 
-from saccade.errors import ToolError
+from saccade.errors import ConfigError, ToolError
 from saccade.images.image import Image
 from saccade.sandbox.cells import Cell
 from saccade.sandbox.libraries import PACKAGES, installed
@@ -42,11 +42,33 @@ class PythonOptions(Record):
     after_kill: AfterKill = "replay"
     """Whether earlier cells are run again when a cell had to be killed, or variables are lost."""
 
+    libraries: tuple[str, ...] | None = None
+    """Names of the libraries that the model is told of; only their versions are then part of the
+    fingerprint. None: all that are installed, and Python. With `[]` the same environment can be had
+    on any machine."""
+
+    @field_validator("libraries")
+    @classmethod
+    def _are_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in set(value or ()) - set(PACKAGES):
+            raise ValueError(f"no library {name!r}; there are {', '.join(PACKAGES)}")
+        return value
+
     @property
     def offer(self) -> Offer:
-        """What cells find, here or at the hosts."""
-        libraries = self.remote.libraries if self.remote else None
-        return Offer(limits=self.sandbox.limits, libraries=libraries or installed())
+        """What cells find, here or at the hosts.
+
+        Raises:
+            ConfigError: a library that the model would be told of is not there.
+        """
+        libraries = (self.remote.libraries if self.remote else None) or installed()
+        if self.libraries is not None:
+            if absent := [name for name in self.libraries if name not in libraries]:
+                raise ConfigError(
+                    f"tools.python.libraries: {', '.join(absent)} not installed where cells run"
+                )
+            libraries = {name: libraries[name] for name in self.libraries}
+        return Offer(limits=self.sandbox.limits, libraries=libraries)
 
 
 class Python:
@@ -123,13 +145,14 @@ class Python:
 def _spec(options: PythonOptions) -> ToolSpec:
     offer = options.offer
     libraries = [name for name in PACKAGES if name in offer.libraries]
+    there = f"There are {', '.join(libraries)}; there" if libraries else "There"
     return ToolSpec(
         name=NAME,
         description=(
             "Run Python in a notebook; variables stay from cell to cell. The images are there "
             "as PIL images: image_1, image_2, and so on, those that tools return included. You "
             "see what is printed, the value of the last expression, and what is shown with "
-            f"display(image) or plt.show(). There are {', '.join(libraries)}; there is no "
+            f"display(image) or plt.show(). {there} is no "
             f"network, and a cell may take {offer.limits.seconds:g} seconds."
         ),
         parameters={
