@@ -58,7 +58,7 @@ def back(box: Box, quarters: int, side: int) -> tuple[float, ...]:
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-PLATES = {"compute": (1.5, 10.0), "compute_far": (0.4, 0.9)}
+PLATES = {"sum": (1.5, 10.0), "compute": (1.5, 10.0), "compute_far": (0.4, 0.9)}
 """Family -> margin and digit of its plates, in view pixels."""
 LOOKUPS = {
     "lookup": (1.5, 10.0), "lookup_far": (0.4, 0.9), "lookup_compute": (1.5, 10.0),
@@ -68,14 +68,16 @@ LOOKUPS = {
 
 
 @pytest.mark.parametrize("family", PLATES)
-def test_the_product_of_the_plates_is_the_gold_answer(family: str) -> None:
+def test_the_sum_or_product_of_the_plates_is_the_gold_answer(family: str) -> None:
     margin, digit = PLATES[family]
-    native = 672 if family == "compute" else 2016
+    native = 2016 if family == "compute_far" else 672
+    word, of = ("plus", int.__add__) if family == "sum" else ("times", int.__mul__)
     for task in tasks(family, n=8 if native == 672 else 3, seed=3, native=native):
         words = task.question.rstrip("?").split()
         numbers = read_plates(task.images[0].pixels(), margin, digit)
         assert numbers.keys() == {words[6], words[-2]} == {box.label for box in task.boxes}
-        assert int(task.answer or 0) == numbers[words[6]] * numbers[words[-2]]
+        assert words[8] == word
+        assert int(task.answer or 0) == of(numbers[words[6]], numbers[words[-2]])
         assert all(10 <= number <= 99 for number in numbers.values())
         boxes = look_for_colours(np.asarray(task.images[0].pixels()).astype(np.float32))
         assert {b.label: tuple(b.box) for b in task.boxes} == boxes
@@ -292,7 +294,8 @@ def test_tasks_are_drawn_when_asked_for() -> None:
         (
             "raed",
             {},
-            "'raed'.*read, read0, read1, easy, far, turned, relation, colour, compute, compute_far",
+            "'raed'.*read, read0, read1, easy, far, turned, relation, colour, sum, compute, "
+            "compute_far",
         ),
         ("read", {"split": "val"}, "'train', 'dev' or 'test', got 'val'"),
         ("read", {"native": 671}, "at least 672 pixels, got 671"),

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from math import hypot, prod
+from operator import add, mul
 from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
@@ -114,6 +115,14 @@ def _gap(a: Box, b: Box) -> float:
     return hypot(max(dx, 0), max(dy, 0))
 
 
+class Numbers(NamedTuple):
+    """A kind of task about the numbers on two plates."""
+
+    form: Format
+    product: bool
+    """Whether their product is asked for; otherwise their sum."""
+
+
 class Lookup(NamedTuple):
     """A kind of task about a thing on a plate, whose facts stand in documents alone."""
 
@@ -124,7 +133,7 @@ class Lookup(NamedTuple):
     """Whether its plate shows its emblem instead of its number."""
 
 
-FAMILIES: dict[str, Family | Format | Lookup] = {
+FAMILIES: dict[str, Family | Numbers | Lookup] = {
     "read": Family(_read, large=None),
     "read0": Family(_read, large=False),
     "read1": Family(_read, large=True),
@@ -133,16 +142,17 @@ FAMILIES: dict[str, Family | Format | Lookup] = {
     "turned": Family(_read, large=None, turned=True),
     "relation": Family(_relation, large=None, least=3),
     "colour": Family(_colour, large=None, least=3),
-    "compute": LEGIBLE,
-    "compute_far": TINY_PLATES,
+    "sum": Numbers(LEGIBLE, product=False),
+    "compute": Numbers(LEGIBLE, product=True),
+    "compute_far": Numbers(TINY_PLATES, product=True),
     "lookup": Lookup(LEGIBLE, factors=1),
     "lookup_far": Lookup(TINY_PLATES, factors=1),
     "lookup_compute": Lookup(LEGIBLE, factors=2),
     "emblem": Lookup(LEGIBLE, factors=1, emblem=True),
     "all": Lookup(TINY_PLATES, factors=2),
 }
-"""Name -> how its tasks are drawn: a question about a scene, a product of two plates, or facts of
-what is on a plate."""
+"""Name -> how its tasks are drawn: a question about a scene, about the numbers on two plates, or
+about facts of what is on a plate."""
 
 Ability = Literal["perception", "search", "reason"]
 """What a question takes: something that is too small to be seen at once, a fact that is not in the
@@ -157,6 +167,7 @@ TAKES: dict[str, tuple[Ability, ...]] = {
     "turned": ("perception",),
     "relation": ("perception",),
     "colour": ("perception",),
+    "sum": (),
     "compute": ("reason",),
     "compute_far": ("perception", "reason"),
     "lookup": ("search",),
@@ -252,8 +263,8 @@ def _task(family: str, index: int, seed: int, split: Split, native: int) -> Task
     rng, rules = np.random.default_rng(key), FAMILIES[family]
     if isinstance(rules, Family):
         drawn = _scene(family, rules, rng, split, native)
-    elif isinstance(rules, Format):
-        drawn = _product(family, rules, rng, split, native)
+    elif isinstance(rules, Numbers):
+        drawn = _numbers(family, rules, rng, split, native)
     else:
         drawn = _lookup(family, rules, rng, split, native, seed)
     return Task(
@@ -300,18 +311,19 @@ def _scene(
     )
 
 
-def _product(
-    family: str, form: Format, rng: np.random.Generator, split: Split, native: int
+def _numbers(
+    family: str, rules: Numbers, rng: np.random.Generator, split: Split, native: int
 ) -> Drawn:
-    """Draw two plates and ask for the product of their numbers: it is not in the image."""
-    (first, second), pixels = draw_plates(rng, native=native, split=split, form=form)
+    """Draw two plates and ask for the product or the sum of their numbers."""
+    (first, second), pixels = draw_plates(rng, native=native, split=split, form=rules.form)
+    word, of = ("times", mul) if rules.product else ("plus", add)
     return Drawn(
         pixels,
-        f"What is the number on the {first.colour} plate times the number on the {second.colour} "
+        f"What is the number on the {first.colour} plate {word} the number on the {second.colour} "
         "plate?",
-        str(first.number * second.number),
+        str(of(first.number, second.number)),
         ((first.colour, first.box), (second.colour, second.box)),
-        {"subfamily": family, "objects": 2},
+        {"subfamily": family, "objects": 2, "numbers": [first.number, second.number]},
     )
 
 
