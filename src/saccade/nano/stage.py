@@ -20,6 +20,7 @@ from torch import nn
 
 from saccade.errors import TrainingError
 from saccade.files import open_file, write_whole
+from saccade.nano.muon import Muon
 
 WARM_UP_STEPS = 40
 MUON_LR, ADAMW_LR = 4e-3, 3e-3
@@ -134,10 +135,7 @@ def train(
 
 
 def optimizers(modules: nn.Module, *, muon: bool) -> list[torch.optim.Optimizer]:
-    """Make Muon for the matrices inside the network, AdamW for embeddings, heads and vectors.
-
-    Source: K. Jordan et al., Muon (2024), with the learning rate matched to AdamW's.
-    """
+    """Make Muon for the matrices inside the network, AdamW for embeddings, heads and vectors."""
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
     for name, parameter in modules.named_parameters():
@@ -147,9 +145,7 @@ def optimizers(modules: nn.Module, *, muon: bool) -> list[torch.optim.Optimizer]
     if not inner:
         return [adam]
     return [
-        torch.optim.Muon(
-            inner, lr=MUON_LR, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
-        ),
+        Muon(inner, lr=MUON_LR, weight_decay=WEIGHT_DECAY),
         adam,
     ]
 
