@@ -85,11 +85,11 @@ PROMPTS = Prompts(
         ),
     ),
 )
-_RUN = (
+RUN = (
     "# Python\n{description}\nTo run a cell, end your turn with it:\n"
     "<code>\n```python\nCODE\n```\n</code>"
 )
-_CALL = (
+CALL = (
     "# Tools\nThese are the other tools, one JSON schema a line:\n<tools>\n{schemas}\n</tools>\n"
     "To call one, end your turn with its name and arguments as JSON:\n"
     '<tool_call>\n{{"name": "TOOL", "arguments": {{"KEY": VALUE}}}}\n</tool_call>'
@@ -115,10 +115,10 @@ class DeepEyesV2(TextDialect):
 
     def system(self, tools: Sequence[ToolSpec], coords: CoordSpace) -> Message | None:
         """The template; Python is written as code, other tools are called by JSON."""
-        parts = [_RUN.format(description=t.description) for t in tools if t.name == PYTHON]
+        parts = [RUN.format(description=t.description) for t in tools if t.name == PYTHON]
         others = [json.dumps(tool.function()) for tool in tools if tool.name != PYTHON]
         if others:
-            parts.append(_CALL.format(schemas="\n".join(others)))
+            parts.append(CALL.format(schemas="\n".join(others)))
         return fill_system(self.prompts.system, "\n\n".join(parts), coords)
 
     def parse_behind(self, thought: str | None, text: str) -> Action:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,14 +28,15 @@ MEAN, STD = 0.45, 0.27
 
 
 def build(
-    seed: int, width: int = WIDTH
+    seed: int, width: int = WIDTH, *, words: Sequence[str] | None = None
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, PreTrainedTokenizerFast]:
     """Make a model with random weights, and its tokenizer; `width` is a multiple of `HEAD`.
 
+    The tokenizer has `words` as tokens, or those of `nano.tokenizer.phrases`.
     Weights start with a standard deviation of one over the square root of their number of inputs;
     the constant 0.02 of the class is far too small for layers of this width.
     """
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(words)
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, width))
     for name, module in model.named_modules():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -44,14 +44,14 @@ NUMBERS = range(10, 100)
 """Numbers that are single tokens; a number of one digit is a byte already."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Make the tokenizer from the prompts as they are now."""
+def build_tokenizer(words: Sequence[str] | None = None) -> PreTrainedTokenizerFast:
+    """Make a tokenizer whose added tokens are `words`; None: those of `phrases`."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in CONTROL])
-    core.add_tokens([AddedToken(t, special=False, normalized=False) for t in phrases()])
+    core.add_tokens([AddedToken(t, special=False, normalized=False) for t in words or phrases()])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END,
@@ -66,12 +66,17 @@ def phrases() -> list[str]:
     found = [*TAGS, *WORDS, *(f" {colour}" for colour in COLOURS), *map(str, NUMBERS)]
     found += [json.dumps(tool.spec.function()) for tool in (ZoomIn(), Rotate())]
     found += COORDS.values()
-    found += _between_placeholders(deepeyes.PROMPTS)
+    found += between_placeholders(*_templates(deepeyes.PROMPTS))
     return list(dict.fromkeys(found))
 
 
-def _between_placeholders(prompts: Prompts) -> Iterator[str]:
-    for template in (prompts.system, prompts.user, prompts.observation):
-        for text in re.split("{tools}|{coords}|{question}", template):
+def _templates(prompts: Prompts) -> tuple[str, ...]:
+    return prompts.system, prompts.user, prompts.observation
+
+
+def between_placeholders(*templates: str) -> Iterator[str]:
+    """The texts of templates that stand between what is filled in, where longer than a byte."""
+    for template in templates:
+        for text in re.split(r"\{\w+\}", template):
             if len(text) > 1:
                 yield text

@@ -11,16 +11,16 @@ colour is. With this the binding takes off in half the steps (docs/nano.md has t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from saccade.nano.deepeyes.corpus import COLOUR_NAMES, Corpus, Example
-from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.deepeyes.corpus import COLOUR_NAMES, Example
 from saccade.nano.deepeyes.vision_stage import VisionStage
 from saccade.nano.stage import Skills
 from saccade.nano.tower import Tower, encode
@@ -35,6 +35,38 @@ WORD_LAYERS = (1, 2)
 
 CHUNK = 500
 """Number of images that the frozen tower encodes at a time."""
+
+COLOUR_WORDS = tuple(f" {name}" for name in COLOUR_NAMES)
+
+
+class PlacedObjects(Protocol):
+    """The truth that colour words are supervised with."""
+
+    @property
+    def scene(self) -> NDArray[np.int32]: ...
+    @property
+    def colour(self) -> NDArray[np.int64]: ...
+    @property
+    def box(self) -> NDArray[np.float32]: ...
+
+
+class ObjectPool(Protocol):
+    """The images that a corpus shows, and where its objects are."""
+
+    @property
+    def views(self) -> NDArray[np.uint8]: ...
+    @property
+    def crops(self) -> NDArray[np.uint8]: ...
+    @property
+    def objects(self) -> PlacedObjects: ...
+
+
+class ExampleSource(Protocol):
+    """Where examples are drawn."""
+
+    @property
+    def pool(self) -> ObjectPool: ...
+    def draw(self, rng: np.random.Generator) -> Example: ...
 
 
 class Batch(NamedTuple):
@@ -59,10 +91,11 @@ class LanguageStage:
         self,
         model: Qwen2_5_VLForConditionalGeneration,
         renderer: QwenVLRenderer,
-        corpus: Corpus,
+        corpus: ExampleSource,
         *,
         measure: Callable[[], Skills],
         word_supervision: bool = True,
+        colour_words: Sequence[str] = COLOUR_WORDS,
         frozen: bool = True,
         vision_stage: VisionStage | None = None,
     ) -> None:
@@ -74,6 +107,7 @@ class LanguageStage:
             corpus: Where the examples are drawn.
             measure: Measures the skills of the model on the development split.
             word_supervision: Whether colour words are supervised.
+            colour_words: The token that each colour is, in the order of `COLOURS`.
             frozen: Whether the vision tower stays as it is.
             vision_stage: Its losses on the shown images are added to each step; only for a tower
                 that is not frozen.
@@ -85,7 +119,7 @@ class LanguageStage:
             nn.Linear(width, 4 * (VIEW_SIDE + 1)) for _ in (WORD_LAYERS if word_supervision else ())
         )
         pool = corpus.pool
-        self._words = _ColourWords(pool, renderer)
+        self._words = _ColourWords(pool, renderer, colour_words)
         self._features: _Features | None = None
         if frozen:
             visual = model.model.visual
@@ -207,12 +241,14 @@ class _Features(NamedTuple):
 class _ColourWords:
     """Finds colour words, and the objects that they name."""
 
-    def __init__(self, pool: Pool, renderer: QwenVLRenderer) -> None:
-        words = [renderer.encode(f" {name}")[0] for name in COLOUR_NAMES]
+    def __init__(
+        self, pool: ObjectPool, renderer: QwenVLRenderer, colour_words: Sequence[str]
+    ) -> None:
+        words = [renderer.encode(word)[0] for word in colour_words]
         self._colour_of = {word: colour for colour, word in enumerate(words)}
         self._words = torch.tensor(words)
         objects = pool.objects
-        self._index = {
+        self._index: dict[tuple[int | None, int], int] = {
             (int(scene), int(colour)): index
             for index, (scene, colour) in enumerate(zip(objects.scene, objects.colour, strict=True))
         }
@@ -221,11 +257,15 @@ class _ColourWords:
     def find(
         self, input_ids: torch.Tensor, scenes: Sequence[int | None]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Row and position of each colour word, (W,) each, and the (W, 4) box that it names."""
+        """Row and position of each colour word, (W,) each, and the (W, 4) box that it names.
+
+        Words that name no object of their scene are left out: a document speaks of others.
+        """
         row, at = torch.nonzero(torch.isin(input_ids, self._words), as_tuple=True)
         names = zip(row.tolist(), input_ids[row, at].tolist(), strict=True)
-        found = [self._index[scenes[r] or 0, self._colour_of[word]] for r, word in names]
-        return row, at, self._sides[found]
+        found = [self._index.get((scenes[r], self._colour_of[word]), -1) for r, word in names]
+        named = torch.tensor([index >= 0 for index in found], dtype=torch.bool)
+        return row[named], at[named], self._sides[[index for index in found if index >= 0]]
 
 
 @torch.no_grad()
