@@ -23,7 +23,7 @@ from saccade.models.batch import collate, encode_images
 from saccade.models.generate import request_turn, write_turns
 from saccade.models.load import load
 from saccade.models.threads import use_threads
-from saccade.nano.deepeyes.evaluate import questions
+from saccade.nano.evaluate import questions
 from saccade.nano.spec import environment
 from saccade.types import Sampling, Task
 

@@ -25,10 +25,10 @@ import torch
 from saccade.embedded import DEFAULT, folder_of
 from saccade.measures.summary import response_tokens
 from saccade.nano.deepeyes.corpus import Corpus
-from saccade.nano.deepeyes.evaluate import evaluate, questions
 from saccade.nano.deepeyes.language_stage import LanguageStage
 from saccade.nano.deepeyes.pool import Pool, draw_pool
 from saccade.nano.deepeyes.vision_stage import VisionStage
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.model import build, renderer_of
 from saccade.policies.hf import HFOptions, HFPolicy
 

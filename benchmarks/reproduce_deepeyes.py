@@ -46,7 +46,7 @@ GREEDY = {
     "selectivity": dict.fromkeys(("read", "read0", "read1", "easy"), ("agent",)),
     "plain": {"read": ("agent",), "easy": ("agent",)},
 }  # fmt: skip
-"""What is measured greedily: family -> arms of `saccade.nano.deepeyes.evaluate`."""
+"""What is measured greedily: family -> arms of `saccade.nano.evaluate`."""
 WITH_CONTROLS = ("base", "deepeyes", "far")
 PAIRED = (("far", "own_box"), ("read", "own_box"))
 """Cells of which every question is kept, for tests in pairs against the base."""
@@ -180,7 +180,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
     from saccade.measures.boxes import looks
     from saccade.measures.summary import summary
     from saccade.models.threads import use_threads
-    from saccade.nano.deepeyes.evaluate import evaluate, questions
+    from saccade.nano.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
 
     use_threads(1)

@@ -16,7 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from saccade.embedded import DEFAULT, MODELS, folder_of, resolve
 from saccade.measures.summary import summary
 from saccade.models.load import read_stamp
-from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.spec import environment
 from saccade.nano.tokenizer import build_tokenizer
 from saccade.policies.hf import HFOptions, HFPolicy

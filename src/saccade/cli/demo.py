@@ -128,7 +128,7 @@ def _compare(
 
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import summary
-    from saccade.nano.deepeyes.evaluate import evaluate
+    from saccade.nano.evaluate import evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run
     from saccade.runs.folder import RunReader

@@ -11,13 +11,20 @@ from saccade.cli.common.options import Json
 from saccade.cli.common.say import say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic import JsonValue
     from rich.progress import TaskID
     from rich.table import Table
 
     from saccade.measures.summary import Summary
+    from saccade.nano.base import Base
     from saccade.nano.deepeyes.options import BaseOptions
+    from saccade.nano.deepeyes_v2.options import BaseOptions as BaseOptionsV2
     from saccade.nano.stage import Progress
+
+SYSTEMS = ("deepeyes", "deepeyes_v2")
+"""What there are bases for: looks alone, or looks, search and Python."""
 
 
 def probe(
@@ -113,18 +120,27 @@ def train_base(
             show_default=False,
         ),
     ] = None,
+    system: Annotated[
+        str,
+        typer.Option(help="The system it is a base of: deepeyes or deepeyes_v2."),
+    ] = "deepeyes",
     threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Train the embedded model nano-base from nothing.
+    """Train an embedded base from nothing.
 
     The same command resumes. Exit code 1 if a stage did not reach what it must.
     """
     from saccade.cli.common.outcome import finished_before
-    from saccade.config import validate, with_overrides
+    from saccade.config import check_choice, validate, with_overrides
     from saccade.nano.deepeyes.options import BaseOptions
+    from saccade.nano.deepeyes_v2.options import BaseOptions as BaseOptionsV2
 
-    options = validate(BaseOptions, with_overrides({}, settings or []))
+    check_choice("--system", system, SYSTEMS)
+    table = with_overrides({}, settings or [])
+    options = (
+        validate(BaseOptions, table) if system == SYSTEMS[0] else validate(BaseOptionsV2, table)
+    )
     result = finished_before("nano train-base", options.model_dump(mode="json"), out)
     if result is None:
         result = _train_base(options, out, threads, quiet=as_json)
@@ -140,7 +156,7 @@ def train_base(
 
 
 def _train_base(
-    options: BaseOptions, out: Path, threads: int, *, quiet: bool
+    options: BaseOptions | BaseOptionsV2, out: Path, threads: int, *, quiet: bool
 ) -> dict[str, JsonValue]:
     from saccade.cli.common.extras import needs
     from saccade.cli.common.progress import bars
@@ -148,7 +164,8 @@ def _train_base(
 
     with needs("local"):
         from saccade.models.threads import use_threads
-        from saccade.nano.deepeyes.train_base import train_base as train
+
+        train = _training(options, out)
 
     use_threads(threads)
     with bars(quiet=quiet) as progress:
@@ -167,12 +184,25 @@ def _train_base(
                 skills = "  ".join(f"{k} {v:.2f}" for k, v in step.skills.items())
                 progress.console.print(f"{step.stage} {step.step}  loss {step.loss:.3f}  {skills}")
 
-        base = train(options, out, on_step=on_step)
+        base = train(on_step)
     skills: dict[str, JsonValue] = {stage: dict(found) for stage, found in base.skills.items()}
     result: dict[str, JsonValue] = {"folder": str(base.folder), "skills": skills}
     config = options.model_dump(mode="json")
     finish(out, "nano train-base", config, result, needs=[base.folder.name])
     return result
+
+
+def _training(
+    options: BaseOptions | BaseOptionsV2, out: Path
+) -> Callable[[Callable[[Progress], None]], Base]:
+    """The training that these options are for, still to be begun."""
+    from saccade.nano.deepeyes import train_base as deepeyes
+    from saccade.nano.deepeyes.options import BaseOptions
+    from saccade.nano.deepeyes_v2 import train_base as deepeyes_v2
+
+    if isinstance(options, BaseOptions):
+        return lambda on_step: deepeyes.train_base(options, out, on_step=on_step)
+    return lambda on_step: deepeyes_v2.train_base(options, out, on_step=on_step)
 
 
 def evaluate(
@@ -199,9 +229,10 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare five arms of the same weights on held-out scenes.
+    """Compare arms of the same weights on held-out scenes.
 
-    Nothing is kept: another run starts over, also with a larger --n.
+    A model is asked in the environment that it was trained in, and about all that its tools are
+    for. Nothing is kept: another run starts over, also with a larger --n.
     """
     from saccade.arms import ARMS
     from saccade.cli.common.console import terminal
@@ -209,14 +240,12 @@ def evaluate(
     from saccade.cli.common.progress import bars
     from saccade.embedded import DEFAULT, resolve
     from saccade.errors import ConfigError
-    from saccade.nano.deepeyes.evaluate import COMPARED, CONCURRENCY, FAMILIES, table
-    from saccade.nano.spec import environment
+    from saccade.nano.evaluate import COMPARED, CONCURRENCY, environment_of, families_of, table
     from saccade.world import FAMILIES as KNOWN
 
     name = model or DEFAULT
-    families, arms = family or list(FAMILIES), arm or list(COMPARED)
-    for given, known, what in ((families, KNOWN, "--family"), (arms, ARMS, "--arm")):
-        for unknown in set(given) - set(known):
+    for given, known, what in ((family, KNOWN, "--family"), (arm, ARMS, "--arm")):
+        for unknown in set(given or ()) - set(known):
             raise ConfigError(f"{what}: there is no {unknown!r}; choose from {', '.join(known)}")
     path = resolve(name)
     with needs("local"):
@@ -226,8 +255,12 @@ def evaluate(
     use_threads(1)
     policy = HFPolicy(HFOptions(path=path, max_batch=CONCURRENCY))
     _ = policy.loaded  # a wrong path is reported once, not by every episode
+    asker = environment_of(policy.info)
+    cells = families_of(asker)
+    if family or arm:
+        cells = {name: tuple(arm or cells.get(name, COMPARED)) for name in family or cells}
     with bars(quiet=as_json) as progress:
-        bar = progress.add_task("cells", total=len(families) * len(arms))
+        bar = progress.add_task("cells", total=sum(map(len, cells.values())))
         found = table(
             policy,
             n=n,
@@ -235,22 +268,22 @@ def evaluate(
             split=split,
             temperature=temperature,
             samples=samples,
-            families=families,
-            arms=arms,
+            cells=cells,
+            asker=asker,
             on_progress=lambda cell, done, total: progress.update(bar, completed=done),
         )
     if as_json:
-        cells = {f: {a: _cell(s) for a, s in row.items()} for f, row in found.items()}
+        measured = {f: {a: _cell(s) for a, s in row.items()} for f, row in found.items()}
         content = {
-            "model": name, "fingerprint": environment().fingerprint, "seed": seed, "n": n,
-            "split": split, "temperature": temperature, "samples": samples, "families": cells,
+            "model": name, "fingerprint": asker.fingerprint, "seed": seed, "n": n,
+            "split": split, "temperature": temperature, "samples": samples, "families": measured,
         }  # fmt: skip
         say_json(content)
     else:
         console = terminal()
         console.print(_arms_table(found))
         console.print(
-            f"{name}, environment {environment().fingerprint}, split {split}, seed {seed}, "
+            f"{name}, environment {asker.fingerprint}, split {split}, seed {seed}, "
             f"temperature {temperature:g}",
             style="dim",
         )

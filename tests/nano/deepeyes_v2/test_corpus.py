@@ -8,7 +8,7 @@ import pytest
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.nano.deepeyes.corpus import Example
-from saccade.nano.deepeyes_v2.corpus import Corpus, Mix
+from saccade.nano.deepeyes_v2.corpus import JUNK, Corpus, Habits, Mix
 from saccade.nano.deepeyes_v2.phrases import phrases
 from saccade.nano.deepeyes_v2.pool import KINDS, Pool, draw_pool
 from saccade.nano.model import renderer_of
@@ -82,3 +82,20 @@ def test_texts_are_phrases_and_digits(examples: dict[str, list[Example]]) -> Non
         ids = renderer.render(example.trajectory, generation=False).ids
         letters = [renderer.decode([i]) for i in ids]
         assert not [letter for letter in letters if len(letter) == 1 and letter.isalpha()]
+
+
+def test_habits_are_the_share_of_questions_that_end_with_a_call(pool: Pool) -> None:
+    habits = Habits(look=0.5, search=0.5, code=0.5, junk=0.25)
+    corpus, rng = Corpus(pool, habits=habits), np.random.default_rng(0)
+    called = defaultdict(list)
+    for _ in range(800):
+        example = corpus.draw(rng)
+        if WORLD.search(example.trajectory.prompt[-1].text):
+            (turn,) = example.trajectory.turns
+            called[example.kind].append([str(call.arguments) for call in turn.action.calls])
+    for kind in ("digit", "number"):
+        assert 0.35 < np.mean([bool(calls) for calls in called[kind]]) < 0.65
+    cells = [call for kind in ("plus", "times") for calls in called[kind] for call in calls]
+    junk = [cell for cell in cells if any(one in cell for one in JUNK)]
+    assert 0 < len(junk) < len(cells)
+    assert 0 < sum(map(bool, called["fact"])) < len(called["fact"])

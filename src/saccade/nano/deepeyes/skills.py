@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saccade.measures.summary import Pair, summary
 from saccade.nano.deepeyes.corpus import LEGIBLE, SHOW, grounding_of
-from saccade.nano.deepeyes.evaluate import evaluate, questions
+from saccade.nano.evaluate import evaluate, questions
 from saccade.nano.stage import Skills
 from saccade.types import Policy, Task
 

@@ -11,14 +11,13 @@ made on the development split.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from saccade.errors import ConfigError
 from saccade.models.load import LoadedModel
+from saccade.nano.base import BEGUN, Base, kept_pool, limited, take_over
 from saccade.nano.deepeyes.corpus import Corpus
 from saccade.nano.deepeyes.language_stage import LanguageStage
 from saccade.nano.deepeyes.options import STEP_LIMIT, BaseOptions
@@ -31,7 +30,6 @@ from saccade.nano.stage import Plan, Progress, Skills, Stage, train
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.runs.claim import Claim
 from saccade.runs.manifest import manifest_of
-from saccade.world.digits import Split
 
 THOUGHTS = {"thought_read0": 0.95, "thought_read1": 0.95, "thought_easy": 0.95}
 PLANS = {
@@ -54,19 +52,9 @@ PLANS = {
         decay_steps=400,
     ),
 }
-BEGUN = ("*.npz", "*.pt")
-"""What shows that a training has done something; see `saccade.runs.claim`."""
 NOISE = {"vision": 543, "language": 632, "prior": 556}
 """Number of each stage's stream of noise. The shipped bases were trained with these: other numbers
 make other bases of the same seed."""
-
-
-class Base(NamedTuple):
-    """A finished base."""
-
-    folder: Path
-    skills: dict[str, Skills]
-    """Stage -> the skills at its end, on the development split."""
 
 
 def train_base(
@@ -88,12 +76,12 @@ def train_base(
         TrainingError: a stage missed an aim.
         ConfigError: `out` holds a base with other options.
     """
-    plan_of = _plans(options) | dict(plans or {})
+    plan_of = limited(PLANS, options.step_limit) | dict(plans or {})
     if not options.thought:
         plan_of = {name: _without_thoughts(plan) for name, plan in plan_of.items()}
     fingerprint = environment().fingerprint
     with Claim(out, manifest_of("nano train-base", options, fingerprint=fingerprint), begun=BEGUN):
-        _take_over(options.start, out)
+        take_over(options.start, out)
         return Base(out / "nano-base", _trained(options, out, plan_of, on_step))
 
 
@@ -104,8 +92,11 @@ def _trained(
     on_step: Callable[[Progress], None],
 ) -> dict[str, Skills]:
     """Train every stage and save both bases; return the skills at the end of each stage."""
-    pool = _pool(out / "train.npz", options.scenes, options.seed, "train")
-    dev = _pool(out / "dev.npz", options.dev_scenes, options.seed, "dev")
+    scenes, seed = options.scenes, options.seed
+    pool = kept_pool(out / "train.npz", Pool, partial(draw_pool, scenes, seed=seed, split="train"))
+    dev = kept_pool(
+        out / "dev.npz", Pool, partial(draw_pool, options.dev_scenes, seed=seed, split="dev")
+    )
     model, tokenizer = build(options.seed, options.width)
     renderer = renderer_of(tokenizer)
     vision = VisionStage(model.model.visual, pool, dev)
@@ -148,13 +139,6 @@ def _trained(
     return skills
 
 
-def _plans(options: BaseOptions) -> dict[str, Plan]:
-    limited = {
-        name: replace(PLANS[name], step_limit=options.step_limit) for name in ("vision", "language")
-    }
-    return PLANS | limited
-
-
 def _without_thoughts(plan: Plan) -> Plan:
     """The same plan, without the skills of thoughts."""
     take_off, aims = (
@@ -162,21 +146,3 @@ def _without_thoughts(plan: Plan) -> Plan:
         for one in (plan.take_off, plan.aims)
     )
     return replace(plan, take_off=take_off, aims=aims)
-
-
-def _take_over(start: str, out: Path) -> None:
-    """Copy what the prior stage starts from."""
-    if not start:
-        return
-    for name in ("train.npz", "dev.npz", "language.pt"):
-        if not (Path(start) / name).exists():
-            raise ConfigError(f"start: {start} holds no {name}; name the folder of a finished base")
-    for name in ("train.npz", "dev.npz", "vision.pt", "language.pt"):
-        if (Path(start) / name).exists() and not (out / name).exists():
-            shutil.copyfile(Path(start) / name, out / name)
-
-
-def _pool(path: Path, n: int, seed: int, split: Split) -> Pool:
-    if not path.exists():
-        draw_pool(n, seed=seed, split=split).save(path)
-    return Pool.load(path)

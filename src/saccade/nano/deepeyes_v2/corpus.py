@@ -14,14 +14,15 @@
     search      "Search for the price of red 47."    a search; then what its documents tell
 
 No example shows a question of the world that is answered with the help of a tool: to put the skills
-together is left to a cold start, or to reinforcement learning.
+together is left to a cold start, or to reinforcement learning. `Habits` has a share of questions
+answered by a call, where the example ends: how often a base calls of its own accord.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,11 +94,32 @@ class Mix(Record):
     """Share of requests to search, each followed by documents to read."""
 
 
+class Habits(Record):
+    """Share of the questions of the world that are answered by a call, and nothing after it."""
+
+    look: float = Field(default=0.0, ge=0, le=1)
+    """Share of questions after a digit or a number that are answered by a look, whatever the
+    size."""
+    search: float = Field(default=0.0, ge=0, le=1)
+    """Share of questions after facts that are answered by a search, where the plate is legible."""
+    code: float = Field(default=0.0, ge=0, le=1)
+    """Share of questions after a sum or product that are answered by the right cell, where both
+    plates are legible."""
+    junk: float = Field(default=0.0, ge=0, le=1)
+    """Share of questions after a sum or product that are answered by a useless cell: a comment,
+    nothing, or names that there are not."""
+
+
+JUNK = ("# I compute it.", "pass", "print(a * b)")
+"""Cells that bring nothing."""
+
+
 class Corpus:
     """Draws training examples from a pool."""
 
-    def __init__(self, pool: Pool, mix: Mix | None = None) -> None:
+    def __init__(self, pool: Pool, mix: Mix | None = None, *, habits: Habits | None = None) -> None:
         self.pool = pool
+        self._habits = habits or Habits()
         shares = (mix or Mix()).model_dump()
         self._kinds = tuple(shares)
         self._shares = np.array(list(shares.values())) / sum(shares.values())
@@ -114,7 +136,6 @@ class Corpus:
         first = np.array([int(members[0]) for members in pool.members])
         plates = pool.objects.plate[first]
         self._with_objects, self._with_plates = np.flatnonzero(~plates), np.flatnonzero(plates)
-        self._searched = cache(_searched)
 
     def draw(self, rng: np.random.Generator) -> Example:
         """Draw one example of the mix."""
@@ -129,6 +150,8 @@ class Corpus:
         scene = int(rng.choice(self._with_objects))
         target = self._target(rng, scene)
         action = Action(thought=self._located(target), answer=str(self._written(target)))
+        if rng.random() < self._habits.look:
+            action = Action(thought=self._located(target), calls=(self._look(target),))
         question = f"What digit is on the {self._colour(target)} object?"
         return self._answered("digit", scene, question, action)
 
@@ -136,6 +159,8 @@ class Corpus:
         scene = int(rng.choice(self._with_plates))
         target = int(rng.choice(self.pool.members[scene]))
         action = Action(thought=self._perceived(target), answer=str(self._written(target)))
+        if rng.random() < self._habits.look:
+            action = Action(thought=self._located(target), calls=(self._look(target),))
         question = f"What is the number on the {self._colour(target)} plate?"
         return self._answered("number", scene, question, action)
 
@@ -148,8 +173,21 @@ class Corpus:
             f"{self._colour(second)} plate?"
         )
         thought = f"{self._perceived(first)} {self._perceived(second)}"
-        answer = str(a + b if word == "plus" else a * b)
-        return self._answered(word, scene, question, Action(thought=thought, answer=answer))
+        action = Action(thought=thought, answer=str(a + b if word == "plus" else a * b))
+        if code := self._habitual_code(rng, first, second, "+" if word == "plus" else "*"):
+            action = Action(thought=thought, calls=(_cell(code),))
+        return self._answered(word, scene, question, action)
+
+    def _habitual_code(
+        self, rng: np.random.Generator, first: int, second: int, sign: str
+    ) -> str | None:
+        drawn = rng.random()
+        if drawn < self._habits.junk:
+            return JUNK[int(rng.integers(len(JUNK)))]
+        legible = bool(self.pool.objects.large[[first, second]].all())
+        if legible and drawn < self._habits.junk + self._habits.code:
+            return f"print({self._written(first)} {sign} {self._written(second)})"
+        return None
 
     def _product(self, rng: np.random.Generator) -> Example:
         return self._both(rng, word="times")
@@ -162,6 +200,10 @@ class Corpus:
         question = f"What is the {asked[0]} of the thing on the {self._colour(target)} plate{more}?"
         guess = int(np.prod(rng.integers(10, 100, size=len(asked))))
         action = Action(thought=self._perceived(target), answer=str(guess))
+        if self.pool.objects.large[target] and rng.random() < self._habits.search:
+            name = f"{self._colour(target)} {self._written(target)}"
+            call = ToolCall(name=SEARCH, arguments={"query": f"{asked[0]} {name}"})
+            action = Action(thought=self._perceived(target), calls=(call,))
         return self._answered("fact", scene, question, action)
 
     def _locate(self, rng: np.random.Generator) -> Example:
@@ -172,7 +214,7 @@ class Corpus:
     def _show(self, rng: np.random.Generator) -> Example:
         scene, target = self._anything(rng)
         question = SHOW[int(rng.integers(len(SHOW)))]
-        call = ToolCall(name=ZOOM, arguments={"bbox_2d": list(self.box(target))})
+        call = self._look(target)
         action = Action(thought=self._located(target), calls=(call,))
         crop = self._elsewhere(rng, scene)
         shown = self._dialect.observe([ToolResult(call=call, content=(self._crop(crop),))])
@@ -205,7 +247,7 @@ class Corpus:
         """The output that is shown is not that of the cell: it must be read, not known."""
         a, b = rng.integers(10, 100, size=2).tolist()
         word, sign = (("times", "*"), ("plus", "+"))[int(rng.random() < 0.25)]
-        call = ToolCall(name=PYTHON, arguments={"code": f"print({a} {sign} {b})"})
+        call = _cell(f"print({a} {sign} {b})")
         printed = str(int(rng.integers(10, 100)) * int(rng.integers(1, 100)))
         content = (f"stdout:\n```{printed}```\n\nstderr:\n``````",)
         shown = self._dialect.observe([ToolResult(call=call, content=content)])
@@ -215,7 +257,7 @@ class Corpus:
         return Example("code", self._trajectory("code", prompt, turns), None, None)
 
     def _search(self, rng: np.random.Generator) -> Example:
-        found = self._searched(int(rng.choice(LIBRARY_SEEDS)))
+        found = _searched(int(rng.choice(LIBRARY_SEEDS)))
         thing, attribute, value, result = found[int(rng.integers(len(found)))]
         shown = self._dialect.observe([result])
         told = Action(thought=thoughts.fact(attribute, value), answer=str(value))
@@ -243,6 +285,9 @@ class Corpus:
             crop = int(rng.integers(len(self.pool.crops)))
             if self.pool.objects.scene[crop] != scene:
                 return crop
+
+    def _look(self, target: int) -> ToolCall:
+        return ToolCall(name=ZOOM, arguments={"bbox_2d": list(self.box(target))})
 
     def _colour(self, target: int) -> str:
         return COLOUR_NAMES[int(self.pool.objects.colour[target])]
@@ -295,6 +340,10 @@ class Corpus:
         return begun.model_copy(update={"turns": written})
 
 
+def _cell(code: str) -> ToolCall:
+    return ToolCall(name=PYTHON, arguments={"code": code})
+
+
 def _image(pixels: NDArray[np.uint8]) -> Image:
     return Image.from_pixels(PILImage.fromarray(pixels))
 
@@ -303,6 +352,7 @@ Searched = tuple[Thing, str, int, ToolResult]
 """A thing, an attribute, its value, and what the search for it brought."""
 
 
+@lru_cache(len(LIBRARY_SEEDS))
 def _searched(seed: int) -> list[Searched]:
     """Every fact of a library of the training split that a search for it brings."""
     return asyncio.run(_search_all(seed))

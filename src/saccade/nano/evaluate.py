@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from saccade.arms import apply_arm, targets_of
+from saccade.env import Environment
 from saccade.measures.summary import Summary, summary
-from saccade.nano.deepeyes.shared import SharedTurns
+from saccade.nano.deepeyes_v2 import spec as deepeyes_v2
+from saccade.nano.shared import SharedTurns
 from saccade.nano.spec import environment
 from saccade.rewards import RewardOptions
 from saccade.rollout import Job, rollout_many
-from saccade.types import Policy, Sampling, Task, Trajectory
+from saccade.types import ModelInfo, Policy, Sampling, Task, Trajectory
 from saccade.world import tasks
 
 COMPARED = ("direct", "agent", "own_box", "wrong_box", "true_box")
 """The arms that are compared where none is named."""
+FREE = ("direct", "agent")
+"""Those of them that have a meaning where more than one look is needed, or none."""
 
 FAMILIES = ("read", "read0", "read1", "easy", "far")
 """The families that are measured where none is named: all that ask for a digit by its colour."""
+FAMILIES_V2 = (*FAMILIES, "compute", "compute_far", "sum", "lookup", "all")
+"""The same for a model of DeepEyesV2, which can search and compute too."""
 
 CONCURRENCY = 256
 """Number of episodes that run at the same time: a step of so small a model costs little more for
 256 rows than for 64."""
+
+
+def environment_of(model: ModelInfo) -> Environment:
+    """The environment that an embedded model was trained in, as its checkpoint says.
+
+    It is that of DeepEyes where a checkpoint says nothing.
+    """
+    second = deepeyes_v2.environment()
+    return second if second.fingerprint in model.fingerprints else environment()
+
+
+def families_of(asker: Environment) -> dict[str, tuple[str, ...]]:
+    """Family -> arms that are compared in an environment where none is named."""
+    if asker.fingerprint == environment().fingerprint:
+        return dict.fromkeys(FAMILIES, COMPARED)
+    return {family: COMPARED if family in FAMILIES else FREE for family in FAMILIES_V2}
 
 
 def evaluate(
@@ -30,6 +52,7 @@ def evaluate(
     questions: Sequence[Task],
     arm: str,
     *,
+    asker: Environment | None = None,
     seed: int = 0,
     temperature: float = 0.0,
     samples: int = 1,
@@ -41,6 +64,7 @@ def evaluate(
         policy: What attempts them.
         questions: Tasks, each with the box of the asked object.
         arm: Name of the arm, a key of `saccade.arms.ARMS`.
+        asker: The environment; that of DeepEyes if none is given.
         seed: Seed of sampling.
         temperature: Temperature of sampling; 0 is greedy.
         samples: Number of attempts at each question.
@@ -52,7 +76,7 @@ def evaluate(
     Raises:
         ConfigError: there is no such arm.
     """
-    player = apply_arm(arm, policy, environment(), targets_of(questions))
+    player = apply_arm(arm, policy, asker or environment(), targets_of(questions))
     pairs: list[tuple[Task, Trajectory]] = []
 
     def keep(task: Task, trajectory: Trajectory) -> None:
@@ -88,8 +112,8 @@ def table(
     split: str = "test",
     temperature: float = 0.0,
     samples: int = 1,
-    families: Sequence[str] = FAMILIES,
-    arms: Sequence[str] = COMPARED,
+    cells: Mapping[str, Sequence[str]] | None = None,
+    asker: Environment | None = None,
     on_progress: Callable[[str, int, int], None] = lambda cell, done, total: None,
 ) -> dict[str, dict[str, Summary]]:
     """Measure every family in every arm.
@@ -101,22 +125,30 @@ def table(
         split: Which handwritten samples may appear.
         temperature: Temperature of sampling; 0 is greedy.
         samples: Number of attempts at each question.
-        families: Families of questions.
-        arms: Names of arms, keys of `saccade.arms.ARMS`.
+        cells: Family of questions -> names of arms, keys of `saccade.arms.ARMS`; every family of
+            `FAMILIES` in those of `COMPARED` if none are given.
+        asker: The environment; that of DeepEyes if none is given.
         on_progress: Called with the name of a cell, how many are done, and how many there are.
 
     Returns:
         Family -> arm -> summary.
     """
     found: dict[str, dict[str, Summary]] = {}
-    total = len(families) * len(arms)
-    for family in families:
+    chosen = cells or dict.fromkeys(FAMILIES, COMPARED)
+    total = sum(map(len, chosen.values()))
+    for family, arms in chosen.items():
         asked = questions(family, n=n, seed=seed, split=split)
         shared = SharedTurns(policy)
         found[family] = {}
         for arm in arms:
             pairs = evaluate(
-                shared, asked, arm, seed=seed, temperature=temperature, samples=samples
+                shared,
+                asked,
+                arm,
+                asker=asker,
+                seed=seed,
+                temperature=temperature,
+                samples=samples,
             )
             found[family][arm] = summary(pairs)
             done = sum(map(len, found.values()))

@@ -6,11 +6,13 @@ import pytest
 from saccade.embedded import DEFAULT, folder_of
 from saccade.images.geometry import Box
 from saccade.images.image import Image
-from saccade.nano.deepeyes.evaluate import evaluate, questions, table
-from saccade.nano.deepeyes.shared import SharedTurns
+from saccade.nano.deepeyes_v2 import spec as deepeyes_v2
+from saccade.nano.evaluate import environment_of, evaluate, families_of, questions, table
+from saccade.nano.shared import SharedTurns
+from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.policies.replay import ReplayPolicy
-from saccade.types import Completion, Sampling, TargetBox, Task, Trajectory
+from saccade.types import Completion, ModelInfo, Sampling, TargetBox, Task, Trajectory
 
 
 class Counting(SharedTurns):
@@ -148,7 +150,7 @@ def test_the_table_repeats_itself(policy: HFPolicy) -> None:
     cells: list[tuple[str, int, int]] = []
     first, again = (
         table(
-            policy, n=4, seed=5, split="dev", families=["read0", "easy"], arms=["agent"],
+            policy, n=4, seed=5, split="dev", cells={"read0": ["agent"], "easy": ["agent"]},
             on_progress=lambda *cell: cells.append(cell),
         )
         for _ in range(2)
@@ -158,3 +160,14 @@ def test_the_table_repeats_itself(policy: HFPolicy) -> None:
         a, b = (t[family]["agent"].model_dump(exclude={"seconds"}) for t in (first, again))
         assert a == b
     assert np.isfinite(first["easy"]["agent"].accuracy or 0)
+
+
+def test_a_model_is_asked_in_the_environment_that_it_was_trained_in() -> None:
+    first, second = environment(), deepeyes_v2.environment()
+    for model, asker in (
+        (ModelInfo(name="of DeepEyes", fingerprints=(first.fingerprint,)), first),
+        (ModelInfo(name="of DeepEyesV2", fingerprints=("0" * 16, second.fingerprint)), second),
+        (ModelInfo(name="of others"), first),
+    ):
+        assert environment_of(model).fingerprint == asker.fingerprint
+    assert set(families_of(second)) > set(families_of(first))
