@@ -25,17 +25,17 @@ class SkillQuestions:
     """Questions of the development split, drawn once and asked at every measurement."""
 
     def __init__(self, *, n: int, seed: int) -> None:
-        self._asked = {
+        asked = {
             family: list(tasks(family, n=n, seed=seed, split="dev"))
             for family in ("read0", "read1", "easy", "compute", "compute_far", "sum")
         }
-        small = [*self._asked["read0"][: n // 2], *self._asked["read1"][: n // 2]]
-        self._shown = [_show(task, "object") for task in small]
-        self._shown_plates = [_show(task, "plate") for task in self._asked["compute_far"]]
+        small = [*asked["read0"][: n // 2], *asked["read1"][: n // 2]]
+        asked["shown"] = [_show(task, "object") for task in small]
+        asked["shown_plate"] = [_show(task, "plate") for task in asked["compute_far"]]
         rng = np.random.default_rng([seed, 22])
-        self._code = [_computed(index, *rng.integers(10, 100, size=2)) for index in range(n)]
+        asked["code"] = [_computed(index, *rng.integers(10, 100, size=2)) for index in range(n)]
         known = list(facts_of("dev", seed).facts.values())
-        self._search = [
+        asked["search"] = [
             Task(
                 id=f"lookup-dev-672-s{seed}-{index:05d}",
                 prompt=(f"Search for the {fact.attribute} of {fact.thing.name}.",),
@@ -44,6 +44,7 @@ class SkillQuestions:
             )
             for index, fact in enumerate(known[:: max(1, len(known) // n)][:n])
         ]
+        self._asked = asked
 
     def measure(self, policy: Policy) -> Skills:
         """Measure the skills of a policy, each as a share of questions.
@@ -54,22 +55,16 @@ class SkillQuestions:
             `shown_plate`: small ones read when asked to show them. `code`: cells that print what
             they were asked to compute. `search`: facts told after a search that was asked for.
         """
-        played = {
-            name: play(policy, self._asked[name])
-            for name in ("read0", "read1", "easy", "compute", "compute_far", "sum")
-        }
+        pairs = iter(play(policy, [task for asked in self._asked.values() for task in asked]))
+        played = {name: [next(pairs) for _ in asked] for name, asked in self._asked.items()}
         skills: Skills = {
-            f"thought_{name}": _share(pairs, _thought_is_right)
-            for name, pairs in played.items()
-            if name != "sum"
+            f"thought_{name}": _share(played[name], _thought_is_right)
+            for name in ("read0", "read1", "easy", "compute", "compute_far")
         }
         skills["plates"] = _share(played["compute"] + played["sum"], _plates_are_read)
-        skills["sum"] = _share(played["sum"], is_right)
-        skills["easy"] = _share(played["easy"], is_right)
-        skills["shown"] = _share(play(policy, self._shown), is_right)
-        skills["shown_plate"] = _share(play(policy, self._shown_plates), is_right)
-        skills["code"] = _share(play(policy, self._code), _computes)
-        skills["search"] = _share(play(policy, self._search), is_right)
+        for name in ("sum", "easy", "shown", "shown_plate", "search"):
+            skills[name] = _share(played[name], is_right)
+        skills["code"] = _share(played["code"], _computes)
         return skills
 
 
@@ -109,7 +104,7 @@ def _show(task: Task, noun: str) -> Task:
         numbers = task.meta["numbers"]
         assert isinstance(numbers, list)
         answer = str(numbers[0])
-    return task.model_copy(update={"prompt": prompt, "answer": answer})
+    return task.model_copy(update={"id": f"show-{task.id}", "prompt": prompt, "answer": answer})
 
 
 def _computed(index: int, a: int, b: int) -> Task:
