@@ -8,7 +8,8 @@ import pytest
 
 from saccade.dialects.deepeyes_v2 import DeepEyesV2
 from saccade.nano.deepeyes.corpus import Example
-from saccade.nano.deepeyes_v2.corpus import JUNK, Corpus, Habits, Mix
+from saccade.nano.deepeyes_v2.corpus import JUNK, Corpus
+from saccade.nano.deepeyes_v2.options import Habits, Mix
 from saccade.nano.deepeyes_v2.phrases import phrases
 from saccade.nano.deepeyes_v2.pool import KINDS, Pool, draw_pool
 from saccade.nano.model import renderer_of
@@ -86,7 +87,9 @@ def test_texts_are_phrases_and_digits(examples: dict[str, list[Example]]) -> Non
 
 def test_habits_are_the_share_of_questions_that_end_with_a_call(pool: Pool) -> None:
     habits = Habits(look=0.5, search=0.5, code=0.5, junk=0.25)
-    corpus, rng = Corpus(pool, habits=habits), np.random.default_rng(0)
+    asked = {"digit", "number", "sum", "product", "fact"}
+    mix = Mix.model_validate({kind: float(kind in asked) for kind in Mix.model_fields})
+    corpus, rng = Corpus(pool, mix, habits=habits), np.random.default_rng(0)
     called = defaultdict(list)
     for _ in range(800):
         example = corpus.draw(rng)

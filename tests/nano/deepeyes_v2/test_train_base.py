@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 
 from saccade.errors import ConfigError
 from saccade.nano.deepeyes_v2 import spec
-from saccade.nano.deepeyes_v2.corpus import Habits
-from saccade.nano.deepeyes_v2.options import BaseOptions
+from saccade.nano.deepeyes_v2.options import BaseOptions, Habits
 from saccade.nano.deepeyes_v2.train_base import train_base
 from saccade.nano.stage import Plan, Progress
 from saccade.policies.hf import HFOptions, HFPolicy

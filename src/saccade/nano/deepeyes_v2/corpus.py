@@ -2,14 +2,16 @@
 
     digit       "What digit is on the red object?"   where it is, then a direct answer
     number      "What is the number on the red plate?"        the same; legible plates are read
-    sum         "... plate plus the number on the ...?"       both plates, then the sum
+    numbers     "... plate and the number on the ...?"        both plates, then both numbers
+    name        "What is the name of the thing on the ...?"   the plate, then colour and number
+    sum         "... plate plus the number on the ...?"       both plates, columns, then the sum
     product     "... plate times the number on the ...?"      both plates, then a direct answer
     fact        "What is the price of the thing on the ...?"  the plate, then a guess
     locate      "Where is the red object?"           its box
     show        "Show me the red plate."             a look; then a crop of ANOTHER scene, read
     read_later  "Where is ...?", its box; then a crop of another scene to read
     read        a crop: "What number is this?"
-    add         "Compute 47 plus 83."                the sum, no image
+    add         "Compute 47 plus 83."                columns, then the sum, no image
     code        "Compute 47 times 83 with code."     a cell; then ANOTHER output, repeated
     search      "Search for the price of red 47."    a search; then what its documents tell
 
@@ -27,11 +29,11 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from pydantic import Field
 
 from saccade.images.image import Image
 from saccade.nano.deepeyes.corpus import Example
 from saccade.nano.deepeyes_v2 import thoughts
+from saccade.nano.deepeyes_v2.options import Habits, Mix
 from saccade.nano.deepeyes_v2.pool import Pool
 from saccade.nano.deepeyes_v2.spec import SEARCH, SEARCH_OPTIONS, environment
 from saccade.tools.python import NAME as PYTHON
@@ -42,7 +44,6 @@ from saccade.types import (
     Completion,
     Message,
     Part,
-    Record,
     Task,
     ToolCall,
     ToolContext,
@@ -65,51 +66,6 @@ ModelTurn = tuple[Action, tuple[Message, ...]]
 """What the model does in a turn, and what it is shown next."""
 
 
-class Mix(Record):
-    """Share of each kind of example in the corpus; the shares need not add up to one."""
-
-    digit: float = Field(default=0.13, ge=0)
-    """Share of questions after the digit on an object, answered at once."""
-    number: float = Field(default=0.11, ge=0)
-    """Share of questions after the number on a plate, answered at once."""
-    sum: float = Field(default=0.10, ge=0)
-    """Share of questions after the sum of the numbers on two plates, answered at once."""
-    product: float = Field(default=0.05, ge=0)
-    """Share of questions after their product, answered at once."""
-    fact: float = Field(default=0.05, ge=0)
-    """Share of questions after facts of the thing on a plate, answered by a guess."""
-    locate: float = Field(default=0.14, ge=0)
-    """Share of questions after the box of an object or plate."""
-    show: float = Field(default=0.14, ge=0)
-    """Share of requests to show something, each followed by a crop of another scene to read."""
-    read_later: float = Field(default=0.04, ge=0)
-    """Share of questions after a box that are followed by a crop of another scene to read."""
-    read: float = Field(default=0.06, ge=0)
-    """Share of crops to read, with no scene before them."""
-    add: float = Field(default=0.06, ge=0)
-    """Share of sums without an image."""
-    code: float = Field(default=0.06, ge=0)
-    """Share of requests to compute with code, each followed by a printed number to repeat."""
-    search: float = Field(default=0.08, ge=0)
-    """Share of requests to search, each followed by documents to read."""
-
-
-class Habits(Record):
-    """Share of the questions of the world that are answered by a call, and nothing after it."""
-
-    look: float = Field(default=0.0, ge=0, le=1)
-    """Share of questions after a digit or a number that are answered by a look, whatever the
-    size."""
-    search: float = Field(default=0.0, ge=0, le=1)
-    """Share of questions after facts that are answered by a search, where the plate is legible."""
-    code: float = Field(default=0.0, ge=0, le=1)
-    """Share of questions after a sum or product that are answered by the right cell, where both
-    plates are legible."""
-    junk: float = Field(default=0.0, ge=0, le=1)
-    """Share of questions after a sum or product that are answered by a useless cell: a comment,
-    nothing, or names that there are not."""
-
-
 JUNK = ("# I compute it.", "pass", "print(a * b)")
 """Cells that bring nothing."""
 
@@ -124,8 +80,9 @@ class Corpus:
         self._kinds = tuple(shares)
         self._shares = np.array(list(shares.values())) / sum(shares.values())
         self._draws: dict[str, Callable[[np.random.Generator], Example]] = {
-            "digit": self._digit, "number": self._number, "sum": self._both,
-            "product": self._product, "fact": self._fact, "locate": self._locate,
+            "digit": self._digit, "number": self._number, "numbers": self._numbers,
+            "name": self._name, "sum": self._both, "product": self._product,
+            "fact": self._fact, "locate": self._locate,
             "show": self._show, "read_later": self._read_later, "read": self._read,
             "add": self._add, "code": self._code, "search": self._search,
         }  # fmt: skip
@@ -164,19 +121,46 @@ class Corpus:
         question = f"What is the number on the {self._colour(target)} plate?"
         return self._answered("number", scene, question, action)
 
+    def _numbers(self, rng: np.random.Generator) -> Example:
+        scene, first, second = self._two(rng)
+        action = Action(
+            thought=f"{self._perceived(first)} {self._perceived(second)}",
+            answer=f"{self._written(first)} and {self._written(second)}",
+        )
+        return self._answered("numbers", scene, self._question(first, "and", second), action)
+
+    def _name(self, rng: np.random.Generator) -> Example:
+        scene = int(rng.choice(self._with_plates))
+        target = int(rng.choice(self.pool.members[scene]))
+        name = f"{self._colour(target)} {self._written(target)}"
+        question = f"What is the name of the thing on the {self._colour(target)} plate?"
+        action = Action(thought=self._perceived(target), answer=name)
+        return self._answered("name", scene, question, action)
+
     def _both(self, rng: np.random.Generator, *, word: str = "plus") -> Example:
+        scene, first, second = self._two(rng)
+        a, b = self._written(first), self._written(second)
+        question = self._question(first, word, second)
+        seen = f"{self._perceived(first)} {self._perceived(second)}"
+        if word == "plus":
+            action = Action(thought=f"{seen} {thoughts.added(a, b)}", answer=str(a + b))
+        else:
+            action = Action(thought=seen, answer=str(a * b))
+        if code := self._habitual_code(rng, first, second, "+" if word == "plus" else "*"):
+            action = Action(thought=seen, calls=(_cell(code),))
+        return self._answered(word, scene, question, action)
+
+    def _two(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """A scene with two plates, and these in any order."""
         scene = int(rng.choice(self._with_plates))
         first, second = rng.permutation(self.pool.members[scene]).tolist()
-        a, b = self._written(first), self._written(second)
-        question = (
+        return scene, first, second
+
+    def _question(self, first: int, word: str, second: int) -> str:
+        return (
             f"What is the number on the {self._colour(first)} plate {word} the number on the "
             f"{self._colour(second)} plate?"
         )
-        thought = f"{self._perceived(first)} {self._perceived(second)}"
-        action = Action(thought=thought, answer=str(a + b if word == "plus" else a * b))
-        if code := self._habitual_code(rng, first, second, "+" if word == "plus" else "*"):
-            action = Action(thought=thought, calls=(_cell(code),))
-        return self._answered(word, scene, question, action)
 
     def _habitual_code(
         self, rng: np.random.Generator, first: int, second: int, sign: str
@@ -239,7 +223,7 @@ class Corpus:
 
     def _add(self, rng: np.random.Generator) -> Example:
         a, b = rng.integers(10, 100, size=2).tolist()
-        turns = [(Action(thought="", answer=str(a + b)), ())]
+        turns = [(Action(thought=thoughts.added(a, b), answer=str(a + b)), ())]
         trajectory = self._trajectory("add", (f"Compute {a} plus {b}.",), turns)
         return Example("add", trajectory, None, None)
 

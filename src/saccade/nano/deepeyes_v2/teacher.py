@@ -101,6 +101,8 @@ def _steps(task: Task, trajectory: Trajectory) -> Iterator[str | Action]:
         else:
             yield thoughts.result(printed[1])
             yield Action(answer=printed[1])
+    elif len(values) == 2:
+        yield thoughts.added(*values)
     elif len(values) == 1:
         yield Action(answer=str(values[0]))
     yield Action(answer=task.answer)

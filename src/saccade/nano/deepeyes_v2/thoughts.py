@@ -43,6 +43,14 @@ def fact(attribute: str, value: int) -> str:
     return f"Its {attribute} is {value}."
 
 
+def added(a: int, b: int) -> str:
+    """Two numbers of two digits added column by column: the units, then the tens with the carry."""
+    units = a % 10 + b % 10
+    carry, tens = units // 10, a // 10 + b // 10 + units // 10
+    more = " plus 1" if carry else ""
+    return f"{a % 10} plus {b % 10} is {units}. {a // 10} plus {b // 10}{more} is {tens}."
+
+
 def result(printed: str) -> str:
     """What a cell printed."""
     return f"The result is {printed}."

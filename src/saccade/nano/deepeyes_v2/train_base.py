@@ -17,8 +17,8 @@ from pathlib import Path
 from saccade.models.load import LoadedModel
 from saccade.nano.base import BEGUN, Base, kept_pool, limited, take_over
 from saccade.nano.deepeyes.language_stage import LanguageStage
-from saccade.nano.deepeyes_v2.corpus import COLOUR_NAMES, Corpus, Habits
-from saccade.nano.deepeyes_v2.options import STEP_LIMIT, BaseOptions
+from saccade.nano.deepeyes_v2.corpus import COLOUR_NAMES, Corpus
+from saccade.nano.deepeyes_v2.options import STEP_LIMIT, BaseOptions, Habits
 from saccade.nano.deepeyes_v2.phrases import phrases
 from saccade.nano.deepeyes_v2.pool import Pool, draw_pool
 from saccade.nano.deepeyes_v2.skills import SkillQuestions
