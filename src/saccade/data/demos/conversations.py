@@ -26,11 +26,11 @@ from typing import NamedTuple
 from pydantic import JsonValue, ValidationError
 
 from saccade.dialects import built_in
+from saccade.dialects.as_text import as_text
 from saccade.dialects.base import Dialect
 from saccade.dialects.observed import result_of
 from saccade.dialects.one_turn import Direct
 from saccade.dialects.tags import forged_tokens
-from saccade.dialects.written import in_text
 from saccade.formats.conversations import Conversation, UnfitConversation, check
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import PixelBudget
@@ -93,7 +93,7 @@ def conversation_of(trajectory: Trajectory, task: Task | None = None) -> Convers
     dialect = built_in(trajectory.environment.dialect)
     messages = list(trajectory.prompt)
     for turn in trajectory.turns:
-        written = in_text(turn, dialect)
+        written = as_text(turn, dialect)
         if written is None:
             raise UnfitConversation(where, "a turn that its dialect cannot write")
         text = written.prefix + written.completion.text
@@ -110,13 +110,14 @@ def conversation_of(trajectory: Trajectory, task: Task | None = None) -> Convers
 
 def _meta(trajectory: Trajectory, task: Task | None) -> dict[str, JsonValue]:
     correct = trajectory.verdict.correct if trajectory.verdict is not None else None
+    family = task.family if task is not None and task.family != IMPORTED else ""
     known: dict[str, JsonValue] = {
         "id": trajectory.task_id,
         "sample": trajectory.sample,
         "dialect": trajectory.environment.dialect,
         "correct": correct,
         "answer": task.answer if task is not None else None,
-        "family": (task.family or None) if task is not None else None,
+        "family": family or None,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -10,6 +10,7 @@ What a conversation is stands in `conversation`; how it becomes an episode in
 
 from saccade.formats.conversations.conversation import (
     Conversation,
+    OnLeftOut,
     UnfitConversation,
     Written,
     check,
@@ -19,6 +20,7 @@ from saccade.formats.conversations.trl import read_trl, write_trl
 
 __all__ = [
     "Conversation",
+    "OnLeftOut",
     "UnfitConversation",
     "Written",
     "check",

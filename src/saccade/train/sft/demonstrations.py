@@ -7,7 +7,7 @@ own tokenizer. What is learned is text in the form of the dialect, in ids of the
 from __future__ import annotations
 
 from saccade.dialects import built_in
-from saccade.dialects.written import in_text
+from saccade.dialects.as_text import as_text
 from saccade.render.qwen_vl import QwenVLRenderer
 from saccade.types import Trajectory, Turn
 
@@ -26,7 +26,7 @@ def demonstration(trajectory: Trajectory, renderer: QwenVLRenderer) -> Trajector
     dialect = built_in(trajectory.environment.dialect)
     turns: list[Turn] = []
     for turn in trajectory.turns:
-        written = in_text(turn, dialect)
+        written = as_text(turn, dialect)
         if written is None:
             return None
         turns.append(_in_own_ids(written, renderer))

@@ -1,4 +1,8 @@
-"""A turn as text: what a server sent in fields of its own, written as the dialect has it."""
+"""A turn whose thought or calls came in fields of their own, as text of its dialect.
+
+A teacher behind a server may send them so. What is learned from it, and what is exported for
+others, is text.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,17 @@ from saccade.dialects.base import Dialect
 from saccade.types import Action, Turn
 
 
-def in_text(turn: Turn, dialect: Dialect | None) -> Turn | None:
-    """The same turn with its thought and its calls in its text; None if no text means the same.
-
-    A turn that is text already stays as it is. Another one gets the first text of these that means
-    what it did: its parts in their order, or the turn as the dialect writes what it means. It loses
-    its ids and log-probabilities, which are of what was sampled.
+def as_text(turn: Turn, dialect: Dialect | None) -> Turn | None:
+    """The same turn with the first text that means the same; one that is text already as it is.
 
     Args:
-        turn: A turn of any policy.
-        dialect: That of its episode; None if it is not known.
+        turn: Of any policy.
+        dialect: In which it was played; None for one that is not built in, whose turns are text or
+            cannot be written.
+
+    Returns:
+        A turn without ids, prefixed as the dialect prefixes turns; None if the dialect cannot write
+        it.
     """
     completion, action = turn.completion, turn.action
     if completion.thought is None and not completion.tool_calls:
@@ -29,14 +34,15 @@ def in_text(turn: Turn, dialect: Dialect | None) -> Turn | None:
     for text in _texts(turn, dialect):
         read = dialect.parse(text)
         if text.startswith(dialect.prefix) and _meaning(read) == _meaning(action):
-            own = {"text": text.removeprefix(dialect.prefix), "thought": None, "tool_calls": ()}
-            no_ids = {"token_ids": None, "log_probs": None}
-            written = completion.model_copy(update=own | no_ids)
+            apart = {"thought": None, "tool_calls": (), "token_ids": None, "log_probs": None}
+            update = {"text": text.removeprefix(dialect.prefix), **apart}
+            written = completion.model_copy(update=update)
             return turn.model_copy(update={"prefix": dialect.prefix, "completion": written})
     return None
 
 
 def _texts(turn: Turn, dialect: Dialect) -> Iterator[str]:
+    """The parts of a turn in their order; else the turn as the dialect writes what it means."""
     completion, action = turn.completion, turn.action
     thought = dialect.write(Action(thought=completion.thought))
     calls = dialect.write(Action(calls=action.calls)) if completion.tool_calls else ""
