@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from saccade.cli.common.options import Json
 from saccade.cli.common.say import say, say_record
 from saccade.cli.demos.export import say_left_out
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 def importing(
@@ -65,7 +68,9 @@ def importing(
     from saccade.config import validate
     from saccade.data.demos.exchange import ImportOptions, import_file
 
-    view = {"factor": factor} | ({} if max_pixels is None else {"max_pixels": max_pixels})
+    view: dict[str, JsonValue] = {"factor": factor}
+    if max_pixels is not None:
+        view["max_pixels"] = max_pixels
     options = validate(
         ImportOptions,
         {"file": str(file), "out": str(out), "images": None if images is None else str(images),
@@ -74,11 +79,7 @@ def importing(
     says(f"interrupted: {out} keeps what was imported; the same command resumes")
     with bars(quiet=as_json) as progress:
         bar = progress.add_task("conversations", total=None)
-
-        def on_progress(what: str, done: int, total: int | None) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        found = import_file(options, on_progress=on_progress)
+        found = import_file(options, on_progress=lambda done: progress.update(bar, completed=done))
     if as_json:
         say_record(found)
         return

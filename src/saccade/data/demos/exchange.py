@@ -52,7 +52,6 @@ MOST_NAMED = 100
 
 Malformed = Literal["refuse", "leave_out"]
 Format = Literal["sharegpt", "trl", "parquet"]
-OnProgress = Callable[[str, int, int | None], None]
 
 
 class LeftOut(Record):
@@ -109,7 +108,9 @@ class Exported(Record):
     """The first ones that were left out, of those that could not be written."""
 
 
-def export_run(options: ExportOptions, *, on_progress: OnProgress | None = None) -> Exported:
+def export_run(
+    options: ExportOptions, *, on_progress: Callable[[str, int, int], None] | None = None
+) -> Exported:
     """Write the episodes of a run as conversations, or its questions as published rows.
 
     Args:
@@ -208,14 +209,16 @@ class Imported(Record):
     """The first rows that were left out."""
 
 
-def import_file(options: ImportOptions, *, on_progress: OnProgress | None = None) -> Imported:
+def import_file(
+    options: ImportOptions, *, on_progress: Callable[[int], None] | None = None
+) -> Imported:
     """Read a file of conversations into a run folder, of which `saccade sft` takes episodes.
 
     Once more resumes: what is there is not written again.
 
     Args:
         options: What is read, and where it goes.
-        on_progress: Called with "conversations", how many are done, and None.
+        on_progress: Called with how many rows were read that can be used.
 
     Raises:
         ConfigError: the dialect is not known, the folder holds another run, or no row can be used.
@@ -235,7 +238,7 @@ def import_file(options: ImportOptions, *, on_progress: OnProgress | None = None
             except UnfitConversation as error:
                 on_left_out(error)
             if on_progress is not None:
-                on_progress("conversations", number, None)
+                on_progress(number)
         if not counts["imported"] + counts["already"]:
             reasons = ", ".join(f"{n} times {why}" for why, n in leaves_out.counts.items())
             raise ConfigError(f"{options.file}: nothing can be used ({reasons or 'no rows'})")
