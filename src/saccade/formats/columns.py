@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saccade.errors import FormatError, MissingExtra
 from saccade.files import open_file, writing
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MAX_BATCH_BYTES = 512 * 2**20
 """Bytes of the values of a batch of rows, once they are unfolded."""
@@ -86,20 +89,24 @@ def count_parquet_rows(path: Path) -> int:
 
 
 def write_rows(
-    path: Path, schema: Any, rows: Iterable[Mapping[str, object]], *, together: int
+    path: Path,
+    schema: pyarrow.Schema,
+    rows: Iterable[Mapping[str, object]],
+    *,
+    together: int,
 ) -> None:
     """Write a parquet file, whole or not at all; a row group of rows is in memory at a time.
 
     Args:
         path: The file.
-        schema: The columns, a `pyarrow.Schema`.
+        schema: The columns.
         rows: The rows; what they raise leaves no file.
         together: Number of rows of a row group.
 
     Raises:
         StoreError: it cannot be written; what was there before still is.
     """
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -107,11 +114,11 @@ def write_rows(
     try:
         with writing(path):
             with (
-                pyarrow.OSFile(str(part), "wb") as out,
+                pa.OSFile(str(part), "wb") as out,
                 ParquetWriter(out, schema) as file,
             ):
                 while batch := [*islice(remaining, together)]:
-                    file.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+                    file.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
