@@ -5,8 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+import trl
 from building import noise
 from datasets import load_dataset
+from processors import image_only
+from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+from trl import SFTConfig, SFTTrainer
 from trl.data_utils import apply_chat_template, is_conversational, prepare_multimodal_messages
 
 from saccade.data.demos.exchange import ExportOptions, ImportOptions, export_run, import_file
@@ -15,6 +20,7 @@ from saccade.images.geometry import PixelBudget
 from saccade.models.load import LoadedModel, load
 from saccade.render.qwen_vl import chat_template
 from saccade.runs.folder import RunReader
+from saccade.train.checkpoints import recomputing
 from saccade.train.recipe import SFTRecipe
 from saccade.train.sft import IGNORED, labels, read_examples
 
@@ -116,6 +122,52 @@ def test_trl_reads_what_is_exported_and_writes_the_same_text(
         ids = model.renderer.render(trajectory, generation=False).ids
         ours = tokenizer.decode(ids, skip_special_tokens=False)
         assert text == re.sub(r"(<\|image_pad\|>)+", "<|image_pad|>", ours)
+
+
+def batch_of_trl(
+    file: str, model: LoadedModel, folder: Path, *, assistant_only: bool
+) -> dict[str, torch.Tensor]:
+    """The first batch of TRL's own trainer for a file that was exported.
+
+    Qwen's own chat template, for which the trainer takes its variant that marks what is learned.
+    """
+    held = recomputing(SFTConfig, False)
+    arguments = SFTConfig(
+        output_dir=str(folder / "out"), assistant_only_loss=assistant_only, max_length=None,
+        max_steps=1, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to=[],
+        disable_tqdm=True, dataloader_pin_memory=False, **held,
+    )  # fmt: skip
+    rows = load_dataset("parquet", data_files=file, split="train", cache_dir=str(folder / "rows"))
+    processor = image_only(Qwen2_5_VLProcessor, BASE)
+    templates = Path(trl.__file__).parent / "chat_templates"
+    processor.chat_template = (templates / "qwen2_5_vl.jinja").read_text()
+    trainer = SFTTrainer(model.model, arguments, train_dataset=rows, processing_class=processor)
+    return next(iter(trainer.get_train_dataloader()))
+
+
+def test_trls_trainer_learns_the_turns_of_the_assistant_and_no_observation(
+    run: Path, model: LoadedModel, tmp_path: Path
+) -> None:
+    export = ExportOptions(run=str(run), out=str(tmp_path), to="trl", keep="answered")
+    file = export_run(export).file
+
+    def learned(batch: dict[str, torch.Tensor]) -> list[str]:
+        rows = ([i for i in row.tolist() if i != IGNORED] for row in batch["labels"])
+        return sorted(model.renderer.tokenizer.decode(row) for row in rows)
+
+    batch = batch_of_trl(file, model, tmp_path, assistant_only=True)
+    end = "<|im_end|>\n"
+    assert learned(batch) == sorted([f"{CODE}{end}{LAST}{end}", f"{PROOF}{end}"])
+    first = next(RunReader(run).entries()).trajectory
+    rendered = model.renderer.render(first, generation=False)
+    ours = model.renderer.pixels(rendered.images)
+    assert torch.equal(ours.image_grid_thw, batch["image_grid_thw"])
+    assert (ours.pixel_values - batch["pixel_values"]).abs().max() < 4e-6, "see test_parity"
+    assert rendered.ids.count(model.renderer.image_token) == int(
+        (batch["input_ids"] == model.renderer.image_token).sum()
+    )
+    whole = learned(batch_of_trl(file, model, tmp_path, assistant_only=False))
+    assert any("Code execution result:" in text for text in whole), "the mask is what keeps it out"
 
 
 def test_llamafactory_loads_the_file_as_one_table(run: Path, tmp_path: Path) -> None:
