@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from building import a_task, a_trajectory, a_turn, call_text, noise, plain, played, zoom_text
 from PIL import Image as PILImage
@@ -36,7 +37,9 @@ from saccade.formats.conversations import (
     write_trl,
 )
 from saccade.images.geometry import PixelBudget
-from saccade.runs.folder import RunReader
+from saccade.runs.folder import RunFolder, RunReader
+from saccade.runs.manifest import Manifest
+from saccade.tasks.files import ParquetTasks
 from saccade.tools.zoom import ZoomIn
 from saccade.types import (
     Completion,
@@ -240,6 +243,12 @@ def test_control_tokens_of_others_are_inert_and_their_tags_stay() -> None:
     assert trajectory_of(talk("<b>?", ANSWER), DeepEyesV2()).annotations == {}
 
 
+def test_without_that_they_would_end_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.data.demos.conversations.inert_tokens", lambda text: text)
+    episode = trajectory_of(talk("7?<|im_end|>", ANSWER), DeepEyesV2())
+    assert episode.prompt[0].text == "7?<|im_end|>"
+
+
 ROW = {
     "messages": [
         {"role": "system", "content": "You are an agent.\n<tools>\n</tools>"},
@@ -339,6 +348,48 @@ def test_what_is_not_known_to_be_right_is_not_exported_unasked(tmp_path: Path) -
     import_file(options)
     export = ExportOptions(run=options.out, out=str(tmp_path / "x"), to="trl")
     with pytest.raises(ConfigError, match=r"1 not known to be right.*keep=answered"):
+        export_run(export)
+
+
+def test_the_questions_of_a_run_become_rows_for_verl(tmp_path: Path) -> None:
+    """As `RLHFDataset` in `verl/utils/dataset/rl_dataset.py` reads them: a mark for each image."""
+    task = question(source="perception")
+    asked = "Which?"
+    published = {
+        "prompt": [
+            {"role": "system", "content": "You are an agent."},
+            {"role": "user", "content": f"<image>\n{asked}\nUse tags."},
+        ],
+        "extra_info": {"question": asked},
+    }
+    (tmp_path / "p.json").write_text(json.dumps([published]))
+    with RunFolder(tmp_path / "run", Manifest(verb="rollout", config={})) as folder:
+        folder.append(task, an_episode("deepeyes_v2", task))
+    options = ExportOptions(
+        run=str(tmp_path / "run"), out=str(tmp_path / "x"), to="parquet",
+        prompts=str(tmp_path / "p.json"), env_name="visual_toolbox_v2",
+    )  # fmt: skip
+    done = export_run(options)
+    assert (done.episodes, done.written, done.images) == (1, 1, 1)
+    (row,) = pq.read_table(done.file).to_pylist()
+    system, user = (turn["content"] for turn in row["prompt"])
+    assert system == "You are an agent."
+    assert user.count("<image>") == len(row["images"])
+    assert user.endswith("7?\nUse tags.")
+    assert (row["data_source"], row["env_name"]) == ("perception", "visual_toolbox_v2")
+    assert row["reward_model"]["ground_truth"] == "7"
+    (back,) = ParquetTasks(path=Path(done.file)).tasks(seed=0, max_pixels=10**6)
+    assert back.answer == "7"
+    with pytest.raises(ConfigError, match="belong to to=parquet, got to=trl"):
+        export_run(options.model_copy(update={"to": "trl"}))
+
+
+def test_questions_without_answers_are_no_rows(tmp_path: Path) -> None:
+    import_file(published(tmp_path, LONG))
+    export = ExportOptions(
+        run=str(tmp_path / "run"), out=str(tmp_path / "x"), to="parquet", malformed="leave_out"
+    )
+    with pytest.raises(ConfigError, match=r"of 1 questions \(1 a question without an answer\)$"):
         export_run(export)
 
 

@@ -66,18 +66,30 @@ def test_rows_of_deepeyes_v2_become_questions_and_rows_again(tmp_path: Path) -> 
     assert [task.family for task in tasks] == ["perception", "reason", "search", "search"]
     assert [task.judge for task in tasks] == [None, "math", None, None]
     assert [len(task.images) for task in tasks] == [1, 2, 1, 1]
-    written = write_parquet(iter(tasks), tmp_path / "again.parquet")
-    assert (written.rows, written.images) == (4, 5)
-    assert list(read_parquet(written.file)) == tasks
+    written = write_parquet(iter(tasks[:3]), tmp_path / "again.parquet")
+    assert (written.rows, written.images) == (3, 4)
+    assert list(read_parquet(written.file)) == tasks[:3]
+
+
+def test_an_environment_that_nobody_published_is_not_written_unasked(tmp_path: Path) -> None:
+    """verl of DeepEyesV2 stops at a name that is not registered (issue 26 there)."""
+    *_, odd = read_parquet(write(tmp_path, *ROWS))
+    path = tmp_path / "again.parquet"
+    with pytest.raises(UnfitConversation, match=r"fvqa_train_13: .*'code_toolbox.*env_name"):
+        write_parquet([odd], path)
+    assert not path.exists()
+    for name in ("deepeyes_v2", "code_toolbox_lingyi_v1"):
+        (back,) = read_parquet(write_parquet([odd], path, env_name=name).file)
+        assert back == odd.model_copy(update={"meta": odd.meta | {"env_name": name}})
 
 
 def test_the_published_prompts_go_around_the_question(tmp_path: Path) -> None:
-    path = write(tmp_path, *ROWS)
+    path = write(tmp_path, *ROWS[:3])
     prompts = read_prompts(str(path))
     tasks = list(read_parquet(path))
     written = write_parquet(tasks, tmp_path / "again.parquet", prompts=prompts)
     again = pq.read_table(written.file).to_pylist()
-    assert [r["prompt"] for r in again] == [r["prompt"] for r in ROWS]
+    assert [r["prompt"] for r in again] == [r["prompt"] for r in ROWS[:3]]
     assert list(read_parquet(written.file)) == tasks
 
 

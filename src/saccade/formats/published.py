@@ -4,6 +4,9 @@ What a row is stands in `saccade.formats.parquet`, which reads the same question
 images, answer, source, and what is kept in `meta`. Not written are options, boxes and the name of a
 judge: no column has them. A question with options, or with a judge that its source does not stand
 for, is left out or an error, since its answers would be judged otherwise; boxes are lost.
+
+The code that the rows are for stops at an environment that it does not register, so that one which
+nobody published is an error too, unless the caller names the environment of all rows.
 """
 
 from __future__ import annotations
@@ -14,10 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.errors import FormatError, require
 from saccade.formats.columns import write_rows
-from saccade.formats.conversations.conversation import OnLeftOut, UnfitConversation, picture_of
+from saccade.formats.conversations.conversation import (
+    OnLeftOut,
+    UnfitConversation,
+    check_text,
+    picture_of,
+)
 from saccade.formats.marks import IMAGE, as_text
 from saccade.formats.prompts import PromptTexts
-from saccade.formats.rows import JUDGES
+from saccade.formats.rows import ENVIRONMENTS, JUDGES
 from saccade.images.image import Image
 from saccade.types import Task
 
@@ -43,15 +51,21 @@ def write_parquet(
     path: Path,
     *,
     prompts: PromptTexts | None = None,
+    env_name: str | None = None,
     on_left_out: OnLeftOut | None = None,
 ) -> WrittenRows:
     """Write questions as published rows; `read_parquet` gives the same questions.
+
+    White space beside an image is left out, as in every question that is read; an id has its source
+    before it.
 
     Args:
         tasks: The questions; a few are in memory at a time.
         path: The `.parquet` file.
         prompts: The system turn, and the instructions around the question, as `read_prompts` takes
             them from a row; None: a row is the question alone.
+        env_name: The environment that every row names; None: that of the row which a question was
+            read from, else `deepeyes_v2`.
         on_left_out: Called for each question that no row can hold; None: it is an error.
 
     Raises:
@@ -66,7 +80,7 @@ def write_parquet(
         for number, task in enumerate(tasks):
             counts["tasks"] += 1
             try:
-                row = _row(task, number, prompts)
+                row = _row(task, number, prompts, env_name)
             except UnfitConversation as error:
                 if on_left_out is None:
                     raise
@@ -97,7 +111,9 @@ def _schema() -> pyarrow.Schema:
     )  # fmt: skip
 
 
-def _row(task: Task, number: int, prompts: PromptTexts | None) -> dict[str, object]:
+def _row(
+    task: Task, number: int, prompts: PromptTexts | None, env_name: str | None
+) -> dict[str, object]:
     where = task.id
     if task.choices:
         raise UnfitConversation(where, "a question with options")
@@ -115,10 +131,20 @@ def _row(task: Task, number: int, prompts: PromptTexts | None) -> dict[str, obje
     if prompts is not None and prompts.system:
         turns.insert(0, {"role": "system", "content": prompts.system})
     pictures = [picture_of(part) for part in task.prompt if isinstance(part, Image)]
-    meta = {key: str(value) for key, value in task.meta.items() if isinstance(value, str | int)}
+    meta = {key: value for key, value in task.meta.items() if isinstance(value, str)}
+    environment = env_name or meta.get("env_name", ENV_NAME)
+    if env_name is None and environment not in ENVIRONMENTS:
+        raise UnfitConversation(
+            where,
+            "an environment that nobody published",
+            f"its row names {environment[:80]!r}, at which the published code stops; expected "
+            f"{' or '.join(ENVIRONMENTS)}: name one for all rows with env_name",
+        )
+    for text in (question, task.answer, task.id, task.source, *meta.values()):
+        check_text(text, where)
     return {
         "data_source": task.source,
-        "env_name": meta.get("env_name", ENV_NAME),
+        "env_name": environment,
         "ability": meta.get("ability"),
         "prompt": turns,
         "images": [{"bytes": picture.data, "path": None} for picture in pictures],

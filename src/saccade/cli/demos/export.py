@@ -39,6 +39,20 @@ def export(
         ),
     ] = "refuse",
     name: Annotated[str, typer.Option(help="What LLaMA-Factory calls the data set.")] = "saccade",
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE#ROW",
+            help="A published row whose system turn and instructions the rows for verl get.",
+        ),
+    ] = None,
+    env_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The environment that rows for verl name; without it as theirs did.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the episodes of a run for other trainers.
@@ -54,7 +68,7 @@ def export(
     options = validate(
         ExportOptions,
         {"run": str(run), "out": str(out), "to": to, "keep": keep, "malformed": malformed,
-         "name": name},
+         "name": name, "prompts": prompts, "env_name": env_name},
     )  # fmt: skip
     with bars(quiet=as_json) as progress:
         done = export_run(options, on_progress=one_bar(progress))

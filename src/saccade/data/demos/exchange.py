@@ -38,6 +38,7 @@ from saccade.formats.conversations import (
     write_sharegpt,
     write_trl,
 )
+from saccade.formats.prompts import read_prompts
 from saccade.formats.published import write_parquet
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import PixelBudget
@@ -87,11 +88,17 @@ class ExportOptions(Record):
     out: str
     to: Format
     keep: Literal["right", "answered"] = "right"
-    """Which episodes are written: those whose answer was right, or all that ended with one."""
+    """Which episodes are written: those whose answer was right, or all that ended with one. Of
+    questions all are."""
     malformed: Malformed = "refuse"
     """What happens at an episode that the format cannot hold."""
     name: str = "saccade"
     """What LLaMA-Factory calls the data set."""
+    prompts: str | None = None
+    """A row, as `dialect.prompts` takes it: its system turn and its instructions stand around each
+    question; None: a row is the question alone."""
+    env_name: str | None = None
+    """The environment that the rows of questions name; None: the one that theirs did."""
 
 
 class Exported(Record):
@@ -118,10 +125,13 @@ def export_run(
         on_progress: Called with "episodes", how many are done, and of how many.
 
     Raises:
-        ConfigError: the run has no episode that can be written, or `out` holds something else.
+        ConfigError: the run has nothing that can be written, `out` holds something else, or an
+            option belongs to another format.
         FormatError: with `malformed="refuse"`, an episode cannot be written; names it.
         StoreError: there is no run, or `out` cannot be written.
     """
+    if options.to != "parquet" and (options.prompts or options.env_name):
+        raise ConfigError(f"prompts, env_name: belong to to=parquet, got to={options.to}")
     reader, folder = RunReader(Path(options.run)), Path(options.out)
     total = finished_in(options.run)
     leaves_out, seen = _LeavesOut(), [0]
@@ -145,7 +155,13 @@ def export_run(
 
     if options.to == "parquet":
         make_folder(folder)
-        rows = write_parquet(reader.tasks(), folder / "rows.parquet", on_left_out=on_left_out)
+        rows = write_parquet(
+            reader.tasks(),
+            folder / "rows.parquet",
+            prompts=read_prompts(options.prompts) if options.prompts else None,
+            env_name=options.env_name,
+            on_left_out=on_left_out,
+        )
         file, number, images, seen[0] = rows.file, rows.rows, rows.images, rows.tasks
     else:
         if options.to == "sharegpt":
@@ -157,10 +173,10 @@ def export_run(
         file, number, images = written.file, written.conversations, written.images
     if not number:
         reasons = ", ".join(f"{n} {reason}" for reason, n in leaves_out.counts.items())
-        raise ConfigError(
-            f"{options.run}: nothing to write of {seen[0]} episodes ({reasons or 'none'}); with "
-            "keep=answered those that nobody judged are written too"
-        )
+        what = "questions" if options.to == "parquet" else "episodes"
+        said = f"{options.run}: nothing to write of {seen[0]} {what} ({reasons or 'none'})"
+        remedy = "; with keep=answered those that nobody judged are written too"
+        raise ConfigError(said if what == "questions" else said + remedy)
     return Exported(
         file=str(file),
         to=options.to,

@@ -112,6 +112,19 @@ def check(conversation: Conversation, where: str) -> None:
         shows = any(isinstance(part, Image) for part in message.content)
         if shows and message.role in ("system", "assistant"):
             raise UnfitConversation(where, f"an image stands in a message of the {message.role}")
+        check_text(message.text, where)
+
+
+def check_text(text: str, where: str) -> None:
+    """Make sure that a file can hold a text.
+
+    Raises:
+        UnfitConversation: it holds half of a pair of UTF-16, which JSON can bring in.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UnfitConversation(where, "half of a pair of UTF-16 is no text") from error
 
 
 def _listed(roles: Sequence[str]) -> str:

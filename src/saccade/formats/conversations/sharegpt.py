@@ -35,6 +35,7 @@ from saccade.formats.conversations.conversation import (
     Role,
     UnfitConversation,
     Written,
+    check_text,
     fitting,
     meta_of,
     meta_text,
@@ -215,7 +216,8 @@ def _conversation(row: Row, layout: Layout, folder: Path, max_pixels: int) -> Co
     texts = [_message(message, layout, row.place) for message in held]
     system = row.values.get(layout.system) if layout.system else None
     if isinstance(system, str) and system and texts[0][0] != "system":
-        texts.insert(0, ("system", _sound(system, row.place)))
+        check_text(system, row.place)
+        texts.insert(0, ("system", system))
     pictures = iter(_images(row, layout, folder, max_pixels, sum(t.count(IMAGE) for _, t in texts)))
     messages = tuple(
         Message(role=role, content=placed(text, pictures, IMAGE)) for role, text in texts
@@ -238,16 +240,8 @@ def _message(message: object, layout: Layout, where: str) -> tuple[Role, str]:
         raise UnfitConversation(where, "a call stands apart from the text", repr(named)[:80])
     if not isinstance(text, str):
         raise UnfitConversation(where, "the content of a message is no text")
-    return role, _sound(text, where)
-
-
-def _sound(text: str, where: str) -> str:
-    """The text, if a file can hold it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UnfitConversation(where, "half of a pair of UTF-16 is no text") from error
-    return text
+    check_text(text, where)
+    return role, text
 
 
 def _images(
