@@ -9,13 +9,11 @@ Tolerances. Ids, grids and positions are equal. Pixel values go through float32 
 2e-6. Logits of the tiny models (3 layers, values up to about 10) move by less than 1e-4 for that.
 """
 
-from pathlib import Path
-
 import pytest
 import torch
 from building import a_result, a_task, a_turn, noise
 from PIL import Image as PILImage
-from transformers import AutoImageProcessor, AutoTokenizer
+from processors import image_only
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.processing_utils import ProcessorMixin
@@ -31,21 +29,6 @@ from saccade.types import Message, Trajectory
 
 PIXELS = 4e-6
 LOGITS = 1e-4
-
-
-def image_only(base: type[ProcessorMixin], path: Path) -> ProcessorMixin:
-    """An instance of a processor that has no video part; no class is changed."""
-
-    class ImageOnly(base):
-        def __init__(self, image_processor: object, tokenizer: object) -> None:
-            for kind in ("image", "video", "vision_start", "vision_end"):
-                name = f"<|{kind}_pad|>" if kind in ("image", "video") else f"<|{kind}|>"
-                setattr(self, f"{kind}_token", name)
-                setattr(self, f"{kind}_token_id", tokenizer.convert_tokens_to_ids(name))
-            ProcessorMixin.__init__(self, image_processor, tokenizer)
-
-    ImageOnly.__name__ = base.__name__
-    return ImageOnly(AutoImageProcessor.from_pretrained(path), AutoTokenizer.from_pretrained(path))
 
 
 @pytest.fixture(params=["tiny_qwen2_5_vl", "tiny_qwen3_vl"])

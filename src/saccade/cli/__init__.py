@@ -50,6 +50,10 @@ COMMANDS = (
         "Find out whether a run would work, and what a step costs.", "Train"),
     Row("curate", "saccade.cli.curate:curate",
         "Keep the questions that reinforcement learning can use.", "Train"),
+    Row("demos export", "saccade.cli.demos.export:export",
+        "Write the episodes of a run for LLaMA-Factory, TRL or verl.", "Train"),
+    Row("demos import", "saccade.cli.demos.importing:importing",
+        "Read conversations of others as episodes to learn from.", "Train"),
     Row("sft", "saccade.cli.sft:sft",
         "Fine-tune a model on demonstrations.", "Train"),
     Row("rl", "saccade.cli.rl:rl",
@@ -103,6 +107,7 @@ COMMANDS = (
 )  # fmt: skip
 GROUPS = {
     "bench": "Attempt the items of a benchmark: saccade bench nano is the one to begin with.",
+    "demos": "Make demonstrations for a cold start: saccade demos RECIPE lets teachers play.",
     "check": "Find out whether something will work before it is started.",
     "index": "Make documents and pictures searchable on this machine, without a network.",
     "nano": "Train and evaluate the embedded models on scenes of their world.",

@@ -12,13 +12,17 @@ Not bounded: a file whose pages hold more than its metadata says. Arrow unfolds 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saccade.errors import FormatError, MissingExtra
-from saccade.files import open_file
+from saccade.files import open_file, writing
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MAX_BATCH_BYTES = 512 * 2**20
 """Bytes of the values of a batch of rows, once they are unfolded."""
@@ -82,6 +86,42 @@ def count_parquet_rows(path: Path) -> int:
     """
     with _opened(path) as file:
         return int(file.metadata.num_rows)
+
+
+def write_rows(
+    path: Path,
+    schema: pyarrow.Schema,
+    rows: Iterable[Mapping[str, object]],
+    *,
+    together: int,
+) -> None:
+    """Write a parquet file, whole or not at all; a row group of rows is in memory at a time.
+
+    Args:
+        path: The file.
+        schema: The columns.
+        rows: The rows; what they raise leaves no file.
+        together: Number of rows of a row group.
+
+    Raises:
+        StoreError: it cannot be written; what was there before still is.
+    """
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remaining = iter(rows)
+    try:
+        with writing(path):
+            with (
+                pa.OSFile(str(part), "wb") as out,
+                ParquetWriter(out, schema) as file,
+            ):
+                while batch := [*islice(remaining, together)]:
+                    file.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _step(batches: Iterator[Any], path: Path, *, unfold: bool = False) -> Any:

@@ -9,13 +9,18 @@ which are called by their keys: `{"1": {"question": ...}}`. Another object is a 
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from saccade.errors import FormatError
 
+MAX_ELEMENT_BYTES = 64 * 2**20
+"""Bytes of an element of a list that is read piece by piece."""
+_PIECE = 2**18
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(parse_constant=lambda _: math.nan)
 
@@ -119,3 +124,89 @@ class _Reader:
 
     def _wrong(self, at: int, what: str) -> FormatError:
         return FormatError(f"{self._where}: not JSON ({what} at character {at})")
+
+
+def stream_elements(file: BinaryIO, where: str) -> Iterator[object]:
+    """The elements of a list in JSON, of which no more than one is in memory.
+
+    Args:
+        file: Open for reading, at the beginning of its text in UTF-8.
+        where: What it is called in messages.
+
+    Raises:
+        FormatError: it is no list of JSON; names the file and the number of the element.
+    """
+    stream = _Stream(file, where)
+    if stream.next() != "[":
+        raise FormatError(f"{where}: expected a list of objects in JSON")
+    number = 0
+    if stream.peek() == "]":
+        stream.next()
+    else:
+        while True:
+            yield stream.value(f"{where}: row {number}")
+            number += 1
+            following = stream.next()
+            if following == "]":
+                break
+            if following != ",":
+                raise FormatError(f"{where}: row {number}: not JSON (expected a comma or ])")
+    if stream.peek():
+        raise FormatError(f"{where}: not JSON (something follows the end of the list)")
+
+
+class _Stream:
+    """A text that is read as it is needed."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text, self._at, self._ended = "", 0, False
+
+    def peek(self) -> str:
+        """The next character that is not blank; empty at the end."""
+        while True:
+            found = _BLANK.match(self._text, self._at)
+            self._at = found.end() if found else self._at
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._read(_PIECE)
+
+    def next(self) -> str:
+        """The same, which is then behind us."""
+        character = self.peek()
+        self._at += len(character)
+        return character
+
+    def value(self, where: str) -> object:
+        """The next value: an object, whose end cannot be mistaken.
+
+        Each attempt has twice the text of the one before, so that all of them together cost a few
+        times the last one.
+        """
+        if self.peek() != "{":
+            raise FormatError(f"{where}: expected an object")
+        while True:
+            try:
+                value, self._at = _DECODER.raw_decode(self._text, self._at)
+                return value
+            except RecursionError as error:
+                raise FormatError(f"{where}: not JSON ({error})") from error
+            except ValueError as error:
+                held = len(self._text) - self._at
+                if self._ended:
+                    raise FormatError(f"{where}: not JSON ({error})") from error
+                if held > MAX_ELEMENT_BYTES:
+                    raise FormatError(
+                        f"{where}: not JSON, or an object of more than {MAX_ELEMENT_BYTES} bytes"
+                    ) from error
+                self._read(max(_PIECE, held))
+
+    def _read(self, size: int) -> None:
+        data = self._file.read(size)
+        self._ended = not data
+        try:
+            more = self._decoder.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{self._where}: expected UTF-8 ({error.reason})") from error
+        self._text, self._at = self._text[self._at :] + more, 0

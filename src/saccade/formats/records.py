@@ -29,7 +29,7 @@ from saccade.config import explain
 from saccade.errors import FormatError, ImageError
 from saccade.files import beside, open_file, read_text_lines, read_whole, text_of
 from saccade.formats.columns import rows_of
-from saccade.formats.listed import elements_of
+from saccade.formats.listed import elements_of, stream_elements
 from saccade.images.image import Image
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -146,6 +146,23 @@ def read_records(path: Path, *, wanted: Callable[[str], bool] | None = None) -> 
         case ".tsv" | ".csv":
             return _table(path, "\t" if path.suffix == ".tsv" else ",")
     raise FormatError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
+
+
+def stream_list(path: Path) -> Iterator[Row]:
+    """The rows of a `.json` file that is one list of objects, of any size.
+
+    `read_records` reads such a file too, with its text in memory.
+
+    Raises:
+        FormatError: the file or a row cannot be read; names file and row.
+    """
+    try:
+        with open_file(path) as file:
+            for number, value in enumerate(stream_elements(file, str(path))):
+                place = f"{path}: row {number}"
+                yield Row(path, place, _object(value, place, escapes=False))
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def unpacked(value: object) -> object:

@@ -19,6 +19,11 @@ from saccade.types import Part, Task
 JUDGES = {"thinklite_eureka": "math", "reason": "math", "xince": "math"}
 """Sources whose answers are compared as mathematics; the others go by the reward's own judge."""
 
+ENVIRONMENTS = ("visual_toolbox_v2", "deepeyes_v2")
+"""Environments that the published code registers. Source: `verl/workers/agent/envs` of DeepEyes and
+of DeepEyesV2; some of the latter's rows name others, such as `code_toolbox_lingyi_v1`, and cannot
+be played there (its issue 26)."""
+
 _UNREAD = re.compile(r"image(_?\d+)?|img|picture|videos?|audios?|multi_modal_data")
 """Columns of other formats, which would be part of the question."""
 

@@ -81,6 +81,8 @@ CHANGES_MEANING = {
     "curate.samples": False,
     "n": False,
     "nets": False,
+    "malformed": False,
+    "images": False,
     "attack": True,
     "detect": True,
     # where, how fast, how long

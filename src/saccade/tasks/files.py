@@ -14,7 +14,7 @@ from pydantic import Field
 from saccade.errors import FormatError
 from saccade.formats.columns import count_parquet_rows
 from saccade.formats.parquet import check_ids, first_rows, read_parquet
-from saccade.formats.rows import JUDGES
+from saccade.formats.rows import ENVIRONMENTS, JUDGES
 from saccade.formats.tasks import count_rows, read_rows, read_tasks
 from saccade.types import Record, Task
 
@@ -86,7 +86,7 @@ class ParquetTasks(Record):
             max_pixels=max_pixels,
             on_malformed=None if self.malformed == "refuse" else _warn,
         )
-        return islice(rows, self.n)
+        return _names_odd_environments(islice(rows, self.n))
 
     def count(self) -> int:
         rows = sum(count_parquet_rows(path) for path in self._paths)
@@ -113,6 +113,22 @@ class ParquetTasks(Record):
     @property
     def _paths(self) -> tuple[Path, ...]:
         return self.path if isinstance(self.path, tuple) else (self.path,)
+
+
+def _names_odd_environments(tasks: Iterator[Task]) -> Iterator[Task]:
+    """The same questions; a warning names each environment of theirs that nobody has published."""
+    known: set[object] = {None, *ENVIRONMENTS}
+    for task in tasks:
+        name = task.meta.get("env_name")
+        if name not in known:
+            known.add(name)
+            warnings.warn(
+                f"{task.id}: a row for the environment {str(name)[:80]!r}, which is not among the "
+                f"published ones ({', '.join(ENVIRONMENTS)}): it is asked like the others, in the "
+                "environment of this run",
+                stacklevel=2,
+            )
+        yield task
 
 
 def _warn(error: FormatError) -> None:

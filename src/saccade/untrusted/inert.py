@@ -64,6 +64,20 @@ def inert(text: str) -> str:
     return _with(clean, places, " ")
 
 
+def inert_tokens(text: str) -> str:
+    """The text with its control tokens made inert, and its tags left alone. Idempotent.
+
+    For conversations that a file brings, whose tags are the form in which they are written: known
+    are only tokens that hold a bar, as those of ChatML and of Llama do.
+    """
+    clean = text.encode("utf-8", "replace").decode()
+    if not _OPENERS.search(clean):
+        return clean
+    folded = _folded(clean)
+    tokens = (token for token in _TOKEN.finditer(folded.text) if "|" in token[token.lastindex or 0])
+    return _with(clean, [folded.places[token.start()] for token in tokens], " ")
+
+
 def inert_parts(parts: Sequence[str | T]) -> tuple[str | T, ...]:
     """Each text made inert, and what the parts would make together. Idempotent.
 
