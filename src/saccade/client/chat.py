@@ -71,17 +71,16 @@ class ChatClient:
     async def complete(
         self, system: str, user: str, *, max_tokens: int, temperature: float, seed: int
     ) -> str:
-        """The text of the reply to one system and one user message.
+        """The text of the reply to one system and one user message; an empty one is not sent.
 
         A reasoning parser that does not fit the model takes a whole reply for its thought.
 
         Raises:
             ServiceError: as for `chat`.
         """
-        messages: list[JsonValue] = [
-            {"role": "system", "content": system},
-            {"role": "user", "content": user},
-        ]
+        messages: list[JsonValue] = [{"role": "user", "content": user}]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
         body = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
         reply = await self.chat({"messages": messages, **body})
         swallowed = not reply.text.strip() and reply.finish != "length"

@@ -21,7 +21,7 @@ a policy could learn to write what no judge reads whenever it does not know. In 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Literal, NamedTuple, cast
 
@@ -31,8 +31,9 @@ from saccade.config import Part, Parts, build, resolve, suggestion
 from saccade.errors import ConfigError, PluginError, SaccadeError
 from saccade.plugins import guarded
 from saccade.rewards.judges import Choice, Exact, FirstOf, Judge, gold_option
-from saccade.rewards.terms import PRESETS, TERMS, Term
+from saccade.rewards.terms import LONGEST_ANSWERS, PRESETS, TERMS, Term
 from saccade.types import (
+    Problem,
     ProblemKind,
     Record,
     Score,
@@ -50,12 +51,17 @@ JUDGES = {
     "choice": "saccade.rewards.judges:Choice",
     "math": "saccade.rewards.math:Math",
     "llm": "saccade.rewards.llm:LLM",
+    "deepeyes_v2": "saccade.rewards.protocol:Protocol",
 }
 """Names for run files; your own judge goes there as "package.module:Class"."""
 
 ON_DEMAND = ("math",)
 """Judges without options that must be given: a task may name them where the run file does not."""
 
+
+MISSING = "None"
+"""What a judge is asked about where there is no answer and that is not wrong at once, as in the
+published reward of DeepEyesV2."""
 
 Unread = Literal["wrong", "unscored"]
 """What an answer is that no judge could read."""
@@ -79,6 +85,10 @@ class Reward:
         judges: Mapping[str, Judge] | None = None,
         unread: Unread = "unscored",
         long_answers: Literal["wrong", "judged"] = "wrong",
+        longest_answer: int | None = None,
+        unlimited_kinds: Collection[str] = (),
+        missing_answers: Literal["wrong", "judged"] = "wrong",
+        named_judges: bool = True,
     ) -> None:
         """Put a reward together.
 
@@ -91,7 +101,15 @@ class Reward:
             unread: What an answer is that no judge could read.
             long_answers: Whether an answer that the dialect finds too long is wrong for that, as in
                 DeepEyes, or judged like others.
+            longest_answer: Number of characters from which on an answer is too long, instead of the
+                limit of the dialect.
+            unlimited_kinds: Families of questions whose answers are never too long.
+            missing_answers: Whether an episode without an answer is wrong, or the judge is asked
+                about `MISSING`.
+            named_judges: Whether a task that names a judge is judged by that first.
         """
+        self._longest, self._unlimited = longest_answer, frozenset(unlimited_kinds)
+        self._missing, self._named_judges = missing_answers, named_judges
         self._long_answers = long_answers
         self._terms = dict(terms)
         self._judge = judge
@@ -113,7 +131,7 @@ class Reward:
         try:
             with guarded("reward.judge"):
                 verdict = await self._verdict(task, trajectory)
-            score = self._score(task, trajectory, verdict)
+            score = self._score(task, self._limited(task, trajectory), verdict)
         except ConfigError:
             raise
         except SaccadeError as error:
@@ -158,9 +176,9 @@ class Reward:
     async def _verdict(self, task: Task, trajectory: Trajectory) -> Verdict | None:
         if task.answer is None:
             return None
-        if trajectory.answer is None:
+        if trajectory.answer is None and (self._missing == "wrong" or not trajectory.turns):
             return Verdict(correct=False, reason="no answer", judge="rule")
-        last = trajectory.turns[-1].action.problems
+        last = self._limited(task, trajectory).turns[-1].action.problems
         too_long = self._long_answers == "wrong"
         if too_long and any(problem.kind is ProblemKind.LONG_ANSWER for problem in last):
             # Source: DeepEyes, `vl_agent.py`: against answers that talk to the judge.
@@ -172,7 +190,22 @@ class Reward:
 
     async def _opinion(self, task: Task, trajectory: Trajectory) -> Verdict:
         """What the judges say of the answer that an episode ended with."""
-        return await self._judge_for(task).judge(task, trajectory.answer or "")
+        answer = MISSING if trajectory.answer is None else trajectory.answer
+        return await self._judge_for(task).judge(task, answer)
+
+    def _limited(self, task: Task, trajectory: Trajectory) -> Trajectory:
+        """The trajectory as the terms see it: this reward says whether its answer is too long."""
+        unlimited = task.family in self._unlimited
+        if trajectory.answer is None or (self._longest is None and not unlimited):
+            return trajectory
+        *earlier, last = trajectory.turns
+        problems = [p for p in last.action.problems if p.kind is not ProblemKind.LONG_ANSWER]
+        if not unlimited and self._longest and len(trajectory.answer) >= self._longest:
+            detail = str(len(trajectory.answer))
+            problems.append(Problem(kind=ProblemKind.LONG_ANSWER, detail=detail))
+        action = last.action.model_copy(update={"problems": tuple(problems)})
+        turns = (*earlier, last.model_copy(update={"action": action}))
+        return trajectory.model_copy(update={"turns": turns})
 
     def _judge_for(self, task: Task) -> Judge:
         """The judge of a task, and after it those of the reward that may know more.
@@ -192,7 +225,7 @@ class Reward:
         return FirstOf((own, *others)) if others else own
 
     def _own_judge(self, task: Task) -> Judge:
-        if task.judge is None:
+        if task.judge is None or not self._named_judges:
             return self._judges["choice"] if task.choices else self._judge
         if task.judge in ON_DEMAND and task.judge not in self._judges:
             self._judges[task.judge] = cast(Judge, build(task.judge, JUDGES, "reward.judge"))
@@ -237,6 +270,19 @@ class RewardOptions(Record):
     """What an answer is that no judge could read; None: `wrong` in `saccade rl`, where a policy
     could learn to write such answers, `unscored` everywhere else."""
 
+    longest_answer: int | None = Field(default=None, ge=1)
+    """Number of characters from which on an answer is wrong, whatever it says: against answers that
+    talk to the judge. None: that of the preset (`deepeyes_v2`: 300), else of the dialect (1000)."""
+    unlimited_kinds: tuple[str, ...] = ()
+    """Families of questions whose answers may have any length. DeepEyesV2 has no limit on `reason`
+    (`compute_score_math`); here it holds everywhere unless a family is named."""
+    missing_answers: Literal["wrong", "judged"] = "wrong"
+    """What an episode without an answer is: `wrong`, or `judged` as if it had answered "None", as
+    in `compute_score` of DeepEyesV2."""
+    named_judges: bool = True
+    """Whether a task that names a judge is judged by that first, and only then by those of
+    `judge`."""
+
     def make(self, *, training: bool = False) -> Reward:
         """The reward.
 
@@ -252,7 +298,17 @@ class RewardOptions(Record):
         for part, judge in zip(self.judge, judges, strict=True):
             named.setdefault(part.kind, judge)
         unread = self.unread or ("wrong" if training else "unscored")
-        return Reward(self.make_terms(), FirstOf(judges), judges=named, unread=unread)
+        longest = self.longest_answer or LONGEST_ANSWERS.get(self.preset)
+        return Reward(
+            self.make_terms(),
+            FirstOf(judges),
+            judges=named,
+            unread=unread,
+            longest_answer=longest,
+            unlimited_kinds=self.unlimited_kinds,
+            missing_answers=self.missing_answers,
+            named_judges=self.named_judges,
+        )
 
     def make_terms(self) -> dict[str, Weighted]:
         """The terms of the preset, with what is changed of them.

@@ -47,7 +47,7 @@ QUOTE = ">"
 """Begins each line that is not ours. Source: datamarking, Hines et al. 2024 (arXiv 2403.14720),
 who mark each word. We mark each line, since a line is the least that could pass for one of ours."""
 
-_THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
+THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 WORDS = ("CORRECT", "INCORRECT")
 _LABELLED = (
     r"\W*(?:(?:final\s+)?(?:verdict|judge?ment|answer|result|conclusion|decision)\W+(?:is\W+)?)?"
@@ -128,7 +128,7 @@ def verdict_in(reply: str, words: tuple[str, str] = WORDS) -> bool | None:
         words: What it was asked to say: the word for yes, and the one for no.
     """
     labelled = _labelled(words)
-    lines = _THOUGHT.sub("", reply[-_LONGEST_REPLY:]).strip().splitlines()
+    lines = THOUGHT.sub("", reply[-_LONGEST_REPLY:]).strip().splitlines()
     lines = [line for line in lines if not line.lstrip().startswith((QUOTE, "\uff1e"))]
     lines = [line for line in lines if any(c.isalnum() for c in line)]
     found = [match for line in lines if (match := labelled.fullmatch(line))]

@@ -1,8 +1,8 @@
 """The terms of a reward: pure functions of the structure of a trajectory and of the verdict.
 
 A term is such a function, or a class with options whose instances are such functions. No term here
-reads text: format problems were recorded when a turn was parsed, and tool use is counted from
-calls that were executed and gave the model something new.
+reads text unless an option says so: format problems were recorded when a turn was parsed, and tool
+use is counted from calls that were executed and gave the model something new.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from saccade.errors import ConfigError
+from saccade.rewards.deepeyes_v2 import LONGEST_ANSWER
 from saccade.types import ProblemKind, Record, Task, Trajectory
 
 Term = Callable[[Task, Trajectory, bool], float]
@@ -146,6 +147,8 @@ TERMS = {
     "unconditional_tool_bonus": "saccade.rewards.terms:UnconditionalToolBonus",
     "accumulative_tool": "saccade.rewards.terms:AccumulativeTool",
     "adaptive_tool": "saccade.rewards.terms:AdaptiveTool",
+    "format": "saccade.rewards.deepeyes_v2:Format",
+    "search_penalty": "saccade.rewards.deepeyes_v2:SearchPenalty",
     "calls": "saccade.rewards.terms:calls",
 }
 """Names for run files; your own term goes there as "package.module:name"."""
@@ -162,11 +165,18 @@ PRESETS: dict[str, dict[str, float]] = {
     "deepeyes_maths": {"accuracy": 1.2, "maths_format_penalty": 0.4},
     "pyvision": {"accuracy": 1.0, "accumulative_tool": 0.1},
     "at_grpo": {"accuracy": 0.8, "format_penalty": 0.2, "adaptive_tool": 0.6},
+    "deepeyes_v2": {"accuracy": 0.8, "format": 0.2, "search_penalty": 0.8},
 }
 """Term -> weight. Source: DeepEyes, `vl_agent.py`; the two variants are its ablation (Table 4),
 whose weights are not published: we keep 1.2. `pyvision`: PyVision-RL, .1 for each call. `at_grpo`:
 AdaTooler-V, alpha .6. In each of them a call counts if it gave the model something new; the papers
-count every executed call, as `counts = "executed"` of the term does."""
+count every executed call, as `counts = "executed"` of the term does. `deepeyes_v2`: DeepEyesV2,
+`deepeyesv2.py`; see `saccade.rewards.deepeyes_v2`."""
+
+
+LONGEST_ANSWERS = {"deepeyes_v2": LONGEST_ANSWER}
+"""Preset -> number of characters from which on an answer is wrong, where that is not the limit of
+the dialect."""
 
 
 def _used(trajectory: Trajectory, counts: Counts) -> int:
