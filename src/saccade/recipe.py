@@ -99,7 +99,7 @@ def make_tasks(recipe: Recipe) -> Iterator[Task]:
         ConfigError: no `tasks` section, or one that cannot be used.
         PluginError: while they are drawn: the source raised.
     """
-    return _drawn(task_source(recipe), recipe)
+    return drawn_from(task_source(recipe), recipe)
 
 
 def count_tasks(recipe: Recipe) -> int | None:
@@ -174,7 +174,13 @@ def make_reward(recipe: Recipe, *, training: bool = False) -> Reward:
     return recipe.reward.make(training=training)
 
 
-def _drawn(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
+def drawn_from(source: TaskSource, recipe: Recipe) -> Iterator[Task]:
+    """The tasks of a source, as a recipe draws them, lazily.
+
+    Raises:
+        ConfigError: two of them have one id.
+        PluginError: the source raised.
+    """
     places: dict[str, int] = {}
     with guarded("tasks"):
         drawn = source.tasks(seed=recipe.seed, max_pixels=recipe.max_image_pixels)

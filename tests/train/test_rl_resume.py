@@ -18,15 +18,22 @@ from trainings import (
 )
 from waiting import LIMIT_S
 
+from saccade.runs.finished import read_finished
 from saccade.train.checkpoints import Step
 from saccade.train.rl import rl
 
 
 def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    usual = ("train.steps=6", "train.save_steps=3")
+    """Also to the same questions: `compute` is dropped after the second step, before the kill."""
+    usual = (
+        "train.steps=6", "train.save_steps=3", "train.keep_every=1",
+        'tasks.family=["far","compute"]', "train.drop_hopeless={questions = 2, batches = 2}",
+    )  # fmt: skip
     whole = rl(recipe_of(tmp_path / "whole", *usual))
+    asked = [row.get("families/compute/questions") for row in metrics(tmp_path / "whole")]
+    assert asked == [1, 1, None, None, None, None]
     out = tmp_path / "killed"
-    typed = command(out, *usual, "train.keep_every=1")
+    typed = command(out, *usual)
     with subprocess.Popen(
         [sys.executable, "-m", "saccade", *typed], stdout=subprocess.DEVNULL
     ) as process:
@@ -43,6 +50,9 @@ def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path
     assert_same_weights(whole, out / "model", 1e-6)
     for ours, theirs in zip(metrics(out), metrics(tmp_path / "whole"), strict=True):
         assert ours["reward"] == theirs["reward"]
+    assert episodes(out) == episodes(tmp_path / "whole")
+    for folder in (out, tmp_path / "whole"):
+        assert read_finished(folder).result["dropped"] == {"compute": 2}
     superseded = {path.name for path in (out / "superseded").iterdir()}
     assert {"metrics.jsonl", "step-00004"} <= superseded
     kept = sorted(path.name for path in (out / "rollouts").iterdir())

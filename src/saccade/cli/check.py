@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from saccade.cli.checks.examine import Examination, State
+    from saccade.cli.checks.kinds import Kind
+    from saccade.recipe import Recipe
     from saccade.train.recipe import RLRecipe
     from saccade.types import Record
 
@@ -38,6 +40,15 @@ def recipe(
             "Without it the page says whether a step fits in 80.",
         ),
     ] = None,
+    probe: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Play N questions of each family; exit code 1 if a training has a family that is "
+            "never answered right.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find out whether a run would work, and what a step costs.
@@ -52,6 +63,10 @@ def recipe(
     table = read_runfile(path, settings)
     kind = kind_of(table, str(path))
     chosen = read_as(kind, table)
+    if probe is not None:
+        from saccade.cli.checks.probe import check_probed
+
+        check_probed(kind, chosen)
 
     def show(finding: Finding) -> None:
         if not as_json:
@@ -68,6 +83,8 @@ def recipe(
         try_run(kind, chosen, found, processes=processes)
         if kind.name == "rl":
             more = _estimated(chosen, found, processes, sharded=sharded, memory=memory)
+        if probe is not None:
+            more |= _probed(kind, chosen, found, probe, quiet=as_json)
     if as_json:
         findings = [finding._asdict() for finding in found.findings]
         content: dict[str, object] = {
@@ -78,6 +95,17 @@ def recipe(
         say_json({**content, **more})
     if found.failed:
         raise typer.Exit(1)
+
+
+def _probed(
+    kind: Kind, recipe: Record, found: Examination, n: int, *, quiet: bool
+) -> dict[str, JsonValue]:
+    from saccade.cli.checks.probe import probe
+    from saccade.cli.checks.trial import acting
+
+    chosen = cast("Recipe", recipe)
+    policy = chosen.policy if kind.name != "rl" else acting(kind, chosen)
+    return probe(kind, chosen, policy, n, found, quiet=quiet)
 
 
 def _estimated(

@@ -31,6 +31,7 @@ def rl(
     from saccade.config import validate
     from saccade.runs.preflight import preflight
     from saccade.train.recipe import RLRecipe
+    from saccade.untrusted.printable import one_line
 
     chosen = validate(RLRecipe, read_runfile(recipe, settings))
     result = finished_before("rl", chosen.model_dump(mode="json"), Path(chosen.out))
@@ -46,6 +47,9 @@ def rl(
         metrics = result[end]
         assert isinstance(metrics, dict)
         say(f"step {metrics['step']}: {_line(metrics)}")
+    dropped = result.get("dropped")
+    for family, step in dropped.items() if isinstance(dropped, dict) else ():
+        say(f"family {one_line(family)}: never right, no longer drawn after step {step}")
     say(f"written to {result['model']}; every step: saccade report {chosen.out}")
 
 

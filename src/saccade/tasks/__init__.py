@@ -17,7 +17,7 @@ and is named in the run file as `tasks = { kind = "my_package.my_module:Sums", n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from saccade.types import Task
@@ -28,6 +28,10 @@ BUILT_IN = {
     "parquet": "saccade.tasks.files:ParquetTasks",
 }
 """Names for run files; your own source goes there as "package.module:Class"."""
+
+
+UNNAMED = "(unnamed)"
+"""The family of questions that name neither a family nor a source."""
 
 
 class TaskSource(Protocol):
@@ -60,4 +64,13 @@ class Outlined(Protocol):
         Raises:
             FormatError: a row cannot be used, or there is none.
         """
+        ...
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A source of several parts, which may hold other kinds of questions than its beginning."""
+
+    def parts(self) -> Sequence[TaskSource]:
+        """The parts; what is drawn of each is what a run draws of it first."""
         ...

@@ -54,6 +54,8 @@ class FileTasks(Record):
                 answer=row.answer,
                 choices=row.choices,
                 judge=row.judge,
+                source=self.path.name,
+                meta=row.meta,
             )
         if not number:
             raise FormatError(f'{self.path}: no question; a line is one: {{"question": "..."}}')
@@ -104,7 +106,18 @@ class ParquetTasks(Record):
             if not found:
                 raise FormatError(f"{path}: no rows")
             for source, number in found.items():
-                yield Task(id=f"{path}: row {number}", prompt=(), judge=JUDGES.get(source))
+                yield Task(
+                    id=f"{path}: row {number}",
+                    prompt=(),
+                    judge=JUDGES.get(source),
+                    source=source or path.name,
+                )
+
+    def parts(self) -> list[ParquetTasks]:
+        """Each file, where all of them are asked; they are often published by kind."""
+        if self.n is not None or len(self._paths) < 2:
+            return [self]
+        return [self.model_copy(update={"path": path}) for path in self._paths]
 
     def _check_ids(self) -> None:
         if self.malformed == "refuse":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from saccade.types import Record, Task
+from saccade.world import REPORTED
 from saccade.world import tasks as world_tasks
 
 
@@ -37,11 +39,22 @@ class WorldTasks(Record):
     def count(self) -> int:
         return self.n
 
+    def parts(self) -> list[WorldTasks]:
+        """The questions of each family."""
+        names = (self.family,) if isinstance(self.family, str) else self.family
+        whole, rest = divmod(self.n, len(names))
+        counts = Counter(names[:rest])
+        for name in names if whole else ():
+            counts[name] += whole
+        return [self.model_copy(update={"family": name, "n": n}) for name, n in counts.items()]
+
     def outlines(self) -> Iterator[Task]:
-        """One stands for all, and is not drawn: each has a gold answer that `exact` judges.
+        """One for each family, which is not drawn: all have a gold answer that `exact` judges.
 
         Raises:
             ConfigError: an unknown family or split, or a scene that would be too small.
         """
         self.tasks(seed=0, max_pixels=1)
-        yield Task(id="world", prompt=(), answer="0", judge="exact")
+        names = (self.family,) if isinstance(self.family, str) else self.family
+        for name in dict.fromkeys(REPORTED.get(name, name) for name in names):
+            yield Task(id="world", prompt=(), answer="0", judge="exact", meta={"family": name})

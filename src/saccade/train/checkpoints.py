@@ -157,6 +157,18 @@ def _lines(metrics: Path) -> list[bytes]:
     return [line for _, line in read_lines(metrics, most=MAX_KEPT_BYTES)]
 
 
+def logged_until(checkpoint: Path | None) -> list[dict[str, float]]:
+    """The metrics of the steps that a checkpoint holds, as they were logged; each has its `step`.
+
+    Empty without a checkpoint. They are a part of it: what is computed of them goes on as it was.
+    """
+    if checkpoint is None:
+        return []
+    state = json.loads(read_whole(checkpoint / TRAINER_STATE_NAME, most=MAX_KEPT_BYTES))
+    rows: list[dict[str, float]] = [row for row in state["log_history"] if "loss" in row]
+    return rows
+
+
 def last_checkpoint(out: Path, *, steps: int) -> Path | None:
     """The newest that is complete: the Trainer writes its state last.
 

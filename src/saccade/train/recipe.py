@@ -90,6 +90,17 @@ class AnswerProbe(Record):
     """Weight of the gain of a call, beside an advantage in deviations of the group."""
 
 
+class DropHopeless(Record):
+    """The `train.drop_hopeless` section of a run file."""
+
+    questions: int = Field(default=32, ge=1)
+    """Number of questions of a family in a row, of which no attempt was right, after which it is
+    dropped."""
+    batches: int = Field(default=3, ge=1)
+    """Number of batches in a row, with such questions and no right attempt, that it takes as
+    well."""
+
+
 class Training(Record):
     """The `train` section of a run file."""
 
@@ -156,6 +167,9 @@ class Training(Record):
     probe: AnswerProbe | None = None
     """Calls are credited with what they changed about the answer; see
     `saccade.train.credit.probe`."""
+    drop_hopeless: DropHopeless | None = None
+    """When a family of questions that is never answered right leaves the draw; None: it stays, and
+    a warning names it. The last family always stays. See `saccade.train.families`."""
     freeze_vision: bool = True
     """Whether the vision tower keeps its weights."""
     lora: LoRA | None = None

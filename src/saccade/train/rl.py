@@ -41,6 +41,7 @@ from saccade.train.checkpoints import (
     Step,
     export,
     last_checkpoint,
+    logged_until,
     read_metrics,
     recomputing,
 )
@@ -88,10 +89,11 @@ def rl(
             _set_aside(out, checkpoint)
             if checkpoint is not None:
                 on_resume(checkpoint)
-        _train(recipe, arguments, checkpoint, Journal(out, on_step))
+        dropped = _train(recipe, arguments, checkpoint, Journal(out, on_step))
         if state.is_main_process:
             steps = read_metrics(out)
             ends: dict[str, JsonValue] = {"first": steps[0], "last": steps[-1]}
+            ends["dropped"] = dict(dropped)
             finish(out, "rl", config, {"model": str(out / MODEL), **ends}, needs=[MODEL])
         state.wait_for_everyone()
     return out / MODEL
@@ -104,8 +106,12 @@ def _held(recipe: RLRecipe, out: Path) -> Claim:
 
 def _train(
     recipe: RLRecipe, arguments: GRPOConfig, checkpoint: Path | None, journal: Journal
-) -> None:
-    """Train to the last step, and export."""
+) -> dict[str, int]:
+    """Train to the last step, and export.
+
+    Returns:
+        The families that were dropped, each with the last step in which it was drawn.
+    """
     options, state = recipe.train, PartialState()
     loaded = load(recipe.model, dtype=getattr(torch, options.dtype))
     loaded.model.model.visual.requires_grad_(not options.freeze_vision)
@@ -122,11 +128,13 @@ def _train(
         trainer.remove_callback(PrinterCallback)
         collective = Processes()
         generator = _generator(trainer, loaded, options, collective)
-        with RLStep(recipe, loaded.renderer, generator, collective) as step:
+        history = logged_until(checkpoint)
+        with RLStep(recipe, loaded.renderer, generator, collective, history=history) as step:
             trainer.train_on(step, checkpoint=checkpoint)
     state.wait_for_everyone()
     if state.is_main_process:
         _export(trainer, loaded, Path(recipe.out) / MODEL, options, step.fingerprint)
+    return step.dropped
 
 
 def _reference(

@@ -21,6 +21,7 @@ from saccade.train.advantages import Group
 from saccade.train.checkpoints import ROLLOUTS
 from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit
+from saccade.train.families import family_metrics
 from saccade.train.prompts import Prompt
 from saccade.train.recipe import RLRecipe
 from saccade.types import Policy, Trajectory
@@ -97,14 +98,7 @@ class Rollouts:
         for trajectory in played:
             if (said := self._watch.count(trajectory)) is not None:
                 _log.warning(said)
-        metrics = episode_metrics(whole)
-        families = sorted({family for family, _ in measured})
-        for family in families if len(families) > 1 else ():
-            part = summary_of([episode for name, episode in measured if name == family])
-            for name in ("accuracy", "tool_call_rate"):
-                if (value := getattr(part, name)) is not None:
-                    metrics[f"{name}/{family}"] = value
-        return metrics
+        return episode_metrics(whole) | family_metrics(measured)
 
     def keep(self, number: int, groups_P: Sequence[Group], advantages_P_G: torch.Tensor) -> None:
         """Keep the episodes under the number of the step that is first trained on them.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ from saccade.train.collective import Collective, RoundPolicy
 from saccade.train.credit.base import Credit, OutcomeCredit
 from saccade.train.credit.counterfactual import CounterfactualCredit
 from saccade.train.credit.probe import ProbeCredit
+from saccade.train.families import Families, attempted
 from saccade.train.generator import Generator
 from saccade.train.prompts import Prompt, PromptStream
 from saccade.train.recipe import RLRecipe
@@ -41,6 +43,8 @@ class RLStep:
         renderer: QwenVLRenderer,
         generator: Generator,
         collective: Collective,
+        *,
+        history: Iterable[Mapping[str, float]] = (),
     ) -> None:
         """Put together what plays and scores the episodes of a recipe.
 
@@ -49,6 +53,7 @@ class RLStep:
             renderer: The renderer of the model.
             generator: Writes the turns of the episodes.
             collective: The processes that train together.
+            history: The metrics of the steps that were trained on before, of a run that goes on.
 
         Raises:
             ConfigError: a part of the recipe that cannot work.
@@ -60,7 +65,8 @@ class RLStep:
         timeout_s = recipe.train.collective_timeout_s
         policy = RoundPolicy(generator, collective, timeout_s=timeout_s)
         self._assembly = assemble(recipe, policy=policy)
-        self._prompts = PromptStream(recipe, recipe.train.shuffle)
+        self._families = Families(recipe.train, history)
+        self._prompts = PromptStream(recipe, recipe.train.shuffle, dropped=self._families.dropped)
         self._credit = _credit(recipe, renderer, policy, self._assembly, collective)
         self._rollouts = Rollouts(recipe, policy, self._assembly, self._credit, collective)
         self._canary = TrainingCanary(
@@ -78,6 +84,11 @@ class RLStep:
     def fingerprint(self) -> str:
         """Of the environment that the model is trained in."""
         return self._assembly.environment.fingerprint
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Families that are no longer drawn -> the last step in which they were."""
+        return self._families.steps_of_drops()
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +129,9 @@ class RLStep:
         advantages_P_G = advantages(rewards_P_G, scale)
         self._rollouts.keep(number, groups_P, advantages_P_G)
         metrics = self._rollouts.measure(groups_P)  # after: what cannot be measured can be seen
+        metrics |= self._families.record(
+            number, self._collective.gather_objects(attempted(groups_P))
+        )
         metrics |= await self._canary.measure(number)
 
         # TRL wants as many samples every time: groups that were not chosen fill the batch up.

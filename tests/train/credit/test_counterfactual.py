@@ -238,4 +238,4 @@ def test_a_run_attempts_every_prompt_both_ways(tmp_path: Path) -> None:
     (row,) = metrics(tmp_path / "run")
     assert row["episodes"] == 4
     assert row["sampling_gap"] < 1e-4
-    assert {"tool_call_rate/read", "tool_call_rate/easy", "thought_iou"} <= row.keys()
+    assert {"families/read/tool_call_rate", "families/easy/tool_calls", "thought_iou"} <= row.keys()

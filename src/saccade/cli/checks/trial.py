@@ -52,7 +52,7 @@ def try_run(kind: Kind, recipe: Record, found: Examination, *, processes: int = 
 
 
 def _try_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
-    policy = _acting(kind, recipe)
+    policy = acting(kind, recipe)
     if policy is None or found.has_error("environment"):
         return
     path = str(policy.options.get("path"))
@@ -69,7 +69,7 @@ def _try_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
             _try_episode(kind, recipe.model_copy(update={"policy": policy}), found)
 
 
-def _acting(kind: Kind, recipe: Recipe) -> Part | None:
+def acting(kind: Kind, recipe: Recipe) -> Part | None:
     """What acts: the policy, asked once if it is a server, or the model that is trained."""
     if kind.name == "rl":
         from saccade.train.recipe import RLRecipe
