@@ -202,7 +202,10 @@ def _make_dialect(part: Part) -> Dialect:
         return dialect
     # No prompt is published for an environment without tools: ours is used there.
     texts, ours = read_prompts(str(prompts)), dialect.default_prompts.without_tools
-    published = Prompts(**texts.model_dump(), without_tools=ours)
+    # DeepEyes repeats the instructions of a row after each result; DeepEyesV2 does not.
+    repeated = texts.observation if dialect.default_prompts.observation else ""
+    shown = texts.model_copy(update={"observation": repeated})
+    published = Prompts(**shown.model_dump(), without_tools=ours)
     named = chosen.model_copy(update={"prompts": published.model_dump()})
     return cast(Dialect, build(named, dialects.BUILT_IN, "dialect"))
 

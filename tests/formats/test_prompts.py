@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+from building import a_result
 
 from saccade.config import validate, with_overrides
 from saccade.errors import FormatError
@@ -75,6 +76,20 @@ def test_the_environment_asks_in_the_published_words(tmp_path: Path) -> None:
     assert env.record.prompts != ours.record.prompts
     without = [environment.replace(tools=()).record.prompts for environment in (env, ours)]
     assert without[0] == without[1]  # none is published that speaks of no tools
+
+
+@pytest.mark.parametrize(("kind", "repeats"), [("deepeyes", True), ("deepeyes_v2", False)])
+def test_instructions_are_repeated_after_a_result_where_the_published_environment_does(
+    tmp_path: Path, kind: str, repeats: bool
+) -> None:
+    """DeepEyes: `visual_toolbox_v2.py`, `USER_PROMPT_V2` in the tool response. DeepEyesV2: not in
+    `deepeyesv2.py` (commit 0373e6e), whose observations are RETURN_CODE_PROMPT and
+    RETURN_SEARCH_PROMPT alone."""
+    file = written(tmp_path, "jsonl", [row()])
+    settings = [f"dialect.kind={kind}", f"dialect.prompts={file}"]
+    dialect = make_environment(validate(Recipe, with_overrides({}, settings))).dialect
+    (shown,) = dialect.observe([a_result("done")])
+    assert (SUFFIX in shown.text) == repeats
 
 
 @pytest.mark.parametrize(
