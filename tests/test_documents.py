@@ -214,7 +214,8 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
         return
     else:
         made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
-    assert make_environment(made).fingerprint
+    if recipe.stem != "deepeyes_v2_rl":  # of published files: see test_deepeyes_v2_recipes.py
+        assert make_environment(made).fingerprint
     assert made.tasks is not None
     if made.tasks.kind == "world":  # others need data that are not here
         assert next(make_tasks(made)).images

@@ -295,3 +295,26 @@ def test_real_rows_of_mmsearch_r1(shared_data: Path) -> None:
     assert tasks[0].answer == "Spain"
     assert all(len(task.images) == 1 and task.answer for task in tasks)
     assert len({task.id for task in tasks}) == 5
+
+
+def test_files_are_read_side_by_side_in_proportion(tmp_path: Path) -> None:
+    """Whatever their order and sizes, in any stretch each has its share; none is lost."""
+    sizes = {"perception": 12, "reason": 6, "empty": 0, "search": 2}
+    for source, n in sizes.items():
+        rows = [row(data_source=source, extra_info={"question": "?", "index": k}, images=None,
+                    prompt=[{"role": "user", "content": "?"}]) for k in range(n)]  # fmt: skip
+        table = pa.Table.from_pylist(rows or [row()])
+        pq.write_table(table if rows else table.slice(0, 0), tmp_path / f"{source}.parquet")
+    paths = [str(tmp_path / f"{source}.parquet") for source in sizes]
+    tasks = {"kind": "parquet", "path": paths, "order": "mixed"}
+    ids = [task.id for task in make_tasks(Recipe.model_validate({"tasks": tasks}))]
+    assert sorted(ids) == sorted(f"{s}-{k}" for s, n in sizes.items() for k in range(n))
+    for source in sizes:
+        own = [name for name in ids if name.startswith(source)]
+        assert own == [f"{source}-{k}" for k in range(sizes[source])], "in the order of its file"
+    for until in range(1, 21):
+        for source, n in sizes.items():
+            drawn = sum(name.startswith(source) for name in ids[:until])
+            assert abs(drawn - until * n / 20) <= 1
+    in_files = make_tasks(Recipe.model_validate({"tasks": {**tasks, "order": "files"}}))
+    assert [task.id for task in in_files][:12] == [f"perception-{k}" for k in range(12)]

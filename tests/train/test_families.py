@@ -152,6 +152,25 @@ def test_a_dropped_family_is_passed_over_from_its_prompt_on(tmp_path: Path) -> N
             assert families_of(again, start, 6) == whole[start : start + 6]
 
 
+def test_processes_that_share_a_batch_draw_what_one_would(tmp_path: Path) -> None:
+    """Each passes over the shares of the others, in which a family was dropped as well."""
+    tasks: Table = {"kind": "file", "path": str(a_mix(tmp_path))}
+    recipe = Recipe.model_validate({"tasks": tasks})
+    drawn: dict[int, list[str]] = {}
+    for size in (1, 2, 4):
+        batches: list[list[str]] = [[], [], []]
+        for rank in range(size):
+            dropped: dict[str, int] = {}
+            stream, own = PromptStream(recipe, 5, dropped=dropped), 8 // size
+            for number, batch in enumerate(batches):
+                batch += [p.task.id for p in stream.take(8 * number + rank * own, own)]
+                if number == 1:
+                    dropped["far"] = 16
+        drawn[size] = [name for batch in batches for name in batch]
+    assert drawn[1] == drawn[2] == drawn[4]
+    assert not any(name.startswith("far") for name in drawn[1][16:])
+
+
 def test_no_family_that_is_left_is_an_error_and_no_endless_search(tmp_path: Path) -> None:
     tasks: Table = {"kind": "file", "path": str(a_mix(tmp_path))}
     recipe = Recipe.model_validate({"tasks": tasks})

@@ -25,7 +25,7 @@ from saccade.runs.execute import jobs_of, run
 from saccade.runs.folder import RunReader
 from saccade.train.checkpoints import Step, last_checkpoint
 from saccade.train.recipe import SFTRecipe
-from saccade.train.sft import IGNORED, labels, read_examples, sft
+from saccade.train.sft import IGNORED, labels, read_examples, sft, training_arguments
 from saccade.types import Completion, Sampling, Trajectory
 
 BASE = str(folder_of("nano-base"))
@@ -240,6 +240,49 @@ def test_what_is_not_known_to_be_right_is_left_out_and_counted(demos: Path, tmp_
     with pytest.raises(ConfigError, match=r"nothing to train on in .* \(4 not known to be right"):
         sft(recipe_of(wrong, tmp_path / "none"))
     assert not (tmp_path / "none").exists(), "a training that never began claims no folder"
+
+
+def test_a_length_in_epochs_and_a_warm_up_as_a_share(demos: Path, tmp_path: Path) -> None:
+    """Eight examples in batches of four: two steps an epoch, three in one and a half. The rate
+    rises over two of them, as `warmup_ratio` of transformers, and is 0 at the first."""
+    usual = {"epochs": 1.5, "steps": 100, "warmup_ratio": 0.5, "schedule": "linear"}
+    recipe = recipe_of(demos, tmp_path / "run", **usual)
+    sft(recipe)
+    rows = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    rates = [row["learning_rate"] for row in rows]
+    assert rates == pytest.approx([0.0, 0.5e-3, 1e-3])
+    for n, accumulate, steps in [(8, 1, 3), (9, 1, 5), (9, 2, 3), (1, 128, 2)]:
+        assert recipe.model_copy(update={"accumulate": accumulate}).total_steps(n) == steps
+    assert recipe_of(demos, tmp_path, steps=7).total_steps(8) == 7
+
+
+def test_an_image_of_more_tokens_than_it_may_have_leaves_its_example_out(
+    demos: Path, tmp_path: Path
+) -> None:
+    """The view is 56 x 56 pixels: 16 tokens of 14 x 14."""
+    loaded = load(BASE)
+    fits = recipe_of(demos, tmp_path / "run", max_image_tokens=16)
+    assert len(read_examples(fits, loaded).trajectories) == 8
+    large = recipe_of(demos, tmp_path / "run", max_image_tokens=15)
+    with pytest.raises(ConfigError, match=r"\(8 with too large an image\)"):
+        read_examples(large, loaded)
+
+
+@pytest.mark.parametrize(
+    ("trl", "says"),
+    [({"max_steps": 3}, "trl: max_steps: set by the other options"), ({"nope": 1}, "nope")],
+)
+def test_options_of_trl_are_checked(
+    demos: Path, tmp_path: Path, trl: dict[str, int], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        training_arguments(recipe_of(demos, tmp_path, trl=trl), tmp_path, steps=4)
+    used = training_arguments(
+        recipe_of(demos, tmp_path, trl={"optim": "sgd"}, gradient_checkpointing=True),
+        tmp_path, steps=4,
+    )  # fmt: skip
+    assert used.optim == "sgd"
+    assert used.gradient_checkpointing
 
 
 def test_the_thought_of_a_teacher_is_learned_wherever_it_came(demos: Path, tmp_path: Path) -> None:

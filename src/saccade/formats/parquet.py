@@ -19,11 +19,13 @@ in it (further turns, images in other columns) cannot be used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, islice
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from saccade.errors import FormatError
-from saccade.formats.columns import rows_of
+from saccade.formats.columns import count_parquet_rows, rows_of
 from saccade.formats.rows import id_of, is_read, task_of
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.types import Task
@@ -36,6 +38,7 @@ _BATCH_ROWS, _NAMES = 16, 4096
 def read_parquet(
     *paths: Path,
     by_row: bool = False,
+    mixed: bool = False,
     max_pixels: int = MAX_SOURCE_PIXELS,
     on_malformed: Callable[[FormatError], None] | None = None,
 ) -> Iterator[Task]:
@@ -44,6 +47,8 @@ def read_parquet(
     Args:
         *paths: The files; image paths in one are relative to its folder and may not leave it.
         by_row: Whether questions are called by file and row, also where rows have an index.
+        mixed: Whether the files are read side by side, each as far as the others, instead of one
+            after the other.
         max_pixels: Larger images are refused.
         on_malformed: Called for each row that cannot be used, which is then left out.
 
@@ -53,16 +58,13 @@ def read_parquet(
         MissingExtra: pyarrow is not installed.
     """
     ids = _Ids(paths, by_row=by_row)
-    for path in paths:
-        numbers = count()
-        for row in _rows(path):
-            number = next(numbers)
-            try:
-                yield task_of(row, ids.take(row, path, number), path, number, max_pixels)
-            except FormatError as error:
-                if on_malformed is None:
-                    raise
-                on_malformed(error)
+    for path, number, row in _side_by_side(paths) if mixed else _one_after_another(paths):
+        try:
+            yield task_of(row, ids.take(row, path, number), path, number, max_pixels)
+        except FormatError as error:
+            if on_malformed is None:
+                raise
+            on_malformed(error)
 
 
 def check_ids(paths: Sequence[Path], *, by_row: bool = False, most: int | None = None) -> None:
@@ -123,6 +125,34 @@ def first_rows(path: Path) -> dict[str, int]:
     for number, row in enumerate(_named(path, ["data_source"])):
         found.setdefault(str(row.get("data_source") or ""), number)
     return found
+
+
+class _Row(NamedTuple):
+    path: Path
+    number: int
+    values: dict[str, object]
+
+
+def _one_after_another(paths: Sequence[Path]) -> Iterator[_Row]:
+    for path in paths:
+        for number, row in enumerate(_rows(path)):
+            yield _Row(path, number, row)
+
+
+def _side_by_side(paths: Sequence[Path]) -> Iterator[_Row]:
+    """Always the next row of the file of which the smallest share was read."""
+    counts = [count_parquet_rows(path) for path in paths]
+    open_files = [_rows(path) for path in paths]
+    waiting = [(0.5 / count, place, 0) for place, count in enumerate(counts) if count]
+    heapify(waiting)
+    while waiting:
+        _, place, number = waiting[0]
+        row = next(open_files[place], None)
+        if row is None:  # fewer than the file says
+            heappop(waiting)
+            continue
+        heapreplace(waiting, ((number + 1.5) / counts[place], place, number + 1))
+        yield _Row(paths[place], number, row)
 
 
 def _rows(path: Path) -> Iterator[dict[str, object]]:

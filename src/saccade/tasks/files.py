@@ -65,7 +65,10 @@ class ParquetTasks(Record):
     """Published training rows; see `saccade.formats.parquet`."""
 
     path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
-    """One file, or several that are read one after the other."""
+    """One file, or several."""
+    order: Literal["files", "mixed"] = "files"
+    """Whether files are read one after the other, or side by side, each as far as the others: data
+    are often published in files by kind."""
     n: int | None = Field(default=None, ge=1)
     """Number of questions, from the first row that can be used on; None: all."""
     malformed: Literal["refuse", "leave_out"] = "refuse"
@@ -75,7 +78,7 @@ class ParquetTasks(Record):
     row. Rows without an index are called by the latter in any case."""
 
     def tasks(self, *, seed: int, max_pixels: int) -> Iterator[Task]:
-        """The questions in the order of the files.
+        """The questions in the order of their rows.
 
         Raises:
             FormatError: two rows of one id, before the first question; or a row that cannot be
@@ -85,6 +88,7 @@ class ParquetTasks(Record):
         rows = read_parquet(
             *self._paths,
             by_row=self.ids == "row",
+            mixed=self.order == "mixed",
             max_pixels=max_pixels,
             on_malformed=None if self.malformed == "refuse" else _warn,
         )
@@ -121,7 +125,8 @@ class ParquetTasks(Record):
 
     def _check_ids(self) -> None:
         if self.malformed == "refuse":
-            check_ids(self._paths, by_row=self.ids == "row", most=self.n)
+            most = self.n if self.order == "files" else None
+            check_ids(self._paths, by_row=self.ids == "row", most=most)
 
     @property
     def _paths(self) -> tuple[Path, ...]:

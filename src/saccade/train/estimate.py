@@ -21,6 +21,14 @@ from saccade.untrusted.checkpoints import refuse_code
 
 GIB = 2**30
 
+_QWEN_7B: dict[str, dict[str, object]] = {
+    "text_config": {
+        "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+    },
+    "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584},
+}  # fmt: skip
+
 SHAPES: dict[str, dict[str, dict[str, object]]] = {
     "Qwen/Qwen2.5-VL-3B-Instruct": {
         "text_config": {
@@ -30,16 +38,11 @@ SHAPES: dict[str, dict[str, dict[str, object]]] = {
         },
         "vision_config": {"hidden_size": 1280, "out_hidden_size": 2048},
     },
-    "Qwen/Qwen2.5-VL-7B-Instruct": {
-        "text_config": {
-            "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
-            "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
-        },
-        "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584},
-    },
+    "Qwen/Qwen2.5-VL-7B-Instruct": _QWEN_7B,
+    "honglyhly/DeepEyesV2_7B_SFT_1031": _QWEN_7B,
 }  # fmt: skip
 """Of models that a run file may name before they are on the disk. Source: their config.json; what
-is not said here is the default of the class."""
+is not said here is the default of the class. The last one was trained from the one before."""
 
 
 class Estimate(Record):

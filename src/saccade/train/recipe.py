@@ -13,6 +13,7 @@ train = { preset = "deepeyes", prompts = 8, group = 8, steps = 150, learning_rat
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, JsonValue, computed_field, model_validator
@@ -30,6 +31,11 @@ PRESETS: dict[str, dict[str, JsonValue]] = {
         "prompts": 256, "group": 16, "updates": 1, "learning_rate": 1e-6, "weight_decay": 0.01,
         "max_grad_norm": 1.0, "clip_range": 0.2, "kl": 0.0, "loss": "dapo", "scale": "group",
     },
+    "deepeyes_v2": {
+        "prompts": 256, "group": 16, "updates": 8, "learning_rate": 1e-6, "weight_decay": 0.01,
+        "max_grad_norm": 1.0, "clip_range": 0.2, "clip_range_high": 0.3, "kl": 0.0, "loss": "dapo",
+        "scale": "group", "steps": 480, "save_steps": 32,
+    },
     "dapo": {
         "prompts": 512, "group": 16, "updates": 16, "learning_rate": 1e-6, "weight_decay": 0.1,
         "max_grad_norm": 1.0, "clip_range": 0.2, "clip_range_high": 0.28, "kl": 0.0,
@@ -43,6 +49,9 @@ PRESETS: dict[str, dict[str, JsonValue]] = {
 """Options of published algorithms; what a run file says itself comes before them.
 
 - `deepeyes`: DeepEyes (arXiv 2505.14362), its training script: GRPO, no KL, one update a batch.
+- `deepeyes_v2`: DeepEyesV2 (arXiv 2511.05271) and its training script: eight updates a
+  batch, token mean, no KL, a checkpoint every four batches. The clip range is the paper's; its
+  script has .2 on both sides. 480 steps are the 60 batches of the paper's curves.
 - `dapo`: DAPO (arXiv 2503.14476): clip-higher, groups without variance replaced, token mean, over-
   long answers masked. It draws until a batch is full; here each step draws `oversample` times the
   prompts, and a step that finds too few varied groups is smaller.
@@ -277,10 +286,15 @@ class SFTRecipe(Record):
     answer."""
     max_tokens: int = Field(default=8192, ge=1)
     """Number of tokens that a trajectory may have; a longer one is left out and counted."""
+    max_image_tokens: int | None = Field(default=None, ge=1)
+    """Number of tokens that an image may have; a trajectory with a larger one is left out and
+    counted. How large images are shown was decided where the trajectories were made or imported."""
     seed: int = 0
     """Seed of the order of the examples."""
     steps: int = Field(default=100, ge=1)
     """Number of optimiser steps."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Number of times that every example is trained on, instead of `steps`."""
     batch_size: int = Field(default=8, ge=1)
     """Number of examples in one forward pass."""
     accumulate: int = Field(default=1, ge=1)
@@ -291,14 +305,20 @@ class SFTRecipe(Record):
     """How the learning rate goes on after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
     """Number of steps over which the learning rate rises from 0."""
+    warmup_ratio: float = Field(default=0.0, ge=0, lt=1)
+    """Share of all steps over which it rises, where `warmup_steps` is 0."""
     freeze_vision: bool = True
     """Whether the vision tower keeps its weights."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed again for the gradient instead of being held."""
     save_steps: int = Field(default=100, ge=1)
     """Number of steps between two checkpoints."""
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights in the result; training is in float32."""
+    """Type of the weights in the result; in training they are in float32."""
     device: Literal["cpu", "auto"] = "auto"
     """Where the model is trained; "auto" takes an accelerator where there is one."""
+    trl: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further options of `trl.SFTConfig`: `bf16`, `optim`, `report_to`, ..."""
 
     @computed_field(return_type=int | None)  # type: ignore[prop-decorator]
     @property
@@ -307,4 +327,11 @@ class SFTRecipe(Record):
 
         More steps of a constant rate prolong a run; a schedule of another length is another run.
         """
-        return None if self.schedule == "constant" else self.steps
+        return None if self.schedule == "constant" or self.epochs is not None else self.steps
+
+    def total_steps(self, examples: int) -> int:
+        """The number of optimiser steps with so many examples."""
+        if self.epochs is None:
+            return self.steps
+        batches = ceil(examples / self.batch_size)
+        return ceil(self.epochs * ceil(batches / self.accumulate))

@@ -47,8 +47,8 @@ def try_run(kind: Kind, recipe: Record, found: Examination, *, processes: int = 
         _try_demonstrations(recipe, found)
     else:
         _try_classifier(recipe, found)
-    if kind.name == "rl" and processes == 1:
-        _try_trainer(recipe, found)
+    if kind.name in ("sft", "rl") and processes == 1:
+        _try_trainer(kind, recipe, found)
 
 
 def _try_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
@@ -159,19 +159,29 @@ def _compare_with_what_is_known(model: str, environment: Environment, found: Exa
     _note_mismatches(info, environment, found)
 
 
-def _try_trainer(recipe: Record, found: Examination) -> None:
+def _try_trainer(kind: Kind, recipe: Record, found: Examination) -> None:
     from saccade.models.devices import devices
-    from saccade.train.recipe import RLRecipe
+    from saccade.train.recipe import RLRecipe, SFTRecipe
     from saccade.train.rl import trainer_arguments
+    from saccade.train.sft import training_arguments
 
-    chosen = cast(RLRecipe, recipe)
-    if chosen.train.trl.get("bf16") and len(devices()) == 1:  # the CPU
-        text = "train.trl.bf16 needs an accelerator, and this machine has none"
-        found.add("trainer", "not tried", text)
+    options = recipe.train.trl if isinstance(recipe, RLRecipe) else cast(SFTRecipe, recipe).trl
+    if options.get("bf16") and len(devices()) == 1:  # the CPU
+        where = "train.trl.bf16" if kind.name == "rl" else "trl.bf16"
+        found.add(
+            "trainer", "not tried", f"{where} needs an accelerator, and this machine has none"
+        )
         return
     with found.part("trainer"):
-        trainer_arguments(chosen, Path(chosen.out))
-        found.add("trainer", "ok", f"{chosen.train.preset}, {chosen.train.steps} steps")
+        if isinstance(recipe, RLRecipe):
+            trainer_arguments(recipe, Path(recipe.out))
+            text = f"{recipe.train.preset}, {recipe.train.steps} steps"
+        else:
+            chosen = cast(SFTRecipe, recipe)
+            training_arguments(chosen, Path(chosen.out), steps=chosen.steps)
+            told = chosen.epochs is None
+            text = f"{chosen.steps} steps" if told else f"{chosen.epochs:g} epochs"
+        found.add("trainer", "ok", text)
 
 
 def _try_demonstrations(recipe: Record, found: Examination) -> None:

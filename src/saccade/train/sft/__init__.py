@@ -18,13 +18,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from pydantic import JsonValue
-from transformers import PrinterCallback
+from transformers import HfArgumentParser, PrinterCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -116,12 +117,13 @@ def _train(
         "left_out": dict(examples.left_out),
         "fingerprints": list(examples.fingerprints),
     }
-    checkpoint = last_checkpoint(out, steps=recipe.steps)
+    steps = recipe.total_steps(len(examples.trajectories))
+    checkpoint = last_checkpoint(out, steps=steps)
     _keep_counts(out / EXAMPLES, counts, resumed=checkpoint is not None)
     loaded.model.model.visual.requires_grad_(not recipe.freeze_vision)
     trainer = _Trainer(
         model=loaded.model,
-        args=_arguments(recipe, out),
+        args=training_arguments(recipe, out, steps=steps),
         train_dataset=Dataset.from_dict({"index": range(len(examples.trajectories))}),
         processing_class=loaded.renderer.tokenizer,
         data_collator=_Collator(loaded, examples.trajectories),
@@ -201,31 +203,46 @@ class _Collator:
         return inputs | {"labels": labels(rendered, batch.input_ids.shape[1])}
 
 
-def _arguments(recipe: SFTRecipe, out: Path) -> SFTConfig:
-    held: dict[str, Any] = recomputing(SFTConfig, False)
-    return SFTConfig(
-        output_dir=str(out),
-        max_steps=recipe.steps,
-        per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup_steps,
-        save_steps=recipe.save_steps,
-        save_total_limit=2,
-        seed=recipe.seed,
-        use_cpu=recipe.device == "cpu",
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        bf16=False,
-        max_length=None,
-        **held,
-        remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        dataloader_pin_memory=False,
-        average_tokens_across_devices=True,
-    )
+def training_arguments(recipe: SFTRecipe, out: Path, *, steps: int) -> SFTConfig:
+    """The options of TRL.
+
+    Args:
+        recipe: The run file.
+        out: Its folder.
+        steps: Number of optimiser steps.
+
+    Raises:
+        ConfigError: `trl` says what is said elsewhere, or what TRL does not take.
+    """
+    ours: dict[str, Any] = {
+        "output_dir": str(out),
+        "max_steps": steps,
+        "per_device_train_batch_size": recipe.batch_size,
+        "gradient_accumulation_steps": recipe.accumulate,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.schedule,
+        "warmup_steps": recipe.warmup_steps or ceil(recipe.warmup_ratio * steps),
+        "save_steps": recipe.save_steps,
+        "save_total_limit": 2,
+        "seed": recipe.seed,
+        "use_cpu": recipe.device == "cpu",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "max_length": None,
+        **recomputing(SFTConfig, recipe.gradient_checkpointing),
+        "remove_unused_columns": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "dataloader_pin_memory": False,
+        "average_tokens_across_devices": True,
+    }
+    if twice := sorted(set(ours) & set(recipe.trl)):
+        raise ConfigError(f"trl: {', '.join(twice)}: set by the other options of the run file")
+    usual: dict[str, object] = {"report_to": [], "bf16": False}
+    try:
+        parsed = HfArgumentParser(SFTConfig).parse_dict({**usual, **ours, **recipe.trl})
+    except ValueError as error:
+        raise ConfigError(f"trl: {error}") from error
+    return cast(SFTConfig, parsed[0])
 
 
 def _example(
@@ -240,6 +257,11 @@ def _example(
     example = demonstration(trajectory, loaded.renderer)
     if example is None:
         return NOT_WRITTEN
-    if len(loaded.renderer.render(example, generation=False).ids) > recipe.max_tokens:
+    rendered = loaded.renderer.render(example, generation=False)
+    if len(rendered.ids) > recipe.max_tokens:
         return "too long"
+    pixels = max((image.size.area for image in rendered.images), default=0)
+    most = recipe.max_image_tokens
+    if most is not None and pixels > most * loaded.renderer.rule.factor**2:
+        return "with too large an image"
     return example
