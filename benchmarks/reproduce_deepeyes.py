@@ -31,7 +31,8 @@ KEPT = (
     "step", "reward", "accuracy", "tool_calls", "tool_calls_ok", "tool_call_rate",
     "response_tokens", "mean_iou", "thought_iou", "entropy", "kl", "aborted",
     "groups/zero_variance", "groups/unscored",
-    "accuracy/read", "accuracy/easy", "tool_call_rate/read", "tool_call_rate/easy", "step_time",
+    "families/read/accuracy", "families/easy/accuracy", "families/read/tool_call_rate",
+    "families/easy/tool_call_rate", "step_time",
 )  # fmt: skip
 COUNTS = (
     "scored", "correct", "accuracy", "low", "high", "tool_calls", "tool_call_rate", "mean_iou",
