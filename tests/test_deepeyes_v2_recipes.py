@@ -16,10 +16,11 @@ from PIL import Image as PILImage
 from saccade.cli.checks.examine import Examination, examine_parts
 from saccade.cli.checks.kinds import kind_of, read_as
 from saccade.config import read_toml, validate
-from saccade.recipe import Recipe, make_environment, make_tasks
-from saccade.runs.folder import RunFolder
-from saccade.runs.manifest import manifest_of
+from saccade.errors import ConfigError
+from saccade.models.load import load
+from saccade.recipe import make_environment, make_tasks
 from saccade.train.recipe import RLRecipe, SFTRecipe
+from saccade.train.sft import read_examples
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SYSTEM, ASKED = "You are an agent. Use python, or search.", "\nAnswer in <answer></answer>."
@@ -117,18 +118,57 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     out = cache.with_name("fvqa.sqlite")
     assert here("index", "import", str(cache), "--out", str(out)).returncode == 0
     for k in range(5):
-        folder = tmp_path / f"runs/deepeyes-v2-demos-{k}"
-        with RunFolder(folder, manifest_of("rollout", Recipe())):
-            pass
+        write_conversations(tmp_path / f"data/sft/json/sft_part_{k}.json", n=k + 1)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["deepeyes_v2_sft", "deepeyes_v2_rl"])
-def test_with_its_data_nothing_is_wrong(name: str, published: Path) -> None:
+def write_conversations(file: Path, n: int) -> None:
+    """As `honglyhly/DeepEyesV2_SFT` has them: `messages` and `images`, sharegpt of LLaMA-Factory
+    (`data_convert.py` of Visual-Agent/DeepEyesV2). The image is of 1200 x 900 pixels."""
+    turns = [
+        ("system", SYSTEM),
+        ("user", f"<image>\nWhat is it?{ASKED}"),
+        ("assistant", "<think>I look.</think><code>\n```python\nprint(7)\n```\n</code>"),
+        ("user", "Code execution result:\nstdout:\n```\n7\n```\n\nstderr:\n```\n\n```"),
+        ("assistant", "<think>Seven.</think><answer>7</answer>"),
+    ]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    PILImage.new("RGB", (1200, 900)).save(file.parent.parent / "mug.png")
+    file.write_text(json.dumps([{"messages": messages, "images": ["mug.png"]}] * n))
+
+
+def assert_nothing_is_wrong(name: str) -> None:
     table = read_toml(RECIPES / f"{name}.toml")
     kind, found = kind_of(table, name), Examination()
     examine_parts(kind, read_as(kind, table), found)
     assert {finding.state for finding in found.findings} == {"ok"}, found.findings
+
+
+def test_with_its_data_nothing_is_wrong_with_reinforcement_learning(published: Path) -> None:
+    assert_nothing_is_wrong("deepeyes_v2_rl")
+
+
+def test_what_is_imported_as_the_recipe_says_is_trained_on(
+    published: Path, tiny_qwen2_5_vl: Path
+) -> None:
+    """By a model whose images are cut as those of Qwen2.5-VL; larger images are left out."""
+    comment = (RECIPES / "deepeyes_v2_sft.toml").read_text().replace("\\\n#", "")
+    (line,) = (line for line in comment.splitlines() if "saccade demos import" in line)
+    typed = line.removeprefix("#").split()[1:]
+    for k in range(5):
+        done = here(*(word.replace("0.json", f"{k}.json").replace("demos-0", f"demos-{k}")
+                      for word in typed))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert_nothing_is_wrong("deepeyes_v2_sft")
+    recipe = validate(SFTRecipe, read_toml(RECIPES / "deepeyes_v2_sft.toml"))
+    loaded = load(tiny_qwen2_5_vl)
+    assert len(read_examples(recipe, loaded).trajectories) == 1 + 2 + 3 + 4 + 5
+    assert here("demos", "import", "data/sft/json/sft_part_0.json", "--images", "data/sft",
+                "--out", "runs/large").returncode == 0  # fmt: skip
+    large = recipe.model_copy(update={"runs": ("runs/large",)})
+    with pytest.raises(ConfigError, match="1 with too large an image"):
+        read_examples(large, loaded)
 
 
 def test_its_environment_speaks_as_published(published: Path) -> None:
