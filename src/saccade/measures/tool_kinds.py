@@ -20,11 +20,11 @@ Code is told by what it does, from its syntax tree; it is never run. In this ord
    that came from an image; or if it shows, saves or displays what an earlier cell had cropped.
 3. It does a *mark* if it draws: by `ImageDraw`, the drawing functions of cv2 and skimage, patches,
    lines and texts on axes, any plot of matplotlib, pandas or seaborn, a colour written into a
-   region of an array. `imshow` alone, titles and axes are no mark.
+   region of an array, an image laid over another (`alpha`). `imshow` alone and titles are no mark.
 4. It does *numeric* if it prints numbers, or the notebook shows one as the value of the last
-   expression (a size that is read off, too), or plots computed ones. Where it does neither crop nor
-   mark, arithmetic, statistics, comparisons, counting and algebra are enough, printed or not:
-   beside these, arithmetic is how corners of boxes are found.
+   expression (a size that is read off, too), or plots computed ones. Where it neither crops nor
+   marks nor shows an image, arithmetic, statistics, comparisons, counting and algebra are enough,
+   printed or not: beside these, they are how corners of boxes are found and contrast is changed.
 5. The primary kind is a mark before all others. A crop comes next, unless numbers are shown and the
    crop is not: then it was taken to be measured, and numbers come before it. All else is `other`:
    filters, contrast, text, loading, an image shown as it is, comments, `pass`.
@@ -149,7 +149,7 @@ def _by_name(name: str) -> Kind:
 def _of_events(done: set[Event]) -> Kinds:
     """From what a cell did to its kinds; see the rules above."""
     crop, mark, numeric = bool(done & {"cut", "shown"}), "marked" in done, "numeric" in done
-    if not (crop or mark):
+    if not (crop or mark or "pictured" in done):
         numeric |= "arithmetic" in done
     named: tuple[tuple[Kind, bool], ...] = (("crop", crop), ("mark", mark), ("numeric", numeric))
     every = frozenset(kind for kind, holds in named if holds)

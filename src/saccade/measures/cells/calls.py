@@ -28,6 +28,8 @@ class Given(NamedTuple):
 
     placed: tuple[Value, ...]
     named: Mapping[str, Value]
+    over_channels: bool = False
+    """Whether it is told to work along the last axis of an image: what comes out is an image."""
 
     @property
     def every(self) -> tuple[Value, ...]:
@@ -74,6 +76,9 @@ class Calls:
         given = Given(
             tuple(reader.value(one) for one in node.args),
             {one.arg or "": reader.value(one.value) for one in node.keywords},
+            any(
+                one.arg == "axis" and ast.unparse(one.value) in ("2", "-1") for one in node.keywords
+            ),
         )
         if called.nature == "function":
             return reader.apply(called, given.placed, dict(given.named))
@@ -151,6 +156,8 @@ class Calls:
         elif name in ("imshow", "matshow", "imsave"):
             for value in given.every:
                 reader.show(value)
+            if "alpha" in given.named:  # laid over another image
+                reader.done.add("marked")
         return PLOT
 
     def _of_images(self, path: str, last: str, given: Given) -> Value:
@@ -165,6 +172,8 @@ class Calls:
     def _of_numbers(self, path: str, root: str, last: str, given: Given) -> Value:
         image = given.image
         if root == "numpy" or path.startswith("scipy.ndimage"):
+            if image and given.over_channels:
+                return image
             if last in words.MEASURES or last in ("label", "center_of_mass", "find_objects"):
                 return self._measured()
             if image:
@@ -202,6 +211,8 @@ class Calls:
             return self._cut(function.value, name)
         if owner.nature == "unknown" and name in ("resize", "rotate") and given.placed:
             return self._cut(function.value, name)
+        if owner.is_image and given.over_channels:
+            return owner
         if name in words.MEASURES and owner.nature != "text":
             return self._measured()
         if owner.nature == "text":

@@ -14,9 +14,9 @@ from saccade.measures.cells.calls import Calls
 from saccade.measures.cells.values import CONSTANT, NUMBER, TEXT, UNKNOWN, Value, joined
 from saccade.measures.cells.words import IMAGE_NAME, USUAL
 
-Event = Literal["cut", "shown", "marked", "numeric", "arithmetic"]
-"""What a cell did: took a part of an image; showed, kept or handed on a part; drew; printed or
-plotted numbers; computed, whether or not anything came of it."""
+Event = Literal["cut", "shown", "pictured", "marked", "numeric", "arithmetic"]
+"""What a cell did: took a part of an image; showed or kept a part, or another image; drew; printed
+or plotted numbers; computed, whether or not anything came of it."""
 
 MAX_STEPS = 50_000
 """Parts of a cell that are looked at; what follows is not."""
@@ -50,8 +50,8 @@ class Reader:
 
     def show(self, value: Value, *, last: bool = False) -> None:
         """A value is shown to the model: displayed, or printed as the last one of a cell."""
-        if value.nature == "part":
-            self.done.add("shown")
+        if value.is_image:
+            self.done.add("shown" if value.nature == "part" else "pictured")
         elif last:
             self.say(value)
 
@@ -253,10 +253,11 @@ class Reader:
         if _is_region(place):
             self.done.add("cut")
             return Value("part")
-        # A pixel; but with a mask, a channel or one whole line it is still pixels.
         axes = place.elts if isinstance(place, ast.Tuple) else [place]
-        pixel = len(axes) > 1 and not any(isinstance(axis, ast.Slice) for axis in axes)
-        return CONSTANT if pixel and not index.is_image else owner
+        whole = any(isinstance(axis, ast.Constant) and axis.value in (..., None) for axis in axes)
+        if whole or index.is_image or all(isinstance(axis, ast.Slice) for axis in axes[:2]):
+            return owner  # a channel, or what a mask picks
+        return CONSTANT._replace(many=True)  # a pixel, or a line of them
 
     def _computed(self, values: Sequence[Value], op: ast.operator | None) -> Value:
         """What an operator gives: pixels of pixels, text of text, else a number."""

@@ -79,7 +79,7 @@ MEASURES = {
     "count", "count_nonzero", "unique", "histogram", "bincount", "percentile", "quantile", "any",
     "all", "argwhere", "nonzero", "corrcoef", "idxmax", "idxmin", "nunique", "value_counts", "corr",
     "describe", "getpixel", "getextrema", "getcolors", "getbbox", "entropy", "total_seconds",
-    "average", "ptp", "cumsum", "dot", "trapz", "prod",
+    "average", "ptp", "cumsum", "trapz", "prod",
 }  # fmt: skip
 """Functions and methods that make numbers of what they are given, images too."""
 CV2_MEASURES = {
