@@ -95,7 +95,7 @@ def outcomes_of(run: str, manifest: Manifest, pairs: Iterable[Pair]) -> Outcomes
     tasks: dict[str, Attempts] = {}
     for task, trajectory in pairs:
         if task.id not in tasks:
-            tasks[task.id] = Attempts(_digest(task), task.question, unit_of(task), {})
+            tasks[task.id] = Attempts(digest_of(task), task.question, unit_of(task), {})
         tasks[task.id].values[trajectory.sample] = _value(trajectory)
     return Outcomes(run, manifest, tasks)
 
@@ -260,7 +260,7 @@ def _value(trajectory: Trajectory) -> float | None:
     return None if trajectory.score is None or verdict is None else verdict.value
 
 
-def _digest(task: Task) -> str:
+def digest_of(task: Task) -> str:
     """What makes a question the same: its text, images, options, boxes of none, and answer.
 
     Options that were moved are put back to their places in the file, so that a question is the same
