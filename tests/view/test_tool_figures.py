@@ -69,8 +69,7 @@ def test_calls_are_counted_by_hand(tmp_path: Path) -> None:
     (kinds,) = (row for row in rows(text, "Kinds of calls, share with 95 % CI")
                 if row[:2] == ["all", "after"])  # fmt: skip
     assert kinds[2] == "3"  # a crop, a search, a sum
-    assert [cell.split()[0] for cell in kinds[3:]] == ["0.33", "0.00", "0.33", "0.00", "0.33",
-                                                       "0.00", "0.00"]  # fmt: skip
+    assert [cell.split()[0] for cell in kinds[3:]] == ["0.33"] * 3  # and no other kind
     assert ["all", "before", "1.000", "[0.510, 1.000]", "4"] in [
         row[:5] for row in rows(text, "Share of episodes with a call")
     ]  # Wilson, four of four
@@ -182,9 +181,11 @@ def test_what_did_not_finish_is_in_no_share(tmp_path: Path) -> None:
 
 def test_trainings_are_drawn_by_step_and_family(tmp_path: Path) -> None:
     """Kept steps as `saccade rl` leaves them; what is logged of a family has its name behind it."""
-    folder = training(tmp_path / "rl", accuracy_low=0.1, accuracy_high=0.9, scored=8.0,
-                      tool_calls_std=0.5, **{"accuracy/far": 0.25, "accuracy_low/far": 0.07,
-                      "accuracy_high/far": 0.59, "scored/far": 8.0})  # fmt: skip
+    logged = {"accuracy": 0.25, "low": 0.07, "high": 0.59, "scored": 8.0, "tool_calls": 1.5}
+    changes = {"accuracy_low": 0.1, "accuracy_high": 0.9, "scored": 8.0, "tool_calls_std": 0.5,
+               **{f"families/far/{name}": value for name, value in logged.items()},
+               "accuracy/near": 0.5}  # fmt: skip
+    folder = training(tmp_path / "rl", **changes)  # type: ignore[arg-type]
     before, after = two_runs(tmp_path)
     for step, run in ((1, before), (30, after)):
         shutil.copytree(run, folder / "rollouts" / f"step-{step:05d}")
@@ -198,9 +199,10 @@ def test_trainings_are_drawn_by_step_and_family(tmp_path: Path) -> None:
         ["rl", "1", "0.00 [0.00, 0.49] (4)", "4", "1.00 [0.51, 1.00]"],
         ["rl", "30", "1.00 [0.51, 1.00] (4)", "4", "0.50 [0.15, 0.85]"],
     ]
-    (first, last) = rows(text, "Training by family, first and last step")
-    assert first == ["rl", "far", "1", "0.250", "[0.070, 0.590]", "8", "-"]
+    first, last, older, _ = rows(text, "Training by family, first and last step")
+    assert first == ["rl", "far", "1", "0.250", "[0.070, 0.590]", "8", "1.50", "-"]
     assert last[2] == "30"
+    assert older == ["rl", "near", "1", "0.500", "-", "-", "-", "-"], "as logged until now"
     assert [step["step"] for step in as_json(found)["kept_steps"]["rl"]] == [1, 30]  # type: ignore[index,call-overload,union-attr]
 
 

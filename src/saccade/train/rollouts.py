@@ -101,9 +101,9 @@ class Rollouts:
         families = sorted({family for family, _ in measured})
         for family in families if len(families) > 1 else ():
             part = summary_of([episode for name, episode in measured if name == family])
-            for name, value in _accuracy(part).items():
-                if value is not None:
-                    metrics[f"{name}/{family}"] = float(value)
+            for name in ("accuracy", "tool_call_rate"):
+                if (value := getattr(part, name)) is not None:
+                    metrics[f"{name}/{family}"] = value
         return metrics
 
     def keep(self, number: int, groups_P: Sequence[Group], advantages_P_G: torch.Tensor) -> None:
@@ -148,10 +148,14 @@ def episode_metrics(summary: Summary) -> dict[str, float]:
         "unscored": summary.unscored,
         "undecided": summary.undecided,
         "reward": summary.score,
-        **_accuracy(summary),
+        "accuracy": summary.accuracy,
+        "accuracy_low": summary.low,
+        "accuracy_high": summary.high,
+        "scored": summary.scored,
         "tool_calls": summary.tool_calls,
         "tool_calls_std": summary.tool_calls_std,
         "tool_calls_ok": summary.tool_calls_ok,
+        "tool_call_rate": summary.tool_call_rate,
         "turns": summary.turns,
         "response_tokens": summary.response_tokens,
         "mean_iou": summary.mean_iou,
@@ -161,17 +165,6 @@ def episode_metrics(summary: Summary) -> dict[str, float]:
         **{f"stops/{stop}": count for stop, count in summary.stops.items()},
     }
     return {name: float(value) for name, value in known.items() if value is not None}
-
-
-def _accuracy(summary: Summary) -> dict[str, float | None]:
-    """What is logged of all episodes, and of each family: the accuracy, its interval and n too."""
-    return {
-        "accuracy": summary.accuracy,
-        "accuracy_low": summary.low,
-        "accuracy_high": summary.high,
-        "scored": summary.scored,
-        "tool_call_rate": summary.tool_call_rate,
-    }
 
 
 def _annotated(trajectory: Trajectory, advantage: float) -> Trajectory:

@@ -18,7 +18,7 @@ from saccade.rewards.judges import gold_option
 from saccade.runs.manifest import Manifest, differences
 from saccade.types import Record, Task, Trajectory
 from saccade.view.record import anchor
-from saccade.view.tables import Link, Part, Table, interval, number
+from saccade.view.tables import Link, Part, Table, interval, number, p_value
 
 FLIPS_SHOWN = 10
 """Number of tasks that a terminal shows for each direction; files hold all of them."""
@@ -186,15 +186,11 @@ def comparison_parts(
 
 
 def _row(made: Comparison, result: Paired, adjusted: bool) -> tuple[str, ...]:
-    p = (_p(result.p), *((_p(made.holm_p),) if adjusted else ()))
+    p = (p_value(result.p), *((p_value(made.holm_p),) if adjusted else ()))
     low, high = result.interval
     ends = interval(low, high, sign=True)
     counts = (str(result.gained), str(result.lost))
     return (made.run, str(result.n), f"{result.difference:+.3f}", ends, *p, *counts)
-
-
-def _p(p: float | None) -> str:
-    return "-" if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _explained(made: Comparison) -> str:

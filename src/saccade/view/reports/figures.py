@@ -66,8 +66,8 @@ STEPS_SAID = (
     "(train.keep_every), with 95 % intervals. n is the number of calls at the first and last step."
 )
 FAMILIES_SAID = (
-    "What the training logged of each family, by step: accuracy with the band of its 95 % "
-    "interval, and the share of episodes with a successful call. n is in the table."
+    "What the training logged of each family, by step. The accuracy has the band of its 95 % "
+    "interval where that was logged. n is in the table."
 )
 
 

@@ -17,10 +17,15 @@ from saccade.view.sound import Damage, sound_entries
 from saccade.view.steps import kept_steps
 
 _FAMILY = re.compile(
-    r"(?P<name>accuracy|accuracy_low|accuracy_high|scored|tool_call_rate)/(?P<family>.{1,200})"
+    r"families/(?P<family>.{1,200})/"
+    r"(?P<name>accuracy|low|high|scored|tool_calls|tool_call_rate)"
 )
-"""What a training logs of each family of its questions."""
-CURVES = {"accuracy": "accuracy", "tool_call_rate": "episodes with a successful call"}
+"""What a training logs of each family of its questions; the names are those of `Summary`."""
+_OLDER = re.compile(r"(?P<name>accuracy|tool_call_rate)/(?P<family>.{1,200})")
+CURVES = {
+    "accuracy": "accuracy", "tool_calls": "calls per episode", "tool_call_rate": "episodes with a "
+    "successful call",
+}  # fmt: skip
 """Those of them that are drawn, and what they are called; the others are intervals and n."""
 
 
@@ -106,7 +111,7 @@ def family_columns(runs: Sequence[Dynamics]) -> list[FamilyColumn]:
     """What trainings log for each family, in the order of the metrics."""
     found: dict[str, FamilyColumn] = {}
     for key in _keys(runs):
-        if match := _FAMILY.fullmatch(key):
+        if match := _FAMILY.fullmatch(key) or _OLDER.fullmatch(key):
             found[key] = FamilyColumn(match["family"], match["name"], key)
     return sorted(found.values(), key=lambda column: column.family)
 

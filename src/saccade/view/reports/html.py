@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
+from saccade.errors import install_line
 from saccade.view.tables import Cell, Link, Part, Table, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-NO_FIGURES = (
-    "Figures are not shown: matplotlib is not installed. pip install 'saccade[plots]' draws them."
-)
+NO_FIGURES = f"Figures are not shown: matplotlib is not installed. {install_line('plots')}"
 
 
 class Picture(NamedTuple):
@@ -123,7 +122,7 @@ figcaption { color: #545d68; font-size: .9rem; max-width: 60rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
   overflow-wrap: normal; }
 th, td { padding: .22rem .7rem .22rem 0; vertical-align: baseline; }
-thead th { color: #545d68; font-weight: normal; text-align: right; vertical-align: bottom;
+thead th { color: #545d68; font-weight: normal; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #d4d8de; }
 tbody tr + tr { border-top: 1px solid #eceef1; }
 td { text-align: right; white-space: nowrap; }

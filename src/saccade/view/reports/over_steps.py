@@ -106,7 +106,8 @@ def by_family_figure(runs: Sequence[Dynamics], names: Sequence[str]) -> Figure:
                 steps, values = run.series(column.key)
                 if values:
                     if name == "accuracy":
-                        keys = (f"accuracy_low/{column.family}", f"accuracy_high/{column.family}")
+                        of = {c.name: c.key for c in columns if c.family == column.family}
+                        keys = (of.get("low", ""), of.get("high", ""))
                         _band(axes, run, keys, RUN_COLOURS[at % len(RUN_COLOURS)])
                     axes.plot(steps, values, **_line(at, len(values)))
                     ends.append((steps[-1], values[-1], plain(short(column.family, 16)), at))

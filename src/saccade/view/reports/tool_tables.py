@@ -17,7 +17,7 @@ from saccade.view.reports.gathered import (
     families_of,
     family_columns,
 )
-from saccade.view.tables import Part, Table, interval, number
+from saccade.view.tables import Part, Table, interval, number, p_value
 
 CODE_RATES = {
     "executed": "executed", "useful": "useful", "answers": "prints the answer", "used":
@@ -95,14 +95,16 @@ def families_parts(trainings: Sequence[Dynamics]) -> list[Part]:
                      for key in (keys.get(name) for name in CURVES) if key)]  # fmt: skip
             for row in known[:1] + known[1:][-1:]:
                 value = {name: row.get(key) for name, key in keys.items()}
-                ends = interval(value.get("accuracy_low"), value.get("accuracy_high"))
+                ends = interval(value.get("low"), value.get("high"))
                 rows.append(
                     (run.run, family, f"{row['step']:.0f}", number(value.get("accuracy"), 3), ends,
-                     number(value.get("scored"), 0), number(value.get("tool_call_rate"), 3))
+                     number(value.get("scored"), 0), number(value.get("tool_calls"), 2),
+                     number(value.get("tool_call_rate"), 3))
                 )  # fmt: skip
     if not rows:
         return []
-    head = ("run", "family", "step", "accuracy", "95 % CI", "n", "tool-call rate")
+    head = ("run", "family", "step", "accuracy", "95 % CI", "n", "calls",
+            "tool-call rate")  # fmt: skip
     return [Table("Training by family, first and last step", head, tuple(rows), keys=2)]
 
 
@@ -129,7 +131,7 @@ def _changes(changes: Sequence[Change]) -> Table:
                 (family, change.run, change.first, number(change.before, 3),
                  number(change.after, 3), f"{found.difference:+.3f}",
                  interval(*found.interval, sign=True), str(found.n), str(found.gained),
-                 str(found.lost), number(change.holm_p, 3))
+                 str(found.lost), p_value(change.holm_p))
             )  # fmt: skip
     head = ("family", "run", "first", "before", "after", "change", "95 % CI", "questions",
             "more", "fewer", "Holm p")  # fmt: skip
@@ -155,12 +157,14 @@ def _uses(runs: Sequence[RunTools]) -> Iterator[tuple[str, str, ToolUse]]:
 
 
 def _kinds(runs: Sequence[RunTools]) -> Table:
+    """The kinds that anything was called of; the JSON has all."""
+    uses = [(family, run, use) for family, run, use in _uses(runs) if use.calls]
+    shown = [kind for kind in KINDS if any(use.share(kind).value for _, _, use in uses)]
     rows = []
-    for family, run, use in _uses(runs):
-        if use.calls:
-            shares = (_metric(use.share(kind), n=False) for kind in KINDS)
-            rows.append((family, run, str(use.calls), *shares))
-    head = ("family", "run", "n", *(TITLES[kind] for kind in KINDS))
+    for family, run, use in uses:
+        shares = (_metric(use.share(kind), n=False) for kind in shown)
+        rows.append((family, run, str(use.calls), *shares))
+    head = ("family", "run", "n", *(TITLES[kind] for kind in shown))
     return Table("Kinds of calls, share with 95 % CI", head, tuple(rows), keys=2)
 
 
