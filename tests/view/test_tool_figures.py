@@ -19,6 +19,7 @@ from saccade.nano.deepeyes_v2.skills import play
 from saccade.nano.deepeyes_v2.teacher import Teacher
 from saccade.types import StopReason, Task, ToolCall, ToolResult, Trajectory, Verdict
 from saccade.view.report import as_json, as_markdown, report, write_report
+from saccade.view.reports import html
 from saccade.view.reports.bars import kinds_figure
 from saccade.view.reports.gathered import run_tools
 from saccade.world import tasks
@@ -144,6 +145,20 @@ def test_the_page_holds_everything_and_loads_nothing(tmp_path: Path) -> None:
             assert image.width > 500
     inside = {base64.b64decode(load.partition(",")[2]) for load in page.loads}
     assert inside == {path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+
+
+def test_without_escaping_a_family_would_be_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the test of the page would see if names were written as they are."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    asked = [question("t", "<script>x</script>"), question("u", "far")]
+    run = keep(tmp_path / "run", [(task, made(task)) for task in asked])
+    (out,) = write_report(report([run]), tmp_path / "page.html")
+    assert "script" not in Page(out.read_text()).tags
+    monkeypatch.setattr(html, "escape", lambda text, quote=True: text)
+    (out,) = write_report(report([run]), tmp_path / "page.html")
+    assert "script" in Page(out.read_text()).tags
 
 
 def test_every_run_has_its_command_on_the_page(

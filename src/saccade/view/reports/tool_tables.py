@@ -57,8 +57,10 @@ def mix_parts(runs: Sequence[RunTools]) -> list[Part]:
 
 
 def steps_parts(trainings: Sequence[tuple[str, Sequence[StepTools]]]) -> list[Part]:
-    """What was called in the kept steps of trainings."""
+    """What was called in the kept steps of trainings, of the kinds that anything was called of."""
     rows, notes = [], []
+    uses = [step.use for _, steps in trainings for step in steps]
+    shown = [kind for kind in KINDS if any(use.share(kind).value for use in uses)]
     for name, steps in trainings:
         last = len(steps) - 1
         places = sorted({round(i * last / (STEPS_SHOWN - 1)) for i in range(STEPS_SHOWN)})
@@ -68,7 +70,7 @@ def steps_parts(trainings: Sequence[tuple[str, Sequence[StepTools]]]) -> list[Pa
             if found.accuracy is not None:
                 right += f" [{found.low:.2f}, {found.high:.2f}] ({found.scored})"
             means = (_metric(use.per_episode, n=False), number(use.spread, 2))
-            shares = (_metric(use.share(kind), n=False) for kind in KINDS)
+            shares = (_metric(use.share(kind), n=False) for kind in shown)
             tokens = _metric(use.tokens, digits=0)
             rows.append((name, str(step.step), right, str(use.episodes), _metric(use.called,
                          n=False), *means, tokens, str(use.calls), *shares))  # fmt: skip
@@ -79,7 +81,7 @@ def steps_parts(trainings: Sequence[tuple[str, Sequence[StepTools]]]) -> list[Pa
     if not rows:
         return []
     head = ("run", "step", "accuracy (n)", "episodes", "invocation rate", "calls", "std",
-            "response tokens (n)", "n of kinds", *(TITLES[kind] for kind in KINDS))  # fmt: skip
+            "response tokens (n)", "n of kinds", *(TITLES[kind] for kind in shown))  # fmt: skip
     title = "Kept steps of training, with 95 % CI"
     return [Table(title, head, tuple(rows), keys=2), *notes]
 
