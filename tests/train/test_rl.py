@@ -59,6 +59,7 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
         "aborted", "timeout",
         "unscored", "stops/answer", "entropy", "kl", "sampling_gap", "loss", "grad_norm",
         "groups/sampled", "groups/trained", "groups/unscored", "groups/zero_variance",
+        "accuracy_low", "accuracy_high", "scored", "tool_calls_std",
     }  # fmt: skip
     for row in rows:
         assert wanted <= row.keys()

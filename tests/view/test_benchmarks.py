@@ -15,8 +15,8 @@ from saccade.bench.results import Measured, measure
 from saccade.measures.paired import mcnemar
 from saccade.view.benchmarks import bench_panels, bench_parts
 from saccade.view.compare import Comparison
-from saccade.view.figures import figure_of
 from saccade.view.report import as_json, as_markdown, report, write_report
+from saccade.view.reports.overview import figure_of
 from saccade.view.tables import Part, Table, markdown
 from saccade.view.tables import plain as text_of
 

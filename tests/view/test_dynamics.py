@@ -8,8 +8,8 @@ from PIL import Image as PILImage
 
 from saccade.errors import FormatError, StoreError
 from saccade.view.dynamics import dynamics_json, dynamics_parts, is_training, read_dynamics
-from saccade.view.figures import figure_of
 from saccade.view.report import as_json, as_markdown, report, write_report
+from saccade.view.reports.overview import figure_of
 from saccade.view.tables import markdown
 
 

@@ -15,8 +15,8 @@ from waiting import LIMIT_S
 from saccade.errors import MissingExtra
 from saccade.measures.summary import summary
 from saccade.runs.folder import RunReader
-from saccade.view.figures import Bars, figure_of
 from saccade.view.report import as_json, as_markdown, report, write_report
+from saccade.view.reports.overview import Bars, figure_of
 from saccade.view.tables import Table, latex
 
 
@@ -89,11 +89,11 @@ def test_it_is_written_as_tables_numbers_and_picture(run_folder: Path, tmp_path:
     made = report([run_folder, mixed(tmp_path / "mixed")])
     out = tmp_path / "out"
     written = write_report(made, out)
+    named = ["md", "tex", "json", "html", "png"]
+    drawn = ["kinds", "combinations", "invocation", "mix"]
     assert [path.name for path in written] == [
-        "report.md",
-        "report.tex",
-        "report.json",
-        "report.png",
+        *(f"report.{kind}" for kind in named),
+        *(f"report-{name}.png" for name in drawn),
     ]
     assert sorted(out.iterdir()) == sorted(written)
     assert (out / "report.md").read_text() == as_markdown(made, out)
@@ -135,7 +135,10 @@ def test_without_matplotlib_the_rest_is_written_all_the_same(
     with pytest.raises(MissingExtra, match=r"plots\]"):
         write_report(report([run_folder]), tmp_path / "out")
     kept = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert kept == ["report.json", "report.md", "report.tex"]
+    assert kept == ["report.html", "report.json", "report.md", "report.tex"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "matplotlib is not installed" in page
+    assert "<img" not in page
 
 
 def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -149,7 +152,11 @@ def test_the_commands_print_and_write(run_folder: Path, tmp_path: Path) -> None:
     done = saccade("report", str(run_folder), "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (tmp_path / "out" / "report.md").read_text()
-    assert done.stderr.split() == [f"out/report.{kind}" for kind in ("md", "tex", "json", "png")]
+    written = done.stderr.split()
+    assert written[:5] == [f"out/report.{kind}" for kind in ("md", "tex", "json", "html", "png")]
+    assert written[5:] == [
+        f"out/report-{name}.png" for name in ("kinds", "combinations", "invocation")
+    ]
     done = saccade("report", str(run_folder), "--json", cwd=tmp_path)
     assert json.loads(done.stdout) == as_json(report([run_folder]))
     done = saccade("view", str(run_folder), "--out", "page.html", cwd=tmp_path)

@@ -17,8 +17,8 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder into which report.md, .tex, .json and .png are written as well; or one "
-            "file that ends in .md, .tex, .json or .png."
+            help="Folder into which report.md, .tex, .json, .html and .png are written as well, "
+            "with all figures; or one file that ends in .md, .tex, .json, .html or .png."
         ),
     ] = None,
     published: Annotated[
@@ -37,7 +37,8 @@ def report(
 
     Runs of benchmarks have their metrics, other episodes are summarised by family. Each run is
     compared with the first one of its kind on the tasks that they share; trainings are summarised
-    by step. Where the output is no terminal it is Markdown.
+    by step. What tools were called has tables and figures. Where the output is no terminal it is
+    Markdown.
     """
     from saccade.config import check_choice
     from saccade.view import report as reports

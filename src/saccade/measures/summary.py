@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean, median
+from statistics import fmean, median, pstdev
 from typing import NamedTuple
 
 from pydantic import Field
@@ -84,6 +84,8 @@ class Summary(Record):
     turns: float | None
     tool_calls: float | None
     """Mean number of attempted tool calls per episode."""
+    tool_calls_std: float | None = None
+    """Standard deviation of that number between episodes, not its uncertainty."""
     tool_calls_ok: float | None
     """Mean number of successful tool calls per episode."""
     tool_call_rate: float | None
@@ -211,6 +213,7 @@ def summary_of(episodes: Sequence[Facts]) -> Summary:
         parts={t: fmean(e.parts[t] for e in finished if t in e.parts) for t in terms},
         turns=_mean(e.turns for e in finished),
         tool_calls=_mean(e.tool_calls for e in finished),
+        tool_calls_std=pstdev(e.tool_calls for e in finished) if finished else None,
         tool_calls_ok=_mean(e.tool_calls_ok for e in finished),
         tool_call_rate=_mean(float(e.tool_calls_ok > 0) for e in finished),
         response_tokens=_mean(e.response_tokens for e in finished if e.response_tokens is not None),

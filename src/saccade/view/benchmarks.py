@@ -16,7 +16,7 @@ from saccade.bench.published import published as published_rows
 from saccade.bench.results import Measured
 from saccade.bench.scoring import RULE
 from saccade.measures.means import Metric
-from saccade.view.figures import Panel
+from saccade.view.reports.overview import Panel
 from saccade.view.tables import Part, Table, interval, number
 
 RATES: tuple[tuple[str, Callable[[Ends], int]], ...] = (

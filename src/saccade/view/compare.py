@@ -18,7 +18,7 @@ from saccade.rewards.judges import gold_option
 from saccade.runs.manifest import Manifest, differences
 from saccade.types import Record, Task, Trajectory
 from saccade.view.record import anchor
-from saccade.view.tables import Link, Part, Table, interval, number
+from saccade.view.tables import Link, Part, Table, interval, number, p_value
 
 FLIPS_SHOWN = 10
 """Number of tasks that a terminal shows for each direction; files hold all of them."""
@@ -95,7 +95,7 @@ def outcomes_of(run: str, manifest: Manifest, pairs: Iterable[Pair]) -> Outcomes
     tasks: dict[str, Attempts] = {}
     for task, trajectory in pairs:
         if task.id not in tasks:
-            tasks[task.id] = Attempts(_digest(task), task.question, unit_of(task), {})
+            tasks[task.id] = Attempts(digest_of(task), task.question, unit_of(task), {})
         tasks[task.id].values[trajectory.sample] = _value(trajectory)
     return Outcomes(run, manifest, tasks)
 
@@ -186,15 +186,11 @@ def comparison_parts(
 
 
 def _row(made: Comparison, result: Paired, adjusted: bool) -> tuple[str, ...]:
-    p = (_p(result.p), *((_p(made.holm_p),) if adjusted else ()))
+    p = (p_value(result.p), *((p_value(made.holm_p),) if adjusted else ()))
     low, high = result.interval
     ends = interval(low, high, sign=True)
     counts = (str(result.gained), str(result.lost))
     return (made.run, str(result.n), f"{result.difference:+.3f}", ends, *p, *counts)
-
-
-def _p(p: float | None) -> str:
-    return "-" if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _explained(made: Comparison) -> str:
@@ -260,7 +256,7 @@ def _value(trajectory: Trajectory) -> float | None:
     return None if trajectory.score is None or verdict is None else verdict.value
 
 
-def _digest(task: Task) -> str:
+def digest_of(task: Task) -> str:
     """What makes a question the same: its text, images, options, boxes of none, and answer.
 
     Options that were moved are put back to their places in the file, so that a question is the same

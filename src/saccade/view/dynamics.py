@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from saccade.errors import FormatError, StoreError
 from saccade.files import read_lines
-from saccade.runs.manifest import RUN, read_manifest
+from saccade.runs.manifest import RUN, as_typed, read_manifest
 from saccade.view.tables import Part, Table, number
 
 METRICS = "metrics.jsonl"
@@ -39,9 +39,13 @@ class Column(NamedTuple):
 REWARDED = (
     Column("reward", "reward", 3),
     Column("accuracy", "accuracy", 3),
+    Column("95 % low", "accuracy_low", 3),
+    Column("95 % high", "accuracy_high", 3),
+    Column("n", "scored", 0),
     Column("tool-call rate", "tool_call_rate", 3),
     Column("mean IoU", "mean_iou", 3),
     Column("tool calls", "tool_calls", 2),
+    Column("std", "tool_calls_std", 2),
     Column("successful", "tool_calls_ok", 2),
     Column("response tokens", "response_tokens", 1),
     Column("loss", "loss", 4),
@@ -71,6 +75,8 @@ class Dynamics(NamedTuple):
     fingerprint: str | None
     """Of the environment that was trained in, where the run has a manifest that names one."""
     steps: tuple[dict[str, float], ...]
+    command: str = ""
+    """The command line that trained, as its manifest has it; empty without one."""
 
     @property
     def rewarded(self) -> bool:
@@ -105,9 +111,11 @@ def read_dynamics(folder: Path, name: str | None = None) -> Dynamics:
     if not rows:
         raise StoreError(f"{folder}: no step of a training is finished yet")
     known = (folder / RUN).is_file()
-    fingerprint = read_manifest(folder).fingerprint if known else None
+    manifest = read_manifest(folder) if known else None
     called = folder.resolve().name if name is None else name
-    return Dynamics(called, folder, fingerprint, tuple(rows))
+    fingerprint = manifest.fingerprint if manifest else None
+    command = as_typed(manifest.command) if manifest else ""
+    return Dynamics(called, folder, fingerprint, tuple(rows), command)
 
 
 def dynamics_parts(runs: Sequence[Dynamics]) -> list[Part]:
@@ -118,7 +126,11 @@ def dynamics_parts(runs: Sequence[Dynamics]) -> list[Part]:
         if some:
             title = "Training on rewards" if rewarded else "Training on demonstrations"
             parts.append(_table(title, some, columns))
-    parts += [f"{run.run}: environment {run.fingerprint}" for run in runs if run.fingerprint]
+    made = [run for run in runs if run.fingerprint or run.command]
+    if made:
+        rows = tuple((run.run, run.fingerprint or "-", run.command or "-") for run in made)
+        said = ("environment", "command")
+        parts.append(Table("What was trained", ("run", *said), rows, prose=said))
     return parts
 
 
@@ -128,6 +140,7 @@ def dynamics_json(run: Dynamics) -> dict[str, JsonValue]:
         "run": run.run,
         "path": str(run.path),
         "fingerprint": run.fingerprint,
+        "command": run.command,
         "steps": [dict(row) for row in run.steps],
     }
 

@@ -11,17 +11,17 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import quote
 
 from pydantic import JsonValue
 
 from saccade.bench.measured.searches import Searches, searches_of
 from saccade.bench.results import Measured, is_bench, known_benchmark, measured_of
-from saccade.files import make_folder, write_whole, writing
-from saccade.measures.summary import Pair, Summary, summary, summary_by
+from saccade.errors import MissingExtra
+from saccade.files import make_folder, write_whole
+from saccade.measures.summary import Pair, summary, summary_by
 from saccade.runs.manifest import as_typed, read_manifest
-from saccade.types import Record
 from saccade.view.benchmarks import bench_panels, bench_parts, searches_parts
 from saccade.view.compare import (
     FLIPS_SHOWN,
@@ -39,35 +39,34 @@ from saccade.view.dynamics import (
     is_training,
     read_dynamics,
 )
-from saccade.view.figures import Bars, draw
 from saccade.view.names import run_names
 from saccade.view.record import finite
+from saccade.view.reports.changes import Change, changes_of
+from saccade.view.reports.figures import figures_of
+from saccade.view.reports.gathered import RunTools, StepTools, run_tools, steps_tools
+from saccade.view.reports.html import NO_FIGURES, Picture, page, png_of
+from saccade.view.reports.overview import Bars, figure_of
+from saccade.view.reports.run_tables import RunReport, summary_parts
+from saccade.view.reports.tool_tables import families_parts, mix_parts, steps_parts, tools_parts
 from saccade.view.sound import Damage, sound_entries
-from saccade.view.tables import Part, Table, interval, latex, markdown, number
+from saccade.view.tables import Part, latex, markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ALL = "all"
 PAGES = ("view.html", "view/index.html")
 """Where `saccade view` writes the page of runs in the folder of the first one."""
 LEFT_OUT_SHOWN = 5
 """Records that could not be used, of which tables say why; the JSON says it of all."""
+OVERVIEW_SAID = (
+    "Accuracy with its 95 % interval, and what trainings logged, by step. n is in the tables below."
+)
 OTHER_QUESTIONS = "Runs of different benchmarks ask other questions and are not compared."
-KINDS = (".md", ".tex", ".json", ".png")
+TWICE = {"summaries", "asked"}
+"""What the JSON has elsewhere."""
+KINDS = (".md", ".tex", ".json", ".html", ".png")
 """Endings of the files of a report."""
-
-
-class RunReport(Record):
-    """What a run measured."""
-
-    run: str
-    path: str
-    fingerprint: str | None
-    command: str
-    families: dict[str, Summary]
-    """By the family or benchmark of the tasks; last those of `all`."""
-    searches: tuple[Searches, ...] = ()
-    """What was searched for, by the same families where anything was."""
-    left_out: tuple[str, ...] = ()
-    """Records that could not be used, and why."""
 
 
 class Report(NamedTuple):
@@ -79,6 +78,14 @@ class Report(NamedTuple):
     trainings: tuple[Dynamics, ...]
     measured: tuple[Measured, ...] = ()
     """Of the runs of benchmarks, which are not among `runs`."""
+    tools: tuple[RunTools, ...] = ()
+    """What was called in all runs of episodes, those of benchmarks included."""
+    changes: tuple[Change, ...] = ()
+    """How often these call, beside the first run that was asked the same."""
+    kept: tuple[tuple[str, tuple[StepTools, ...]], ...] = ()
+    """The same of the kept steps of trainings, by the name of each."""
+    given: tuple[str, ...] = ()
+    """The folders, in the order in which they were named."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -87,49 +94,17 @@ class Report(NamedTuple):
         return benchmarks + tuple(run.path for run in self.runs)
 
     @property
+    def command(self) -> str:
+        """The command that makes it again."""
+        return f"saccade report {shlex.join(self.given)}"
+
+    @property
     def page(self) -> Path | None:
         """Where the page of the runs of episodes is, or would be."""
         if not self.paths:
             return None
         places = [Path(self.paths[0]) / name for name in PAGES]
         return next((place for place in places if place.is_file()), places[0])
-
-
-class Column(NamedTuple):
-    """A column of a table that shows one field of `Summary`."""
-
-    title: str
-    field: str
-    digits: int | None
-    """Decimals that are printed; None for a count."""
-
-
-ACCURACY = (
-    Column("n", "scored", None),
-    Column("reward", "score", 3),
-    Column("tool-call rate", "tool_call_rate", 3),
-    Column("mean IoU", "mean_iou", 3),
-)
-AT_LEAST = Column("at least", "accuracy_at_least", 3)
-"""Before n, where answers are undecided: the accuracy if all of them were wrong."""
-TASKS = Column("tasks", "tasks", None)
-"""Beside n, where several samples of a task are scored."""
-COST = (
-    Column("turns", "turns", 2),
-    Column("tool calls", "tool_calls", 2),
-    Column("successful", "tool_calls_ok", 2),
-    Column("response tokens", "response_tokens", 1),
-    Column("prompt tokens", "prompt_tokens", 1),
-    Column("seconds", "seconds", 2),
-)
-APART = (
-    Column("abstained", "abstained", None),
-    Column("undecided", "undecided", None),
-    Column("unscored", "unscored", None),
-    Column("timeout", "timeout", None),
-    Column("aborted", "aborted", None),
-)
-COUNTS = ("stop reasons", "format problems", "patterns")
 
 
 def report(paths: Sequence[Path], *, compat: bool = False) -> Report:
@@ -147,12 +122,19 @@ def report(paths: Sequence[Path], *, compat: bool = False) -> Report:
             Records that cannot be used are left out and named.
     """
     named = list(zip(paths, run_names(paths), strict=True))
-    read = [_read(path, name, compat=compat) for path, name in named if not is_training(path)]
+    trainings = [(path, name) for path, name in named if is_training(path)]
+    read = [_read(*one, compat=compat) for one in named if one not in trainings]
+    kept = ((name, steps_tools(path)) for path, name in trainings)
+    tools = tuple(run.tools for run in read)
     return Report(
-        tuple(made for made, _ in read if isinstance(made, RunReport)),
-        compare_all([found for _, found in read]),
-        tuple(read_dynamics(path, name) for path, name in named if is_training(path)),
-        tuple(made for made, _ in read if isinstance(made, Measured)),
+        tuple(run.made for run in read if isinstance(run.made, RunReport)),
+        compare_all([run.outcomes for run in read]),
+        tuple(read_dynamics(path, name) for path, name in trainings),
+        tuple(run.made for run in read if isinstance(run.made, Measured)),
+        tools,
+        changes_of({run.run: run.asked for run in tools}),
+        tuple((name, steps) for name, steps in kept if steps),
+        tuple(map(str, paths)),
     )
 
 
@@ -173,20 +155,22 @@ def report_parts(
     if len({run.benchmark for run in made.measured} | {"" for _ in made.runs}) > 1:
         compared.append(OTHER_QUESTIONS)
     if made.runs:
-        accuracy, *others = _summaries(made.runs)
+        accuracy, *others = summary_parts(made.runs)
         searched = searches_parts((run.run, of) for run in made.runs for of in run.searches)
         notes = [note for run in made.runs for note in _left_out(run)]
         parts += [accuracy, *notes, *compared, *searched, *others]
     else:
         parts += compared
-    return parts + dynamics_parts(made.trainings)
+    parts += [*mix_parts(made.tools), *tools_parts(made.tools, made.changes)]
+    parts += [*dynamics_parts(made.trainings), *families_parts(made.trainings)]
+    return parts + steps_parts(made.kept)
 
 
 def short_parts(made: Report, *, published: bool = False) -> list[Part]:
     """The same for a terminal: the first flips alone, with links if there is a page."""
     page = made.page
     if page is None or not page.is_file():
-        parts = report_parts(made, lambda place: None, flips=FLIPS_SHOWN, published=published)
+        parts = report_parts(made, _nowhere, flips=FLIPS_SHOWN, published=published)
         flipped = any(found.gained or found.lost for found in made.comparisons)
         runs = shlex.join(made.paths)
         return [*parts, f"See them side by side: saccade view {runs} --open"] if flipped else parts
@@ -206,6 +190,11 @@ def as_json(made: Report) -> dict[str, JsonValue]:
         "comparisons": [found.model_dump(mode="json") for found in made.comparisons],
         "trainings": [dynamics_json(run) for run in made.trainings],
         "benchmarks": [run.model_dump(mode="json") for run in made.measured],
+        "tools": [run.model_dump(mode="json", exclude=TWICE) for run in made.tools],
+        "changes": [change.model_dump(mode="json") for change in made.changes],
+        "kept_steps": {
+            name: [step.model_dump(mode="json") for step in steps] for name, steps in made.kept
+        },
     }
     return cast(dict[str, JsonValue], finite(content))
 
@@ -216,7 +205,8 @@ def write_report(made: Report, out: Path, *, published: bool = False) -> tuple[P
     Args:
         made: What runs measured.
         out: A file that ends in one of `KINDS`, or a folder that gets one of each: `report.md`,
-            `report.tex`, `report.json` and `report.png`.
+            `report.tex`, `report.json`, `report.html` and `report.png`; and `report-NAME.png` for
+            each figure of tools and training that has something to show.
         published: Whether the tables show the numbers that others published, too.
 
     Returns:
@@ -229,40 +219,98 @@ def write_report(made: Report, out: Path, *, published: bool = False) -> tuple[P
     one = out.suffix in KINDS and not out.is_dir()
     files = [out] if one else [out / f"report{kind}" for kind in KINDS]
     make_folder(files[0].parent)
-    for file in files:
-        if file.suffix == ".png":
-            bars = [Bars(run.run, run.families) for run in made.runs]
-            with writing(file):
-                draw(bars, made.trainings, file, panels=bench_panels(made.measured))
-        else:
-            text = _text(made, file, published=published)
-            write_whole(file, text.encode("utf-8", "replace"))
+    pictures: list[Picture] = []
+    missing = None
+    if not one or out.suffix == ".html":
+        try:
+            pictures = _pictures(made)
+        except MissingExtra as error:
+            missing = error
+    for file in (file for file in files if file.suffix != ".png"):
+        text = _text(made, file, pictures, published=published)
+        write_whole(file, text.encode("utf-8", "replace"))
+    if one and out.suffix == ".png":
+        write_whole(out, png_of(_overview(made)))
+    if one:
+        return (out,)
+    if missing is not None:
+        raise missing
+    write_whole(files[-1], pictures[0].png)
+    for picture in pictures[1:]:
+        files.append(out / f"report-{picture.name}.png")
+        write_whole(files[-1], picture.png)
     return tuple(files)
 
 
-def _text(made: Report, file: Path, *, published: bool) -> str:
+def _overview(made: Report) -> Figure:
+    """The figure of accuracies and of everything that trainings logged."""
+    bars = [Bars(run.run, run.families) for run in made.runs]
+    return figure_of(bars, made.trainings, panels=bench_panels(made.measured))
+
+
+def _pictures(made: Report) -> list[Picture]:
+    """The overview, and all others that have something to show.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    found = [Picture("overview", "Overview", OVERVIEW_SAID, png_of(_overview(made)))]
+    for drawn in figures_of(made.tools, made.trainings, made.kept):
+        found.append(Picture(drawn.name, drawn.title, drawn.caption, png_of(drawn.figure)))
+    return found
+
+
+def _page(made: Report, folder: Path, pictures: Sequence[Picture], *, published: bool) -> str:
+    """The report as a page; without matplotlib it has the tables alone."""
+    names = [*(run.run for run in made.tools), *(run.run for run in made.trainings)]
+    lines = [f"{len(names)} run(s): {', '.join(names)}.", f"Made by: {made.command}"]
+    if not pictures:
+        lines.append(NO_FIGURES)
+    there = made.page is not None and made.page.is_file()
+    link = _links(made, folder) if there else _nowhere
+    parts = report_parts(made, link, flips=FLIPS_SHOWN, published=published)
+    return page("Saccade report", lines, pictures, parts)
+
+
+def _text(made: Report, file: Path, pictures: Sequence[Picture], *, published: bool) -> str:
     """The content of a file; links in it are relative to its folder."""
     if file.suffix == ".json":
         return json.dumps(as_json(made), indent=2, allow_nan=False) + "\n"
     if file.suffix == ".tex":
-        return latex(report_parts(made, lambda place: None, published=published))
+        return latex(report_parts(made, _nowhere, published=published))
+    if file.suffix == ".html":
+        return _page(made, file.parent, pictures, published=published)
     return as_markdown(made, file.parent, published=published)
+
+
+def _nowhere(place: str) -> None:
+    """No link."""
+
+
+def _links(made: Report, folder: Path) -> LinkTo:
+    """Where links in a file of a folder lead: to the page of the runs."""
+    if made.page is None:
+        return _nowhere
+    where = quote(Path(os.path.relpath(made.page, folder)).as_posix())
+    return lambda place: f"{where}#{place}"
 
 
 def as_markdown(made: Report, folder: Path, *, published: bool = False) -> str:
     """The report as Markdown, with links that lead from a folder to the page of the runs."""
-    page = made.page
-    if page is None:
-        return markdown(report_parts(made, lambda place: None, published=published))
-    where = quote(Path(os.path.relpath(page, folder)).as_posix())
-    parts = report_parts(made, lambda place: f"{where}#{place}", published=published)
+    parts = report_parts(made, _links(made, folder), published=published)
     if any(found.gained or found.lost for found in made.comparisons):
         runs = shlex.join(made.paths)
         parts.append(f"The page that the links lead to is made by: saccade view {runs}")
     return markdown(parts)
 
 
-def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured, Outcomes]:
+class _Run(NamedTuple):
+    made: RunReport | Measured
+    outcomes: Outcomes
+    tools: RunTools
+
+
+def _read(path: Path, name: str, *, compat: bool) -> _Run:
     damage = Damage()
     manifest = read_manifest(path)
     pairs: list[Pair] = [(e.task, e.trajectory) for e in sound_entries(path, damage)]
@@ -271,7 +319,7 @@ def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured,
         benchmark, said = known_benchmark(manifest)
         notes = [*said, *_cut("left out: ", damage.sentences)]
         made = measured_of(name, path, manifest, benchmark, pairs, compat=compat, notes=notes)
-        return made, outcomes
+        return _Run(made, outcomes, run_tools(name, pairs))
     families = summary_by(lambda task: task.family, pairs)
     named = families if len(families) > 1 else {}
     plain = RunReport(
@@ -283,7 +331,7 @@ def _read(path: Path, name: str, *, compat: bool) -> tuple[RunReport | Measured,
         searches=_searches(pairs, tuple(named)),
         left_out=damage.sentences,
     )
-    return plain, outcomes
+    return _Run(plain, outcomes, run_tools(name, pairs))
 
 
 def _searches(pairs: Sequence[Pair], families: Sequence[str]) -> tuple[Searches, ...]:
@@ -301,51 +349,3 @@ def _cut(begin: str, sentences: Sequence[str]) -> list[str]:
     said = "; ".join(sentences[:LEFT_OUT_SHOWN])
     more = len(sentences) - LEFT_OUT_SHOWN
     return [begin + said + (f"; and {more} more" if more > 0 else "")] if sentences else []
-
-
-def _summaries(runs: Sequence[RunReport]) -> list[Part]:
-    rows = [(run.run, name, found) for run in runs for name, found in run.families.items()]
-    n, *rest = ACCURACY
-    columns = (n, TASKS, *rest) if any(found.repeated for _, _, found in rows) else ACCURACY
-    if any(found.left_open for _, _, found in rows):
-        columns = (AT_LEAST, *columns)
-    accuracy = Table(
-        "Accuracy",
-        ("run", "family", "accuracy", "95 % CI", *(column.title for column in columns)),
-        tuple(
-            (run, name, number(s.accuracy, 3), interval(s.low, s.high), *_numbers(s, columns))
-            for run, name, s in rows
-        ),
-        keys=2,
-    )
-    means = Table(
-        "Means of finished episodes",
-        ("run", "family", *(column.title for column in COST)),
-        tuple((run, name, *_numbers(s, COST)) for run, name, s in rows),
-        keys=2,
-    )
-    ends = Table(
-        "How episodes ended",
-        ("run", "family", *(column.title for column in APART), *COUNTS),
-        tuple(
-            (run, name, *_numbers(s, APART), *map(_counts, (s.stops, s.problems, s.patterns)))
-            for run, name, s in rows
-        ),
-        keys=2,
-        prose=COUNTS,
-    )
-    made = Table(
-        "What was run",
-        ("run", "environment", "command"),
-        tuple((run.run, run.fingerprint or "-", run.command) for run in runs),
-        prose=("environment", "command"),
-    )
-    return [accuracy, means, ends, made]
-
-
-def _numbers(found: Summary, columns: Sequence[Column]) -> list[str]:
-    return [number(getattr(found, column.field), column.digits) for column in columns]
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts.items()) or "-"

@@ -54,6 +54,11 @@ def interval(low: float | None, high: float | None, *, sign: bool = False) -> st
     return f"[{low:+.3f}, {high:+.3f}]" if sign else f"[{low:.3f}, {high:.3f}]"
 
 
+def p_value(p: float | None) -> str:
+    """A probability under a null hypothesis, and a dash where there is none."""
+    return "-" if p is None else "<0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
 def plain(cell: Cell) -> str:
     """The text of a cell on one line, without hidden characters."""
     flat = _flat(cell.text if isinstance(cell, Link) else cell)

@@ -6,13 +6,12 @@ Benchmarks have bars that lie, for the names of their groups are long and may be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from saccade.errors import MissingExtra
 from saccade.measures.means import Metric
 from saccade.measures.summary import Summary
 from saccade.view.dynamics import Dynamics
+from saccade.view.reports.drawing import need_matplotlib, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,25 +81,12 @@ SUPERVISED: tuple[tuple[Curve, ...], ...] = (
 SHARES = {"mean_iou", "coverage", "mean_token_accuracy"}
 """Metrics that lie in [0, 1]."""
 
+NAME = 60
+"""Characters of a name that are drawn: groups of benchmarks have long ones, and their n."""
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0, ()), (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)),
 )  # fmt: skip
 """The line styles of several trainings, which share the colours."""
-
-
-def draw(
-    bars: Sequence[Bars],
-    trainings: Sequence[Dynamics],
-    out: Path,
-    *,
-    panels: Sequence[Panel] = (),
-) -> None:
-    """Write the figure as PNG.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    figure_of(bars, trainings, panels=panels).savefig(out, dpi=150)
 
 
 def figure_of(
@@ -111,10 +97,9 @@ def figure_of(
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "plots") from error
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
     rewarded = [run for run in trainings if run.rewarded]
     supervised = [run for run in trainings if not run.rewarded]
     families = list(dict.fromkeys(name for made in bars for name in made.families))
@@ -142,7 +127,7 @@ def figure_of(
 
 def _bars_width(runs: Sequence[Bars], families: int) -> float:
     """Inches: for the bars, and beside them for the longest name in the legend."""
-    legend = 0.7 + 0.085 * max(len(made.run) for made in runs) if len(runs) > 1 else 0.0
+    legend = 0.7 + 0.085 * max(len(_named(made.run)) for made in runs) if len(runs) > 1 else 0.0
     return max(4.0, 1.2 + families * (0.6 + 0.25 * len(runs))) + legend
 
 
@@ -159,11 +144,11 @@ def _draw_bars(runs: Sequence[Bars], families: Sequence[str], figure: SubFigure)
         axes.bar(
             [place for place, *_ in known], [accuracy for _, accuracy, _, _ in known], width * 0.9,
             yerr=[[a - low for _, a, low, _ in known], [high - a for _, a, _, high in known]],
-            label=_plain(made.run), capsize=3, ecolor="0.2", error_kw={"linewidth": 1},
+            label=_named(made.run), capsize=3, ecolor="0.2", error_kw={"linewidth": 1},
         )  # fmt: skip
-    crowded = len(families) > 1 and max(map(len, families)) > 9
+    crowded = len(families) > 1 and max(len(_named(name)) for name in families) > 9
     axes.set_xticks(
-        range(len(families)), [_plain(name) for name in families],
+        range(len(families)), [_named(name) for name in families],
         rotation=30 if crowded else 0, ha="right" if crowded else "center",
     )  # fmt: skip
     axes.set_xlim(-0.6, len(families) - 0.4)
@@ -179,8 +164,10 @@ def _draw_bars(runs: Sequence[Bars], families: Sequence[str], figure: SubFigure)
 
 def _panel_width(panel: Panel) -> float:
     """Inches: for the names of the groups, the bars, and the longest name in the legend."""
-    legend = 0.7 + 0.085 * max(map(len, panel.runs)) if len(panel.runs) > 1 else 0.0
-    return 5.2 + 0.075 * max(map(len, panel.labels), default=0) + legend
+    legend = (
+        0.7 + 0.085 * max(len(_named(run)) for run in panel.runs) if len(panel.runs) > 1 else 0.0
+    )
+    return 5.2 + 0.075 * max((len(_named(label)) for label in panel.labels), default=0) + legend
 
 
 def _draw_panel(panel: Panel, figure: SubFigure) -> None:
@@ -196,13 +183,13 @@ def _draw_panel(panel: Panel, figure: SubFigure) -> None:
         axes.barh(
             [place for place, *_ in known], [value for _, value, _, _ in known], height * 0.9,
             xerr=[[v - low for _, v, low, _ in known], [high - v for _, v, _, high in known]],
-            label=_plain(run), capsize=2.5, ecolor="0.2", error_kw={"linewidth": 1},
+            label=_named(run), capsize=2.5, ecolor="0.2", error_kw={"linewidth": 1},
         )  # fmt: skip
-    axes.set_yticks(range(len(groups)), [_plain(label) for label in panel.labels])
+    axes.set_yticks(range(len(groups)), [_named(label) for label in panel.labels])
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"{panel.label}, 95 % CI")
-    axes.set_title(_plain(panel.title), loc="left", fontsize=11)
+    axes.set_title(plain(panel.title), loc="left", fontsize=11)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
@@ -241,7 +228,7 @@ def _draw_panels(
             Line2D([], [], color="0.3", linestyle=DASHES[place % len(DASHES)])
             for place in range(len(runs))
         ]
-        names = [_plain(run.run) for run in runs]
+        names = [_named(run.run) for run in runs]
         places[-1].axis("off")
         places[-1].legend(lines, names, loc="center left", frameon=False, fontsize=9)
 
@@ -260,6 +247,6 @@ def _finish(axes: Axes, curves: Sequence[Curve]) -> None:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
 
 
-def _plain(name: str) -> str:
-    """A name that matplotlib reads as text: no mathematics, and no label that it leaves out."""
-    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+def _named(name: str) -> str:
+    """A name as it is drawn."""
+    return plain(short(name, NAME))
