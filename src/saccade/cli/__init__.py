@@ -50,6 +50,8 @@ COMMANDS = (
         "Find out whether a run would work, and what a step costs.", "Train"),
     Row("curate", "saccade.cli.curate:curate",
         "Keep the questions that reinforcement learning can use.", "Train"),
+    Row("demos", "saccade.cli.demos.synthesise:synthesise",
+        "Let teachers solve questions, and keep what a student can learn from.", "Train"),
     Row("demos export", "saccade.cli.demos.export:export",
         "Write the episodes of a run for LLaMA-Factory, TRL or verl.", "Train"),
     Row("demos import", "saccade.cli.demos.importing:importing",
