@@ -33,6 +33,16 @@ KEPT = "kept"
 _WRITERS = {"sharegpt": write_sharegpt, "trl": write_trl}
 
 
+def clear_parts(out: Path) -> None:
+    """Remove what a killed process left of files and folders that were never completed."""
+    with writing(out):
+        for part in out.glob(".*.part"):
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+
+
 def write_kept(out: Path, manifest: Manifest, played: Path, wanted: Collection[Key]) -> None:
     """Write some episodes of a run folder as one of their own.
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from saccade.data.demos.audit import Attempt, Audit, attempt_of, audit_of, markdown_of
 from saccade.data.demos.budget import SPENT, Meter
 from saccade.data.demos.filters import Filters
-from saccade.data.demos.kept import KEPT, check_formats, write_as, write_kept
+from saccade.data.demos.kept import KEPT, check_formats, clear_parts, write_as, write_kept
 from saccade.data.demos.leaks import Leaks
 from saccade.data.demos.play import OnProgress, Stage
 from saccade.data.demos.recipe import DemosRecipe
@@ -91,6 +91,7 @@ async def synthesise(
             for mismatch in mismatches(teacher.policy.info, environment):
                 warnings.warn(f"teacher {teacher.name}: {mismatch}", stacklevel=2)
         with Claim(out, manifest, begun=BEGUN):
+            clear_parts(out)
             with RunFolder(out / PLAYED, manifest) as folder:
                 meter = Meter(out, recipe.demos.caps, finished=len(folder.done))
                 stack.callback(meter.close)
