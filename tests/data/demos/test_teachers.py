@@ -78,7 +78,7 @@ def test_teachers_of_this_process_cost_nothing(tmp_path: Path) -> None:
     ("parts", "said"),
     [
         ([{"kind": "openai", "base_url": HERE}], r"teachers\.0"),
-        ([behind(HERE), behind(HERE, modle="x")], r"teachers\.1.*modle"),
+        ([behind(HERE), behind(HERE, models="x")], r"teachers\.1.*models"),
         ([{"kind": "opneai"}], "opneai"),
         ([behind(HERE, hint="{task.answer}")], r"\{task\.answer\} is no slot"),
         ([behind(HERE, name="a"), behind(HERE, name="a")], "two are called 'a'"),
