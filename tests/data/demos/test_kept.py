@@ -129,33 +129,34 @@ def test_killed_at_any_step_it_goes_on_and_loses_nothing_that_was_finished(
 ) -> None:
     tasks = [a_sum(n) for n in range(1, 4)]
 
-    def work(folder: Path, url: str) -> object:
-        return run(folder, tasks, [behind(url, price_in=1.0)], concurrency=1)
+    def work(folder: Path) -> int:
+        """The whole synthesis with a server of its own; how many requests it got."""
+        with ScriptedServer(solve) as server:
+            run(folder, tasks, [behind(server.url, price_in=1.0)], concurrency=1)
+            return len(server.requests)
 
     def finished(folder: Path) -> list[str]:
         file = folder / "out" / "played" / "trajectories.jsonl"
         lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
         return [json.loads(line)["task_id"] for line in lines if line.endswith(b"\n")]
 
-    with ScriptedServer(solve) as server:
-        with disk(tmp_path / "whole" / "out", "killed") as counted:
-            work(tmp_path / "whole", server.url)
-        whole = (tmp_path / "whole" / "out" / "report.jsonl").read_bytes()
-        assert counted.steps > 30
-        for step in range(3, counted.steps, counted.steps // 5):
-            folder = tmp_path / f"{step}"
-            with disk(folder / "out", "killed", at=step):
-                assert in_a_child(lambda folder=folder: work(folder, server.url)) == -signal.SIGKILL
-            before, asked = finished(folder), len(server.requests)
-            work(folder, server.url)
-            assert finished(folder)[: len(before)] == before
-            assert sorted(finished(folder)) == ["sum-1", "sum-2", "sum-3"]
-            assert len(server.requests) - asked == 2 * (3 - len(before)), "two a question"
-            assert (folder / "out" / "report.jsonl").read_bytes() == whole
-            assert set(kept_in(folder)) == {"sum-1", "sum-2", "sum-3"}
-            assert len(rows(folder)) == 3
-            left = {path.name for path in (folder / "out").iterdir()}
-            assert not any(name.startswith(".") for name in left), left
+    with disk(tmp_path / "whole" / "out", "killed") as counted:
+        assert work(tmp_path / "whole") == 6
+    whole = (tmp_path / "whole" / "out" / "report.jsonl").read_bytes()
+    assert counted.steps > 30
+    for step in range(3, counted.steps, counted.steps // 5):
+        folder = tmp_path / f"{step}"
+        with disk(folder / "out", "killed", at=step):
+            assert in_a_child(lambda folder=folder: work(folder)) == -signal.SIGKILL
+        before = finished(folder)
+        assert work(folder) == 2 * (3 - len(before)), "two a question that was not finished"
+        assert finished(folder)[: len(before)] == before
+        assert sorted(finished(folder)) == ["sum-1", "sum-2", "sum-3"]
+        assert (folder / "out" / "report.jsonl").read_bytes() == whole
+        assert set(kept_in(folder)) == {"sum-1", "sum-2", "sum-3"}
+        assert len(rows(folder)) == 3
+        left = {path.name for path in (folder / "out").iterdir()}
+        assert not any(name.startswith(".") for name in left), left
 
 
 def test_a_format_whose_extra_is_missing_is_said_before_anything_is_asked(

@@ -58,7 +58,9 @@ class Stage:
         self._kept: defaultdict[str, set[int]] = defaultdict(set)
         self._failed_in_a_row: Counter[str] = Counter()
         self._watch = RunWatch()
-        self._settled = 0
+        self._settled = self._demonstrations = 0
+        self._there = set(folder.done | folder.waiting)
+        """Episodes that need not be played."""
         self.leaking: dict[str, tuple[Task, Teacher, Drop]] = {}
         """Task id -> a question, without its images, that a teacher would be told the answer of."""
         self.open: dict[Key, str] = {}
@@ -101,7 +103,7 @@ class Stage:
             for sample in range(self._recipe.samples):
                 if len(self._kept[task.id]) >= self._recipe.demos.enough:
                     break
-                if (task.id, sample) not in self._folder.done | self._folder.waiting:
+                if (task.id, sample) not in self._there:
                     await self._attempt(task, sample)
         finally:
             self._teachers.forget(task)
@@ -153,6 +155,8 @@ class Stage:
             self.open[trajectory.task_id, trajectory.sample] = self._meter.reached
             return
         trajectory = self._folder.append(task, trajectory)
+        if trajectory.stop is not StopReason.ABORTED:
+            self._there.add((task.id, trajectory.sample))
         if (said := self._watch.add(task, trajectory)) is not None:
             _log.warning(said)
         self._count_failures(trajectory)
@@ -179,7 +183,7 @@ class Stage:
     def _note(self, task: Task, trajectory: Trajectory) -> None:
         if self._filters.drop(task, trajectory) is None:
             self._kept[task.id].add(trajectory.sample)
+            self._demonstrations += 1
 
     def _tell(self) -> None:
-        kept = sum(map(len, self._kept.values()))
-        self._on_progress(self._settled, len(self._folder.done), kept)
+        self._on_progress(self._settled, len(self._there), self._demonstrations)
