@@ -36,7 +36,7 @@ _WRITERS = {"sharegpt": write_sharegpt, "trl": write_trl}
 def clear_parts(out: Path) -> None:
     """Remove what a killed process left of files and folders that were never completed."""
     with writing(out):
-        for part in out.glob(".*.part"):
+        for part in (*out.glob(".*.part"), *out.glob(".*.old")):
             if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part)
             else:
