@@ -22,7 +22,7 @@ def synthesise(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Let teachers solve questions, and keep what a student can learn from.
+    """Let teachers make demonstrations for a cold start.
 
     The same command resumes. Exit code 1 if attempts failed on our side; a cap that is reached is
     no failure.
