@@ -54,7 +54,7 @@ COMMANDS = (
         "Let teachers make demonstrations for a cold start.", "Train",
         argument="RECIPE"),
     Row("demos export", "saccade.cli.demos.export:export",
-        "Write the episodes of a run for LLaMA-Factory, TRL or verl.", "Train"),
+        "Write the episodes of a run for other trainers.", "Train"),
     Row("demos import", "saccade.cli.demos.importing:importing",
         "Read conversations of others as episodes to learn from.", "Train"),
     Row("sft", "saccade.cli.sft:sft",
