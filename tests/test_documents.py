@@ -16,6 +16,7 @@ from PIL import Image as PILImage
 from saccade.cli.reference.page import page_of_keys
 from saccade.config import read_toml, validate
 from saccade.data.curate import CurateRecipe
+from saccade.data.demos.recipe import DemosRecipe
 from saccade.recipe import Recipe, make_environment, make_tasks
 from saccade.robust.agent.recipe import AgentAttackRecipe
 from saccade.robust.classifiers.recipe import RobustRecipe
@@ -198,10 +199,15 @@ def test_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
     assert done.stdout.strip()
 
 
+KINDS = {"rl": RLRecipe, "curate": CurateRecipe, "demos": DemosRecipe}
+
+
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
     table = read_toml(recipe)
-    verbs = {"runs": "sft", "train": "rl", "curate": "curate", "attack": "attack"}
+    verbs = {
+        "teachers": "demos", "runs": "sft", "train": "rl", "curate": "curate", "attack": "attack",
+    }  # fmt: skip
     verb = next((verb for key, verb in verbs.items() if key in table), "rollout")
     assert recipe.read_text().startswith(f"# saccade {verb} recipes/{recipe.name}")
     if verb == "sft":
@@ -213,7 +219,7 @@ def test_recipes_are_valid_and_say_their_command(recipe: Path) -> None:
         assert validate(RobustRecipe, table).nets == (0, 1, 2, 3, 4)
         return
     else:
-        made = validate({"rl": RLRecipe, "curate": CurateRecipe}.get(verb, Recipe), table)
+        made = validate(KINDS.get(verb, Recipe), table)
     if recipe.stem != "deepeyes_v2_rl":  # of published files: see test_deepeyes_v2_recipes.py
         assert make_environment(made).fingerprint
     assert made.tasks is not None

@@ -28,6 +28,8 @@ class Row(NamedTuple):
     """What the command does: the first line of the function's docstring."""
     panel: str
     """The section of the help page that lists it."""
+    argument: str = "NAME"
+    """What its first argument is called, where the command is the word of a group alone."""
 
 
 class Example(NamedTuple):
@@ -70,7 +72,7 @@ class Group(TyperGroup):
             rich_markup_mode=None,
             context_settings={"max_content_width": 100},
         )
-        self.rows = rows if own is None else [own._replace(name="NAME"), *rows]
+        self.rows = rows if own is None else [own._replace(name=own.argument), *rows]
         self.own = None if own is None else _LazyCommand(own)
         self.examples = examples
         self.version = version
@@ -125,7 +127,8 @@ class Group(TyperGroup):
                 )
         formatter.write_paragraph()
         if self.own is not None:
-            formatter.write_text(f"{ctx.command_path} NAME --help describes its options.")
+            line = f"{ctx.command_path} {self.rows[0].name} --help describes its options."
+            formatter.write_text(line)
         formatter.write_text(f"{ctx.command_path} COMMAND --help describes a command.")
         if self.version:
             formatter.write_text(f"{ctx.command_path} --version prints the version.")

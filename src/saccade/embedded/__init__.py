@@ -60,18 +60,27 @@ def resolve(name: str) -> str:
 
 
 def with_folders(sections: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Sections of a run file in which `policy.path` and `model` are folders, not embedded names.
+    """Sections of a run file in which paths of models are folders, not embedded names.
+
+    They are `policy.path`, the `path` of each of `teachers`, and `model`.
 
     Raises:
         ConfigError: a folder that is not there, or a name that is close to an embedded one.
     """
     table = dict(sections)
-    policy, model = table.get("policy"), table.get("model")
-    if isinstance(policy, dict) and isinstance(policy.get("path"), str):
-        table["policy"] = {**policy, "path": resolve(str(policy["path"]))}
+    policy, model, teachers = (table.get(key) for key in ("policy", "model", "teachers"))
+    if isinstance(policy, dict):
+        table["policy"] = _with_folder(policy)
+    if isinstance(teachers, list):
+        table["teachers"] = [_with_folder(t) if isinstance(t, dict) else t for t in teachers]
     if isinstance(model, str):
         table["model"] = resolve(model)
     return table
+
+
+def _with_folder(part: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    path = part.get("path")
+    return {**part, "path": resolve(path)} if isinstance(path, str) else dict(part)
 
 
 def is_embedded(path: object) -> bool:

@@ -32,7 +32,7 @@ from saccade.runs.manifest import (
 )
 
 AMOUNTS = (
-    "tasks.n", "samples", "curate.samples", "steps", "train.steps", "n", "nets",
+    "tasks.n", "samples", "curate.samples", "demos.enough", "steps", "train.steps", "n", "nets",
 )  # fmt: skip
 """Settings that say how much there is to do; None is all there is, and a list is what it names."""
 

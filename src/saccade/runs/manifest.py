@@ -83,6 +83,12 @@ CHANGES_MEANING = {
     "nets": False,
     "malformed": False,
     "images": False,
+    "teachers": True,
+    "teachers.max_batch": False,
+    "teachers.device": False,
+    "teachers.budget": False,
+    "teachers.image_urls": False,
+    "demos": False,
     "attack": True,
     "detect": True,
     # where, how fast, how long

@@ -122,7 +122,7 @@ async def rescore(
 
             async def judge(entry: Entry) -> None:
                 task, played = entry
-                _share_images(run, out, entry)
+                share_images(run, out, entry)
                 if played.stop in UNJUDGED:
                     folder.append(task, played)
                 else:
@@ -254,8 +254,11 @@ def _to_be_scored(played: Trajectory, run: str) -> Trajectory:
     return played.model_copy(update={"annotations": noted})
 
 
-def _share_images(run: Path, out: Path, entry: Entry) -> None:
-    """Link the images that the new folder lacks; those that cannot be linked `append` writes."""
+def share_images(run: Path, out: Path, entry: Entry) -> None:
+    """Link the images of an episode that the run folder `out` lacks.
+
+    Those that cannot be linked `RunFolder.append` writes.
+    """
     for image in {*entry.task.images, *entry.trajectory.images}:
         old, new = (folder / "images" / image.source.name for folder in (run, out))
         if old.is_file() and not old.is_symlink():

@@ -23,9 +23,19 @@ from saccade.sandbox.remote import RemoteNotebook, RemoteSandbox
 from saccade.sandbox.replay import AfterKill
 from saccade.sandbox.threads import in_thread
 from saccade.tools.arguments import refuse_unknown, short
-from saccade.types import Outcome, Part, Record, ToolContext, ToolFunction, ToolOutput, ToolSpec
+from saccade.types import (
+    Outcome,
+    Part,
+    Record,
+    ToolContext,
+    ToolFunction,
+    ToolOutput,
+    ToolResult,
+    ToolSpec,
+)
 
 NAME = "python"
+_STDERR = "\n\nstderr:\n```"
 MAX_CODE = 100_000
 """Number of characters that a cell may have."""
 MAX_REFUSED = 3
@@ -142,6 +152,16 @@ class Python:
         return self._sandbox.facts()
 
 
+def has_stderr(result: ToolResult) -> bool:
+    """Whether a cell wrote to stderr, by what its result shows; an exception stands there as well.
+
+    A cell may print what looks like stderr, which counts as stderr: nothing can hide behind it.
+    """
+    text = "".join(part for part in result.content if isinstance(part, str))
+    _, found, rest = text.partition(_STDERR)
+    return bool(found) and not (rest.startswith("```") and "```" not in rest[3:])
+
+
 def _spec(options: PythonOptions) -> ToolSpec:
     offer = options.offer
     libraries = [name for name in PACKAGES if name in offer.libraries]
@@ -184,7 +204,7 @@ def _shown(cell: Cell, notes: tuple[str, ...], context: ToolContext) -> tuple[Pa
     """
     stdout = cell.stdout + (f"{cell.value}\n" if cell.value is not None else "")
     stderr = cell.stderr + (cell.error or "")
-    text = f"stdout:\n```{stdout.rstrip()}```\n\nstderr:\n```{stderr.rstrip()}```"
+    text = f"stdout:\n```{stdout.rstrip()}```{_STDERR}{stderr.rstrip()}```"
     if notes:
         text += f"\n\n[{'; '.join(notes)}]"
     if not cell.images:

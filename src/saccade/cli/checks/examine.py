@@ -117,7 +117,19 @@ def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
             for part in terms:
                 build(part, TERMS, "curate.terms")
             found.add("curate.terms", "ok", ", ".join(part.kind for part in terms))
-    if kind.name != "rl":
+    if kind.name == "demos":
+        from saccade.data.demos.kept import check_formats
+        from saccade.data.demos.recipe import DemosRecipe
+        from saccade.data.demos.teachers import check_teachers, names_of
+
+        demos = cast(DemosRecipe, recipe)
+        with found.part("teachers"):
+            check_teachers(demos)
+            found.add("teachers", "ok", ", ".join(names_of(demos.teachers)))
+        with found.part("formats"):
+            check_formats(demos.demos.written_as)
+            found.add("formats", "ok", ", ".join(("ours", *demos.demos.written_as)))
+    elif kind.name != "rl":
         with found.part("policy"):
             check_policy(recipe)
 

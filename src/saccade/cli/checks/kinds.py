@@ -25,6 +25,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind("benchmark", "bench", "saccade.bench.recipe:BenchRecipe", ("bench",)),
     Kind("sft", "sft", "saccade.train.recipe:SFTRecipe", ("runs",)),
+    Kind("demos", "demos", "saccade.data.demos.recipe:DemosRecipe", ("teachers",)),
     Kind("curate", "curate", "saccade.data.curate.recipe:CurateRecipe", ("curate",)),
     Kind("rl", "rl", "saccade.train.recipe:RLRecipe", ("train", "model+tasks")),
     Kind("agent attack", "attack", "saccade.robust.agent.recipe:AgentAttackRecipe",
@@ -57,8 +58,9 @@ def kind_of(table: Mapping[str, object], where: str) -> Kind:
     hint = next((near for near in nearest if near), "")
     raise ConfigError(
         f"{where}: no key tells which command it is for{hint}; `tasks` and `policy` are for "
-        "rollout, `model` and `train` for rl, `runs` for sft, `curate` for curate, `bench` for "
-        "bench, `data` for attack and detect, `attack` and `policy` for the attack on an agent"
+        "rollout, `teachers` for demos, `model` and `train` for rl, `runs` for sft, `curate` for "
+        "curate, `bench` for bench, `data` for attack and detect, `attack` and `policy` for the "
+        "attack on an agent"
     )
 
 

@@ -53,6 +53,8 @@ def try_run(kind: Kind, recipe: Record, found: Examination, *, processes: int = 
 
 def _try_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
     policy = acting(kind, recipe)
+    if policy is None and kind.name == "demos":
+        found.add("episode", "not tried", "`saccade check policy` asks a teacher behind a server")
     if policy is None or found.has_error("environment"):
         return
     path = str(policy.options.get("path"))
@@ -75,6 +77,11 @@ def acting(kind: Kind, recipe: Recipe) -> Part | None:
         from saccade.train.recipe import RLRecipe
 
         return Part.model_validate({"kind": "hf", "path": cast(RLRecipe, recipe).model})
+    if kind.name == "demos":
+        from saccade.data.demos.recipe import DemosRecipe
+
+        here = (t for t in cast(DemosRecipe, recipe).teachers if t.kind != "openai")
+        return next((Part(kind=t.kind, **t.options) for t in here), None)
     if recipe.policy is None or recipe.policy.kind != "openai":
         return recipe.policy
     return Part.model_validate({"kind": "openai", **recipe.policy.options, **ONCE})

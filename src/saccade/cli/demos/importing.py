@@ -9,7 +9,6 @@ import typer
 
 from saccade.cli.common.options import Json
 from saccade.cli.common.say import say, say_record
-from saccade.cli.demos.export import say_left_out
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -56,7 +55,7 @@ def importing(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read conversations into a run folder, from which saccade sft learns.
+    """Read conversations of others as episodes to learn from.
 
     Nothing is played and nothing judged: train on it with keep = "answered". The same command
     resumes. Exit code 2 if nothing can be used.
@@ -65,6 +64,7 @@ def importing(
     """
     from saccade.cli.common.interrupt import says
     from saccade.cli.common.progress import bars
+    from saccade.cli.demos.export import say_left_out
     from saccade.config import validate
     from saccade.data.demos.exchange import ImportOptions, import_file
 

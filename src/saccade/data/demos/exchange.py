@@ -42,7 +42,7 @@ from saccade.formats.prompts import read_prompts
 from saccade.formats.published import write_parquet
 from saccade.images.decode import MAX_SOURCE_PIXELS
 from saccade.images.geometry import PixelBudget
-from saccade.runs.folder import RunFolder, RunReader, finished_in
+from saccade.runs.folder import Key, RunFolder, RunReader, finished_in
 from saccade.runs.manifest import manifest_of
 from saccade.types import Record
 
@@ -246,11 +246,12 @@ def import_file(
     manifest = manifest_of(VERB, options, fingerprint=record.fingerprint, prompts=IMPORTED)
     leaves_out, counts = _LeavesOut(), Counter[str]()
     on_left_out = _refuse if options.malformed == "refuse" else leaves_out
-    seen: set[tuple[str, int]] = set()
+    seen: set[Key] = set()
     with RunFolder(Path(options.out), manifest) as folder:
+        there = folder.done  # a copy: one for each row would cost minutes of a long file
         for number, conversation in enumerate(_read(options, on_left_out), start=1):
             try:
-                _keep(conversation, options, folder, seen, counts)
+                _keep(conversation, options, folder, there, seen, counts)
             except UnfitConversation as error:
                 on_left_out(error)
             if on_progress is not None:
@@ -277,7 +278,8 @@ def _keep(
     conversation: Conversation,
     options: ImportOptions,
     folder: RunFolder,
-    seen: set[tuple[str, int]],
+    there: frozenset[Key],
+    seen: set[Key],
     counts: Counter[str],
 ) -> None:
     """Write a conversation into the folder, unless it is there."""
@@ -295,7 +297,7 @@ def _keep(
     folder.check(task)
     counts["without_images"] += not conversation.images
     counts["made_inert"] += MADE_INERT in trajectory.annotations
-    if key in folder.done:
+    if key in there:
         counts["already"] += 1
         return
     folder.append(task, trajectory)
