@@ -12,12 +12,10 @@ LONG = " ".join(f"word{n}" for n in range(70))
 
 
 def runs_in_common(one: str, other: str) -> float:
-    """The Jaccard index of the runs of three words, by the definition."""
-    a, b = (
-        {tuple(text.split()[k : k + 3]) for k in range(len(text.split()) - 2)}
-        for text in (one, other)
-    )
-    return len(a & b) / len(a | b)
+    """The Jaccard index of the runs of three words, by the definition; the ends count as words."""
+    a, b = (["", "", *text.split(), "", ""] for text in (one, other))
+    runs = [{tuple(words[k : k + 3]) for k in range(len(words) - 2)} for words in (a, b)]
+    return len(runs[0] & runs[1]) / len(runs[0] | runs[1])
 
 
 @pytest.mark.parametrize(
@@ -31,8 +29,8 @@ def test_case_punctuation_and_compatible_characters_do_not_count(other: str) -> 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("7 + 4", "7 - 4"), ("x - 3", "x 3"), ("3 < 4", "3 > 4"), ("-5", "5"),
-     ("\u221a2", "2"), ("5 %", "5"), ("\u306f\u3044", "\u306f\u306a"),
+    [("7 + 4", "7 - 4"), ("x - 3", "x 3"), ("x - y", "x y"), ("x-3", "x 3"), ("3 < 4", "3 > 4"),
+     ("-5", "5"),     ("\u221a2", "2"), ("5 %", "5"), ("\u306f\u3044", "\u306f\u306a"),
      ("the red object", "the blue object")],
 )  # fmt: skip
 def test_signs_of_arithmetic_and_every_word_count(one: str, other: str) -> None:
@@ -42,8 +40,22 @@ def test_signs_of_arithmetic_and_every_word_count(one: str, other: str) -> None:
     assert index.nearest(sketch_text(other), least=0.9) is None
 
 
-def test_a_hyphen_between_letters_is_no_minus() -> None:
-    assert sketch_text("a well-known sign").digest == sketch_text("a well known sign").digest
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a well-known sign", "a well known sign"), ("the cup - the red -", "the cup, the red"),
+     ("- left\n- right", "left right")],
+)  # fmt: skip
+def test_a_hyphen_between_words_and_a_dash_are_no_minus(one: str, other: str) -> None:
+    assert sketch_text(one).digest == sketch_text(other).digest
+
+
+@pytest.mark.parametrize("at", [0, 10, 28, 29])
+def test_a_changed_word_makes_another_question_of_thirty_words_wherever_it_stands(at: int) -> None:
+    words = LONG.split()[:30]
+    index = TextIndex()
+    index.add(sketch_text(" ".join(words)))
+    words[at] = "other"
+    assert index.nearest(sketch_text(" ".join(words)), least=0.9) is None
 
 
 def test_the_index_of_two_texts_is_that_of_their_runs_of_three_words() -> None:

@@ -8,9 +8,9 @@ share it (two plates in the dark, a page of text, the axes of a chart) have near
 The limits were chosen on what benchmarks/near_duplicates.py measures; docs/data.md has the table.
 
 What is found: the same picture at another size or shape, compressed again, a little brighter or
-paler. What is not: a part of it (a margin of 2 % gone is found about half of the time), a mirrored
-or turned one, another photograph of the same thing. Two pictures that differ only in what is
-smaller than a fortieth of their side count as copies, and so do two that are equal at 64x64.
+paler. What is not: a part of it (with a margin of 2 % gone it is seldom found), a
+mirrored or turned one, another photograph of the same thing. Two pictures that are nearly equal at
+64x64 count as copies: what is smaller than a tenth or so of their side may differ.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ Words are what is between spaces and punctuation, in any script; of scripts with
 character. Case, punctuation, and the forms that Unicode holds to be compatible do not count; the
 signs of arithmetic do.
 
-One word that is changed breaks three runs. At a Jaccard index of 0.9 that makes another text of all
-that have fewer than 59 words, so that "the red object" and "the blue object" are never the same
-question, while a typing error in a long text is seen through.
+One word that is changed breaks three runs, wherever it stands: the ends of a text count as words.
+At a Jaccard index of 0.9 that makes another text of all that have fewer than 55 words, so that "the
+red object" and "the blue object" are never the same question, while a typing error in a long text
+is seen through. What is put before a text breaks less: three words before 45 are seen through.
 
 Source: shingles and their resemblance, Broder, "On the resemblance and containment of documents"
 (1997); bands of a MinHash as in Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4.
@@ -37,9 +38,9 @@ _CHUNK = 4096
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(
     rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+|[+*/^=<>%\u00d7\u00f7\u221a]"
-    r"|(?<![^\W\d_])[-\u2212]|[-\u2212](?![^\W\d_])"
+    r"|(?<=\d)[-\u2212]|(?<=\d )[-\u2212]|(?<![^\W\d_])[-\u2212](?= ?[^\W\d_]\b)|[-\u2212](?= ?\d)"
 )
-"""A hyphen between two letters is no minus."""
+"""A hyphen is a minus beside a number, or before a letter that stands alone; else it is a dash."""
 
 
 class TextSketch(NamedTuple):
@@ -50,7 +51,8 @@ class TextSketch(NamedTuple):
     numbers: bytes
     """Of its words with a digit, in any order."""
     runs: NDArray[np.uint64] | None
-    """(R,): a hash of each run of words, each once, in ascending order; None of a long text."""
+    """(R,): a hash of each run of words, the ends of the text among them, each once, in ascending
+    order; None of a long text."""
     bands: tuple[int, ...]
     """The keys under which it is found: one for each band of its MinHash."""
 
@@ -77,8 +79,8 @@ def sketch_text(text: str) -> TextSketch:
     numbers = sorted(word for word in words if any(map(str.isdigit, word)))
     runs = None
     if len(text) <= MAX_CHARS:
-        hashed = np.array([_hash(word) for word in words] or [0], dtype=np.uint64)
-        hashed = np.pad(hashed, (0, max(0, RUN - len(hashed))))
+        hashed = np.array([_hash(word) for word in words], dtype=np.uint64)
+        hashed = np.pad(hashed, RUN - 1)
         runs = np.zeros(len(hashed) - RUN + 1, dtype=np.uint64)
         for place in range(RUN):  # a polynomial in an odd number, modulo 2**64
             runs = runs * np.uint64(0x9E3779B97F4A7C15) + hashed[place : place + len(runs)]
