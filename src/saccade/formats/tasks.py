@@ -8,7 +8,8 @@ One object a line; only `question` is required:
 
 Image paths are relative to the file and may not leave its folder. Images come before the question,
 or where it has the mark `<image>`, one for each. Boxes are xyxy pixels of the upright image.
-Without `id` a row is called after its line number; no two rows have one id. The file is UTF-8.
+Without `id` a row is called after its line number; no two rows have one id. `source` says where the
+question comes from; without it, from the file. The file is UTF-8.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class TaskRow(Record):
     answer: str | None = None
     boxes: tuple[TargetBox, ...] = ()
     judge: str | None = None
+    source: str = ""
     meta: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -119,6 +121,7 @@ def write_tasks(tasks: Iterable[Task], folder: Path) -> Path:
             answer=task.answer,
             boxes=task.boxes,
             judge=task.judge,
+            source=task.source,
             meta=task.meta,
         )
         lines[task.id] = row.model_dump_json(exclude_defaults=True) + "\n"
@@ -186,7 +189,7 @@ def _task(row: TaskRow, path: Path, number: int, max_pixels: int) -> Task:
             choices=row.choices,
             boxes=row.boxes,
             judge=row.judge,
-            source=path.name,
+            source=row.source or path.name,
             meta=row.meta,
         )
     except ValidationError as error:

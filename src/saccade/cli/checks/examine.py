@@ -15,7 +15,7 @@ from saccade.bench.recipe import BenchRecipe
 from saccade.bench.run import as_played, bench_reward
 from saccade.cli.benches.chosen import default_out
 from saccade.cli.checks.kinds import Kind
-from saccade.config import build
+from saccade.cli.common.references import with_benchmarks
 from saccade.errors import ConfigError, SaccadeError, require
 from saccade.recipe import Recipe, check_policy, count_tasks, make_environment, make_reward
 from saccade.rewards import Reward
@@ -110,13 +110,11 @@ def _examine_played(kind: Kind, recipe: Recipe, found: Examination) -> None:
         count = count_tasks(recipe)
         found.add("tasks", "ok", "there are some" if count is None else f"{count:,}")
     if kind.name == "curate":
-        from saccade.data.curate import TERMS, CurateRecipe
+        from saccade.data.curate import CurateRecipe, make_terms
 
         with found.part("curate.terms"):
-            terms = cast(CurateRecipe, recipe).curate.terms
-            for part in terms:
-                build(part, TERMS, "curate.terms")
-            found.add("curate.terms", "ok", ", ".join(part.kind for part in terms))
+            terms = make_terms(with_benchmarks(cast(CurateRecipe, recipe)))
+            found.add("curate.terms", "ok", ", ".join(name for name, _ in terms))
     if kind.name == "demos":
         from saccade.data.demos.kept import check_formats
         from saccade.data.demos.recipe import DemosRecipe

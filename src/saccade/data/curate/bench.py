@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -42,6 +42,9 @@ class Decision:
     """The question as it is asked from now on; its id and prompt stay as they are."""
     measures: Mapping[str, JsonValue] = field(default_factory=dict)
     """What was measured, for the report."""
+    into: str = ""
+    """The set that the question goes to if it stays, one of `Sorts.sets`; empty: no other than
+    before."""
 
 
 class Term(Protocol):
@@ -68,6 +71,29 @@ class Term(Protocol):
         ...
 
 
+@runtime_checkable
+class Sorts(Protocol):
+    """A term that puts what stays into several sets, each of which becomes a task file."""
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of folders; the first is what reinforcement learning gets."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A term that can tell before a curation whether it can work."""
+
+    def check(self, recipe: CurateRecipe) -> None:
+        """Look for what would fail; nothing is played and no model is loaded.
+
+        Raises:
+            SaccadeError: the term cannot work.
+        """
+        ...
+
+
 class Bench:
     """The judge and the policy of a curation; what the policy does is kept in run folders."""
 
@@ -77,6 +103,15 @@ class Bench:
         self.aborted = 0
         """Number of attempts that failed on our side; a rerun makes them again."""
         self._watch = RunWatch()
+
+    @property
+    def recipe(self) -> CurateRecipe:
+        """The run file."""
+        return self._recipe
+
+    def report(self, what: str, done: int, total: int) -> None:
+        """Say how far something has come that plays no episodes."""
+        self._on_progress(what, done, total)
 
     def drawn(self, questions: Iterable[Task]) -> Iterator[Task]:
         """The questions with their images, one by one, in the order of their source."""

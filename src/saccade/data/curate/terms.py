@@ -1,13 +1,15 @@
-"""The terms of DeepEyes' selection, and the benefit of the tool that AT-GRPO needs."""
+"""The terms of DeepEyes' and DeepEyesV2's selections, and the tool's benefit, for AT-GRPO."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from saccade.data.curate.bench import NOT_MEASURED, Bench, Decision
+from saccade.data.curate.recipe import CurateRecipe
+from saccade.errors import ConfigError
 from saccade.rewards.judges import gold_option, gold_text
 from saccade.rewards.terms import BENEFIT
 from saccade.types import Record, Task
@@ -64,6 +66,72 @@ class Difficulty(Record):
         return Decision(reason, measures={"direct": share})
 
 
+class WithoutTools(Record):
+    """Hard for the model alone: few of its answers without tools are right, or none.
+
+    Source: DeepEyesV2 (arXiv 2511.05271), data curation: at most 2 of 8.
+    """
+
+    most_right: int = Field(default=2, ge=0)
+    """Number of right answers, of `curate.samples`, up to which a question stays. Of attempts that
+    have no score, the share of right ones counts."""
+
+    def check(self, recipe: CurateRecipe) -> None:
+        """The term can drop a question.
+
+        Raises:
+            ConfigError: a question stays however many of its answers are right.
+        """
+        if self.most_right >= recipe.curate.samples:
+            raise ConfigError(
+                f"curate.terms.most_right: expected less than curate.samples="
+                f"{recipe.curate.samples}, got {self.most_right}; nothing would be dropped"
+            )
+
+    async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
+        """Drops what needs no tool."""
+        direct = await bench.direct(questions)
+        most = self.most_right / bench.recipe.curate.samples
+        return {q.id: _without(direct[q.id], most) for q in questions}
+
+
+class WithTools(Record):
+    """Nothing is dropped: what is solved with tools is for RL, the rest for the cold start.
+
+    The attempts are episodes with the tools and limits of the run file, in `out/with_tools/`. The
+    questions become two task files, `out/rl/tasks.jsonl` and `out/cold_start/tasks.jsonl`.
+
+    Source: DeepEyesV2 (arXiv 2511.05271), data curation. It does not say how many of the 8 attempts
+    must be right; the reading with the largest RL set is one.
+    """
+
+    sets: ClassVar[tuple[str, ...]] = ("rl", "cold_start")
+
+    least_right: int = Field(default=1, ge=1)
+    """Number of right answers, of `curate.samples`, from which on a question is solved. Of attempts
+    that have no score, the share of right ones counts."""
+
+    def check(self, recipe: CurateRecipe) -> None:
+        """There are tools, and enough attempts.
+
+        Raises:
+            ConfigError: the run file has no tools, or a question could never be solved.
+        """
+        if not recipe.tools:
+            raise ConfigError("curate.terms: with_tools plays with the tools of the run file: none")
+        if self.least_right > recipe.curate.samples:
+            raise ConfigError(
+                f"curate.terms.least_right: expected at most curate.samples="
+                f"{recipe.curate.samples}, got {self.least_right}"
+            )
+
+    async def decide(self, questions: Sequence[Task], bench: Bench) -> Mapping[str, Decision]:
+        """Drops only what could not be measured."""
+        played = await bench.play("with_tools", questions, sampled=True)
+        least = self.least_right / bench.recipe.curate.samples
+        return {q.id: _with(played[q.id], least) for q in questions}
+
+
 class Benefit(Record):
     """How much more often a question is answered right with the tool than at a glance.
 
@@ -114,6 +182,18 @@ def _opened(question: Task) -> Decision:
     judge = None if question.judge == "choice" else question.judge
     changes = {"choices": (), "answer": gold_text(question), "judge": judge}
     return Decision(question=question.model_copy(update=changes))
+
+
+def _without(share: float | None, most: float) -> Decision:
+    if share is None:
+        return Decision(NOT_MEASURED)
+    return Decision("right without tools" if share > most else "", measures={"direct": share})
+
+
+def _with(share: float | None, least: float) -> Decision:
+    if share is None:
+        return Decision(NOT_MEASURED)
+    return Decision(measures={"with_tools": share}, into="rl" if share >= least else "cold_start")
 
 
 def _benefit(question: Task, direct: float | None, looked: float | None) -> Decision:
