@@ -29,7 +29,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-LONG = ("nano", "train", "robust", "test_reader_photos.py", "test_photographs.py", "cli")
+LONG = (
+    "nano", "train", "robust", "sandbox", "view", "test_reader_photos.py", "test_photographs.py",
+    "cli",
+)  # fmt: skip
 """What takes longest begins first: at the end no worker is left alone with it."""
 
 
