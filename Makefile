@@ -2,10 +2,12 @@
 # the second everything else.
 # TORCH chooses another torch build, for example
 #   make demo TORCH="torch==2.13.0 --index-url URL-OF-A-CUDA-BUILD"
+# WORKERS is the number of processes that `make test` shares the tests out to, one for each core.
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
+WORKERS ?= 2
 SERVERS := build/servers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -15,10 +17,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 demo: $(VENV)/demo-installed
 	$(BIN)/python -m saccade demo
 
-# Two workers, a file of tests each: on two cores half the time. One thread a worker.
+# Workers with a file of tests each, and with one thread. What is compiled is kept, also where the
+# environment says that it is not: the processes that tests start load it.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-	  --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # vLLM and llama.cpp with an embedded model, a training with vLLM, and attacks on a judge of 135
 # million parameters; each engine in an environment

@@ -2,11 +2,12 @@
 
 Nothing of it knows the reader. The word is 1.5 to 3.2 pixels high in a view of one megapixel and
 at least 6 in the photograph (height of its capitals before the sign is turned). Everything
-follows from (seed, number).
+follows from (seed, number), and from the sizes if others are given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,10 +64,10 @@ def fonts() -> list[Path]:
     return found
 
 
-def compose(seed: int, number: int) -> Photograph:
+def compose(seed: int, number: int, sizes: Sequence[tuple[int, int]] = SIZES) -> Photograph:
     """Compose one photograph; the same for the same seed and number."""
     rng = np.random.default_rng([seed, number])
-    size = SIZES[rng.integers(len(SIZES))]
+    size = sizes[rng.integers(len(sizes))]
     scale = (size[0] * size[1] / VIEW_PIXELS) ** 0.5
     in_view = rng.uniform(max(1.5, 6 / scale), 3.2)
     height = max(6, round(in_view * scale))

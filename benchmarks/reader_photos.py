@@ -1,7 +1,7 @@
 """Small text in large photographs: the view alone, looking again, or the whole image at once.
 
     python benchmarks/reader_photos.py --seed 0 --n 100 [--composed-only] [--json] [--rows FILE]
-        [--photographs FOLDER] [--write docs/reader.md]
+        [--photographs FOLDER] [--write docs/reader.md] [--size WIDTH HEIGHT]
 
 `view_only` is the policy `reader` without a look, `looking_again` the same with its looks, both in
 the environment in which the policy is documented. `full_image` is no agent: the same weights read
@@ -13,7 +13,7 @@ reader_questions.json. `--write` puts the table into the page and the numbers in
 Each answer is correct, incorrect or abstained. Without options, correct means that the first line
 is the text, whatever its case. Times exclude composing and decoding the file; memory is the peak of
 the process with Python and the weights (Linux only). `--rows` keeps finished rows: run the same
-command again to go on.
+command again to go on. `--size` composes photographs of one size, for a quick look.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from composed import Photograph, compose
+from composed import SIZES, Photograph, compose
 from PIL import Image as PILImage
 
 from saccade.config import validate, with_overrides
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"))
     options = parser.parse_args()
     if not options.composed_only and not (options.photographs / "questions.json").exists():
         parser.error(f"no questions.json in {options.photographs}; or give --composed-only")
@@ -99,9 +100,10 @@ def main() -> None:
 
 def _questions(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Question]]]:
     """Each question by its key, as a function that makes it."""
+    composed = partial(_composed, options.seed, (tuple(options.size),) if options.size else SIZES)
     for number in range(options.n):
-        yield f"composed/{number}", lambda n=number: _composed(options.seed, n, open_=False)
-        yield f"composed_open/{number}", lambda n=number: _composed(options.seed, n, open_=True)
+        yield f"composed/{number}", partial(composed, number, open_=False)
+        yield f"composed_open/{number}", partial(composed, number, open_=True)
     if not options.composed_only:
         fixed = json.loads((HERE / "reader_questions.json").read_text())["questions"]
         for row in json.loads((options.photographs / "questions.json").read_text()):
@@ -110,13 +112,17 @@ def _questions(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], 
 
 
 @lru_cache(maxsize=1)
-def _photograph(seed: int, number: int) -> tuple[Image, Photograph]:
-    made = compose(seed, number)
+def _photograph(
+    seed: int, sizes: tuple[tuple[int, int], ...], number: int
+) -> tuple[Image, Photograph]:
+    made = compose(seed, number, sizes)
     return Image.from_pixels(made.pixels), made
 
 
-def _composed(seed: int, number: int, *, open_: bool) -> Question:
-    image, made = _photograph(seed, number)
+def _composed(
+    seed: int, sizes: tuple[tuple[int, int], ...], number: int, *, open_: bool
+) -> Question:
+    image, made = _photograph(seed, sizes, number)
     choices = () if open_ else made.choices
     return Question(f"composed-{number}", image, "What word is on the sign?", choices, made.word)
 
@@ -201,8 +207,11 @@ def _peak() -> float:
 
 
 def _report(rows: dict[str, dict], options: argparse.Namespace) -> dict:
+    command = f"python benchmarks/reader_photos.py --seed {options.seed} --n {options.n}"
+    if options.size:
+        command += " --size {} {}".format(*options.size)
     report: dict = {
-        "command": f"python benchmarks/reader_photos.py --seed {options.seed} --n {options.n}",
+        "command": command,
         "seed": options.seed,
         "threads": 1,
     }

@@ -11,17 +11,15 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
-from waiting import LIMIT_S
+from processes import forked
 
 from saccade.cli import main
 
 
 def in_a_process(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """What a user gets, start-up included: two seconds where torch is imported."""
-    return subprocess.run(
-        [sys.executable, "-m", "saccade", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False,
-    )  # fmt: skip
+    """What a user gets, from the first line of Saccade to the exit code."""
+    with forked(*arguments, cwd=cwd) as running:
+        return running.wait()
 
 
 def here(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

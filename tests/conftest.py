@@ -18,6 +18,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "search")
 
 pytest_plugins = ["tiny"]
 
+# The machine of a test does not lose its power, and killed processes lose nothing that was written:
+# to wait for the disk, 8 ms a file, shows nothing. That it fails is shown by `saccade.testing`.
+os.fsync = os.fstat  # type: ignore[assignment]
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -25,7 +29,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-LONG = ("nano", "train", "robust", "test_reader_photos.py", "test_photographs.py", "cli")
+LONG = (
+    "nano", "train", "robust", "sandbox", "view", "test_reader_photos.py", "test_photographs.py",
+    "cli",
+)  # fmt: skip
 """What takes longest begins first: at the end no worker is left alone with it."""
 
 

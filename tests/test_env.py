@@ -260,6 +260,31 @@ async def test_jobs_are_drawn_lazily_and_all_are_finished() -> None:
     assert sorted(finished) == list(range(40))
 
 
+async def test_the_end_of_the_jobs_is_met_once_and_not_by_each_worker() -> None:
+    class Jobs:
+        """Unlike a generator, it counts how often it is asked after its end."""
+
+        def __init__(self) -> None:
+            self.left, self.ends = list(range(6)), 0
+
+        def __iter__(self) -> "Jobs":
+            return self
+
+        def __next__(self) -> Job:
+            if not self.left:
+                self.ends += 1
+                raise StopIteration
+            return Job(TASK, self.left.pop())
+
+    asked, finished = Jobs(), list[int]()
+    await rollout_many(
+        ReplayPolicy({"t": (ANSWER,)}), environment(), asked,
+        on_finish=lambda task, t: finished.append(t.sample), concurrency=4,
+    )  # fmt: skip
+    assert sorted(finished) == list(range(6))
+    assert asked.ends == 1
+
+
 async def test_a_group_has_its_samples_in_order() -> None:
     group = await rollout_group(ReplayPolicy({"t": (ANSWER,)}), environment(), TASK, size=5)
     assert [t.sample for t in group] == [0, 1, 2, 3, 4]

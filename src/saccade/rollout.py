@@ -155,11 +155,14 @@ async def in_parallel(
     queue: Iterator[Item] = iter(items)
     drawn: deque[Item] = deque()
     drawing = asyncio.Lock()
+    ended = False
 
     async def draw() -> Item | None:
+        nonlocal ended
         async with drawing:
-            if not drawn:
+            if not drawn and not ended:
                 drawn.extend(await asyncio.to_thread(list, islice(queue, concurrency)))
+                ended = len(drawn) < concurrency  # or each worker would look again, in a thread
             return drawn.popleft() if drawn else None
 
     async def go_on() -> None:

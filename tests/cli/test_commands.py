@@ -1,28 +1,22 @@
-"""The commands as a user meets them: real processes, exit codes, messages, run folders."""
+"""The commands as a user meets them: processes of their own, exit codes, messages, run folders."""
 
 import json
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import here
+from command import here, in_a_process
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
-from waiting import LIMIT_S, heed_interrupts
+from processes import forked
 
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
-
-
-def saccade(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "saccade", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=5 * LIMIT_S, check=False
-    )
 
 
 @pytest.fixture
@@ -43,7 +37,7 @@ def server_settings(server: ScriptedServer) -> list[str]:
 
 
 def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> None:
-    done = saccade("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
+    done = in_a_process("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("shown to the model at 56x56") == 3
     assert done.stdout.count("the correct answer is ") == 3
@@ -62,7 +56,7 @@ def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> 
 
 
 def test_the_table_of_the_demo_counts_what_is_in_the_folder(tmp_path: Path) -> None:
-    done = saccade("demo", "--n", "20", "--out", "run", cwd=tmp_path)
+    done = in_a_process("demo", "--n", "20", "--out", "run", cwd=tmp_path)
     entries = list(RunReader(tmp_path / "run").entries())
     asked = [e for e in entries if e.task.meta["seed"] == 3]
     right = sum(e.trajectory.answer == e.task.answer for e in asked)
@@ -72,7 +66,7 @@ def test_the_table_of_the_demo_counts_what_is_in_the_folder(tmp_path: Path) -> N
 
 
 def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
-    done = saccade(
+    done = in_a_process(
         "nano", "eval", "--json", "--n", "6", "--seed", "3", "--family", "read0", "--family",
         "easy", "--arm", "agent", "--arm", "direct", cwd=tmp_path,
     )  # fmt: skip
@@ -91,7 +85,7 @@ def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
     options = ["scenes=20", "dev_scenes=4", "skill_questions=1", "step_limit=1"]
-    done = saccade("nano", "train-base", "--out", "base", *options, cwd=tmp_path)
+    done = in_a_process("nano", "train-base", "--out", "base", *options, cwd=tmp_path)
     assert done.returncode == 1
     assert "vision: not learned after 1 steps: colour is 0.000 of 0.97" in done.stderr
     assert not (tmp_path / "base" / "nano-base").exists()
@@ -100,19 +94,19 @@ def test_a_base_that_does_not_learn_is_a_failure(tmp_path: Path) -> None:
 def test_demonstrations_and_cold_start_are_two_commands(tmp_path: Path) -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     demos = str(recipes / "nano_demos.toml")
-    assert saccade("rollout", demos, "--n", "8", "out=demos", cwd=tmp_path).returncode == 0
+    assert in_a_process("rollout", demos, "--n", "8", "out=demos", cwd=tmp_path).returncode == 0
     settings = ['runs=["demos"]', "out=sft", "steps=2", "batch_size=4"]
-    done = saccade("sft", str(recipes / "nano_sft.toml"), *settings, "--json", cwd=tmp_path)
+    done = in_a_process("sft", str(recipes / "nano_sft.toml"), *settings, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert content["trajectories"] == 8
     assert len(content["losses"]) == 2
     again = ["--model", content["model"], "--n", "2", "--family", "easy", "--arm", "direct"]
-    assert saccade("nano", "eval", *again, cwd=tmp_path).returncode == 0
+    assert in_a_process("nano", "eval", *again, cwd=tmp_path).returncode == 0
 
 
 def test_solve_without_a_policy_names_the_ways_out(tmp_path: Path, photo: Path) -> None:
-    done = saccade("solve", photo.name, "Which?", cwd=tmp_path)
+    done = in_a_process("solve", photo.name, "Which?", cwd=tmp_path)
     assert done.returncode == 2
     assert "knows only the scenes of its own world" in done.stderr
     assert "policy.kind=reader" in done.stderr
@@ -128,12 +122,14 @@ def test_solve_with_the_reader_looks_again_and_says_that_it_is_a_rule(tmp_path: 
     street.save(tmp_path / "street.png")
     choices = ["--choice", "MARKET", "--choice", "HARBOR"]
     question = ["solve", "street.png", "What word is on the sign?", *choices]
-    done = saccade(*question, "policy.kind=reader", "out=run", cwd=tmp_path)
+    done = in_a_process(*question, "policy.kind=reader", "out=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "answers  B. HARBOR" in done.stdout
     assert "image_zoom_in_tool" in done.stdout
     assert "by reader (a rule, not a model)" in done.stdout
-    few = saccade(*question, "policy.kind=reader", "environment.limits.max_turns=1", cwd=tmp_path)
+    few = in_a_process(
+        *question, "policy.kind=reader", "environment.limits.max_turns=1", cwd=tmp_path
+    )
     assert "ended without an answer" in few.stdout
 
 
@@ -142,7 +138,9 @@ def test_solve_warns_that_an_embedded_model_knows_no_photographs(
 ) -> None:
     settings = ["policy.kind=hf", "policy.path=nano-sft", "environment.view.factor=14",
                 "environment.view.max_pixels=3136", "out=run"]  # fmt: skip
-    done = saccade("solve", photo.name, "What digit is on the red object?", *settings, cwd=tmp_path)
+    done = in_a_process(
+        "solve", photo.name, "What digit is on the red object?", *settings, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "knows only the scenes of its own world" in done.stderr
     assert "turn 1" in done.stdout
@@ -152,7 +150,7 @@ def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) 
     choices = ["--choice", "cat", "--choice", "dog", "--answer", "dog"]
     with ScriptedServer(answer) as server:
         asked = ("solve", photo.name, "Which?", *server_settings(server), "out=run", *choices)
-        done = saccade(*asked, cwd=tmp_path)
+        done = in_a_process(*asked, cwd=tmp_path)
     again = here(*asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for text in ("400x300", "B. dog", "turn 1", "image_zoom_in_tool", "answers  B", "reward 2"):
@@ -166,7 +164,7 @@ def test_solve_prints_every_turn_and_keeps_the_run(tmp_path: Path, photo: Path) 
 
 def test_solve_prints_json_and_nothing_else(tmp_path: Path, photo: Path) -> None:
     with ScriptedServer(answer) as server:
-        done = saccade(
+        done = in_a_process(
             "solve",
             photo.name,
             "Which?",
@@ -205,7 +203,7 @@ def test_mistakes_are_told_without_a_traceback(
     (tmp_path / "half.jpg").write_bytes(photo.read_bytes()[:2000])
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "run.toml").write_text('tasks = { kind = "world" }\n')
-    done = saccade(*arguments, cwd=tmp_path)
+    done = in_a_process(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert re.search(says, done.stderr)
     assert "Traceback" not in done.stderr
@@ -216,7 +214,8 @@ def test_an_argument_that_is_no_unicode_is_survived(tmp_path: Path, photo: Path)
     with ScriptedServer(answer) as server:
         question = "no\udce9n"
         settings = [*server_settings(server), "out=run"]
-        done = saccade("solve", photo.name, question, *settings, cwd=tmp_path)
+        command = [sys.executable, "-m", "saccade", "solve", photo.name, question, *settings]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "no?n" in RunReader(tmp_path / "run").manifest.command
     assert "no?n" in server.requests[0].text
@@ -224,7 +223,9 @@ def test_an_argument_that_is_no_unicode_is_survived(tmp_path: Path, photo: Path)
 
 def test_a_server_that_is_down_is_reported_and_fails(tmp_path: Path, photo: Path) -> None:
     with ScriptedServer(lambda request: ScriptedReply(status=500)) as server:
-        done = saccade("solve", photo.name, "q", *server_settings(server), "out=run", cwd=tmp_path)
+        done = in_a_process(
+            "solve", photo.name, "q", *server_settings(server), "out=run", cwd=tmp_path
+        )
     assert done.returncode == 1
     assert "aborted (not the model's fault" in done.stdout
     assert "Traceback" not in done.stderr
@@ -248,15 +249,15 @@ def test_rollout_resumes_and_reports(tmp_path: Path) -> None:
 
     with ScriptedServer(sometimes) as server:
         settings = [*server_settings(server), "concurrency=1"]
-        first = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+        first = in_a_process("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
         summary = json.loads(first.stdout)["all"]
         assert summary["episodes"] == 12
         assert summary["aborted"] > 0
         assert first.returncode == 1
         assert "failed on our side" in first.stderr
         server.answer = lambda body: ScriptedReply("<answer>7</answer>")  # type: ignore[method-assign]
-        second = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
-        third = saccade("rollout", "run.toml", *settings, cwd=tmp_path)
+        second = in_a_process("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+        third = in_a_process("rollout", "run.toml", *settings, cwd=tmp_path)
     after = json.loads(second.stdout)
     assert after["all"]["aborted"] == 0
     assert after["all"]["scored"] == 12
@@ -270,22 +271,19 @@ def test_an_interrupted_run_keeps_what_was_finished(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(RECIPE.replace("n = 6", "n = 40"))
     with ScriptedServer(answer) as server:
         settings = [*server_settings(server), "concurrency=2", "canary=false"]
-        command = [sys.executable, "-m", "saccade", "rollout", "run.toml", *settings]
-        running = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=heed_interrupts,
-        )  # fmt: skip
-        while len(server.requests) < 16:
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate()
+        with forked("rollout", "run.toml", *settings, cwd=tmp_path) as running:
+            while len(server.requests) < 16:
+                assert running.poll() is None
+                time.sleep(0.001)
+            running.send_signal(signal.SIGINT)
+            ended = running.wait()
         kept = len(list(RunReader(tmp_path / "run").trajectories()))
-        less = saccade("rollout", "run.toml", *settings, "--n", "2", "--json", cwd=tmp_path)
-        after = saccade("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
+        less = in_a_process("rollout", "run.toml", *settings, "--n", "2", "--json", cwd=tmp_path)
+        after = in_a_process("rollout", "run.toml", *settings, "--json", cwd=tmp_path)
     assert json.loads(less.stdout)["all"]["scored"] == 4, "what was not asked for is not counted"
-    assert running.returncode == 130
-    assert b"the same command resumes" in stderr
-    assert b"Traceback" not in stderr
+    assert ended.returncode == 130
+    assert "the same command resumes" in ended.stderr
+    assert "Traceback" not in ended.stderr
     assert 4 < kept < 80
     assert json.loads(after.stdout)["all"]["scored"] == 80
 
@@ -294,17 +292,17 @@ def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(RECIPE)
     with ScriptedServer(answer) as server:
         settings = server_settings(server)
-        assert saccade("rollout", "run.toml", *settings, cwd=tmp_path).returncode == 0
-        done = saccade("rollout", "run.toml", *settings, "--seed", "1", cwd=tmp_path)
+        assert in_a_process("rollout", "run.toml", *settings, cwd=tmp_path).returncode == 0
+        done = in_a_process("rollout", "run.toml", *settings, "--seed", "1", cwd=tmp_path)
         assert done.returncode == 2
         assert "seed: 0 -> 1" in done.stderr
-        assert saccade(
+        assert in_a_process(
             "rollout", "run.toml", *settings, "concurrency=3", cwd=tmp_path
         ).returncode == 0, "the concurrency changes no episode"  # fmt: skip
 
 
 def test_the_manifest_says_what_was_run(tmp_path: Path) -> None:
-    saccade("demo", "--n", "2", "--out", "run", cwd=tmp_path)
+    in_a_process("demo", "--n", "2", "--out", "run", cwd=tmp_path)
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert set(manifest) == {
         "verb", "config", "fingerprint", "prompts", "seed", "versions", "commit", "dirty",

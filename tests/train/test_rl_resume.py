@@ -1,14 +1,14 @@
 """Runs of `saccade rl` that are killed, resumed, or shared by processes: the same weights."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 from command import here
+from processes import forked, run_here
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from trainings import (
     assert_same_weights,
     command,
@@ -34,9 +34,7 @@ def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path
     assert asked == [1, 1, None, None, None, None]
     out = tmp_path / "killed"
     typed = command(out, *usual)
-    with subprocess.Popen(
-        [sys.executable, "-m", "saccade", *typed], stdout=subprocess.DEVNULL
-    ) as process:
+    with forked(*typed) as process:
         until = time.monotonic() + 5 * LIMIT_S
         lines = out / "metrics.jsonl"
         while not lines.exists() or lines.read_text().count("\n") < 4:
@@ -44,6 +42,7 @@ def test_killed_in_mid_run_the_same_command_goes_on_to_the_same_weights(tmp_path
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
+        assert process.wait().returncode == -signal.SIGKILL
     assert not (out / "model").exists()
     assert here(*typed).returncode == 0
     assert [row["step"] for row in metrics(out)] == [1, 2, 3, 4, 5, 6]
@@ -93,6 +92,21 @@ def test_several_updates_a_batch_resume_at_the_start_of_one(tmp_path: Path) -> N
     assert_same_weights(whole, resumed, 1e-6)
 
 
+def launched(processes: int, *arguments: object) -> None:
+    """As `torchrun --standalone --nproc_per_node`, which is the same launcher, but forked."""
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, start_method="forkserver",
+    )  # fmt: skip
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    try:
+        elastic_launch(config, run_here)(*arguments)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """LoRA, two forward passes a step; three steps on the same questions."""
     usual = (
@@ -100,12 +114,8 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         "train.keep_every=1",
     )  # fmt: skip
     one = rl(recipe_of(tmp_path / "one", *usual))
-    arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run(
-        [sys.executable, *arguments, "-m", "saccade", *command(tmp_path / "two", *usual)],
-        check=True, stdout=subprocess.DEVNULL, timeout=5 * LIMIT_S,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    said = tmp_path / "said"
+    launched(2, ["saccade", *command(tmp_path / "two", *usual)], said, said)
     kept = sorted(path.name for path in (tmp_path / "two" / "rollouts").iterdir())
     assert kept == [f"step-0000{step}-{rank}" for step in (1, 2, 3) for rank in (0, 1)]
     for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):

@@ -44,7 +44,7 @@ class ScriptedServer:
         self._stopped = threading.Event()
         self._http = _Server(("127.0.0.1", 0), _Handler)
         self._http.script = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.005,), daemon=True)
 
     @property
     def url(self) -> str:

@@ -1,5 +1,6 @@
 """The whole training in miniature: four steps a stage, every switch, interrupted and resumed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
 
 from saccade.errors import ConfigError, TrainingError
+from saccade.nano import spec
 from saccade.nano.deepeyes.options import BaseOptions
 from saccade.nano.deepeyes.train_base import Base, train_base
 from saccade.nano.stage import Plan, Progress
@@ -27,6 +29,15 @@ LOSSES = {
     "prior": [10.3295, 10.2898, 10.1787, 10.1804],
 }
 """Loss of each step of each stage, as the code that trained the shipped bases computes it."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_turns() -> Iterator[None]:
+    """So young a model ends no turn: it writes to the limit, and what it writes is no skill."""
+    with pytest.MonkeyPatch.context() as patch:
+        limits = spec.LIMITS.model_copy(update={"max_turn_tokens": 8})
+        patch.setattr(spec, "LIMITS", limits)
+        yield
 
 
 def trained(out: Path, **switches: object) -> Base:

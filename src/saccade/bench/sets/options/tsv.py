@@ -38,7 +38,7 @@ class VLMEvalKit(Benchmark):
 
     name: ClassVar[str] = "vlmevalkit"
     about: ClassVar[About] = About(
-        title="any TSV file of VLMEvalKit",
+        title="a TSV file of VLMEvalKit",
         items=None,
         licence="that of the data set",
         source="https://github.com/open-compass/VLMEvalKit",
