@@ -109,7 +109,7 @@ $(VENV)/demo-installed: pyproject.toml constraints.txt
 	grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
 	$(BIN)/python -c "from importlib.metadata import version; version('torch')" 2> /dev/null \
 	  || $(PIP) -c $(VENV)/constraints.txt $(TORCH)
-	$(PIP) -c $(VENV)/constraints.txt -e ".[local]"
+	$(PIP) -c $(VENV)/constraints.txt -e ".[local,search]" pyseccomp
 	touch $@
 
 # Compiled at the end, by all cores: the sandbox reads what it may not write.

@@ -97,9 +97,9 @@ def solve(folder: Path) -> Row:
     task = next(tasks("read", n=1, seed=5))
     photo = folder / "scene.png"
     photo.write_bytes(task.images[0].encoded().data)
-    settings = ["policy.kind=hf", "policy.path=nano-agent", f"out={folder / 'solve'}"]
+    settings = ["policy.kind=hf", "policy.path=nano-look", f"out={folder / 'solve'}"]
     command = (*SACCADE, "solve", str(photo), task.question, *settings, *flat(sections()))
-    return Row("saccade solve, nano-agent", command, 5, "wall")
+    return Row("saccade solve, nano-look", command, 5, "wall")
 
 
 def finished(folder: Path) -> list[Row]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saccade.embedded import DEFAULT, folder_of
+from saccade.embedded import LOOKS, folder_of
 from saccade.measures.summary import response_tokens
 from saccade.nano.deepeyes.corpus import Corpus
 from saccade.nano.deepeyes.language_stage import LanguageStage
@@ -98,7 +98,7 @@ def language_step(pool: Pool) -> Callable[[], object]:
 
 
 def evaluation(repeats: int) -> dict[str, list[float]]:
-    policy = HFPolicy(HFOptions(path=str(folder_of(DEFAULT))))
+    policy = HFPolicy(HFOptions(path=str(folder_of(LOOKS))))
     asked = [t for f in ("read", "easy") for t in questions(f, n=32, seed=0, split="dev")]
     evaluate(policy, asked, "agent")
     seconds, speed = [], []

@@ -1,9 +1,10 @@
-"""The tables of docs/nano.md, from what the documented commands printed.
+"""The tables of docs/nano.md and docs/nano_agent.md, from what the documented commands printed.
 
-    python benchmarks/nano_report.py --results results/nano --write docs/nano.md
+    python benchmarks/nano_report.py
 
-`results/nano/` holds the JSON that `saccade nano probe --json` and `saccade nano eval --json`
-printed, and of each training the measured skills of its stages (`vision.jsonl`, ...).
+`results/nano/` and `results/nano_agent/` hold the JSON that `saccade nano probe --json` and
+`saccade nano eval --json` printed, and of each training the measured skills of its stages
+(`vision.jsonl`, ...).
 """
 
 from __future__ import annotations
@@ -29,17 +30,31 @@ ABLATIONS = {
 }
 
 
+AGENTS = {
+    "nano-base-v2": "no cold start",
+    "nano-sft-v2": "cold start",
+    "nano-agent": "cold start, then RL",
+}
+TARGETS = {
+    "read": (0.85, "calls at least .95"), "easy": (0.88, "calls at most .1"), "compute": (0.70, ""),
+    "lookup": (0.60, ""), "all": (0.25, ""),
+}  # fmt: skip
+"""Family -> least accuracy, and what the share of episodes with a call must be."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results/nano"))
-    parser.add_argument("--write", type=Path, default=Path("docs/nano.md"))
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
     options = parser.parse_args()
-    text = options.write.read_text()
-    for name, table in tables(options.results).items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, rest = text.split(start)
-        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
-    options.write.write_text(text)
+    for name, made in (("nano", tables), ("nano_agent", agent_tables)):
+        page = options.docs / f"{name}.md"
+        text = page.read_text()
+        for mark, table in made(options.results / name).items():
+            start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+            before, rest = text.split(start)
+            text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+        page.write_text(text)
 
 
 def tables(results: Path) -> dict[str, str]:
@@ -53,6 +68,57 @@ def tables(results: Path) -> dict[str, str]:
         "seeds": seeds_table(results),
         "ablations": ablations_table(results / "training"),
     }
+
+
+def agent_tables(results: Path) -> dict[str, str]:
+    """Marker -> Markdown, of the models with all tools."""
+    return {
+        "agents": agents_table(results),
+        "product": product_line(read(results / "nano-agent.json")),
+        "skills": skills_table(results / "training"),
+    }
+
+
+def agents_table(results: Path) -> str:
+    found = {name: read(results / f"{name}.json") for name in AGENTS}
+    one = next(iter(found.values()))
+    head = ["family", "target", *(f"`{n}` ({what}): accuracy, calls" for n, what in AGENTS.items())]
+    rows = [
+        f"Split {one['split']}, seed {one['seed']}, n = {one['n']} a cell: accuracy [95 % CI], and "
+        "the share of episodes with a call:",
+        "",
+        "| " + " | ".join([*head, "`nano-agent`, at once"]) + " |",
+        "|---" * (len(head) + 1) + "|",
+    ]
+    for family in found["nano-agent"]["families"]:
+        least, calls = TARGETS.get(family, (None, ""))
+        wanted = "" if least is None else f"{least:.2f}" + (f", {calls}" if calls else "")
+        cells = [f"`{family}`", wanted]
+        for content in found.values():
+            free = content["families"][family]["agent"]
+            cells.append(f"{share(free)} {interval(free)}, {free['tool_call_rate']:.3f}")
+        at_once = found["nano-agent"]["families"][family]["direct"]
+        rows.append("| " + " | ".join([*cells, f"{share(at_once)} {interval(at_once)}"]) + " |")
+    return "\n".join(rows)
+
+
+def product_line(content: dict[str, Any]) -> str:
+    """What `all` would be if its parts were independent: two looked-up facts of a small thing."""
+    of = {name: row["agent"]["accuracy"] for name, row in content["families"].items()}
+    return (
+        f"`all` takes a small plate, two facts and a product: {of['all']:.2f} measured. `lookup` "
+        f"(one fact of a legible plate) is {of['lookup']:.2f} and `compute_far` (two small plates "
+        f"and a product) {of['compute_far']:.2f}."
+    )
+
+
+def skills_table(training: Path) -> str:
+    rows = ["| stage | steps | skills at its end |", "|---|---|---|"]
+    for stage in ("vision", "language", "habit"):
+        last = json.loads((training / f"{stage}.jsonl").read_text().splitlines()[-1])
+        skills = ", ".join(f"`{k}` {v:.2f}" for k, v in last.items() if k not in ("step", "loss"))
+        rows.append(f"| {stage} | {last['step']} | {skills} |")
+    return "\n".join(rows)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def test_a_local_model_answers(tiny_qwen2_5_vl: Path) -> None:
 
 def test_an_embedded_model_is_named_as_in_a_run_file() -> None:
     pytest.importorskip("torch")
-    with Agent(policy={"kind": "hf", "path": "nano-agent"}, **sections()) as agent:
+    with Agent(policy={"kind": "hf", "path": "nano-look"}, **sections()) as agent:
         (task,) = tasks("easy", n=1, seed=3)
         trajectory = agent.ask(task.images[0], task.question, answer=task.answer)
     assert trajectory.stop is StopReason.ANSWER
-    assert trajectory.turns[0].completion.model == resolve("nano-agent")
+    assert trajectory.turns[0].completion.model == resolve("nano-look")
 
 
 def test_an_agent_takes_a_picture_in_any_form_alone_or_in_a_list(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_run_folder_can_be_read_without_saccade(demo: Demo) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=False
     )
-    assert done.stdout == "(28, 28)\n", done.stderr
+    assert done.stdout == "(42, 42)\n", done.stderr
 
 
 def test_parts_of_ones_own_run_as_the_page_says(tmp_path: Path) -> None:
@@ -289,10 +289,11 @@ def test_a_step_of_reinforcement_learning_is_as_fast_as_claimed() -> None:
     assert f"<!-- rl_step -->\n{table}\n<!-- /rl_step -->" in text
 
 
-def test_the_figures_of_the_embedded_models_come_from_their_results() -> None:
+@pytest.mark.parametrize(("page", "made"), [("nano", "tables"), ("nano_agent", "agent_tables")])
+def test_the_figures_of_the_embedded_models_come_from_their_results(page: str, made: str) -> None:
     report = benchmark("nano_report")
-    text = (ROOT / "docs" / "nano.md").read_text()
-    for name, table in report.tables(ROOT / "results" / "nano").items():
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    for name, table in getattr(report, made)(ROOT / "results" / page).items():
         assert f"<!-- {name} -->\n{table}\n<!-- /{name} -->" in text, name
 
 

@@ -14,7 +14,7 @@ def test_a_name_near_an_embedded_one_is_refused_before_a_hub_is_asked(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"'nano-agnet'.* did you mean 'nano-agent'"):
         with_folders({"policy": {"kind": "hf", "path": "nano-agnet"}})
-    assert resolve("nano-agent") == str(folder_of("nano-agent"))
+    assert resolve("nano-look") == str(folder_of("nano-look"))
     assert resolve("somebody/nano-agnet") == "somebody/nano-agnet"
     assert resolve("gpt2") == "gpt2"
     for folder in ("./nowhere", "/nowhere", "runs/nano-sft/model"):

@@ -8,7 +8,10 @@ from building import a_trajectory
 
 from saccade.bench.benchmark import Scored
 from saccade.bench.sets.own.nano_realx import NanoRealX
+from saccade.cli.benches.chosen import recipe_of
 from saccade.errors import ConfigError
+from saccade.nano.deepeyes_v2.spec import environment
+from saccade.recipe import make_environment
 from saccade.types import Task
 
 
@@ -62,3 +65,19 @@ async def test_another_number_is_wrong() -> None:
     task = Task(id="t", prompt=(), answer="4047")
     said = [(await NanoRealX().judge(task, answer)).correct for answer in ("4047", "4048")]
     assert said == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("condition", "searches"),
+    [("none", []), ("text", ["search"]), ("image", ["image_search"]),
+     ("all", ["search", "image_search"])],
+)  # fmt: skip
+def test_where_no_policy_is_named_the_agent_has_the_searches_of_the_condition(
+    condition: str, searches: list[str]
+) -> None:
+    recipe, _ = recipe_of("nano_realx", [f"bench.tools={condition}"], {})
+    asker = make_environment(recipe)
+    offered = [tool.spec.name for tool in asker.tools]
+    NanoRealX(tools=condition).check_tools(offered)
+    assert [name for name in offered if "search" in name] == searches
+    assert (asker.fingerprint == environment().fingerprint) == (condition == "text")

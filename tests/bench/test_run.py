@@ -86,7 +86,7 @@ async def test_direct_is_one_prompt_in_a_run_and_in_an_audit(tmp_path: Path) -> 
 async def test_a_model_on_a_server_is_not_said_to_be_forced(tmp_path: Path) -> None:
     """An embedded model may be served: nothing makes it answer at once there."""
     data = write_photos(tmp_path / "data", 1)
-    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9", "model": "nano-agent"}
+    policy = {"kind": "openai", "base_url": "http://127.0.0.1:9", "model": "nano-look"}
     recipe = recipe_of(data, "", arm="direct", policy=policy)
     async with arm_of(recipe) as run:
         assert not isinstance(run.policy, FirstMove)

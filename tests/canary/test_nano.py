@@ -22,7 +22,7 @@ from saccade.types import Message, Sampling, Trajectory
 
 @cache
 def nano() -> Stamp:
-    return load(str(folder_of("nano-agent")))
+    return load(str(folder_of("nano-look")))
 
 
 class NanoServer:
@@ -68,7 +68,7 @@ class NanoServer:
 WORLD: JsonValue = {"kind": "world", "family": "read", "n": 2}
 
 
-def nano_recipe(url: str, model: str = "nano-agent") -> Recipe:
+def nano_recipe(url: str, model: str = "nano-look") -> Recipe:
     policy: JsonValue = {"kind": "openai", "base_url": url, "model": model, "backoff_s": 0.001}
     return Recipe.model_validate({"policy": policy, "tasks": WORLD, **sections()})
 
@@ -109,7 +109,7 @@ def test_before_tasks_of_the_world_a_model_may_know_nothing_else() -> None:
 
 
 def test_embedded_models_are_known_by_name_wherever_they_are_served() -> None:
-    assert knows_the_world("nano-agent")
+    assert knows_the_world("nano-look")
     assert knows_the_world("org/nano-sft")
     assert knows_the_world(str(folder_of("nano-base")))
     assert not knows_the_world("Qwen/Qwen2.5-VL-7B-Instruct")

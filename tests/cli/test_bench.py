@@ -28,10 +28,10 @@ def words(url: str, *more: str, data: Path) -> list[str]:
 def test_nano_needs_nothing_else_and_a_second_time_does_nothing(tmp_path: Path) -> None:
     done = here("bench", "nano", "--n", "6", "--seed", "1", "concurrency=6", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    out = tmp_path / "runs" / "nano-nano-agent-agent-1"
+    out = tmp_path / "runs" / "nano-nano-look-agent-1"
     assert "accuracy" in done.stdout
     assert "95 % CI" in done.stdout
-    assert "runs/nano-nano-agent-agent-1" in done.stdout
+    assert "runs/nano-nano-look-agent-1" in done.stdout
     assert "episodes 6/6, accuracy " in done.stderr
     assert len(list(RunReader(out).entries())) == 6
     again = here("bench", "nano", "--n", "6", "--seed", "1", "--json", cwd=tmp_path)

@@ -15,7 +15,7 @@ from saccade.errors import ConfigError
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 NOT_HERE = {"deepeyes_7b": ["tasks"], "deepeyes_v2_demos": ["tasks"],
             "deepeyes_v2_rl": ["environment", "tasks"], "deepeyes_v2_sft": ["runs"],
-            "nano_sft": ["runs"], "nano_v2_sft": ["runs"], "world_compute": ["policy"],
+            "nano_sft": ["runs"], "nano_sft_v2": ["runs"], "world_compute": ["policy"],
             "ossa_mnist": ["data"], "ossa_cifar10": ["data"],
             "world_read": ["policy"]}  # fmt: skip
 """Recipe -> what is not here: published rows, images, demonstrations, the user's model."""

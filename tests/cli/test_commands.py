@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from command import here, in_a_process
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 from processes import forked
+from rich.console import Console
 
+from saccade.cli.demo import ALL_TOOLS, LOOKS_ALONE, _choose
+from saccade.errors import ConfigError
 from saccade.runs.folder import RunReader
 from saccade.testing import ScriptedReply, ScriptedRequest, ScriptedServer
 
@@ -36,33 +40,48 @@ def server_settings(server: ScriptedServer) -> list[str]:
             "policy.max_retries=0"]  # fmt: skip
 
 
-def test_the_demo_shows_three_scenes_and_keeps_every_episode(tmp_path: Path) -> None:
+def test_the_demo_shows_four_scenes_and_keeps_every_episode(tmp_path: Path) -> None:
     done = in_a_process("demo", "--n", "8", "--seed", "4", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("shown to the model at 56x56") == 3
-    assert done.stdout.count("the correct answer is ") == 3
+    assert done.stdout.count("shown to the model at 56x56") == 4
+    assert done.stdout.count("the correct answer is ") == 4
     assert "8 held-out tasks" in done.stdout
-    assert "run folder: run, 11 episodes" in done.stdout
+    assert "run folder: run, 12 episodes" in done.stdout
     assert "saccade view run --open" in done.stdout
     entries = list(RunReader(tmp_path / "run").entries())
-    assert len(entries) == 11
+    assert len(entries) == 12
     assert {e.task.meta["split"] for e in entries} == {"test"}
     shown = [e for e in entries if e.task.id in done.stdout]
     assert [e.task.id for e in shown] == [
-        "read-test-672-s4-00000", "easy-test-672-s5-00000", "read-test-672-s6-00000",
+        "read-test-672-s4-00000", "easy-test-672-s5-00000", "compute-test-672-s6-00000",
+        "all-test-672-s7-00000",
     ]  # fmt: skip
     for entry in shown:
         assert f"answers  {entry.trajectory.answer}" in done.stdout
 
 
 def test_the_table_of_the_demo_counts_what_is_in_the_folder(tmp_path: Path) -> None:
-    done = in_a_process("demo", "--n", "20", "--out", "run", cwd=tmp_path)
+    done = in_a_process("demo", "--n", "14", "--out", "run", cwd=tmp_path)
     entries = list(RunReader(tmp_path / "run").entries())
-    asked = [e for e in entries if e.task.meta["seed"] == 3]
-    right = sum(e.trajectory.answer == e.task.answer for e in asked)
-    (line,) = re.findall(r"^all .*$", done.stdout, re.MULTILINE)
-    assert f" {right / 20:.2f} [" in line
-    assert line.endswith(" 20")
+    for family in ALL_TOOLS.families:
+        asked = [e for e in entries if e.task.id.startswith(f"{family}-test-672-s4-")]
+        right = sum(e.trajectory.answer == e.task.answer for e in asked)
+        calls = sum(len(e.trajectory.results) for e in asked)
+        (line,) = re.findall(rf"^{family}: .*$", done.stdout, re.MULTILINE)
+        assert f" {right / 2:.2f} [" in line
+        assert line.split()[-2:] == [f"{calls / 2:.2f}", "2"]
+
+
+def test_the_demo_is_one_of_looks_where_code_cannot_be_isolated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(options: object) -> None:
+        raise ConfigError("sandbox: this machine cannot isolate code.")
+
+    printed = Console(file=StringIO())
+    monkeypatch.setattr("saccade.sandbox.modes.choose", refuse)
+    assert _choose(printed) is LOOKS_ALONE
+    assert "cannot isolate code" in printed.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_nano_eval_prints_json_and_nothing_else(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def folder(tmp_path: Path) -> Path:
         "sft.toml": 'model = "nano-base"\nout = "run"\nruns = ["demos"]\n',
         "rl.toml": f'{RUN}model = "nano-base"\n[train]\n',
         "agent.toml": 'out = "run"\ntasks.kind = "file"\n'
-        'policy = { kind = "hf", path = "nano-agent" }\n[attack]\n',
+        'policy = { kind = "hf", path = "nano-look" }\n[attack]\n',
         "nothing.toml": 'trian = { steps = 3 }\nout = "run"\n',
         "gold.jsonl": asked("?", choices=["cat", "dog"], answer="B. dog")
         + asked("?", choices=["cat", "dog"], answer="cow"),
@@ -96,7 +96,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-HF = "policy.kind=hf policy.path=nano-agent"
+HF = "policy.kind=hf policy.path=nano-look"
 SERVER = "policy.kind=openai policy.base_url=http://127.0.0.1:9/v1 policy.model=m"
 FILES = f"rollout files.toml {HF} tasks.path"
 SOLVE = "solve photo.png Which?"

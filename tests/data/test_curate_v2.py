@@ -169,7 +169,7 @@ def test_the_report_says_what_the_selection_does_to_sources_and_types(tmp_path: 
 
 def test_the_recipe_sorts_the_questions_of_the_embedded_world(tmp_path: Path) -> None:
     """What can be read at a glance stays in neither set, and what a look solves is for RL."""
-    settings = [f"policy.path={folder_of('nano-agent')}", f"out={tmp_path / 'out'}", "tasks.n=9",
+    settings = [f"policy.path={folder_of('nano-look')}", f"out={tmp_path / 'out'}", "tasks.n=9",
                 "curate.samples=4",
                 'curate.terms=["structure", "verifiability", "duplicates", '
                 '{ kind = "without_tools", most_right = 1 }, '

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saccade.embedded import DEFAULT, folder_of
+from saccade.embedded import LOOKS, folder_of
 from saccade.images.geometry import Box
 from saccade.images.image import Image
 from saccade.nano.deepeyes_v2 import spec as deepeyes_v2
@@ -35,7 +35,7 @@ CALLS = [
 
 @pytest.fixture(scope="module")
 def policy() -> HFPolicy:
-    return HFPolicy(HFOptions(path=str(folder_of(DEFAULT))))
+    return HFPolicy(HFOptions(path=str(folder_of(LOOKS))))
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ def test_tools_and_their_results_are_written_as_the_renderer_writes_them(
 
 def test_the_prompt_of_an_embedded_model_is_the_one_that_it_was_trained_on() -> None:
     for task in tasks("read", n=2, seed=1, split="dev"):
-        assert_same_ids(folder_of("nano-agent"), environment().begin(task))
+        assert_same_ids(folder_of("nano-look"), environment().begin(task))
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -17,7 +17,7 @@ from saccade.recipe import Recipe
 from saccade.runs.assemble import Assembly, assemble, mismatches
 from saccade.runs.execute import run
 
-NANO: Table = {"policy": {"kind": "hf", "path": "nano-agent"}}
+NANO: Table = {"policy": {"kind": "hf", "path": "nano-look"}}
 
 
 def elsewhere() -> Table:
@@ -58,7 +58,7 @@ def test_what_a_model_knows_of_itself_is_declared() -> None:
     parts = assemble(validate(Recipe, with_folders(NANO | sections())))
     assert isinstance(parts.policy, LocalPolicy)
     info = parts.policy.info
-    assert (info.factor, info.name) == (14, str(folder_of("nano-agent")))
+    assert (info.factor, info.name) == (14, str(folder_of("nano-look")))
     assert mismatches(parts.policy.info, parts.environment) == []
     asyncio.run(parts.close())
 

@@ -111,7 +111,7 @@ def test_a_run_is_told_once_what_most_of_its_episodes_came_to() -> None:
 
 def test_an_embedded_model_outside_its_world_is_told_once() -> None:
     answered = a_turn(answer="7")
-    named = answered.completion.model_copy(update={"model": resolve("nano-agent")})
+    named = answered.completion.model_copy(update={"model": resolve("nano-look")})
     trajectory = a_trajectory(answered.model_copy(update={"completion": named}))
     watch = RunWatch()
     assert watch.add(a_task(source="world"), trajectory) is None

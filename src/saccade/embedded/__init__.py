@@ -16,14 +16,20 @@ from pydantic import JsonValue
 from saccade.errors import ConfigError
 
 MODELS = {
-    "nano-base0": "every skill, and never a call of its own accord",
+    "nano-base0": "every skill of DeepEyes, and never a call of its own accord",
     "nano-base": "the same, and a call in one of a hundred questions",
     "nano-sft": "nano-base after a cold start: calls where it needs to",
-    "nano-agent": "nano-base after outcome-reward RL on `read` (DeepEyes): looks before it answers",
+    "nano-look": "nano-base after outcome-reward RL on `read`: looks before it answers",
+    "nano-base-v2": "every skill of DeepEyesV2, and hardly ever a call of its own accord",
+    "nano-sft-v2": "nano-base-v2 after a cold start: calls what it was shown to call",
+    "nano-agent": "nano-sft-v2 after RL with a cost of calls: looks, searches, computes if it must",
 }
 """Name -> what it is. Each is a folder of `weights/`."""
 
 DEFAULT = "nano-agent"
+"""The model with all tools, which the demo shows."""
+LOOKS = "nano-look"
+"""The model whose only tool is a look: what benchmarks of looking again measure."""
 
 
 def folder_of(name: str) -> Path:

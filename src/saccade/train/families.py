@@ -23,7 +23,7 @@ from saccade.untrusted.printable import one_line
 
 _log = logging.getLogger(__name__)
 
-SHOWN = ("accuracy", "tool_calls", "tool_call_rate")
+SHOWN = ("accuracy", "low", "high", "scored", "tool_calls", "tool_call_rate")
 """What is logged of the episodes of each family; see `saccade.measures.summary.Summary`."""
 
 _COUNT = re.compile(r"families/(.+)/(questions|right)", re.DOTALL)

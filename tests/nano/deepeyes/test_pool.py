@@ -29,7 +29,7 @@ def pool() -> Pool:
 
 
 def test_two_processes_draw_what_one_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saccade.nano.deepeyes.pool.CHUNK", 3)
+    monkeypatch.setattr("saccade.nano.pool.CHUNK", 3)
     one = draw_pool(8, seed=1, split="train", processes=1)
     two = draw_pool(8, seed=1, split="train", processes=2)
     assert (one.views == two.views).all()

@@ -177,7 +177,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         measure_agent(recipe)
     rows = tmp_path / "tasks.jsonl"
     rows.write_text('{"id": "q", "question": "What is it?"}\n')
-    model = str(ROOT / "src/saccade/embedded/weights/nano-agent")
+    model = str(ROOT / "src/saccade/embedded/weights/nano-look")
     recipe = AgentAttackRecipe.model_validate({
         **read_toml(ROOT / RECIPE), "policy": {"kind": "hf", "path": model},
         "tasks": {"kind": "file", "path": str(rows)}, "out": str(tmp_path / "b"),

@@ -22,7 +22,7 @@ from saccade.world import tasks
 
 @pytest.fixture(scope="module")
 def policy() -> HFPolicy:
-    return HFPolicy(HFOptions(path=str(folder_of("nano-agent"))))
+    return HFPolicy(HFOptions(path=str(folder_of("nano-look"))))
 
 
 def attempted(policy: HFPolicy, family: str, n: int) -> list[tuple[Task, Trajectory]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from saccade.bench.recipe import BenchRecipe
     from saccade.config import Table
 
-NANO = "nano"
+NANO, NANO_REALX = "nano", "nano_realx"
 READER = "reader"
 OTHER_COMMANDS = ("list", "merge", "predictions")
 """What may have been meant by a name that is that of no benchmark."""
@@ -51,6 +51,8 @@ def recipe_of(
         check_name(kind)
     acting = policy.get("kind") if isinstance(policy, dict) else None
     usual = _usual(str(kind), None if acting is None else str(acting))
+    if kind == NANO_REALX and policy is None:
+        usual = _with_searches(bench.get("tools") if isinstance(bench, dict) else None)
     chosen = validate(BenchRecipe, with_settings(_over(usual, table), settings))
     out = chosen.out or default_out(chosen, "audit" if audit else chosen.arm)
     return chosen.model_copy(update={"out": out}), Path(out)
@@ -111,13 +113,13 @@ def default_out(recipe: BenchRecipe, what: str) -> str:
 def _usual(bench: str, policy: str | None) -> Table:
     """What a benchmark or a policy goes with, unless something else is said."""
     from saccade.config import with_overrides
-    from saccade.embedded import DEFAULT
+    from saccade.embedded import LOOKS
     from saccade.nano.spec import sections
 
     if bench == NANO:
         table = sections()
         if policy is None:
-            return {**table, "policy": {"kind": "hf", "path": DEFAULT}}
+            return {**table, "policy": {"kind": "hf", "path": LOOKS}}
         limits = table["environment"]
         if policy != "hf" and isinstance(limits, dict) and isinstance(limits["limits"], dict):
             for key in OF_THE_WEIGHTS:
@@ -128,6 +130,28 @@ def _usual(bench: str, policy: str | None) -> Table:
 
         return {"concurrency": 1, **with_overrides({}, ENVIRONMENT)}  # one keeps the cores busy
     return {}
+
+
+def _with_searches(condition: JsonValue) -> Table:
+    """The embedded model with all tools, with the searches of a condition of RealX-Bench."""
+    from saccade.bench.sets.search.realx import SEARCHES
+    from saccade.embedded import DEFAULT
+    from saccade.nano.deepeyes_v2.spec import sections
+
+    table = sections()
+    known = table["tools"]
+    assert isinstance(known, dict)
+    text = known["text_search"]
+    assert isinstance(text, dict)
+    searches = next((kinds for name, kinds in SEARCHES.items() if name == condition), ())
+    # In the order that the model was trained with.
+    offered = {name: tool for name, tool in known.items() if name != "text_search"}
+    if "text" in searches:
+        offered = dict(known)
+    if "image" in searches:
+        offered["image_search"] = {"provider": text["provider"]}
+    table["tools"] = offered
+    return {**table, "policy": {"kind": "hf", "path": DEFAULT}}
 
 
 def _over(usual: Table, said: Table) -> Table:

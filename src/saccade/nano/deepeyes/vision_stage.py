@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.nano.deepeyes.pool import Pool
+from saccade.nano.measured import iou, share
 from saccade.nano.stage import Skills
 from saccade.nano.tower import Tower, encode
 from saccade.world.scene import CELL, COLOURS
@@ -118,28 +119,16 @@ class VisionStage:
         row, token = torch.from_numpy(pool.objects.scene).long(), targets.token
         here = features[row, token]
         sides = heads.place(here).unflatten(-1, (4, VIEW_SIDE + 1)).argmax(-1)
-        iou = _iou(sides.float(), torch.from_numpy(pool.objects.box))
+        boxes = iou(sides.float(), torch.from_numpy(pool.objects.box))
         read = heads.digit(self._encode(pool.crops)).mean(1).argmax(-1)
         large = targets.large
         read_large = heads.digit(here[large]).argmax(-1)
         return {
-            "colour": _accuracy(heads.colour(here).argmax(-1) == targets.colour),
-            "iou": float(iou[~large].mean()),
-            "large": _accuracy(read_large == targets.digit[large]),
-            "crop": _accuracy(read == targets.digit),
+            "colour": share(heads.colour(here).argmax(-1) == targets.colour),
+            "iou": float(boxes[~large].mean()),
+            "large": share(read_large == targets.digit[large]),
+            "crop": share(read == targets.digit),
         }
 
     def _encode(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         return encode(self._visual, torch.from_numpy(pixels))
-
-
-def _accuracy(right: torch.Tensor) -> float:
-    return float(right.float().mean())
-
-
-def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(N,) intersection over union of (N, 4) boxes."""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    inside = (high - low).clamp(min=0).prod(-1)
-    areas = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(-1) for box in (a, b)]
-    return inside / (areas[0] + areas[1] - inside).clamp(min=1e-9)

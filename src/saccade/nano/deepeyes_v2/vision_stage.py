@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.nano.deepeyes_v2.pool import Pool
+from saccade.nano.measured import iou, share
 from saccade.nano.stage import Skills
 from saccade.nano.tower import Tower, encode
 from saccade.world.scene import CELL, COLOURS, VIEW
@@ -139,17 +140,17 @@ class VisionStage:
         row, token = torch.from_numpy(pool.objects.scene).long(), targets.token
         here = features[row, token]
         sides = heads.place(here).unflatten(-1, (4, VIEW + 1)).argmax(-1)
-        iou = _iou(sides.float(), torch.from_numpy(pool.objects.box))
+        boxes = iou(sides.float(), torch.from_numpy(pool.objects.box))
         crops = self._encode(pool.crops)
         large, plate = targets.large, targets.plate
         return {
-            "colour": _share(heads.colour(here).argmax(-1) == targets.colour),
-            "iou": float(iou[~large & ~plate].mean()),
-            "iou_plate": float(iou[~large & plate].mean()),
-            "large": _share(self._right(here[:, None])[large & ~plate]),
-            "plate": _share(self._right(here[:, None])[large & plate]),
-            "crop": _share(self._right(crops)[~large & ~plate]),
-            "crop_plate": _share(self._right(crops)[~large & plate]),
+            "colour": share(heads.colour(here).argmax(-1) == targets.colour),
+            "iou": float(boxes[~large & ~plate].mean()),
+            "iou_plate": float(boxes[~large & plate].mean()),
+            "large": share(self._right(here[:, None])[large & ~plate]),
+            "plate": share(self._right(here[:, None])[large & plate]),
+            "crop": share(self._right(crops)[~large & ~plate]),
+            "crop_plate": share(self._right(crops)[~large & plate]),
         }
 
     def _right(self, features: torch.Tensor) -> torch.Tensor:
@@ -163,15 +164,3 @@ class VisionStage:
 
     def _encode(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         return encode(self._visual, torch.from_numpy(pixels))
-
-
-def _share(right: torch.Tensor) -> float:
-    return float(right.float().mean())
-
-
-def _iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(N,) intersection over union of (N, 4) boxes."""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    inside = (high - low).clamp(min=0).prod(-1)
-    areas = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(-1) for box in (a, b)]
-    return inside / (areas[0] + areas[1] - inside).clamp(min=1e-9)

@@ -2,7 +2,7 @@
 
 # saccade attack recipes/agent_attack.toml
 tasks = { kind = "world", family = "easy", n = 200 }
-policy = { kind = "hf", path = "nano-agent" }
+policy = { kind = "hf", path = "nano-look" }
 out = "runs/agent_attack"
 attack.arms = ["direct", "agent"]
 """
