@@ -12,6 +12,7 @@ from pydantic import BaseModel, JsonValue
 from saccade.bench.recipe import BenchRecipe
 from saccade.config import validate, with_overrides
 from saccade.data.curate import CurateRecipe
+from saccade.data.demos.recipe import DemosRecipe
 from saccade.errors import ConfigError, FormatError, StoreError
 from saccade.nano.deepeyes.options import BaseOptions
 from saccade.policies.hf import HFOptions
@@ -177,9 +178,9 @@ def test_settings_in_lists_are_found_too() -> None:
 
 
 KINDS: list[type[BaseModel]] = [
-    Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, RobustRecipe, AgentAttackRecipe,
-    BaseOptions, OpenAIOptions, HFOptions, ReaderOptions, WorldTasks, PythonOptions, MathOptions,
-    TextSearchOptions, SerperOptions,
+    Recipe, BenchRecipe, RLRecipe, SFTRecipe, CurateRecipe, DemosRecipe, RobustRecipe,
+    AgentAttackRecipe, BaseOptions, OpenAIOptions, HFOptions, ReaderOptions, WorldTasks,
+    PythonOptions, MathOptions, TextSearchOptions, SerperOptions,
 ]  # fmt: skip
 """Run files, and the options of what they name."""
 

@@ -64,8 +64,9 @@ class BaseOptions(Record):
 
     seed: int = Field(default=0, ge=0)
     """Seed of the scenes, of the first weights and of the order of examples."""
-    habits: Habits = Habits()
-    """Share of questions of the world that are answered by a call in the last stage, `habit`."""
+    habits: Habits = Habits(look=0.008, search=0.02, code=0.02)
+    """Share of questions of the world that are answered by a call in the last stage, `habit`; one
+    that is not named where others are is 0."""
     start: str = ""
     """Folder of a finished base whose vision and language stages are taken over; only the last
     stage is then trained."""
