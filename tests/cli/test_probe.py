@@ -62,7 +62,7 @@ def test_a_family_that_is_never_right_is_named(tmp_path: Path) -> None:
 
 
 def test_a_family_that_cannot_be_scored_is_not_called_hopeless(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "unscored.py").write_text(
         "from saccade.types import Task\n"
         "from saccade.tasks import TaskSource\n"
         "class Open:\n"
@@ -71,7 +71,7 @@ def test_a_family_that_cannot_be_scored_is_not_called_hopeless(tmp_path: Path) -
         "    def count(self):\n"
         "        return None\n"
     )
-    code, found, errors = played(tmp_path, ["near"], 'tasks={kind="mine:Open"}')
+    code, found, errors = played(tmp_path, ["near"], 'tasks={kind="unscored:Open"}')
     assert code == 0, errors
     assert found["probe"]["never_right"] == []
     assert [f["state"] for f in found["findings"] if f["part"] == "probe"] == ["not tried"]

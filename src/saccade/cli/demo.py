@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from saccade.embedded import DEFAULT, LOOKS
-
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from rich.console import Console
@@ -31,9 +29,8 @@ MORE = (
 
 
 class Show(NamedTuple):
-    """A model and what it is asked."""
+    """What an embedded model is asked."""
 
-    model: str
     introduction: str
     scenes: tuple[tuple[str, int], ...]
     """Family and seed: held-out scenes, whatever comes out."""
@@ -42,7 +39,6 @@ class Show(NamedTuple):
 
 
 ALL_TOOLS = Show(
-    DEFAULT,
     INTRODUCTION + MORE,
     (("read", 0), ("easy", 1), ("compute", 2), ("all", 3)),
     {
@@ -56,7 +52,6 @@ ALL_TOOLS = Show(
     },
 )
 LOOKS_ALONE = Show(
-    LOOKS,
     INTRODUCTION,
     (("read", 0), ("easy", 1), ("read", 2)),
     {"read": "a small digit", "easy": "a large digit"},
@@ -112,6 +107,13 @@ def _choose(console: Console) -> Show:
     return ALL_TOOLS
 
 
+def _model(show: Show) -> str:
+    """The folder of the model that is shown."""
+    from saccade.embedded import DEFAULT, LOOKS, resolve
+
+    return resolve(DEFAULT if show is ALL_TOOLS else LOOKS)
+
+
 def _play(
     console: Console, show: Show, recipe: Recipe, folder: Path, *, n: int, seed: int
 ) -> dict[str, JsonValue]:
@@ -119,7 +121,6 @@ def _play(
 
     from saccade.cli.common.extras import needs
     from saccade.cli.common.options import spare_threads
-    from saccade.embedded import resolve
     from saccade.runs.finished import finish
     from saccade.runs.folder import RunReader
     from saccade.types import StopReason
@@ -138,7 +139,7 @@ def _play(
         for place, family in enumerate(show.families)
         for task in tasks(family, n=n // kinds + (place < n % kinds), seed=later)
     ]
-    rows = _compare(HFPolicy(HFOptions(path=resolve(show.model))), show, recipe, asked, folder)
+    rows = _compare(HFPolicy(HFOptions(path=_model(show))), show, recipe, asked, folder)
     entries = list(RunReader(folder).entries())
     result: dict[str, JsonValue] = {"asked": len(asked), "rows": rows, "episodes": len(entries)}
     if all(entry.trajectory.stop is not StopReason.ABORTED for entry in entries):
@@ -149,13 +150,12 @@ def _play(
 
 def _recipe(show: Show, seed: int, n: int) -> Recipe:
     from saccade.config import validate
-    from saccade.embedded import resolve
     from saccade.nano import spec
     from saccade.nano.deepeyes_v2 import spec as deepeyes_v2
     from saccade.recipe import Recipe
 
     sections = deepeyes_v2.sections if show is ALL_TOOLS else spec.sections
-    policy: Table = {"kind": "hf", "path": resolve(show.model)}
+    policy: Table = {"kind": "hf", "path": _model(show)}
     tasks: Table = {"kind": "world", "family": list(show.families), "n": n}
     return validate(Recipe, {**sections(), "seed": seed, "policy": policy, "tasks": tasks})
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING
 
 from saccade.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 MODELS = {
     "nano-base0": "every skill of DeepEyes, and never a call of its own accord",
