@@ -105,10 +105,12 @@ def agents_table(results: Path) -> str:
 def product_line(content: dict[str, Any]) -> str:
     """What `all` would be if its parts were independent: two looked-up facts of a small thing."""
     of = {name: row["agent"]["accuracy"] for name, row in content["families"].items()}
+    small = of["compute_far"] ** 0.5
     return (
-        f"`all` takes a small plate, two facts and a product: {of['all']:.2f} measured. `lookup` "
-        f"(one fact of a legible plate) is {of['lookup']:.2f} and `compute_far` (two small plates "
-        f"and a product) {of['compute_far']:.2f}."
+        "`all` takes a small plate, two facts and their product. If one small plate is right in "
+        f"{small:.2f} (the root of `compute_far`, which takes two) and a fact in "
+        f"{of['lookup']:.2f} (`lookup`, a legible plate included), the product of the parts is "
+        f"{small * of['lookup'] ** 2:.2f}; measured is {of['all']:.2f}."
     )
 
 
