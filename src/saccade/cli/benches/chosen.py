@@ -138,19 +138,8 @@ def _with_searches(condition: JsonValue) -> Table:
     from saccade.embedded import DEFAULT
     from saccade.nano.deepeyes_v2.spec import sections
 
-    table = sections()
-    known = table["tools"]
-    assert isinstance(known, dict)
-    text = known["text_search"]
-    assert isinstance(text, dict)
     searches = next((kinds for name, kinds in SEARCHES.items() if name == condition), ())
-    # In the order that the model was trained with.
-    offered = {name: tool for name, tool in known.items() if name != "text_search"}
-    if "text" in searches:
-        offered = dict(known)
-    if "image" in searches:
-        offered["image_search"] = {"provider": text["provider"]}
-    table["tools"] = offered
+    table = sections(searches)
     return {**table, "policy": {"kind": "hf", "path": DEFAULT}}
 
 

@@ -72,7 +72,7 @@ class BaseOptions(Record):
     stage is then trained."""
     width: int = Field(default=WIDTH, ge=HEAD, multiple_of=HEAD)
     """Width of the layers; the shipped models have 96."""
-    scenes: int = Field(default=16_000, ge=8)
+    scenes: int = Field(default=40_000, ge=8)
     """Number of scenes in the training pool."""
     dev_scenes: int = Field(default=800, ge=8)
     """Number of scenes of the development split that the vision stage is measured on."""

@@ -10,7 +10,7 @@ import json
 
 from saccade.dialects import deepeyes_v2
 from saccade.dialects.base import COORDS
-from saccade.nano.deepeyes_v2.spec import tools
+from saccade.nano.deepeyes_v2.spec import image_search, tools
 from saccade.nano.tokenizer import TAGS, between_placeholders
 from saccade.tools.zoom import Rotate
 from saccade.world.facts import ATTRIBUTES, CONFUSED, CURRENT, OUTDATED
@@ -29,14 +29,14 @@ WORDS = (
     "plate plus the number on the ", "plate and the number on the ", " and ", "name ",
     "object.", "plate.",
     "of the thing on the ", "plate times its ", "What is the ", "?",
-    "Where is the number on the ", "The ", "object is at ", "plate is at ", "], ", " pixels wide.",
+    "The ", "object is at ", "plate is at ", "], ", " pixels wide.",
     "]", " I read ", "I read ", " It says ", "It says ", ". ", ".",
     '{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": ', "}}",
     '{"name": "search", "arguments": {"query": "', '"}}',
     "print(", " * ", " + ", ")", "# I compute it.", "pass",
     "Code execution result:\n", "stdout:\n```", "```\n\nstderr:\n```", "```",
     "A Google search for '", "' found ", " results:\n\n## Web Results\n", ". [", "]()\n\n", "\n\n",
-    "Compute ", " times ", " plus ", " with code.", "Search for the ", "Repeat the result.",
+    "Compute ", " times ", " plus ", " with code.", "Search for the ",
     "Its ", " is ", "is ", "of ", "The result is ",
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def phrases() -> list[str]:
         if one is not None:
             found += between_placeholders(one.system, one.user, one.observation)
     found += between_placeholders(deepeyes_v2.RUN, deepeyes_v2.CALL.format(schemas="{schemas}"))
-    for tool in (*tools(), Rotate()):
+    for tool in (*tools(), image_search(), Rotate()):
         found += [json.dumps(tool.spec.function()), tool.spec.description]
     found += COORDS.values()
     return list(dict.fromkeys(found))
