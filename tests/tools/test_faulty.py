@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from unhurried import UNHURRIED
 
-from saccade.config import Part, validate
+from saccade.config import Part, Table, validate
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace, PixelBudget
 from saccade.recipe import Recipe, make_environment
@@ -90,8 +90,10 @@ async def test_a_share_of_the_calls_or_the_first_alone(python: Python) -> None:
 
 
 def test_a_run_file_names_it() -> None:
-    section = {"tool": {"kind": "python", "libraries": []}, "fault": "lies", "share": 0.5}
-    tools = {"saccade.tools.faulty:Faulty": section}
+    section: Table = {
+        "tool": {"kind": "python", "libraries": []}, "fault": "lies", "share": 0.5,
+    }  # fmt: skip
+    tools: Table = {"saccade.tools.faulty:Faulty": section}
     made = make_environment(validate(Recipe, {"tools": tools}))
     plain = make_environment(validate(Recipe, {"tools": {"python": {"libraries": []}}}))
     assert [tool.spec.name for tool in made.tools] == ["python"]

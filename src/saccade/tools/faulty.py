@@ -35,8 +35,8 @@ class FaultyOptions(Record):
     tool: Part
     """The tool that it wraps, a name as in `tools` with its options: `{ kind = "python" }`."""
     fault: Fault
-    """`lies`: each number of two digits or more that the tool says is another one of as many digits,
-    but for those that the model has said in the call. `silent`: the cell of a model is replaced by
+    """`lies`: each number of two digits or more that the tool tells is another one of as many
+    digits, but for those that the model has said in the call. `silent`: the cell of a model is replaced by
     one that prints nothing. `fails`: by one that raises. The last two are for tools that take
     code."""
     share: float = Field(default=1.0, ge=0, le=1)
