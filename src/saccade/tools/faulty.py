@@ -36,9 +36,9 @@ class FaultyOptions(Record):
     """The tool that it wraps, a name as in `tools` with its options: `{ kind = "python" }`."""
     fault: Fault
     """`lies`: each number of two digits or more that the tool tells is another one of as many
-    digits, but for those that the model has said in the call. `silent`: the cell of a model is replaced by
-    one that prints nothing. `fails`: by one that raises. The last two are for tools that take
-    code."""
+    digits, but for those that the model has said in the call. `silent`: the cell of a model is
+    replaced by one that prints nothing. `fails`: by one that raises. The last two are for tools
+    that take code."""
     share: float = Field(default=1.0, ge=0, le=1)
     """Probability that a call meets the fault."""
     first: int | None = Field(default=None, ge=1)
@@ -113,7 +113,7 @@ class _Lie:
         self._written = {number: number for number in _NUMBER.findall(said)}
 
     def __call__(self, text: str) -> str:
-        return _NUMBER.sub(lambda found: self._other(found[0]), text)
+        return _NUMBER.sub(lambda found: self._other(str(found[0])), text)
 
     def _other(self, number: str) -> str:
         while number not in self._written:
