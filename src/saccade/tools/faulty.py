@@ -110,16 +110,15 @@ class _Lie:
 
     def __init__(self, rng: np.random.Generator, *, said: str) -> None:
         self._rng = rng
-        self._written = {number: number for number in _NUMBER.findall(said)}
+        self._written: dict[str, str] = {number: number for number in _NUMBER.findall(said)}
 
     def __call__(self, text: str) -> str:
-        return _NUMBER.sub(lambda found: self._other(str(found[0])), text)
+        return _NUMBER.sub(lambda found: self._other(found[0]), text)
 
     def _other(self, number: str) -> str:
         while number not in self._written:
-            drawn = str(self._rng.integers(1, 10)) + "".join(
-                map(str, self._rng.integers(10, size=len(number) - 1))
-            )
+            first, *rest = self._rng.integers(10, size=len(number)).tolist()
+            drawn = "".join(map(str, (first or 1, *rest)))
             if drawn != number:
                 self._written[number] = drawn
         return self._written[number]
