@@ -12,7 +12,7 @@ SERVERS := build/servers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-servers test-inspect lint types wheel bench reproduce-deepeyes lock clean setup
+.PHONY: demo test test-servers test-inspect lint types wheel bench reproduce-deepeyes reproduce-deepeyes-v2 lock clean setup
 
 demo: $(VENV)/demo-installed
 	$(BIN)/python -m saccade demo
@@ -93,6 +93,10 @@ reproduce-deepeyes: setup
 	$(BIN)/python benchmarks/reproduce_deepeyes.py
 	$(BIN)/python benchmarks/reproduce_transfer.py
 	$(BIN)/python benchmarks/reproduce_report.py --figure docs/images/deepeyes_dynamics.png
+
+reproduce-deepeyes-v2: setup
+	$(BIN)/python benchmarks/reproduce_deepeyes_v2.py
+	$(BIN)/python benchmarks/reproduce_v2_report.py --figure docs/images/deepeyes_v2_dynamics.png
 
 setup: $(VENV)/installed $(VENV)/torchvision
 

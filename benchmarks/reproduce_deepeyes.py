@@ -12,31 +12,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from arms import cell_of, left_of, run_all, steps_of, train_rl, write_result
 
 HERE = Path(__file__).parent
 RECIPE = "recipes/nano_deepeyes.toml"
 WORK = Path("runs/reproduce")
-EVERY = 5
 KEPT = (
     "step", "reward", "accuracy", "tool_calls", "tool_calls_ok", "tool_call_rate",
     "response_tokens", "mean_iou", "thought_iou", "entropy", "kl", "aborted",
     "groups/zero_variance", "groups/unscored",
     "families/read/accuracy", "families/easy/accuracy", "families/read/tool_call_rate",
     "families/easy/tool_call_rate", "step_time",
-)  # fmt: skip
-COUNTS = (
-    "scored", "correct", "accuracy", "low", "high", "tool_calls", "tool_call_rate", "mean_iou",
-    "coverage", "thought_iou", "response_tokens", "aborted", "stops",
 )  # fmt: skip
 CONTROLS = ("agent", "direct", "own_box", "wrong_box", "true_box")
 GREEDY = {
@@ -66,18 +60,10 @@ def main() -> None:
     if options.one:
         one(protocol, options.one[0], int(options.one[1]), options.out)
         return
-    left = [
-        (arm, seed)
-        for arm, seed in jobs(protocol, options.only or list(protocol["arms"]))
-        if not (options.out / f"{arm}-{seed}.json").exists()
-    ]
+    left = left_of(jobs(protocol, options.only or list(protocol["arms"])), options.out)
     bases(protocol, {arm.removeprefix("base-") for arm, _ in left}, options.base)
     curate(protocol, {protocol["arms"].get(arm, {}).get("curated") for arm, _ in left}, options.out)
-    started = time.monotonic()
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for done, name in enumerate(pool.map(lambda job: child(*job, options.out), left), start=1):
-            eta = (time.monotonic() - started) / done * (len(left) - done)
-            print(f"{done}/{len(left)} {name}, {eta / 60:.0f} min to go", flush=True)
+    run_all(__file__, left, options.out, WORK / "logs", parallel=options.jobs)
 
 
 def jobs(protocol: dict[str, Any], arms: list[str]) -> Iterator[tuple[str, int]]:
@@ -120,18 +106,6 @@ def curate(protocol: dict[str, Any], needed: set[str | None], out: Path) -> None
         (out / "curated" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def child(arm: str, seed: int, out: Path) -> str:
-    """A run in a process of its own, on one thread."""
-    command = [sys.executable, __file__, "--out", str(out), "--one", arm, str(seed)]
-    log = WORK / "logs" / f"{arm}-{seed}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        done = subprocess.run(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file
-        )
-    return f"{arm}-{seed}" + (f" FAILED, see {log}" if done.returncode else "")
-
-
 def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
     """Train and measure."""
     from saccade.embedded import resolve
@@ -145,51 +119,27 @@ def one(protocol: dict[str, Any], arm: str, seed: int, out: Path) -> None:
         model = train(protocol["arms"][arm], arm, seed, made)
     selective = protocol["arms"].get(arm, {}).get("group") == "selectivity"
     measure(protocol["final"], model, made, selective=selective)
-    part = out / f"{arm}-{seed}.part"
-    part.write_text(json.dumps(made) + "\n")
-    part.rename(out / f"{arm}-{seed}.json")
+    write_result(made, out)
 
 
 def train(arm: dict[str, Any], name: str, seed: int, made: dict[str, Any]) -> Path:
-    from saccade.config import read_toml, validate, with_overrides
-    from saccade.embedded import with_folders
-    from saccade.models.threads import use_threads
-    from saccade.train.recipe import RLRecipe
-    from saccade.train.rl import rl
-
-    use_threads(1)
+    """Train an arm; note its command, its cost and some of its steps."""
     base = str(WORK / f"base-{arm['base']}" / "nano-base") if "base" in arm else "nano-base"
+    out = WORK / f"{name}-{seed}"
     settings = [f"model={base}", f"seed={seed}", "train.keep_every=0", *arm.get("settings", [])]
-    settings.append(f"out={WORK / f'{name}-{seed}'}")
-    table = with_folders(with_overrides(read_toml(Path(RECIPE)), settings))
-    wall, cpu = time.monotonic(), time.process_time()
-    model = rl(validate(RLRecipe, table))
-    made["seconds"] = round(time.monotonic() - wall, 1)
-    made["cpu_seconds"] = round(time.process_time() - cpu, 1)
-    made["command"] = f"saccade rl {RECIPE} " + " ".join(settings)
-    lines = (WORK / f"{name}-{seed}" / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    made["steps"] = [
-        {key: round(row[key], 4) for key in KEPT if row.get(key) is not None}
-        for row in rows
-        if row["step"] == 1 or row["step"] % EVERY == 0
-    ]
+    model = train_rl(RECIPE, [*settings, f"out={out}"], made)
+    made["steps"] = steps_of(out, KEPT)
     return model
 
 
 def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selective: bool) -> None:
     from saccade.measures.boxes import looks
-    from saccade.measures.summary import summary
     from saccade.models.threads import use_threads
     from saccade.nano.evaluate import evaluate, questions
     from saccade.policies.hf import HFOptions, HFPolicy
 
     use_threads(1)
     policy = HFPolicy(HFOptions(path=str(model)))
-
-    def cell(pairs: list) -> dict[str, Any]:
-        whole = summary(pairs).model_dump(mode="json")
-        return {key: whole[key] for key in COUNTS}
 
     scenes = {"n": final["n"], "seed": final["seed"], "split": final["split"]}
     made |= {"final": final, "greedy": {}, "sampled": {}, "paired": {}}
@@ -201,7 +151,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
         made["greedy"][family] = {}
         for way in arms:
             pairs = evaluate(policy, asked, way, seed=final["seed"])
-            made["greedy"][family][way] = cell(pairs)
+            made["greedy"][family][way] = cell_of(pairs)
             if (family, way) in PAIRED:
                 best = [max((look.iou for look in looks(*p)), default=0.0) for p in pairs]
                 right = [bool(t.verdict and t.verdict.correct) for _, t in pairs]
@@ -215,7 +165,7 @@ def measure(final: dict[str, Any], model: Path, made: dict[str, Any], *, selecti
             policy, asked, "agent", seed=final["seed"], temperature=1.0,
             samples=final["samples"],
         )  # fmt: skip
-        made["sampled"][family] = cell(pairs)
+        made["sampled"][family] = cell_of(pairs)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import re
 
 from saccade.nano.deepeyes_v2.skills import is_right, play
-from saccade.nano.deepeyes_v2.teacher import Teacher
+from saccade.nano.deepeyes_v2.teacher import Teacher, TeacherOptions
 from saccade.world import tasks
 
 LOOK, SEARCH, CODE = "image_zoom_in_tool", "search", "python"
@@ -43,3 +43,16 @@ def test_what_it_says_was_shown_to_it() -> None:
     teacher._task = lambda task_id: lost  # type: ignore[assignment]
     ((_, trajectory),) = play(teacher, [task])
     assert trajectory.answer == "I cannot tell."
+
+
+def test_without_chains_a_sum_is_told_at_once() -> None:
+    (task,) = tasks("sum", n=1, seed=5, split="train")
+    told = []
+    for chains in (True, False):
+        ((_, trajectory),) = play(Teacher(TeacherOptions(chains=chains)), [task])
+        assert trajectory.answer == task.answer
+        told.append(trajectory.turns[0].action.thought or "")
+    whole, short = told
+    assert " plus " in whole
+    assert whole.startswith(short)
+    assert " plus " not in short

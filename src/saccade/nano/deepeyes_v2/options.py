@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from saccade.nano.spec import HEAD, WIDTH
@@ -68,8 +70,9 @@ class BaseOptions(Record):
     """Share of questions of the world that are answered by a call in the last stage, `habit`; one
     that is not named where others are is 0."""
     start: str = ""
-    """Folder of a finished base whose vision and language stages are taken over; only the last
-    stage is then trained."""
+    """Folder of another base whose finished stages are taken over, with its scenes."""
+    taken: Literal["vision", "language"] = "language"
+    """The last of the stages that are taken over; those after it are trained."""
     width: int = Field(default=WIDTH, ge=HEAD, multiple_of=HEAD)
     """Width of the layers; the shipped models have 96."""
     scenes: int = Field(default=40_000, ge=8)

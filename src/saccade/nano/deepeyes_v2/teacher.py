@@ -16,7 +16,16 @@ from saccade.nano.deepeyes_v2 import thoughts
 from saccade.nano.deepeyes_v2.spec import SEARCH
 from saccade.tools.python import NAME as PYTHON
 from saccade.tools.zoom import ZOOM
-from saccade.types import Action, Completion, ModelInfo, Sampling, Task, ToolCall, Trajectory
+from saccade.types import (
+    Action,
+    Completion,
+    ModelInfo,
+    Record,
+    Sampling,
+    Task,
+    ToolCall,
+    Trajectory,
+)
 from saccade.world import task_of
 from saccade.world.facts import Thing, value_in
 
@@ -25,12 +34,21 @@ UNKNOWN = "I cannot tell."
 """What it answers where a tool brought nothing that it could use."""
 
 
+class TeacherOptions(Record):
+    """The options of a run file."""
+
+    chains: bool = True
+    """Whether a sum is added column by column in the thought, or told at once."""
+
+
 class Teacher:
     """Answers questions of the world about digits, numbers and facts."""
 
+    Options = TeacherOptions
     info = ModelInfo(name="teacher")
 
-    def __init__(self) -> None:
+    def __init__(self, options: TeacherOptions | None = None) -> None:
+        self._chains = (options or TeacherOptions()).chains
         self._dialect = DeepEyesV2()
         self._task = lru_cache(maxsize=1024)(task_of)
 
@@ -41,7 +59,7 @@ class Teacher:
             ConfigError: the task is none of this world.
         """
         task = self._task(trajectory.task_id)
-        action = _turn_of(task, trajectory)
+        action = _turn_of(task, trajectory, chains=self._chains)
         text = self._dialect.write(action).removeprefix(trajectory.prefix)
         return Completion(text=text, model=self.info.name)
 
@@ -52,10 +70,10 @@ class Teacher:
         """Do nothing: a teacher holds no resources."""
 
 
-def _turn_of(task: Task, trajectory: Trajectory) -> Action:
+def _turn_of(task: Task, trajectory: Trajectory, *, chains: bool) -> Action:
     """The turn that follows: what is thought until a call is needed, or until the answer."""
     turn, thought = 0, []
-    for step in _steps(task, trajectory):
+    for step in _steps(task, trajectory, chains=chains):
         if isinstance(step, str):
             thought.append(step)
             continue
@@ -65,7 +83,7 @@ def _turn_of(task: Task, trajectory: Trajectory) -> Action:
     raise AssertionError("an episode goes on after its answer")
 
 
-def _steps(task: Task, trajectory: Trajectory) -> Iterator[str | Action]:
+def _steps(task: Task, trajectory: Trajectory, *, chains: bool) -> Iterator[str | Action]:
     """What is thought and done in turn; a call ends a turn."""
     view = trajectory.images[0]
     seen = _observed(trajectory)
@@ -101,7 +119,7 @@ def _steps(task: Task, trajectory: Trajectory) -> Iterator[str | Action]:
         else:
             yield thoughts.result(printed[1])
             yield Action(answer=printed[1])
-    elif len(values) == 2:
+    elif len(values) == 2 and chains:
         yield thoughts.added(*values)
     elif len(values) == 1:
         yield Action(answer=str(values[0]))

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from saccade.models.load import LoadedModel
-from saccade.nano.base import BEGUN, Base, kept_pool, limited, take_over
+from saccade.nano.base import BEGUN, LONG_STAGES, Base, kept_pool, limited, take_over
 from saccade.nano.deepeyes.language_stage import LanguageStage
 from saccade.nano.deepeyes_v2.corpus import COLOUR_NAMES, Corpus
 from saccade.nano.deepeyes_v2.options import STEP_LIMIT, BaseOptions, Habits
@@ -84,7 +84,8 @@ def train_base(
     fingerprint = environment().fingerprint
     manifest = manifest_of("nano train-base", options, fingerprint=fingerprint)
     with Claim(out, manifest, begun=BEGUN):
-        take_over(options.start, out)
+        taken = LONG_STAGES[: LONG_STAGES.index(options.taken) + 1]
+        take_over(options.start, out, taken)
         return Base(out / "nano-base-v2", _trained(options, out, plan_of, on_step))
 
 
