@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,7 @@ def train(protocol: Protocol, name: str, seed: int, made: Made) -> Path:
 
 def measure(protocol: Protocol, model: Path, made: Made, families: Iterable[str]) -> None:
     """What a model does, greedily and sampled, and with tools that are not what they should be."""
+    from saccade.measures.tool_use import tool_use
     from saccade.models.threads import use_threads
     from saccade.nano.deepeyes_v2.spec import environment
     from saccade.nano.evaluate import evaluate, questions
@@ -196,22 +198,24 @@ def measure(protocol: Protocol, model: Path, made: Made, families: Iterable[str]
     final, rates = protocol["final"], protocol["rates"]
     arm = made["arm"]
 
-    def played(family: str, scenes: dict[str, Any], way: str = "agent", **changed: Any) -> Made:
+    def played(family: str, scenes: dict[str, Any], way: str = "agent", **changed: Any) -> list:
         asked = questions(family, n=scenes["n"], seed=scenes["seed"], split=scenes["split"])
         given = {"asker": asker, "seed": scenes["seed"], **changed}
-        return cell(evaluate(policy, asked, way, **given))
+        return evaluate(policy, asked, way, **given)
 
     made |= {"final": final, "rates": rates}
-    made["greedy"] = {family: played(family, final) for family in families}
+    greedy = {family: played(family, final) for family in families}
+    made["greedy"] = {family: cell(pairs) for family, pairs in greedy.items()}
+    made["together"] = used(tool_use("all", chain(*greedy.values())))
     warm = {"temperature": 1.0, "samples": final["samples"]}
-    made["sampled"] = {f: played(f, final, **warm) for f in SAMPLED if f in families}
+    made["sampled"] = {f: cell(played(f, final, **warm)) for f in SAMPLED if f in families}
     if arm.startswith(("base", "cold")):
-        made["rate"] = played("compute", rates, temperature=1.0, samples=rates["samples"])
+        made["rate"] = cell(played("compute", rates, temperature=1.0, samples=rates["samples"]))
     if arm == "base":
-        made["no_tool"] = {family: played(family, final, "no_tool") for family in families}
+        made["no_tool"] = {family: cell(played(family, final, "no_tool")) for family in families}
     if arm in CONTROLS:
         made["controls"] = {
-            name: played(family, final, **changed)
+            name: cell(played(family, final, **changed))
             for name, (family, changed) in controls(asker).items()
         }
 

@@ -11,7 +11,7 @@ import json
 import math
 import statistics
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,19 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     results = read(options.results)
-    text = options.write.read_text()
-    for name, table in tables(results).items():
+    fill(options.write, tables(results))
+    if options.figure:
+        draw(results, options.figure)
+
+
+def fill(page: Path, tables: Mapping[str, str]) -> None:
+    """Write tables to their places in a page."""
+    text = page.read_text()
+    for name, table in tables.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, rest = text.split(start)
         text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
-    options.write.write_text(text)
-    if options.figure:
-        draw(results, options.figure)
+    page.write_text(text)
 
 
 def read(folder: Path) -> Results:

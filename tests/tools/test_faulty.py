@@ -10,12 +10,15 @@ from unhurried import UNHURRIED
 from saccade.config import Part, Table, validate
 from saccade.errors import ConfigError
 from saccade.images.geometry import CoordSpace, PixelBudget
+from saccade.nano.deepeyes_v2.spec import environment
+from saccade.nano.deepeyes_v2.teacher import Teacher
 from saccade.recipe import Recipe, make_environment
+from saccade.rollout import rollout
 from saccade.sandbox.options import SandboxOptions
 from saccade.tools.faulty import Faulty, FaultyOptions
 from saccade.tools.python import Python, PythonOptions
 from saccade.types import Tool, ToolContext
-from saccade.world.facts import facts_of
+from saccade.world import tasks
 
 BUDGET = PixelBudget(factor=14, min_pixels=400, max_pixels=56 * 56)
 CODE = "print(47 * 83)"
@@ -60,15 +63,20 @@ async def test_what_the_call_said_stays(python: Python) -> None:
     assert "144" not in lie
 
 
-async def test_a_lying_search_tells_another_fact() -> None:
-    """The thing that was asked for keeps its name; what is told of it is wrong."""
-    section = {"kind": "text_search", "provider": {"kind": "saccade.world.library:Library"}}
-    options = FaultyOptions.model_validate({"tool": section, "fault": "lies"})
-    fact = next(iter(facts_of("dev", 0).facts.values()))
-    query = {"query": f"{fact.attribute} {fact.thing.name}"}
-    (lie,) = await told(Faulty(options), query, task="lookup-dev-672-s0-00000")
-    assert fact.thing.name in lie
-    assert not re.search(rf"\b{fact.value}\b", lie)
+@pytest.mark.parametrize("lies", [True, False])
+def test_who_believes_a_lying_search_answers_wrongly(lies: bool) -> None:
+    """In the dialect's own words of a result; the thing that was asked for keeps its name."""
+    honest = environment()
+    found = next(tool for tool in honest.tools if tool.spec.name == "search")
+    options = FaultyOptions(tool=Part(kind="text_search"), fault="lies")
+    tool = Faulty(options, tool=found) if lies else found
+    (task,) = tasks("lookup", n=1, seed=5, split="train")
+    made = asyncio.run(rollout(Teacher(), honest.replace(tools=[tool]), task))
+    assert made.answer is not None
+    assert (made.answer == task.answer) is not lies
+    assert made.answer.isdigit()
+    (query,) = made.turns[0].action.calls[0].arguments.values()
+    assert str(query).rpartition(" ")[2] in made.turns[0].observation[0].text
 
 
 async def test_silence_and_failure_look_like_those_of_real_cells(python: Python) -> None:

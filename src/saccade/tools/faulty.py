@@ -96,8 +96,10 @@ class Faulty:
                     return await tool({**arguments, "code": CELLS[options.fault]})
                 honest = await tool(arguments)
                 lie = _Lie(rng, said=json.dumps(arguments))
+                # A dialect may show what stands in `data` and not the text.
                 content = tuple(lie(p) if isinstance(p, str) else p for p in honest.content)
-                return honest._replace(content=content)
+                data = cast(dict[str, JsonValue] | None, lie.throughout(honest.data))
+                return honest._replace(content=content, data=data)
 
             yield call
 
@@ -114,6 +116,16 @@ class _Lie:
 
     def __call__(self, text: str) -> str:
         return _NUMBER.sub(lambda found: self._other(found[0]), text)
+
+    def throughout(self, value: JsonValue) -> JsonValue:
+        """The same with every text in it rewritten."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, list):
+            return [self.throughout(one) for one in value]
+        if isinstance(value, dict):
+            return {key: self.throughout(one) for key, one in value.items()}
+        return value
 
     def _other(self, number: str) -> str:
         while number not in self._written:
