@@ -209,8 +209,10 @@ def measure(protocol: Protocol, model: Path, made: Made, families: Iterable[str]
     made["together"] = used(tool_use("all", chain(*greedy.values())))
     warm = {"temperature": 1.0, "samples": final["samples"]}
     made["sampled"] = {f: cell(played(f, final, **warm)) for f in SAMPLED if f in families}
-    if arm.startswith(("base", "cold")):
-        made["rate"] = cell(played("compute", rates, temperature=1.0, samples=rates["samples"]))
+    if arm.startswith(("base", "cold")) or arm == "sft":
+        made["rate"] = right_code(
+            played("compute", rates, temperature=1.0, samples=rates["samples"])
+        )
     if arm == "base":
         made["no_tool"] = {family: cell(played(family, final, "no_tool")) for family in families}
     if arm in CONTROLS:
@@ -218,6 +220,24 @@ def measure(protocol: Protocol, model: Path, made: Made, families: Iterable[str]
             name: cell(played(family, final, **changed))
             for name, (family, changed) in controls(asker).items()
         }
+
+
+def right_code(pairs: list) -> Made:
+    """How often a product is printed by code: of all attempts, and of those that read it right."""
+    from saccade.measures.code_calls import code_calls
+    from saccade.nano.deepeyes_v2.thoughts import said_in
+
+    legible = [
+        (task, trajectory)
+        for task, trajectory in pairs
+        if said_in(trajectory.turns[0].action.thought or "") == task.meta["numbers"]
+    ]
+    made: Made = {"attempts": len(pairs), "read": len(legible)}
+    for name, chosen in (("of_all", pairs), ("of_read", legible)):
+        code = code_calls(name, chosen)
+        printed = code.calls * (code.answers.value or 0) if code else 0
+        made[name] = printed / len(chosen) if chosen else None
+    return made
 
 
 def controls(asker: Any) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -87,7 +87,7 @@ def direct(results: Results) -> str:
         results,
         arms,
         {
-            "useful code of its base": lambda run: rate_of(results, run),
+            "right code of its base": lambda run: rate_of(results, run),
             "`compute`": greedy("compute"),
             "`lookup`": greedy("lookup"),
             "`all`": greedy("all"),
@@ -109,7 +109,7 @@ def prior(results: Results) -> str:
         results,
         arms,
         {
-            "useful code of its base": lambda run: rate_of(results, run),
+            "right code of its base": lambda run: rate_of(results, run),
             "`compute`": greedy("compute"),
             "`sum`": greedy("sum"),
             "`easy`, not trained on": greedy("easy"),
@@ -126,7 +126,7 @@ def cold(results: Results) -> str:
     names = [name for name in protocol()["cold"] if f"{name}-rl" in protocol()["arms"]]
     arms = [arm for name in names for arm in (f"cold-{name}", f"{name}-rl")]
     columns = {
-        "useful code, T = 1": lambda run: rate_of(results, run),
+        "right code, T = 1": lambda run: rate_of(results, run),
         **{f"`{family}`": greedy(family) for family in FAMILIES},
         "episodes with a call": together("called"),
         "calls per episode": together("per_episode"),
@@ -246,7 +246,7 @@ def title_of(arm: str) -> str:
 
 
 def rate_of(results: Results, run: Run) -> float | None:
-    """The share of sampled products with useful code, of what a run started from."""
+    """How often what a run started from prints a product that it has read, sampled."""
     arm = protocol()["arms"].get(run["arm"], {})
     start, seed = run["arm"], run["seed"]
     if "cold" in arm:
@@ -255,9 +255,7 @@ def rate_of(results: Results, run: Run) -> float | None:
         start, seed = f"base-{arm['base']}" if "base" in arm else "base", 0
     for other in results.get(start, []):
         if other["seed"] == seed and "rate" in other:
-            cell = other["rate"]
-            code = cell.get("code")
-            return code["calls"] * code["useful"] / cell["episodes"] if code else 0.0
+            return other["rate"]["of_read"]
     return None
 
 
