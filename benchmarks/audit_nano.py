@@ -16,6 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from places import fill
+
 from saccade.bench.audit import Audit
 from saccade.bench.sets.own.nano import SEED
 from saccade.measures.means import Metric
@@ -40,11 +42,7 @@ def main() -> None:
         options.json.write_text(json.dumps(whole, indent=1) + "\n")
     found = read(options.json)
     draw_audit(found["read", 0], options.figure)
-    text = options.write.read_text()
-    start, end = "<!-- audit_nano -->", "<!-- /audit_nano -->"
-    before, rest = text.split(start)
-    after = rest.split(end)[1]
-    options.write.write_text(f"{before}{start}\n{tables(found)}\n{end}{after}")
+    fill(options.write, {"audit_nano": tables(found)})
 
 
 def play(out: Path, family: str, seed: int) -> dict[str, object]:

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from places import fill
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "bench_nano.json"
 MARK = "bench_nano"
@@ -39,10 +41,7 @@ def main() -> None:
         "comparisons": report["comparisons"],
     }
     RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    page = ROOT / "README.md"
-    before, _, rest = page.read_text().partition(f"<!-- {MARK} -->\n")
-    _, _, after = rest.partition(f"<!-- /{MARK} -->\n")
-    page.write_text(f"{before}<!-- {MARK} -->\n{block(kept)}<!-- /{MARK} -->\n{after}")
+    fill(ROOT / "README.md", {MARK: block(kept)})
 
 
 def block(kept: dict[str, dict[str, str]]) -> str:

@@ -40,6 +40,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from places import fill
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -431,14 +433,6 @@ def table(found: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def write(document: Path, text: str) -> None:
-    """Put the table between the marks of its section."""
-    start, end = "<!-- eval_overhead -->", "<!-- /eval_overhead -->"
-    before, _, rest = document.read_text().partition(start)
-    _, _, after = rest.partition(end)
-    document.write_text(f"{before}{start}\n{text}\n{end}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=120, help="questions without an image")
@@ -483,7 +477,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.write:
-        write(options.write, table(found))
+        fill(options.write, {"eval_overhead": table(found)})
     return None
 
 

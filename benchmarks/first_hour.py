@@ -30,6 +30,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from places import fill
+
 from saccade.nano.spec import sections
 from saccade.world import tasks
 
@@ -89,7 +91,7 @@ def main() -> None:
     text = table(content)
     print(text)
     if options.write:
-        write(options.write, text)
+        fill(options.write, {MARK: text})
 
 
 def solve(folder: Path) -> Row:
@@ -188,13 +190,6 @@ def table(content: Mapping[str, Any]) -> str:
         f"{machine['torch']}, {content['date'][:10]}.",
     ]
     return "\n".join(lines)
-
-
-def write(page: Path, text: str) -> None:
-    """Put the table between the marks of its section."""
-    start, end = f"<!-- {MARK} -->", f"<!-- /{MARK} -->"
-    before, rest = page.read_text().split(start)
-    page.write_text(f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import torch
 import torchattacks
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
 from art.estimators.classification import PyTorchClassifier
+from places import fill
 from torch import nn
 
 from saccade.fisher.spectrum import Eigenpairs, eigenpairs
@@ -71,10 +72,7 @@ def main() -> None:
         "not_finite": sum(not_finite(net, part.x) for net, part in pairs),
     }  # fmt: skip
     OUT.write_text(json.dumps(found, indent=1) + "\n")
-    page = PAGE.read_text()
-    before, rest = page.split("<!-- fisher -->")
-    after = rest.split("<!-- /fisher -->")[1]
-    PAGE.write_text(f"{before}<!-- fisher -->\n{table(found)}<!-- /fisher -->{after}")
+    fill(PAGE, {"fisher": table(found)})
     print(table(found))
 
 

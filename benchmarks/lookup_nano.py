@@ -21,6 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from places import fill
+
 from saccade.bench.sets.own.nano_realx import FAMILIES
 from saccade.bench.sets.search.realx import ABILITIES, INTEGRATION
 from saccade.config import Part
@@ -91,12 +93,7 @@ def main() -> None:
             "search": asyncio.run(ranks()),
         }
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    page, found = PAGE.read_text(), json.loads(RESULTS.read_text())
-    for mark, table in tables(found).items():
-        before, rest = page.split(f"<!-- {mark} -->\n")
-        after = rest.split(f"<!-- /{mark} -->")[1]
-        page = f"{before}<!-- {mark} -->\n{table}\n<!-- /{mark} -->{after}"
-    PAGE.write_text(page)
+    fill(PAGE, tables(json.loads(RESULTS.read_text())))
 
 
 async def played(seed: int, n: int) -> dict[str, object]:

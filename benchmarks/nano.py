@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from places import fill
 
 from saccade.embedded import LOOKS, folder_of
 from saccade.measures.summary import response_tokens
@@ -58,10 +59,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     if options.write:
-        page = options.write.read_text()
-        before, rest = page.split(f"<!-- {MARK} -->")
-        after = rest.split(f"<!-- /{MARK} -->")[1]
-        options.write.write_text(f"{before}<!-- {MARK} -->\n{text}\n<!-- /{MARK} -->{after}")
+        fill(options.write, {MARK: text})
 
 
 def measure(repeats: int) -> dict[str, list[float]]:

@@ -14,6 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from places import fill
+
 ARMS = ("direct", "agent", "own_box", "wrong_box", "true_box")
 SKILLS = (
     "thought_read0", "thought_read1", "thought_easy", "direct_easy", "shown", "own_box", "iou",
@@ -48,13 +50,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     options = parser.parse_args()
     for name, made in (("nano", tables), ("nano_agent", agent_tables)):
-        page = options.docs / f"{name}.md"
-        text = page.read_text()
-        for mark, table in made(options.results / name).items():
-            start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-            before, rest = text.split(start)
-            text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
-        page.write_text(text)
+        fill(options.docs / f"{name}.md", made(options.results / name))
 
 
 def tables(results: Path) -> dict[str, str]:

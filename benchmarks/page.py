@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from PIL import Image as PILImage
+from places import fill
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -52,10 +53,7 @@ def main() -> None:
         text = table(Path(folder), options.photographs, options.repeats)
     print(text)
     if options.write:
-        page = options.write.read_text()
-        before, rest = page.split(f"<!-- {MARK} -->")
-        after = rest.split(f"<!-- /{MARK} -->")[1]
-        options.write.write_text(f"{before}<!-- {MARK} -->\n{text}\n<!-- /{MARK} -->{after}")
+        fill(options.write, {MARK: text})
 
 
 def table(folder: Path, photographs: Path | None, repeats: int) -> str:

@@ -34,6 +34,7 @@ from typing import NamedTuple
 
 from composed import SIZES, Photograph, compose
 from PIL import Image as PILImage
+from places import fill
 
 from saccade.config import validate, with_overrides
 from saccade.images.image import Image
@@ -261,9 +262,7 @@ def _table(report: dict) -> str:
 
 def _write(page: Path, report: dict) -> None:
     RESULTS.write_text(json.dumps(report, indent=1) + "\n")
-    before, _, rest = page.read_text().partition(f"<!-- {MARK} -->")
-    after = rest.partition(f"<!-- /{MARK} -->")[2]
-    page.write_text(f"{before}<!-- {MARK} -->\n{_table(report)}\n<!-- /{MARK} -->{after}")
+    fill(page, {MARK: _table(report)})
 
 
 def _kept(file: Path | None, seed: int) -> dict[str, dict]:

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from places import fill
+
 from saccade.bench.published import published
 from saccade.bench.results import measure
 from saccade.bench.sets.search.realx import ABILITIES, INTEGRATION, SEARCHES
@@ -41,10 +43,7 @@ def main() -> None:
             "conditions": {name: played(name, options.seed, options.n) for name in SEARCHES},
         }
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    start, end = "<!-- realx -->\n", "\n<!-- /realx -->"
-    before, rest = PAGE.read_text().split(start)
-    made = table(json.loads(RESULTS.read_text()))
-    PAGE.write_text(f"{before}{start}{made}{end}{rest.split(end)[1]}")
+    fill(PAGE, {"realx": table(json.loads(RESULTS.read_text()))})
 
 
 def played(condition: str, seed: int, n: int) -> dict[str, dict[str, float | int | None]]:

@@ -11,11 +11,12 @@ import json
 import math
 import statistics
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from places import fill
 
 from saccade.measures.paired import mcnemar
 
@@ -45,16 +46,6 @@ def main() -> None:
     fill(options.write, tables(results))
     if options.figure:
         draw(results, options.figure)
-
-
-def fill(page: Path, tables: Mapping[str, str]) -> None:
-    """Write tables to their places in a page."""
-    text = page.read_text()
-    for name, table in tables.items():
-        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, rest = text.split(start)
-        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
-    page.write_text(text)
 
 
 def read(folder: Path) -> Results:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reproduce_report import NOT_RUN, Results, Run, fill, read, share, spread
+from places import fill
+from reproduce_report import NOT_RUN, Results, Run, read, share, spread
 
 HERE = Path(__file__).parent
 FAMILIES = ("read", "far", "easy", "compute", "compute_far", "sum", "lookup", "all")

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from PIL import Image as PILImage
+from places import fill
 from transformers import (
     AutoModelForImageTextToText,
     AutoTokenizer,
@@ -437,10 +438,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.write:
-        page = options.write.read_text()
-        before, _, rest = page.partition(f"<!-- {MARK} -->")
-        after = rest.partition(f"<!-- /{MARK} -->")[2]
-        options.write.write_text(f"{before}<!-- {MARK} -->\n{text}\n<!-- /{MARK} -->{after}")
+        fill(options.write, {MARK: text})
 
 
 def summary(rows: list[Measured]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import places
 from scipy.stats import spearmanr
 
 from saccade.measures.intervals import wilson
@@ -118,21 +119,13 @@ def filled(page: str) -> str:
             f"{name}_gains": markdown(gain_table(detected)),
             f"{name}_crossed": markdown(cross_table(detected)),
         }
-    return between_marks(page, tables)
+    return places.filled(page, tables)
 
 
 def compared(page: str) -> str:
     """docs/reproducing.md with the tables of the paper's figures beside ours made anew."""
     tables = {"ossa_auc": _paper_auc(), "ossa_rates": _paper_rates(), "ossa_score": _paper_score()}
-    return between_marks(page, tables)
-
-
-def between_marks(page: str, tables: dict[str, str]) -> str:
-    for name, table in tables.items():
-        before, rest = page.split(f"<!-- {name} -->")
-        after = rest.split(f"<!-- /{name} -->")[1]
-        page = f"{before}<!-- {name} -->\n{table}<!-- /{name} -->{after}"
-    return page
+    return places.filled(page, tables)
 
 
 def _paper_auc() -> str:

@@ -29,6 +29,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from places import fill
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -273,14 +275,6 @@ def table(found: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def write(document: Path, text: str) -> None:
-    """Put the table between the marks of its section."""
-    start, end = "<!-- rollout_overhead -->", "<!-- /rollout_overhead -->"
-    before, _, rest = document.read_text().partition(start)
-    _, _, after = rest.partition(end)
-    document.write_text(f"{before}{start}\n{text}\n{end}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
@@ -295,7 +289,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
     if options.write:
-        write(options.write, text)
+        fill(options.write, {"rollout_overhead": text})
 
 
 if __name__ == "__main__":

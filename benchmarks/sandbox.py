@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
+from places import fill
 
 from saccade.sandbox import Sandbox, SandboxOptions, Session
 from saccade.sandbox.inside.plan import Limits
@@ -69,11 +70,7 @@ def main() -> None:
     table = tables(found)
     sys.stdout.write(table + "\n")
     if options.write:
-        text = options.write.read_text()
-        before, rest = text.split("<!-- sandbox -->")
-        after = rest.split("<!-- /sandbox -->")[1]
-        page = f"{before}<!-- sandbox -->\n{table}\n<!-- /sandbox -->{after}"
-        options.write.write_text(page)
+        fill(options.write, {"sandbox": table})
 
 
 def picture() -> PILImage.Image:

@@ -22,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 
+from places import fill
+
 from saccade.sandbox import Sandbox, SandboxOptions
 from saccade.sandbox.abuses import Abuse, all_abuses
 from saccade.sandbox.abuses.scene import Scene
@@ -42,9 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.write:
         text = sentence(json.loads(Path("results/sandbox_soak.json").read_text()))
-        before, rest = options.write.read_text().split("<!-- soak -->")
-        after = rest.split("<!-- /soak -->")[1]
-        options.write.write_text(f"{before}<!-- soak -->\n{text}\n<!-- /soak -->{after}")
+        fill(options.write, {"soak": text})
         return
     with Scene() as scene:
         found = asyncio.run(soak(options, scene))

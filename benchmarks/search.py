@@ -35,6 +35,7 @@ from typing import Any
 import search_corpus as corpora
 import search_hybrid
 import search_report
+from places import fill
 from search_engines import ENGINES, read
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +76,7 @@ def main() -> None:
     if not options.page:
         found = json.loads(options.out.read_text()) if options.out.exists() else {}
         options.out.write_text(json.dumps({**found, **measured(options)}, indent=1) + "\n")
-    search_report.write(json.loads(options.out.read_text()))
+    fill(search_report.PAGE, search_report.tables(json.loads(options.out.read_text())))
 
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,15 +18,6 @@ BUSY = 1.5
 """Load of the machine above which its latencies say little."""
 
 
-def write(found: dict[str, Any]) -> None:
-    page = PAGE.read_text()
-    for name, text in tables(found).items():
-        before, _, rest = page.partition(f"<!-- {name} -->")
-        _, _, after = rest.partition(f"<!-- /{name} -->")
-        page = f"{before}<!-- {name} -->\n{text}\n<!-- /{name} -->{after}"
-    PAGE.write_text(page)
-
-
 def tables(found: dict[str, Any]) -> dict[str, str]:
     """By the name of their mark."""
     return {

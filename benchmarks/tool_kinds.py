@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
+from places import fill
 
 from saccade.files import read_whole
 from saccade.measures import cells as cells_package
@@ -43,7 +44,6 @@ from saccade.view.tables import Table, interval, markdown, number
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "tool_kinds"
 MOST_BYTES = 64 * 2**20
 FENCE = "```"
-BEGIN, END = "<!-- tool_kinds -->\n", "<!-- /tool_kinds -->"
 """What stands about the table of a page."""
 SAMPLED = {"episode", "family", "tool", "arguments", "before", "primary", "kinds"}
 """What is known of a call in a sample, its label included."""
@@ -94,9 +94,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(measured, indent=1) + "\n")
     if options.write:
-        before, _, rest = options.write.read_text().partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.write.write_text(f"{before}{BEGIN}{block(measured)}{END}{after}")
+        fill(options.write, {"tool_kinds": block(measured)})
 
 
 # The committed labels.

@@ -1,6 +1,6 @@
 """The tables of docs/data.md are those of their results, and say what the page says of them."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,7 @@ def block(name: str) -> str:
 
 
 def test_the_tables_of_near_duplicates_are_those_of_their_run() -> None:
-    path = ROOT / "benchmarks" / "near_duplicates.py"
-    spec = importlib.util.spec_from_file_location("near_duplicates", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = importlib.import_module("near_duplicates")
     for name, table in script.TABLES.items():
         assert block(name) == table(FOUND), f"{FOUND['command']}, then its table into docs/data.md"
 
