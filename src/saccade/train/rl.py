@@ -27,7 +27,7 @@ from transformers import HfArgumentParser, PreTrainedModel, PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from saccade.errors import ConfigError
-from saccade.models.load import LoadedModel, load, without_bars
+from saccade.models.load import LoadedModel, load, read_stamp, without_bars
 from saccade.recipe import make_environment
 from saccade.runs.claim import Claim
 from saccade.runs.finished import finish, finished
@@ -248,12 +248,14 @@ def _lora(options: LoRA | None) -> LoraConfig | None:
 def _export(
     trainer: GRPO, loaded: LoadedModel, out: Path, options: Training, fingerprint: str
 ) -> None:
-    """Write the trained weights, adapters merged into them."""
+    """Write the trained weights, adapters merged, and the environments of all its trainings."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         model = model.merge_and_unload()
     dtype = getattr(torch, options.save_dtype)
-    export(replace(loaded, model=model), out, dtype=dtype, fingerprints=[fingerprint])
+    before = read_stamp(loaded.path).fingerprints
+    stamped = sorted({*before, fingerprint})
+    export(replace(loaded, model=model), out, dtype=dtype, fingerprints=stamped)
 
 
 def _set_aside(out: Path, checkpoint: Path | None) -> None:
