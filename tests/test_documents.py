@@ -328,16 +328,19 @@ def test_the_shipped_models_are_as_good_as_they_must_be() -> None:
 
 
 def test_the_agent_is_as_good_as_its_page_says() -> None:
-    """The targets of n = 400 a cell; `compute` misses its .70 by .002."""
+    """The targets of n = 400 a cell."""
     found = json.loads((ROOT / "results" / "nano_agent" / "nano-agent.json").read_text())
     free = {family: arms["agent"] for family, arms in found["families"].items()}
     for family, least in (
-        ("read", 0.85), ("easy", 0.88), ("compute", 0.69), ("lookup", 0.60), ("all", 0.25)
+        ("read", 0.85), ("easy", 0.88), ("compute", 0.70), ("lookup", 0.60), ("all", 0.25)
     ):  # fmt: skip
         assert free[family]["accuracy"] >= least, family
     assert free["read"]["tool_call_rate"] >= 0.95
     assert free["easy"]["tool_call_rate"] <= 0.1
     assert free["sum"]["tool_call_rate"] <= 0.1
+    before = json.loads((ROOT / "results" / "nano_agent" / "nano-base-v2.json").read_text())
+    digits = before["families"]["easy"]["agent"]["accuracy"]
+    assert free["easy"]["accuracy"] >= digits - 0.05
 
 
 def test_the_table_of_the_benchmark_is_there() -> None:
