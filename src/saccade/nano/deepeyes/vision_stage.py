@@ -14,11 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.nano.deepeyes.pool import Pool
-from saccade.nano.measured import iou, share
+from saccade.nano.measured import share
+from saccade.nano.placed import PlaceHeads, PlaceTargets, find, place_loss
 from saccade.nano.stage import Skills
 from saccade.nano.tower import Tower, encode
-from saccade.world.scene import CELL, COLOURS
-from saccade.world.scene import VIEW as VIEW_SIDE
 
 VIEWS, CROPS = 40, 100
 """Number of views and of crops in a batch."""
@@ -30,31 +29,20 @@ view."""
 Indices = NDArray[np.int64]
 
 
-class VisionHeads(nn.Module):
+class VisionHeads(PlaceHeads):
     """Linear heads on image tokens, used in training alone."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.colour = nn.Linear(width, len(COLOURS))
-        """For each colour: whether an object of it has its centre here."""
-        self.place = nn.Linear(width, 4 * (VIEW_SIDE + 1))
-        """For each side of that object's box: its whole pixel, as the model will write it."""
+        super().__init__(width)
         self.digit = nn.Linear(width, 10)
 
 
-class Targets:
+class Targets(PlaceTargets):
     """The truth about the objects of a pool as tensors, one row for each object."""
 
     def __init__(self, pool: Pool) -> None:
-        objects = pool.objects
-        centre = (objects.box[:, :2] + objects.box[:, 2:]) / 2
-        column, row = (centre // CELL).astype(np.int64).T
-        self.token = torch.from_numpy(row * (VIEW_SIDE // CELL) + column)
-        """Index of the image token that the centre falls on."""
-        self.colour = torch.from_numpy(objects.colour)
-        self.digit = torch.from_numpy(objects.digit)
-        self.large = torch.from_numpy(objects.large)
-        self.box = torch.from_numpy(objects.box).round().long()
+        super().__init__(pool.objects)
+        self.digit = torch.from_numpy(pool.objects.digit)
 
 
 class VisionStage:
@@ -92,20 +80,12 @@ class VisionStage:
             features: Features of their views, (N, 16, width).
         """
         members = [self._pool.members[i] for i in views]
-        shown = torch.from_numpy(np.concatenate(members))
-        row = torch.from_numpy(np.repeat(np.arange(len(views)), [len(m) for m in members]))
-        targets, heads = self._targets, self._heads
-        token, large = targets.token[shown], targets.large[shown]
-        present = torch.zeros(*features.shape[:2], len(COLOURS))
-        present[row, token, targets.colour[shown]] = 1
-        logits = heads.colour(features)
-        colour = F.binary_cross_entropy_with_logits(logits, present, reduction="sum") / len(shown)
-        sides = heads.place(features[row, token]).view(-1, VIEW_SIDE + 1)
-        total = colour + F.cross_entropy(sides, targets.box[shown].flatten())
-        if bool(large.any()):
-            digits = heads.digit(features[row[large], token[large]])
-            total = total + F.cross_entropy(digits, targets.digit[shown][large])
-        return total
+        shown = place_loss(self._heads, self._targets, members, features)
+        large = self._targets.large[shown.objects]
+        if not bool(large.any()):
+            return shown.loss
+        digits = self._heads.digit(features[shown.row[large], shown.token[large]])
+        return shown.loss + F.cross_entropy(digits, self._targets.digit[shown.objects][large])
 
     def crop_loss(self, crops: Indices, features: torch.Tensor) -> torch.Tensor:
         """Mean loss of the digits of crops, read from the mean of the (M, 4, width) features."""
@@ -115,17 +95,13 @@ class VisionStage:
     def measure(self) -> Skills:
         """Measure colours found, IoU of small boxes, digits read on large objects and in crops."""
         pool, targets, heads = self._dev, self._dev_targets, self._heads
-        features = self._encode(pool.views)
-        row, token = torch.from_numpy(pool.objects.scene).long(), targets.token
-        here = features[row, token]
-        sides = heads.place(here).unflatten(-1, (4, VIEW_SIDE + 1)).argmax(-1)
-        boxes = iou(sides.float(), torch.from_numpy(pool.objects.box))
+        found = find(heads, targets, self._encode(pool.views))
         read = heads.digit(self._encode(pool.crops)).mean(1).argmax(-1)
         large = targets.large
-        read_large = heads.digit(here[large]).argmax(-1)
+        read_large = heads.digit(found.here[large]).argmax(-1)
         return {
-            "colour": share(heads.colour(here).argmax(-1) == targets.colour),
-            "iou": float(boxes[~large].mean()),
+            "colour": found.colour,
+            "iou": float(found.iou[~large].mean()),
             "large": share(read_large == targets.digit[large]),
             "crop": share(read == targets.digit),
         }

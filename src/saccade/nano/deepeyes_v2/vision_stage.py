@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from saccade.nano.deepeyes_v2.pool import Pool
-from saccade.nano.measured import iou, share
+from saccade.nano.measured import share
+from saccade.nano.placed import PlaceHeads, PlaceTargets, find, place_loss
 from saccade.nano.stage import Skills
 from saccade.nano.tower import Tower, encode
-from saccade.world.scene import CELL, COLOURS, VIEW
 
 VIEWS, CROPS = 48, 72
 """Number of views and of crops in a batch."""
@@ -29,35 +29,24 @@ SMALL_CROPS = 0.75
 Indices = NDArray[np.int64]
 
 
-class VisionHeads(nn.Module):
+class VisionHeads(PlaceHeads):
     """Linear heads on image tokens, used in training alone."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.colour = nn.Linear(width, len(COLOURS))
-        """For each colour: whether an object of it has its centre here."""
-        self.place = nn.Linear(width, 4 * (VIEW + 1))
-        """For each side of that object's box: its whole pixel, as the model will write it."""
+        super().__init__(width)
         self.digit = nn.Linear(width, 10)
         self.tens = nn.Linear(width, 10)
         self.units = nn.Linear(width, 10)
 
 
-class Targets:
+class Targets(PlaceTargets):
     """The truth about the objects of a pool as tensors, one row for each."""
 
     def __init__(self, pool: Pool) -> None:
-        objects = pool.objects
-        centre = (objects.box[:, :2] + objects.box[:, 2:]) / 2
-        column, row = (centre // CELL).astype(np.int64).T
-        self.token = torch.from_numpy(row * (VIEW // CELL) + column)
-        """Index of the image token that the centre falls on."""
-        self.colour = torch.from_numpy(objects.colour)
-        self.tens = torch.from_numpy(objects.number // 10)
-        self.units = torch.from_numpy(objects.number % 10)
-        self.plate = torch.from_numpy(objects.plate)
-        self.large = torch.from_numpy(objects.large)
-        self.box = torch.from_numpy(objects.box).round().long()
+        super().__init__(pool.objects)
+        self.tens = torch.from_numpy(pool.objects.number // 10)
+        self.units = torch.from_numpy(pool.objects.number % 10)
+        self.plate = torch.from_numpy(pool.objects.plate)
 
 
 class VisionStage:
@@ -104,18 +93,10 @@ class VisionStage:
             features: Features of their views, (N, 16, width).
         """
         members = [self._pool.members[i] for i in views]
-        shown = torch.from_numpy(np.concatenate(members))
-        row = torch.from_numpy(np.repeat(np.arange(len(views)), [len(m) for m in members]))
-        targets, heads = self._targets, self._heads
-        token, large = targets.token[shown], targets.large[shown]
-        present = torch.zeros(*features.shape[:2], len(COLOURS))
-        present[row, token, targets.colour[shown]] = 1
-        logits = heads.colour(features)
-        colour = F.binary_cross_entropy_with_logits(logits, present, reduction="sum") / len(shown)
-        here = features[row, token]
-        sides = heads.place(here).view(-1, VIEW + 1)
-        total = colour + F.cross_entropy(sides, targets.box[shown].flatten())
-        return total + self._written_loss(shown[large], here[large][:, None])
+        shown = place_loss(self._heads, self._targets, members, features)
+        large = self._targets.large[shown.objects]
+        here = features[shown.row, shown.token]
+        return shown.loss + self._written_loss(shown.objects[large], here[large][:, None])
 
     def _written_loss(self, shown: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Mean loss of what is written, from the mean of (M, T, width) features of objects."""
@@ -135,18 +116,15 @@ class VisionStage:
     @torch.no_grad()
     def measure(self) -> Skills:
         """Measure colours found, IoU of small boxes, and what is read in views and in crops."""
-        pool, targets, heads = self._dev, self._dev_targets, self._heads
-        features = self._encode(pool.views)
-        row, token = torch.from_numpy(pool.objects.scene).long(), targets.token
-        here = features[row, token]
-        sides = heads.place(here).unflatten(-1, (4, VIEW + 1)).argmax(-1)
-        boxes = iou(sides.float(), torch.from_numpy(pool.objects.box))
+        pool, targets = self._dev, self._dev_targets
+        found = find(self._heads, targets, self._encode(pool.views))
+        here = found.here
         crops = self._encode(pool.crops)
         large, plate = targets.large, targets.plate
         return {
-            "colour": share(heads.colour(here).argmax(-1) == targets.colour),
-            "iou": float(boxes[~large & ~plate].mean()),
-            "iou_plate": float(boxes[~large & plate].mean()),
+            "colour": found.colour,
+            "iou": float(found.iou[~large & ~plate].mean()),
+            "iou_plate": float(found.iou[~large & plate].mean()),
             "large": share(self._right(here[:, None])[large & ~plate]),
             "plate": share(self._right(here[:, None])[large & plate]),
             "crop": share(self._right(crops)[~large & ~plate]),
