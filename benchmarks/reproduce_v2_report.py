@@ -94,7 +94,8 @@ def direct(results: Results) -> str:
             "`all`": greedy("all"),
             "`easy`, not trained on": greedy("easy"),
             "calls per episode at the end": last("per_episode"),
-            "vacuous code": of_code("vacuous"),
+            "right code": of_code("answers"),
+            "vacuous": of_code("vacuous"),
             "different texts of code": of_code("unique"),
             "tokens, first step": lambda run: run["steps"][0]["response_tokens"],
             "at the end": lambda run: run["steps"][-1]["response_tokens"],
@@ -115,7 +116,8 @@ def prior(results: Results) -> str:
             "`sum`": greedy("sum"),
             "`easy`, not trained on": greedy("easy"),
             "calls per episode at the end": last("per_episode"),
-            "vacuous code": of_code("vacuous"),
+            "right code": of_code("answers"),
+            "vacuous": of_code("vacuous"),
             "crashing": of_code("crashing"),
         },
         ends=True,
@@ -231,10 +233,10 @@ def fate(run: Run) -> str:
     code = use.get("code") or {"calls": 0}
     if code["calls"] < MOST * use["calls"]:
         return "searches and looks"
-    for rate in ("vacuous", "crashing", "useful"):
-        if code[rate] >= MOST:
-            return f"{rate} code"
-    return "mixed"
+    for rate, name in (("answers", "right"), ("vacuous", "vacuous"), ("crashing", "crashing")):
+        if (code[rate] or 0) >= MOST:
+            return f"{name} code"
+    return "code that computes something else"
 
 
 def title_of(arm: str) -> str:
@@ -292,7 +294,7 @@ def draw(results: Results, out: Path) -> None:
         ("tool_calls", "calls per episode"), ("accuracy", "accuracy"),
         ("response_tokens", "response tokens"),
     )  # fmt: skip
-    arms = ("none", "conditional", "unconditional")
+    arms = ("none", "conditional", "unconditional", "executed")
     places = figure.subplots(2, 3)
     for line, (before, name) in enumerate((("", "shipped base"), ("junk-", "useless code"))):
         for axes, (key, title) in zip(places[line], panels, strict=True):
