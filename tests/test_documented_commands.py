@@ -70,7 +70,8 @@ def options(row: Row) -> set[str]:
 
 def is_key(name: str) -> bool:
     named = name.rpartition(".")[0] in TABLES or name.startswith("train.trl.")
-    return named or name in KEYS | SECTIONS | {"key.path"}
+    part = name.removesuffix(".kind") in OPEN
+    return named or part or name in KEYS | SECTIONS | {"key.path"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
