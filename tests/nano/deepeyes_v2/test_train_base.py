@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from saccade.errors import ConfigError
 from saccade.nano.deepeyes_v2 import spec
-from saccade.nano.deepeyes_v2.options import BaseOptions, Habits
+from saccade.nano.deepeyes_v2.options import BaseOptions, Habits, Mix
 from saccade.nano.deepeyes_v2.train_base import train_base
 from saccade.nano.stage import Plan, Progress
 from saccade.policies.hf import HFOptions, HFPolicy
@@ -74,6 +74,19 @@ def test_other_habits_are_learned_on_a_finished_trunk(base: Path, tmp_path: Path
     assert not steps
     assert list(trunk.skills) == ["vision", "language"]
     changed = [n for n, w in weights(base).items() if not torch.equal(w, weights(trunk.folder)[n])]
+    assert changed
+    assert all(".visual." not in name for name in changed)
+
+
+def test_of_another_base_the_tower_alone_can_be_taken_over(base: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    given = {"start": str(base.parent), "taken": "vision", "mix": Mix(code=0), "habits": Habits()}
+    options = OPTIONS.model_copy(update=given)
+    other = train_base(
+        options, tmp_path / "run", plans=PLANS, on_step=lambda p: seen.append(p.stage)
+    )
+    assert {*seen} == {"language"}
+    changed = [n for n, w in weights(base).items() if not torch.equal(w, weights(other.folder)[n])]
     assert changed
     assert all(".visual." not in name for name in changed)
 
