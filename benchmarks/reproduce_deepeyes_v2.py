@@ -41,7 +41,7 @@ BASE = SHIPPED["base"]
 RL, SFT, DEMOS = (f"recipes/nano_{name}_v2.toml" for name in ("rl", "sft", "demos"))
 FAMILIES = ("read", "far", "easy", "compute", "compute_far", "sum", "lookup", "all")
 ASKED = {
-    "compute": ("compute", "sum", "easy"),
+    "compute": ("compute", "lookup", "sum", "easy"),
     "direct": ("compute", "lookup", "all", "sum", "easy"),
 }
 """Group of arms -> families that are measured; of others all are."""

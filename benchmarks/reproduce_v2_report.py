@@ -114,6 +114,7 @@ def prior(results: Results) -> str:
             "right code of its base": lambda run: rate_of(results, run),
             "`compute`": greedy("compute"),
             "`sum`": greedy("sum"),
+            "`lookup`": greedy("lookup"),
             "`easy`, not trained on": greedy("easy"),
             "calls per episode at the end": last("per_episode"),
             "right code": of_code("answers"),
