@@ -305,12 +305,12 @@ def draw(results: Results, out: Path) -> None:
                     axes.plot(*zip(*known, strict=True), color=colour, alpha=0.6, linewidth=1.2)
             axes.set_title(f"{title}: {name}", fontsize=10)
             axes.set_xlabel("step")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1 if key == "accuracy" else None)
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
     marks = [Line2D([], [], color=colour) for colour in COLOURS[: len(arms)]]
     names = [protocol()["arms"][arm]["title"] for arm in arms]
-    places[0][0].legend(marks, names, frameon=False, fontsize=8)
+    places[0][1].legend(marks, names, frameon=False, fontsize=8)
     figure.savefig(out, dpi=150)
 
 
