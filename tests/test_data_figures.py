@@ -1,9 +1,10 @@
 """The tables of docs/data.md are those of their results, and say what the page says of them."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
+
+from scripts import benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "data.md").read_text()
@@ -16,7 +17,7 @@ def block(name: str) -> str:
 
 
 def test_the_tables_of_near_duplicates_are_those_of_their_run() -> None:
-    script = importlib.import_module("near_duplicates")
+    script = benchmark("near_duplicates")
     for name, table in script.TABLES.items():
         assert block(name) == table(FOUND), f"{FOUND['command']}, then its table into docs/data.md"
 

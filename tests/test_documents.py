@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image as PILImage
+from scripts import benchmark
 
 from saccade.cli.reference.page import page_of_keys
 from saccade.config import read_toml, validate
@@ -235,11 +236,6 @@ def module_of(script: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def benchmark(name: str) -> ModuleType:
-    """A script of benchmarks/."""
-    return importlib.import_module(name)
 
 
 def test_the_reproduction_shows_what_its_runs_left() -> None:

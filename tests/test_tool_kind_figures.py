@@ -1,6 +1,5 @@
 """What docs/evaluation.md says of the kinds of calls is what was measured, of these very rules."""
 
-import importlib
 import json
 import sys
 from collections import Counter
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from building import a_result, a_task, a_trajectory, a_turn, plain
+from scripts import benchmark
 
 from saccade.runs.folder import RunFolder
 from saccade.runs.manifest import Manifest
@@ -21,7 +21,7 @@ MEASURED = ROOT / "results" / "tool_kinds" / "agreement.json"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return importlib.import_module("tool_kinds")
+    return benchmark("tool_kinds")
 
 
 @pytest.fixture(scope="module")

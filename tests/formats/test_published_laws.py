@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from building import a_task, noise, plain
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saccade.errors import FormatError
@@ -56,6 +56,16 @@ def known(task: Task) -> dict[str, object]:
 
 
 @given(row=rows())
+@example(  # a question that stands in the text of the marks before it
+    row={
+        "data_source": "perception",
+        "env_name": "deepeyes_v2",
+        "prompt": [{"role": "user", "content": "<im"}],
+        "images": [{"bytes": image.encoded("png").data, "path": None} for image in PICTURES],
+        "reward_model": {"ground_truth": "A"},
+        "extra_info": {"question": None, "index": "1"},
+    }
+)
 @settings(max_examples=50)
 def test_rows_that_can_be_read_are_the_same_questions_when_written(row: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -186,9 +186,11 @@ def _marked(question: str, asked: str, where: str) -> str:
     """The question with the marks that the user turn has around it."""
     if IMAGE not in asked:
         return question
-    before, found, after = asked.partition(question)
-    if found:
-        return IMAGE * before.count(IMAGE) + question + IMAGE * after.count(IMAGE)
+    # Between the marks: a question such as "age" stands in the text of a mark, too.
+    texts = asked.split(IMAGE)
+    for before, text in enumerate(texts):
+        if question in text:
+            return IMAGE * before + question + IMAGE * (len(texts) - 1 - before)
     leading = _LEADING_MARKS.match(asked)
     if leading and IMAGE not in asked[leading.end() :]:
         return leading.group() + question
