@@ -87,12 +87,15 @@ def stages_of(protocol: Protocol, arms: Protocol) -> tuple[list[Job], list[Job],
     The first seed of every arm comes first, then the second, ...
     """
     bases = [*SHIPPED, *(f"base-{arm['base']}" for arm in arms.values() if "base" in arm)]
-    needed = {arm["cold"]: arm["seeds"] for arm in arms.values() if "cold" in arm}
-    if needed:
-        needed = {name: cold["seeds"] for name, cold in protocol["cold"].items()}
+    started = {arm.get("cold") for arm in arms.values()}
+    colds = {
+        f"cold-{name}": cold["seeds"]
+        for name, cold in protocol["cold"].items()
+        if name in started or arms == protocol["arms"]
+    }
     return (
         [(name, 0) for name in dict.fromkeys(bases)],
-        in_turn((f"cold-{name}", seeds) for name, seeds in needed.items()),
+        in_turn(colds.items()),
         in_turn((name, arm["seeds"]) for name, arm in arms.items()),
     )
 

@@ -82,47 +82,36 @@ def missing(results: Results) -> str:
 
 
 def direct(results: Results) -> str:
-    """Claim 1: no cold start, questions of three families, three bonuses, two bases."""
-    arms = [name for name, arm in protocol()["arms"].items() if arm["group"] == "direct"]
-    return rows(
-        results,
-        arms,
-        {
-            "right code of its base": lambda run: rate_of(results, run),
-            "`compute`": greedy("compute"),
-            "`lookup`": greedy("lookup"),
-            "`all`": greedy("all"),
-            "`easy`, not trained on": greedy("easy"),
-            "calls per episode at the end": last("per_episode"),
-            "right code": of_code("answers"),
-            "vacuous": of_code("vacuous"),
-            "different texts of code": of_code("unique"),
-            "tokens, first step": lambda run: run["steps"][0]["response_tokens"],
-            "at the end": lambda run: run["steps"][-1]["response_tokens"],
-        },
-        ends=True,
-    )
+    """Claim 1: no cold start, questions of three families, four bonuses, two bases."""
+    more: dict[str, Column] = {
+        "different texts of code": of_code("unique"),
+        "tokens, first step": lambda run: run["steps"][0]["response_tokens"],
+        "at the end": lambda run: run["steps"][-1]["response_tokens"],
+    }
+    return trained(results, "direct", ("compute", "lookup", "all"), more)
 
 
 def prior(results: Results) -> str:
-    """The qualifiers of claim 1: on `compute`, from bases of different habits."""
-    arms = [name for name, arm in protocol()["arms"].items() if arm["group"] == "compute"]
-    return rows(
-        results,
-        arms,
-        {
-            "right code of its base": lambda run: rate_of(results, run),
-            "`compute`": greedy("compute"),
-            "`sum`": greedy("sum"),
-            "`lookup`": greedy("lookup"),
-            "`easy`, not trained on": greedy("easy"),
-            "calls per episode at the end": last("per_episode"),
-            "right code": of_code("answers"),
-            "vacuous": of_code("vacuous"),
-            "crashing": of_code("crashing"),
-        },
-        ends=True,
-    )
+    """The qualifiers of claim 1: on one family, from bases of different habits."""
+    more = {"crashing": of_code("crashing")}
+    return trained(results, "compute", ("compute", "sum", "lookup"), more)
+
+
+def trained(
+    results: Results, group: str, families: Iterable[str], more: Mapping[str, Column]
+) -> str:
+    """The arms of a group that had no cold start."""
+    columns = {
+        "right code of its base": lambda run: rate_of(results, run),
+        **{f"`{family}`": greedy(family) for family in families},
+        "`easy`, not trained on": greedy("easy"),
+        "calls per episode at the end": last("per_episode"),
+        "right code": of_code("answers"),
+        "vacuous": of_code("vacuous"),
+        **more,
+    }
+    arms = [name for name, arm in protocol()["arms"].items() if arm["group"] == group]
+    return rows(results, arms, columns, ends=True)
 
 
 def cold(results: Results) -> str:
