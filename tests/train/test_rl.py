@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +24,7 @@ from transformers import AutoModelForImageTextToText
 
 from saccade.errors import ConfigError, ServiceError
 from saccade.models.batch import collate
-from saccade.models.load import load, read_stamp
+from saccade.models.load import load, read_stamp, write_stamp
 from saccade.nano.spec import environment
 from saccade.policies.hf import HFOptions, HFPolicy
 from saccade.recipe import make_environment
@@ -48,9 +49,10 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
     news: list[Step] = []
-    folder = rl(
-        recipe_of(tmp_path / "run", "train.steps=3", "train.keep_every=2"), on_step=news.append
-    )
+    start = Path(shutil.copytree(NANO, tmp_path / "start"))
+    write_stamp(start, ["elsewhere"])
+    settings = (f"model={start}", "train.steps=3", "train.keep_every=2")
+    folder = rl(recipe_of(tmp_path / "run", *settings), on_step=news.append)
     assert [step.step for step in news] == [1, 2, 3]
     rows = metrics(tmp_path / "run")
     wanted = {
@@ -75,8 +77,7 @@ def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
         assert len(episodes) == 8
         assert row["reward"] == pytest.approx(sum(values) / len(values))
     trained_in = RunReader(kept[0]).manifest.fingerprint
-    stamped = {*read_stamp(NANO).fingerprints, trained_in}
-    assert read_stamp(folder).fingerprints == tuple(sorted(stamped))
+    assert read_stamp(folder).fingerprints == tuple(sorted(("elsewhere", trained_in)))
     before, after = state(Path(NANO)), state(folder)
     for name in before:
         assert torch.equal(before[name].float(), after[name]) == ("visual" in name), name
