@@ -50,7 +50,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def test_a_run_trains_measures_and_keeps(tmp_path: Path) -> None:
     news: list[Step] = []
     start = Path(shutil.copytree(NANO, tmp_path / "start"))
-    write_stamp(start, ["elsewhere"])
+    write_stamp(start, ["elsewhere", *read_stamp(NANO).fingerprints])
     settings = (f"model={start}", "train.steps=3", "train.keep_every=2")
     folder = rl(recipe_of(tmp_path / "run", *settings), on_step=news.append)
     assert [step.step for step in news] == [1, 2, 3]
